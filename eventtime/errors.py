@@ -1,0 +1,98 @@
+"""Every exception of the library; each message shows the value, the place and the remedy."""
+
+from __future__ import annotations
+
+__all__ = (
+    "AggregateOverflowError",
+    "AggregateTypeError",
+    "ColumnError",
+    "DurationError",
+    "EventTimeError",
+    "LedgerError",
+    "MalformedRowError",
+    "OutputExistsError",
+    "PlanError",
+    "SchemaError",
+    "SinkError",
+    "SourceError",
+    "TimeColumnError",
+    "UserCodeError",
+)
+
+
+class EventTimeError(Exception):
+    """Base of all errors of the library.
+
+    Args:
+        what: one sentence that shows the offending value.
+        place: where it was found (file, column, argument, window and key); empty when `what` says it.
+        remedy: what the user can do about it.
+
+    >>> print(EventTimeError("size '0s' is zero", place="tumbling(size=…)", remedy="use '1h'"))
+    size '0s' is zero
+      at:  tumbling(size=…)
+      fix: use '1h'
+    """
+
+    def __init__(self, what: str, *, place: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.place = place
+        self.remedy = remedy
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        place = f"\n  at:  {self.place}" if self.place else ""
+        remedy = f"\n  fix: {self.remedy}" if self.remedy else ""
+        return f"{self.what}{place}{remedy}"
+
+
+class PlanError(EventTimeError, ValueError):
+    """Raised when a pipeline is declared with arguments that cannot work; correct the call."""
+
+
+class DurationError(PlanError):
+    """Raised when a duration is malformed, negative or zero where it must not be; write '90m' or a timedelta."""
+
+
+class ColumnError(PlanError):
+    """Raised when a named column does not exist; the message lists those that do."""
+
+
+class AggregateTypeError(PlanError):
+    """Raised when an aggregate has no meaning for the type of its column; cast or choose another."""
+
+
+class TimeColumnError(PlanError):
+    """Raised when the time column is missing, of a type that holds no time, or null in every row."""
+
+
+class SourceError(EventTimeError):
+    """Raised when input cannot be found, opened or read to its end; mend the files or the path."""
+
+
+class SchemaError(SourceError):
+    """Raised when the files of one source have different schemas; the message shows the difference."""
+
+
+class MalformedRowError(SourceError):
+    """Raised when a text row does not parse and malformed rows are not quarantined."""
+
+
+class SinkError(EventTimeError):
+    """Raised when output cannot be written: folder missing, no permission, disk full; nothing half-written stays."""
+
+
+class OutputExistsError(SinkError):
+    """Raised when the output is there already; remove it or ask to overwrite."""
+
+
+class UserCodeError(EventTimeError):
+    """Raised when a function, generator or aggregate of the user raises or returns the wrong shape."""
+
+
+class AggregateOverflowError(EventTimeError, ArithmeticError):
+    """Raised when a sum leaves its type; the message names window and key. Cast the column to decimal or float."""
+
+
+class LedgerError(EventTimeError, AssertionError):
+    """Raised by `assert_balanced()` when rows are not all accounted for; this is a bug of the library: report it."""

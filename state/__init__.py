@@ -1,0 +1,1 @@
+"""What survives a batch: accumulators by slot, key interning, value logs."""

@@ -1,0 +1,1 @@
+"""What and when: assigners, aggregates, the window operator and its kernels."""
