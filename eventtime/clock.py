@@ -1,0 +1,45 @@
+"""Processing time, passed in: the only reader of the wall clock, and one that moves by hand."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+__all__ = ("Clock", "ManualClock", "SystemClock")
+
+
+class Clock(Protocol):
+    """Says what time it is, in microseconds UTC."""
+
+    def now_us(self) -> int:
+        """Return processing time, int64 microseconds since 1970 UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. It may be stepped by its keeper; idleness therefore never trusts a step back."""
+
+    def now_us(self) -> int:
+        """Return the wall clock in microseconds UTC."""
+        return time.time_ns() // 1_000
+
+
+class ManualClock:
+    """A clock that moves only when told to.
+
+    >>> clock = ManualClock(10)
+    >>> clock.advance(5)
+    >>> clock.now_us()
+    15
+    """
+
+    def __init__(self, start_us: int = 0) -> None:
+        self._now_us = start_us
+
+    def now_us(self) -> int:
+        """Return the time last set."""
+        return self._now_us
+
+    def advance(self, duration_us: int) -> None:
+        """Move the clock on by `duration_us` microseconds (negative: a clock stepped back)."""
+        self._now_us += duration_us

@@ -1,0 +1,193 @@
+"""Event time: int64 microseconds UTC, its bounds, and the door from and to Arrow types (S1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from eventtime.errors import TimeColumnError
+
+__all__ = (
+    "EARLIEST",
+    "EPOCH_UNITS",
+    "LATEST",
+    "MINUS_INFINITY",
+    "PLUS_INFINITY",
+    "add",
+    "bounds_type",
+    "check_time_type",
+    "from_us",
+    "to_us",
+)
+
+
+MINUS_INFINITY: Final = -(2**63)
+"""Watermark before anything was heard; less than every event time."""
+PLUS_INFINITY: Final = 2**63 - 1
+"""Watermark at the end of input; greater than every event time and window end."""
+EARLIEST: Final = -(2**62)
+"""First admitted event time: window bounds and lateness below it cannot overflow."""
+LATEST: Final = 2**62
+"""Last admitted event time."""
+
+EPOCH_UNITS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
+"""Microseconds in a unit; negative: that many units in a microsecond."""
+
+
+def add(time_us: int, duration_us: int) -> int:
+    """Add without leaving int64: infinities stay, sums saturate.
+
+    >>> add(PLUS_INFINITY, 5) == PLUS_INFINITY, add(MINUS_INFINITY, 5) == MINUS_INFINITY, add(7, -2)
+    (True, True, 5)
+    """
+    if time_us in {PLUS_INFINITY, MINUS_INFINITY}:
+        return time_us
+    return max(MINUS_INFINITY, min(PLUS_INFINITY, time_us + duration_us))
+
+
+def check_time_type(name: str, kind: pa.DataType, time_unit: str | None) -> None:
+    """Refuse a column that cannot carry event time.
+
+    Args:
+        name: of the column, for the message.
+        kind: its Arrow type.
+        time_unit: 's', 'ms', 'us' or 'ns' for integer columns; None otherwise.
+
+    Raises:
+        TimeColumnError: the type holds no time, or an integer column has no unit.
+    """
+    if time_unit is not None and time_unit not in EPOCH_UNITS:
+        msg = f"time unit {time_unit!r} is unknown"
+        raise TimeColumnError(msg, place=f"column {name!r}", remedy=f"one of {sorted(EPOCH_UNITS)}")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return
+    if pa.types.is_integer(kind):
+        if time_unit is None:
+            msg = f"time column {name!r} holds integers ({kind}) of an unknown unit"
+            raise TimeColumnError(
+                msg, place=f"column {name!r}", remedy="say time_unit='s', 'ms', 'us' or 'ns'"
+            )
+        return
+    msg = f"time column {name!r} is of type {kind}, which holds no time"
+    raise TimeColumnError(
+        msg,
+        place=f"column {name!r}",
+        remedy="use a timestamp, a date or an integer epoch column; parse text with "
+        "with_columns(t=pc.strptime(...)) before the watermark",
+    )
+
+
+def unit_of(kind: pa.DataType, time_unit: str | None) -> str:
+    """Name the unit that one step of the column's stored integer stands for."""
+    if pa.types.is_timestamp(kind):
+        return str(kind.unit)
+    if pa.types.is_date32(kind):
+        return "day"
+    if pa.types.is_date64(kind):
+        return "ms"
+    return time_unit or "us"
+
+
+def to_us(array: pa.Array, time_unit: str | None = None) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Convert an Arrow time column to int64 microseconds UTC (S1); finer units round down.
+
+    Args:
+        array: (n,) timestamp of any unit and zone, date32, date64 or integers; nulls allowed.
+        time_unit: unit of integers.
+
+    Returns:
+        ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when all
+        rows are. A row is not admitted when it is null or outside [EARLIEST, LATEST]; its value is then 0.
+
+    >>> to_us(pa.array([1_500, None], pa.timestamp("ns")))[0].tolist()
+    [1, 0]
+    """
+    unit = unit_of(array.type, time_unit)
+    raw, valid = _raw_int64(array)
+    factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
+    if factor < 0:
+        time_us = np.floor_divide(raw, -factor)
+        inside = None
+    else:
+        inside = _inside(raw, EARLIEST // factor, LATEST // factor)
+        time_us = raw if factor == 1 else (raw if inside is None else np.where(inside, raw, 0)) * factor
+    admitted = inside if valid is None else (valid if inside is None else valid & inside)
+    if admitted is not None:
+        time_us = np.where(admitted, time_us, 0)
+    return time_us, admitted
+
+
+def _raw_int64(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    valid = None
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        array = array.fill_null(0) if pa.types.is_integer(array.type) else _zero_nulls(array)
+    if pa.types.is_uint64(array.type):
+        values = array.to_numpy(zero_copy_only=False)
+        return np.minimum(values, np.uint64(PLUS_INFINITY)).astype(np.int64), valid
+    if pa.types.is_date32(array.type):
+        array = array.view(pa.int32())
+    if array.type.bit_width == 64:
+        array = array.view(pa.int64())
+    else:
+        array = array.cast(pa.int64())
+    return array.to_numpy(), valid
+
+
+def _zero_nulls(array: pa.Array) -> pa.Array:
+    plain = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    return pc.fill_null(plain, 0)
+
+
+def _inside(raw: NDArray[np.int64], low: int, high: int) -> NDArray[np.bool_] | None:
+    if not len(raw) or (raw.min() >= low and raw.max() <= high):
+        return None
+    return (raw >= low) & (raw <= high)
+
+
+def bounds_type(kind: pa.DataType, time_unit: str | None, *steps_us: int) -> pa.DataType:
+    """Choose the type of result times: that of the input column, or microseconds where it is too coarse.
+
+    Args:
+        kind: type of the input column.
+        time_unit: unit of an integer column.
+        steps_us: durations (size, slide, offset) that the bounds are made of.
+
+    >>> bounds_type(pa.timestamp("s", "UTC"), None, 500_000)
+    TimestampType(timestamp[us, tz=UTC])
+    """
+    unit = unit_of(kind, time_unit)
+    step = {"day": 86_400_000_000, "ms": 1_000, "s": 1_000_000}.get(unit, 1)
+    if pa.types.is_date64(kind):
+        step = 86_400_000_000
+    if all(s % step == 0 for s in steps_us):
+        return kind
+    return pa.timestamp("us", getattr(kind, "tz", None))
+
+
+def from_us(time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None = None) -> pa.Array:
+    """Convert int64 microseconds to an Arrow time column; infinities become null.
+
+    Args:
+        time_us: (n,) int64 microseconds UTC; MINUS_INFINITY and PLUS_INFINITY allowed.
+        kind: the wanted type; integers take `time_unit`.
+        time_unit: unit of integers.
+
+    >>> from_us(np.array([0, PLUS_INFINITY]), pa.date32()).to_pylist()
+    [datetime.date(1970, 1, 1), None]
+    """
+    unit = unit_of(kind, time_unit)
+    infinite = (time_us == PLUS_INFINITY) | (time_us == MINUS_INFINITY)
+    factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
+    with np.errstate(over="ignore"):
+        raw = time_us * -factor if factor < 0 else np.floor_divide(time_us, factor)
+    mask = infinite if infinite.any() else None
+    if kind.bit_width == 64 and not pa.types.is_unsigned_integer(kind):
+        return pa.array(raw, pa.int64(), mask=mask).view(kind)
+    if pa.types.is_date32(kind):
+        return pa.array(raw.astype(np.int32), pa.int32(), mask=mask).view(kind)
+    return pa.array(np.where(infinite, 0, raw), pa.int64(), mask=mask).cast(kind)
