@@ -1,0 +1,83 @@
+"""What the oracle computes: a pipeline as plain values, with all times and durations in µs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Time: TypeAlias = int | float
+"""Microseconds; a float only for the two infinities."""
+Row: TypeAlias = dict[str, Any]
+Window: TypeAlias = tuple[Time, Time]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """W = largest time seen - bound."""
+
+    bound: int
+
+
+@dataclass(frozen=True)
+class Ascending:
+    """W = largest time seen."""
+
+
+@dataclass(frozen=True)
+class PunctuatedColumn:
+    """W = the column's value wherever it is not null."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class PunctuatedWhere:
+    """W = the time of each row whose (boolean) column is true."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Custom:
+    """W = what a function of the row's time returns; `make` gives each partition its own."""
+
+    make: Callable[[], Callable[[int], int | None]]
+
+
+Generator: TypeAlias = Bounded | Ascending | PunctuatedColumn | PunctuatedWhere | Custom
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One result column: its name, the function, and its input column (`count()` has none)."""
+
+    name: str
+    function: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Watermark, keyed windows, aggregates; durations in µs; `size=None`: the global window."""
+
+    size: int | None
+    slide: int | None = None
+    offset: int = 0
+    lateness: int = 0
+    mode: str = "accumulating"
+    keys: tuple[str, ...] = ("key",)
+    aggregates: tuple[Aggregate, ...] = (Aggregate("n", "count"),)
+    generator: Generator = field(default_factory=Ascending)
+    max_future: int | None = None
+    idle_after: int | None = None
+    all_idle: str = "hold"
+    time: str = "t"
+
+    @property
+    def step(self) -> int:
+        """Distance between window starts; a tumbling window slides by its size."""
+        assert self.size is not None
+        return self.size if self.slide is None else self.slide
