@@ -1,0 +1,120 @@
+"""What a sink is, how a plain path becomes one, and how several commit together."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from eventtime.errors import SinkError
+from eventtime.sinks.files import FileSink
+from eventtime.sinks.parquet import to_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+__all__ = ("Sink", "SinkWriter", "commit_all", "sink_for")
+
+_BY_SUFFIX: Final = {
+    ".parquet": to_parquet,
+    ".pq": to_parquet,
+}
+
+
+class SinkWriter(Protocol):
+    """An output being written. Nothing is visible under its final name before `commit`."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take the next rows; their schema is the one given to `open`.
+
+        The batch is kept until it is written out: the caller does not change its buffers.
+        """
+
+    def commit(self) -> None:
+        """Publish everything under the final name; without any `write` an empty output with the schema."""
+
+    def abort(self) -> None:
+        """Leave nothing behind. Never raises; does nothing after `commit` or a second time."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where rows go: a frozen description, comparable; `open` makes the writer."""
+
+    def open(self, schema: pa.Schema) -> SinkWriter:
+        """Check everything that can be checked before a row is computed, and start.
+
+        Raises:
+            OutputExistsError: the output is there already and is not to be overwritten.
+            SinkError: the place cannot be written or the format cannot hold the schema.
+        """
+
+    def describe(self) -> str:
+        """One line for `explain()`."""
+
+
+def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
+    """Turn a path into the sink its suffix names; a sink is returned as it is.
+
+    Args:
+        target: a path, a URI that pyarrow.fs opens, or a sink.
+        overwrite: replace what is there; also turned on in a given sink of ours.
+
+    Raises:
+        SinkError: the suffix names no format, or the path is a folder.
+
+    >>> sink_for("hourly.parquet").describe()
+    'Parquet file hourly.parquet'
+    """
+    if isinstance(target, FileSink):
+        return dataclasses.replace(target, overwrite=True) if overwrite else target
+    if not isinstance(target, str | Path):
+        if isinstance(target, Sink):
+            return target
+        msg = f"{target!r} of type {type(target).__name__} is not a sink"
+        raise SinkError(msg, remedy="give a path, or et.to_parquet(path) and the like")
+    text = str(target)
+    if text.endswith("/"):
+        msg = f"{text!r} is a folder; a plain path names one file"
+        raise SinkError(
+            msg,
+            remedy=f"write {text.rstrip('/') + '.parquet'!r}, or for a folder for each day "
+            f"to_parquet({text!r}, partition_by='day')",
+        )
+    name = text.rsplit("/", 1)[-1].lower()
+    # The longest suffix wins, so that '.csv.gz' is not taken for an unknown '.gz'.
+    for suffix in sorted(_BY_SUFFIX, key=len, reverse=True):
+        if name.endswith(suffix) and name != suffix:
+            return _BY_SUFFIX[suffix](target, overwrite=overwrite)
+    msg = f"the suffix of {text!r} names no format"
+    raise SinkError(
+        msg,
+        remedy=f"end the path in one of {', '.join(_BY_SUFFIX)}, or say which with to_parquet(path) and the like",
+    )
+
+
+def commit_all(writers: Sequence[SinkWriter]) -> None:
+    """Commit several outputs of one run: all are written out in full before the first is published.
+
+    So a full disk shows before any final name is taken. If publishing one fails, those before it stay
+    (a file system cannot rename several names at once) and those after it are aborted.
+
+    Args:
+        writers: those with a `prepare()` method are prepared first.
+
+    Raises:
+        SinkError: one could not be written or published.
+    """
+    try:
+        for writer in writers:
+            prepare = getattr(writer, "prepare", None)
+            if prepare is not None:
+                prepare()
+        for writer in writers:
+            writer.commit()
+    except BaseException:
+        for writer in writers:
+            writer.abort()
+        raise

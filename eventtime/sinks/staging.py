@@ -1,0 +1,308 @@
+"""Where an unfinished output lives until it is published: hidden beside its final name, then renamed.
+
+    out/.hourly.parquet.partial          ── rename ──►  out/hourly.parquet            (one file: atomic)
+    out/.hourly.partial/window_day=…/…   ── rename ──►  out/hourly/window_day=…/…     (one folder: atomic)
+
+The hidden name is fixed, so whatever a killed process left is found and reused by the next run to the
+same target. A lock on it, which dies with its process, keeps two runs from writing one target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+
+from eventtime.errors import OutputExistsError, SinkError
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ("LocalFile", "LocalFolder", "Staging", "exists_error", "place_error", "refuse_strangers")
+
+_PART: Final = re.compile(r"[^/=]+=[^/]+/part-\d+\.[a-z0-9.]+")
+
+
+class Staging(Protocol):
+    """A hidden place for the files of one output; `publish` gives them their final names."""
+
+    @property
+    def target(self) -> str:
+        """The final path, for messages."""
+
+    def stream(self, name: str) -> pa.NativeFile:
+        """Start the file `name`, relative to the target ('' if the target is the file itself)."""
+
+    def settle(self, name: str) -> None:
+        """Make a closed file durable."""
+
+    def publish(self) -> None:
+        """Move everything to its final name."""
+
+    def discard(self) -> None:
+        """Remove everything; never raises."""
+
+
+def exists_error(path: str) -> OutputExistsError:
+    """Build the error for an output that is there already."""
+    msg = f"the output {path!r} exists already"
+    return OutputExistsError(
+        msg, place=path, remedy="remove it, write elsewhere, or say overwrite=True (--overwrite)"
+    )
+
+
+def place_error(path: str, error: OSError) -> SinkError:
+    """Build the error for a place where nothing can be written."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.lexists(folder):
+        msg, remedy = (
+            f"the folder {folder!r} of the output {path!r} does not exist",
+            f"create it: mkdir -p {folder}",
+        )
+    elif not os.path.isdir(folder):
+        msg, remedy = (
+            f"{folder!r}, meant to hold the output {path!r}, is not a folder",
+            "write elsewhere",
+        )
+    elif isinstance(error, PermissionError):
+        msg, remedy = (
+            f"no permission to write {path!r}",
+            f"allow writing in {folder!r} or write elsewhere",
+        )
+    else:
+        msg, remedy = f"cannot write {path!r}: {error.strerror or error}", "write elsewhere"
+    return SinkError(msg, place=path, remedy=remedy)
+
+
+class _Local:
+    """What a staged file and a staged folder on the local file system share: names, lock, durability."""
+
+    def __init__(self, path: str, *, overwrite: bool) -> None:
+        # A link keeps pointing: what it points to is replaced, not the link.
+        self._final = Path(os.path.realpath(path))
+        self._overwrite = overwrite
+        self._partial = self._final.with_name(f".{self._final.name}.partial")
+        self._lock: int | None = None
+        self.target = path
+
+    def _hold(self, flags: int) -> None:
+        """Open the hidden name and lock it until released.
+
+        Raises:
+            SinkError: another run holds it.
+        """
+        if sys.platform == "win32":
+            return
+        while True:
+            lock = os.open(self._partial, flags, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                msg = f"another run is writing {self.target!r}"
+                raise SinkError(
+                    msg,
+                    place=str(self._partial),
+                    remedy="wait for it, or give each output its own path",
+                ) from None
+            except (
+                OSError
+            ):  # no locks on this file system; one run at a time is then the user's promise
+                pass
+            # The holder before us may have renamed or removed the name between open and lock.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), os.stat(self._partial)):
+                    self._lock = lock
+                    return
+            os.close(lock)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class LocalFile(_Local):
+    """One file on the local file system; published by one atomic rename.
+
+    Not guaranteed: that a file which another process creates between the last check and the rename,
+    microseconds apart, survives.
+
+    Raises:
+        OutputExistsError: the file exists and is not to be overwritten.
+        SinkError: the folder is missing or not writable, or the path is no regular file.
+    """
+
+    def __init__(self, path: str, *, overwrite: bool) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self._check()
+        try:
+            self._hold(os.O_CREAT | os.O_RDWR)
+            self._partial.write_bytes(b"")
+        except OSError as error:
+            self._release()
+            raise place_error(path, error) from error
+
+    def _check(self) -> None:
+        try:
+            mode = os.stat(self._final).st_mode
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise place_error(self.target, error) from error
+        if stat.S_ISDIR(mode):
+            msg = f"the output {self.target!r} is a folder"
+            raise SinkError(
+                msg,
+                place=self.target,
+                remedy="name a file in it, or say partition_by='day' for a folder for each day",
+            )
+        if not stat.S_ISREG(mode):
+            # Renaming over /dev/null would replace the device itself.
+            msg = f"the output {self.target!r} is a device or pipe, not a regular file"
+            raise SinkError(msg, place=self.target, remedy="write a file and copy it")
+        if not self._overwrite:
+            raise exists_error(self.target)
+
+    def stream(self, name: str) -> pa.NativeFile:
+        return pa.OSFile(str(self._partial), "wb")
+
+    def settle(self, name: str) -> None:
+        _sync(self._partial)
+
+    def publish(self) -> None:
+        self._check()
+        os.replace(self._partial, self._final)
+        self._release()
+        _sync(self._final.parent)
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self._partial)
+        self._release()
+
+
+class LocalFolder(_Local):
+    """A folder of files on the local file system, staged whole and published by one rename.
+
+    With overwrite the old folder steps aside to `.name.replaced` between two renames; a process killed
+    between them leaves it there, and the next run to the same target puts it back first.
+
+    Raises:
+        OutputExistsError: the folder exists, is not empty and is not to be overwritten.
+        SinkError: the folder above is missing or not writable, the path is a file, or the folder to
+            overwrite holds anything but the parts of a dataset.
+    """
+
+    def __init__(self, path: str, *, overwrite: bool) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self._replaced = self._final.with_name(f".{self._final.name}.replaced")
+        try:
+            self._check()
+            self._make()
+        except OSError as error:
+            self._release()
+            raise place_error(str(self._final), error) from error
+        except SinkError:
+            self._release()
+            raise
+
+    def _make(self) -> None:
+        while self._lock is None:
+            with contextlib.suppress(FileExistsError):
+                self._partial.mkdir()
+            # A run that ends in between takes the folder away: make it again.
+            with contextlib.suppress(FileNotFoundError):
+                self._hold(os.O_RDONLY)
+            if sys.platform == "win32":
+                break
+        for left in self._partial.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if self._replaced.exists():
+            if self._final.exists():
+                shutil.rmtree(self._replaced)
+            else:
+                os.rename(self._replaced, self._final)
+                self._check()
+
+    def _check(self) -> None:
+        if not self._final.exists():
+            return
+        if not self._final.is_dir():
+            msg = f"the output {self.target!r} is a file; a partitioned output is a folder"
+            raise SinkError(msg, place=self.target, remedy="remove it or write elsewhere")
+        inside = [
+            os.path.relpath(os.path.join(folder, file), self._final).replace(os.sep, "/")
+            for folder, _, files in os.walk(self._final)
+            for file in files
+        ]
+        if inside and not self._overwrite:
+            raise exists_error(self.target)
+        refuse_strangers(self.target, inside)
+
+    def stream(self, name: str) -> pa.NativeFile:
+        path = self._partial / name
+        path.parent.mkdir(exist_ok=True)
+        return pa.OSFile(str(path), "wb")
+
+    def settle(self, name: str) -> None:
+        _sync(self._partial / name)
+
+    def publish(self) -> None:
+        self._check()
+        for folder in self._partial.iterdir():
+            _sync(folder)
+        _sync(self._partial)
+        old = self._final.exists()
+        if old:
+            os.rename(self._final, self._replaced)
+        try:
+            os.rename(self._partial, self._final)
+        except OSError:
+            if old:
+                os.rename(self._replaced, self._final)
+            raise
+        self._release()
+        _sync(self._final.parent)
+        # The new output is in place; what cannot be removed now, the next run removes.
+        shutil.rmtree(self._replaced, ignore_errors=True)
+
+    def discard(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._release()
+
+
+def refuse_strangers(target: str, inside: list[str]) -> None:
+    """Refuse to overwrite a folder that holds anything a sink did not write.
+
+    Args:
+        target: the folder, for the message.
+        inside: paths of all files below it, relative, with '/'.
+
+    Raises:
+        SinkError: a file is no `column=value/part-n.format`; names the first.
+    """
+    strangers = sorted(name for name in inside if not _PART.fullmatch(name))
+    if strangers:
+        msg = f"the folder {target!r} holds {strangers[0]!r}, which is not part of a partitioned output"
+        raise SinkError(
+            msg, place=target, remedy="overwriting would delete it: move it away or write elsewhere"
+        )
+
+
+def _sync(path: Path) -> None:
+    """Make a file or the names in a folder durable."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
