@@ -1,0 +1,156 @@
+"""Reading ahead: a few threads, shared by all partitions of the process, decode while the engine computes.
+
+```
+ scan (generator) ──► [ready, at most `ahead` batches] ──► read()
+   one decoder at a time: a pool thread, or the reading thread itself when nothing is ready
+```
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from eventtime.sources.base import MalformedRows, Poll, Rows
+
+__all__ = ("AheadReader", "DecodePool")
+
+DECODE_THREADS = 2
+CLOSE_WAIT_S = 1.0
+
+Scan = Callable[[], Iterator[Rows]]
+
+
+class DecodePool:
+    """The decode threads, shared by every reader that is open.
+
+    There is one pool while somebody reads, and none otherwise: readers hold it, and when the last one
+    is closed or dropped the executor goes with it and its threads return. `ThreadPoolExecutor` also
+    joins its threads before the interpreter goes down, which plain daemon threads inside Arrow do not survive.
+    """
+
+    _live: weakref.ref[DecodePool] | None = None
+    _guard = threading.Lock()
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="eventtime-decode")
+
+    @classmethod
+    def shared(cls) -> DecodePool:
+        """Return the pool in use, or a new one if nobody reads at the moment."""
+        with cls._guard:
+            pool = cls._live() if cls._live is not None else None
+            if pool is None:
+                pool = cls()
+                cls._live = weakref.ref(pool)
+            return pool
+
+    def decode_soon(self, reader: AheadReader) -> None:
+        """Queue one decoding step; the queue does not keep a dropped reader alive."""
+        self._executor.submit(_decode_if_alive, weakref.ref(reader))
+
+
+def _decode_if_alive(reference: weakref.ref[AheadReader]) -> None:
+    reader = reference()
+    if reader is not None:
+        reader.decode_ahead()
+
+
+class AheadReader:
+    """A partition reader that keeps up to ``ahead`` decoded batches of a scan ready.
+
+    Reading: `read`, `close`. For the pool: `decode_ahead`. The rows and their order are those of the
+    scan whatever the threads do. With ``ahead`` 0 no thread is ever used.
+    """
+
+    def __init__(self, name: str, scan: Scan, *, ahead: int) -> None:
+        self.name = name
+        self._scan = scan
+        self._ahead = ahead
+        self._items: Iterator[Rows] | None = None
+        self._ready: deque[Rows] = deque()
+        # Invariant: whoever advances the scan, or ends it, holds `_decoding`.
+        self._decoding = threading.Lock()
+        self._queued = False
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._pool = DecodePool.shared() if ahead else None
+
+    def read(self) -> pa.RecordBatch | MalformedRows | Poll:
+        """Hand over the next rows; decodes them here when no thread has yet."""
+        if not self._ready:
+            # Waits only while a pool thread is inside this very scan, never behind other partitions.
+            with self._decoding:
+                if not self._ready:
+                    self._decode_one()
+        if self._ready:
+            item = self._ready.popleft()
+            self._ask_for_more()
+            return item
+        if self._failure is not None:
+            raise self._failure
+        return Poll.END
+
+    def decode_ahead(self) -> None:
+        """Decode one batch in the calling pool thread, unless somebody else does or enough are ready."""
+        self._queued = False
+        if not self._decoding.acquire(blocking=False):
+            return
+        try:
+            if len(self._ready) < self._ahead:
+                self._decode_one()
+        finally:
+            if self._closed:
+                self._end_scan()
+            self._decoding.release()
+        self._ask_for_more()
+
+    def close(self) -> None:
+        """End the scan and let go of the pool; waits for a batch in the making, but not for slow storage."""
+        self._closed = True
+        self._ended = True
+        self._pool = None
+        if self._decoding.acquire(timeout=CLOSE_WAIT_S):
+            # If not acquired, the decoding thread sees `_closed` and ends the scan itself.
+            try:
+                self._end_scan()
+            finally:
+                self._decoding.release()
+        self._ready.clear()
+
+    def _ask_for_more(self) -> None:
+        pool = self._pool
+        if pool is None or self._ended or self._queued or len(self._ready) >= self._ahead:
+            return
+        self._queued = True
+        pool.decode_soon(self)
+
+    def _decode_one(self) -> None:
+        if self._ended:
+            return
+        try:
+            if self._items is None:
+                self._items = self._scan()
+            item = next(self._items, None)
+        except BaseException as error:
+            # A scan that raised, even KeyboardInterrupt, is over: asking it again would look like a regular end.
+            self._failure = error
+            self._ended = True
+            return
+        if item is None:
+            self._ended = True
+            self._end_scan()
+        elif not self._closed:
+            self._ready.append(item)
+
+    def _end_scan(self) -> None:
+        items, self._items = self._items, None
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,89 @@
+"""One input file: where it is, how to open it, and what went wrong when that fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from eventtime.errors import SourceError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+__all__ = ("HIVE_NULL", "DataFile", "unreadable")
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""Hive's way to write a null in a path."""
+
+REMOTE_BUFFER_BYTES = 4 << 20
+LOCAL_BUFFER_BYTES = 128 << 10
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a source.
+
+    Attributes:
+        path: full path in its file system.
+        size: bytes.
+        hive: (key, value) of the ``key=value`` folders above it, from the outermost; None is null.
+    """
+
+    filesystem: FileSystem = field(repr=False, hash=False)
+    path: str
+    size: int
+    hive: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the operating system can open and map the path itself."""
+        return bool(self.filesystem.type_name == "local")
+
+    @property
+    def buffer_bytes(self) -> int:
+        """How much to read at once: each request to a remote store costs tens of milliseconds."""
+        return LOCAL_BUFFER_BYTES if self.is_local else REMOTE_BUFFER_BYTES
+
+    def open(self) -> pa.NativeFile:
+        """Open for reading anywhere in the file."""
+        return self.filesystem.open_input_file(self.path)
+
+    def open_stream(self) -> pa.NativeFile:
+        """Open for reading from the start to the end; decompresses by the suffix (.gz, .bz2, .zst, .lz4)."""
+        return self.filesystem.open_input_stream(self.path)
+
+    def require_bytes(self) -> None:
+        """Refuse a file without any byte.
+
+        Raises:
+            SourceError: the file is empty.
+        """
+        if self.size == 0:
+            message = "the file is empty (0 bytes)"
+            raise SourceError(
+                message, place=self.path, remedy="write it again, or leave it out of the paths"
+            )
+
+
+def unreadable(
+    file: DataFile, error: BaseException, *, rows_before: int | None = None
+) -> SourceError:
+    """Say that a file cannot be read (further), with the reader's own reason."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return SourceError(
+            "there is no such file any more",
+            place=file.path,
+            remedy="keep the files while they are read",
+        )
+    if isinstance(error, PermissionError):
+        return SourceError(
+            f"the file may not be read: {reason}",
+            place=file.path,
+            remedy="give yourself read permission",
+        )
+    where = file.path if rows_before is None else f"{file.path}, after row {rows_before:,}"
+    remedy = "the file is damaged or cut short: write it again, or leave it out of the paths"
+    return SourceError(f"the file cannot be read: {reason}", place=where, remedy=remedy)

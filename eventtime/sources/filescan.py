@@ -1,0 +1,145 @@
+"""One partition's files as one sequence of batches with the schema the source promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventtime.sources.base import MalformedRows, Rows
+from eventtime.sources.datafile import DataFile, unreadable
+from eventtime.sources.format import FileFormat, Only
+from eventtime.sources.hive import Constants
+from eventtime.sources.partitions import PARTITIONS_MAX, FilePartition
+from eventtime.sources.rebatch import rebatch
+from eventtime.sources.schemas import conform
+
+__all__ = ("FileSet", "distinct_values", "scan_partition")
+
+FIRST_PASS_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """The located files of a source with the columns inside them and those in their paths."""
+
+    format: FileFormat
+    files: tuple[DataFile, ...]
+    inside: pa.Schema
+    in_paths: pa.Schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns; what is inside a file wins over the same name in its path."""
+        return pa.schema(
+            [
+                *self.inside,
+                *(field for field in self.in_paths if field.name not in self.inside.names),
+            ]
+        )
+
+
+def scan_partition(
+    files: FileSet, partition: FilePartition, wanted: pa.Schema, batch_rows: int, *, is_first: bool
+) -> Callable[[], Iterator[Rows]]:
+    """Return the scan of a partition.
+
+    Malformed rows have no value to be partitioned by: with `by_column` every partition meets them, and
+    only the first hands them on, so that each counts once.
+    """
+
+    def scan() -> Iterator[Rows]:
+        rows = (
+            item
+            for file in partition.files
+            for item in _scan_file(files, file, wanted, batch_rows, partition.only)
+        )
+        keep_malformed = partition.only is None or is_first
+        yield from rebatch(
+            (r for r in rows if keep_malformed or not isinstance(r, MalformedRows)), batch_rows
+        )
+
+    return scan
+
+
+def distinct_values(files: FileSet, column: str) -> list[pa.Scalar]:
+    """Find the values of a column in one pass over that column; stops above the limit of partitions."""
+    data_type = files.schema.field(column).type
+    value_type = data_type.value_type if pa.types.is_dictionary(data_type) else data_type
+    wanted = pa.schema([(column, data_type)])
+    seen = pa.array([], value_type)
+    for file in files.files:
+        if column not in files.inside.names:
+            constant = Constants.of(file, files.in_paths).column(column, 1)
+            seen = pc.unique(pa.concat_arrays([seen, constant]))
+            continue
+        for rows in _scan_file(files, file, wanted, FIRST_PASS_ROWS, None):
+            if isinstance(rows, MalformedRows):
+                continue
+            values = rows.column(0).unique()
+            plain_values = (
+                values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
+            )
+            seen = pc.unique(pa.concat_arrays([seen, plain_values]))
+            if len(seen) > PARTITIONS_MAX:
+                return list(seen)
+    # A source without any row still is one partition, which may hold malformed ones.
+    return list(seen) if len(seen) else [pa.scalar(None, value_type)]
+
+
+def _scan_file(
+    files: FileSet, file: DataFile, wanted: pa.Schema, batch_rows: int, only: Only | None
+) -> Iterator[Rows]:
+    constants = Constants.of(file, files.in_paths)
+    inside_only = only if only is not None and only.column in files.inside.names else None
+    if (
+        only is not None
+        and inside_only is None
+        and not constants.scalars[only.column].equals(only.value)
+    ):
+        return
+    names = _physical(files.inside, wanted, inside_only)
+    rows_before = 0
+    try:
+        for rows in files.format.scan(file, files.inside, names, batch_rows, inside_only):
+            if isinstance(rows, MalformedRows):
+                yield rows
+                continue
+            rows_before += rows.num_rows
+            kept = (
+                rows
+                if inside_only is None
+                else rows.filter(_equals(rows.column(inside_only.column), inside_only.value))
+            )
+            if kept.num_rows:
+                yield _with_constants(kept, wanted, files.inside, constants)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(file, error, rows_before=rows_before) from error
+
+
+def _physical(inside: pa.Schema, wanted: pa.Schema, only: Only | None) -> Sequence[str]:
+    names = [name for name in wanted.names if name in inside.names]
+    if only is not None and only.column not in names:
+        names.append(only.column)
+    # Something must be read to know how many rows there are.
+    return names or inside.names[:1]
+
+
+def _equals(column: pa.Array, value: pa.Scalar) -> pa.Array:
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
+    return pc.equal(column, value) if value.is_valid else pc.is_null(column)
+
+
+def _with_constants(
+    rows: pa.RecordBatch, wanted: pa.Schema, inside: pa.Schema, constants: Constants
+) -> Rows:
+    if all(name in inside.names for name in wanted.names):
+        return conform(rows, wanted)
+    columns = [
+        rows.column(name) if name in inside.names else constants.column(name, rows.num_rows)
+        for name in wanted.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=wanted)

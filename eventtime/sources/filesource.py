@@ -1,0 +1,189 @@
+"""Files of one format as a source: located, checked, cut in partitions, read ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from eventtime.errors import PlanError
+from eventtime.sources.ahead import AheadReader
+from eventtime.sources.base import PartitionReader
+from eventtime.sources.datafile import DataFile
+from eventtime.sources.filescan import FileSet, distinct_values, scan_partition
+from eventtime.sources.format import FileFormat
+from eventtime.sources.hive import HiveTypes, hive_schema, hive_types
+from eventtime.sources.locate import locate
+from eventtime.sources.partitions import (
+    ByColumn,
+    FilePartition,
+    PartitionBy,
+    by_file,
+    by_folder,
+    by_values,
+    check_partition_type,
+)
+from eventtime.sources.schemas import check_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from pyarrow.fs import FileSystem
+
+__all__ = ("FileSource",)
+
+AHEAD_BATCHES = 2
+READY_ROWS_MAX = 2 << 20
+"""Rows decoded ahead over all partitions together: 50 MB for three columns of 8 bytes."""
+BATCH_ROWS_MIN = 4096
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Files of one format; equal and hashable by what it says, not by what the files hold.
+
+    Reading: `schema`, `open`, `total_rows`, `describe`. Make it with `FileSource.of`. Files are looked
+    for at the first question and not again, so schema, rows and partitions speak of the same files.
+    """
+
+    format: FileFormat
+    paths: tuple[str, ...]
+    time: str
+    time_unit: str | None = None
+    partition_by: PartitionBy = "file"
+    # File systems compare but do not hash.
+    filesystem: FileSystem | None = field(default=None, hash=False)
+    hive: bool = True
+    hive_overrides: HiveTypes = ()
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        file_format: FileFormat,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        time: str,
+        time_unit: str | None = None,
+        partition_by: PartitionBy = "file",
+        filesystem: FileSystem | None = None,
+        hive: bool | Mapping[str, pa.DataType] = True,
+    ) -> FileSource:
+        """Describe files; looks at none of them yet.
+
+        Args:
+            file_format: how to read one.
+            paths: files, folders, globs or URIs; one or a list.
+            time: the event-time column.
+            time_unit: unit of an integer time column.
+            partition_by: ``"file"``, ``"folder"`` or `by_column`.
+            filesystem: a `pyarrow.fs.FileSystem` the paths are on.
+            hive: whether ``key=value`` folders are columns; or their types where inference is wrong.
+
+        Raises:
+            PlanError: ``paths`` or ``partition_by`` is something else.
+        """
+        if not isinstance(partition_by, ByColumn) and partition_by not in ("file", "folder"):
+            remedy = "use 'file', 'folder' or by_column('name')"
+            raise PlanError(
+                f"partition_by={partition_by!r} is unknown", place="partition_by", remedy=remedy
+            )
+        read_paths, overrides = hive_types(hive)
+        return cls(
+            file_format,
+            _as_paths(paths),
+            time,
+            time_unit,
+            partition_by,
+            filesystem,
+            read_paths,
+            overrides,
+        )
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of the files, then those of the paths; a column in both is taken from the file."""
+        return self._files().schema
+
+    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+        """Open every partition; a file is opened when its first row is wanted.
+
+        With many partitions batches get smaller, so that what is decoded ahead stays bounded in all.
+
+        Raises:
+            SourceError: files are missing, damaged, or make too many partitions.
+            ColumnError: a column does not exist.
+        """
+        files = self._files()
+        wanted = check_columns(files.schema, columns)
+        partitions = self._partitions(files)
+        ahead = (
+            AHEAD_BATCHES if len(partitions) * AHEAD_BATCHES * batch_rows <= READY_ROWS_MAX else 1
+        )
+        fair_rows = max(BATCH_ROWS_MIN, READY_ROWS_MAX // (ahead * len(partitions)))
+        size = min(batch_rows, fair_rows)
+        return [
+            AheadReader(
+                part.name,
+                scan_partition(files, part, wanted, size, is_first=index == 0),
+                ahead=ahead,
+            )
+            for index, part in enumerate(partitions)
+        ]
+
+    def total_rows(self) -> int | None:
+        """Add up the footers of the files, where the format has them."""
+        if "rows" not in self._known:
+            self._known["rows"] = self.format.rows(self._files().files)
+        rows: int | None = self._known["rows"]
+        return rows
+
+    def describe(self) -> str:
+        """Return one line with format, paths and partitioning."""
+        shown = ", ".join(self.paths[:3]) + (
+            f", … ({len(self.paths)} paths)" if len(self.paths) > 3 else ""
+        )
+        unit = f" ({self.time_unit})" if self.time_unit else ""
+        return (
+            f"{self.format.name}: {shown}; partition by {self.partition_by}; time={self.time}{unit}"
+        )
+
+    def _files(self) -> FileSet:
+        if "files" not in self._known:
+            files = locate(self.paths, self.filesystem, self.format.suffixes, hive=self.hive)
+            for file in files:
+                file.require_bytes()
+            inside = self.format.schema(files)
+            in_paths = hive_schema(files, self.hive_overrides)
+            self._known["files"] = FileSet(self.format, files, inside, in_paths)
+        files_known: FileSet = self._known["files"]
+        return files_known
+
+    def _partitions(self, files: FileSet) -> list[FilePartition]:
+        if self.partition_by == "file":
+            return by_file(files.files)
+        if self.partition_by == "folder":
+            return by_folder(files.files)
+        column = self.partition_by.column
+        if "values" not in self._known:
+            check_partition_type(column, check_columns(files.schema, [column]).field(0).type)
+            self._known["values"] = distinct_values(files, column)
+        return by_values(files.files, column, self._known["values"])
+
+
+def _as_paths(paths: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:
+    import os
+
+    listed = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if not isinstance(listed, list | tuple) or not all(
+        isinstance(path, str | os.PathLike) for path in listed
+    ):
+        remedy = "pass a string, a Path, or a list of them"
+        raise PlanError(f"paths={paths!r} is not a path", place="paths", remedy=remedy)
+    if not listed:
+        raise PlanError(
+            "paths is an empty list", place="paths", remedy="name a file, a folder or a glob"
+        )
+    return tuple(os.fspath(path) for path in listed)

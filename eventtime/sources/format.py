@@ -1,0 +1,68 @@
+"""What a file format has to offer to be read as partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from eventtime.sources.base import Rows
+from eventtime.sources.datafile import DataFile
+
+__all__ = ("FileFormat", "Only")
+
+
+@dataclass(frozen=True)
+class Only:
+    """Rows whose column equals a value (null equals null): one partition of `by_column`."""
+
+    column: str
+    value: pa.Scalar
+
+
+class FileFormat(Protocol):
+    """A way to read one file; frozen and comparable, holds options only."""
+
+    @property
+    def name(self) -> str:
+        """Name for `explain()` and errors."""
+        ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What files in a folder end with, lower case."""
+        ...
+
+    def schema(self, files: Sequence[DataFile]) -> pa.Schema:
+        """Return the columns of all files.
+
+        Raises:
+            SourceError: a file is not of this format.
+            SchemaError: two files differ; the message shows the column and both files.
+        """
+        ...
+
+    def rows(self, files: Sequence[DataFile]) -> int | None:
+        """Return the number of rows if a footer says so."""
+        ...
+
+    def scan(
+        self,
+        file: DataFile,
+        schema: pa.Schema,
+        columns: Sequence[str],
+        batch_rows: int,
+        only: Only | None,
+    ) -> Iterator[Rows]:
+        """Read a file from its start in batches of about ``batch_rows``.
+
+        Args:
+            file: what to read; opened at the first step, closed when the iterator ends or is closed.
+            schema: what `schema` returned.
+            columns: those to read, at least one.
+            batch_rows: upper bound; a format that reads by bytes may exceed it.
+            only: rows outside may be left out, where that saves reading; the caller filters anyway.
+        """
+        ...

@@ -1,0 +1,140 @@
+"""From paths as the user writes them to files: one file, many, globs, folders, URIs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from eventtime.errors import SourceError
+from eventtime.sources.datafile import HIVE_NULL, DataFile
+from eventtime.sources.globs import expand_glob, has_glob, is_hidden
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileInfo, FileSystem
+
+__all__ = ("locate",)
+
+_URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def locate(
+    paths: Sequence[str], filesystem: FileSystem | None, suffixes: tuple[str, ...], *, hive: bool
+) -> tuple[DataFile, ...]:
+    """Find the files that paths mean, sorted by path, each once.
+
+    A path is a file, a folder (searched with its subfolders for files with one of ``suffixes``), or a
+    glob (``*``, ``?``, ``[ab]`` within a path segment, ``**`` for any number of folders) whose matches
+    are files or folders. Hidden files and folders (``.name``, ``_name``) count only when written out.
+
+    Args:
+        paths: at least one; local paths or URIs (``s3://``, ``gs://``, ``file://``), all of one file system.
+        filesystem: where to look instead; paths are then used as they are.
+        suffixes: what files in a folder must end with, lower case.
+        hive: whether ``key=value`` folders become columns.
+
+    Raises:
+        SourceError: a path does not exist, a glob or folder holds no file, or paths are on several file systems.
+    """
+    if not paths:
+        raise SourceError(
+            "no path is given", place="paths", remedy="name a file, a folder or a glob"
+        )
+    found: dict[str, FileInfo] = {}
+    for path in paths:
+        store, inner = _resolve(path, filesystem)
+        if filesystem is not None and store != filesystem:
+            message = f"{path!r} is on another file system than {paths[0]!r}"
+            raise SourceError(
+                message, place="paths", remedy="read each on its own and join them with union"
+            )
+        filesystem = store
+        found.update((info.path, info) for info in _files(store, inner, path, suffixes))
+    assert filesystem is not None  # at least one path has been resolved
+    return tuple(
+        DataFile(filesystem, info.path, info.size or 0, _hive_pairs(info.path) if hive else ())
+        for _, info in sorted(found.items())
+    )
+
+
+def _resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:
+    from pyarrow import fs
+
+    if not _URI.match(path):
+        if filesystem is not None and filesystem.type_name != "local":
+            return filesystem, path
+        # Absolute, so that names and errors do not depend on a later change of the working folder.
+        return filesystem or fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+    try:
+        return fs.FileSystem.from_uri(path)  # type: ignore[no-any-return]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        message = f"the URI {path!r} cannot be opened: {' '.join(str(error).split())}"
+        remedy = "check scheme, bucket and credentials, or pass filesystem="
+        raise SourceError(message, place="paths", remedy=remedy) from error
+
+
+def _files(store: FileSystem, inner: str, given: str, suffixes: tuple[str, ...]) -> list[FileInfo]:
+    from pyarrow import fs
+
+    try:
+        info = store.get_file_info(inner)
+        if info.type == fs.FileType.NotFound and has_glob(inner):
+            matches = expand_glob(store, inner)
+            if not matches:
+                message = f"no file matches {given!r}"
+                raise SourceError(
+                    message, place="paths", remedy="check the pattern; ** stands for any folders"
+                )
+            return [file for match in matches for file in _expand(store, match, given, suffixes)]
+    except (pa.ArrowException, OSError) as error:
+        message = f"{given!r} cannot be looked up: {' '.join(str(error).split())}"
+        raise SourceError(
+            message, place="paths", remedy="check permissions and credentials"
+        ) from error
+    if info.type == fs.FileType.NotFound:
+        message = f"there is no file or folder {given!r}"
+        raise SourceError(
+            message, place=f"looked for {inner}", remedy="check the path and the working folder"
+        )
+    return _expand(store, info, given, suffixes)
+
+
+def _expand(
+    store: FileSystem, info: FileInfo, given: str, suffixes: tuple[str, ...]
+) -> list[FileInfo]:
+    from pyarrow import fs
+
+    if info.type != fs.FileType.Directory:
+        return [info]
+    root = info.path.rstrip("/")
+    inside = [
+        entry
+        for entry in store.get_file_info(fs.FileSelector(info.path, recursive=True))
+        if entry.type == fs.FileType.File and not is_hidden(entry.path[len(root) :])
+    ]
+    wanted = [entry for entry in inside if entry.path.lower().endswith(suffixes)]
+    if not wanted:
+        kinds = " or ".join(suffixes[:3])
+        message = f"the folder {given!r} holds no {kinds} file, but {len(inside)} other(s)"
+        raise SourceError(
+            message, place=info.path, remedy="name the files, or use a glob such as 'folder/*'"
+        )
+    return wanted
+
+
+def _hive_pairs(path: str) -> tuple[tuple[str, str | None], ...]:
+    """Read ``key=value`` from the folders of a path; values are percent-decoded.
+
+    >>> _hive_pairs("/data/year=2024/city=New%20York/a=b.parquet")
+    (('year', '2024'), ('city', 'New York'))
+    """
+    pairs = []
+    for segment in path.split("/")[:-1]:
+        key, equals, value = segment.partition("=")
+        if equals and key:
+            pairs.append((unquote(key), None if value == HIVE_NULL else unquote(value)))
+    return tuple(pairs)

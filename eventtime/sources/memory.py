@@ -1,0 +1,219 @@
+"""Record batches, tables and Arrow streams that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from eventtime.errors import SchemaError, SourceError
+from eventtime.sources.ahead import AheadReader
+from eventtime.sources.base import PartitionReader, Rows
+from eventtime.sources.rebatch import rebatch
+from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views
+
+__all__ = ("MemorySource",)
+
+ACCEPTED = (
+    "a RecordBatch, a Table, a list of RecordBatches, a RecordBatchReader, "
+    "an object with __arrow_c_stream__, or a dict of those"
+)
+
+
+class _Batches:
+    """Batches that are there to stay: may be read any number of times."""
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
+        self._batches = batches
+        self.schema = schema
+        self.rows: int | None = sum(batch.num_rows for batch in batches)
+
+    def batches(self) -> Iterable[pa.RecordBatch]:
+        return self._batches
+
+
+class _Stream:
+    """An object with ``__arrow_c_stream__``; a second opening asks it for a second stream."""
+
+    def __init__(self, name: str, data: Any) -> None:
+        self._name = name
+        self._data = data
+        self._reader: pa.RecordBatchReader | None = self._export()
+        self.schema: pa.Schema = self._reader.schema
+        self.rows: int | None = None
+
+    def batches(self) -> Iterable[pa.RecordBatch]:
+        # The first export is kept for the first opening: asking for the schema must not run a query twice.
+        reader, self._reader = self._reader, None
+        return self._export() if reader is None else reader
+
+    def _export(self) -> pa.RecordBatchReader:
+        try:
+            return pa.RecordBatchReader.from_stream(self._data)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            message = f"partition {self._name!r}: {type(self._data).__name__} does not give a stream of batches: {error}"
+            raise SourceError(
+                message, place="from_arrow(data)", remedy="pass a pyarrow.Table"
+            ) from error
+
+
+class _OneShot:
+    """A RecordBatchReader: its rows are gone once read."""
+
+    def __init__(self, name: str, reader: pa.RecordBatchReader) -> None:
+        self._name = name
+        self._reader: pa.RecordBatchReader | None = reader
+        self.schema: pa.Schema = reader.schema
+        self.rows: int | None = None
+
+    def batches(self) -> Iterable[pa.RecordBatch]:
+        reader, self._reader = self._reader, None
+        if reader is None:
+            message = f"partition {self._name!r} is a RecordBatchReader that was read before; it can be read only once"
+            raise SourceError(
+                message, place="from_arrow(data)", remedy="pass reader.read_all() to read it again"
+            )
+        return reader
+
+
+_Part = _Batches | _Stream | _OneShot
+
+
+@dataclass(frozen=True, eq=False)
+class MemorySource:
+    """Partitions of Arrow data in memory; equal only to itself.
+
+    Reading: `schema`, `open`, `total_rows`, `describe`. Make it with `MemorySource.of`. Batches are
+    handed over without a copy unless they are small; view types become plain strings and binaries.
+    """
+
+    time: str
+    time_unit: str | None
+    _parts: Mapping[str, _Part] = field(repr=False)
+
+    @classmethod
+    def of(cls, data: Any, *, time: str, time_unit: str | None = None) -> MemorySource:
+        """Describe Arrow data in memory.
+
+        Args:
+            data: RecordBatch, Table, non-empty list of RecordBatches, RecordBatchReader, any object with
+                ``__arrow_c_stream__``; or a dict of those: each value a partition of that name.
+            time: the event-time column.
+            time_unit: unit of an integer time column.
+
+        Raises:
+            SourceError: ``data`` is none of these, or an empty list or dict.
+            SchemaError: partitions or batches have different columns.
+        """
+        named = data if isinstance(data, Mapping) else {"memory": data}
+        if not named:
+            raise SourceError(
+                "the dict of partitions is empty",
+                place="from_arrow(data)",
+                remedy=f"pass {ACCEPTED}",
+            )
+        parts = {
+            str(name): _part(str(name), value)
+            for name, value in sorted(named.items(), key=lambda i: str(i[0]))
+        }
+        first, *others = parts
+        for name in others:
+            gap = difference(
+                parts[first].schema,
+                f"partition {first!r}",
+                parts[name].schema,
+                f"partition {name!r}",
+            )
+            if gap:
+                raise SchemaError(
+                    gap, place="from_arrow(data)", remedy="give all partitions the same columns"
+                )
+        return cls(time, time_unit, parts)
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of every partition."""
+        return without_views(next(iter(self._parts.values())).schema)
+
+    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+        """Open every partition; the data is here already, so no thread is used.
+
+        Raises:
+            SourceError: a RecordBatchReader is opened for the second time.
+        """
+        schema = check_columns(self.schema(), columns)
+        return [
+            _reader(name, part.batches(), schema, batch_rows) for name, part in self._parts.items()
+        ]
+
+    def total_rows(self) -> int | None:
+        """Return the number of rows, None if a partition is a stream."""
+        rows = [part.rows for part in self._parts.values()]
+        return None if None in rows else sum(count for count in rows if count is not None)
+
+    def describe(self) -> str:
+        """Return one line that names the partitions and counts the rows."""
+        rows = self.total_rows()
+        names = ", ".join(list(self._parts)[:3]) + (", …" if len(self._parts) > 3 else "")
+        counted = "streamed" if rows is None else f"{rows:,} rows"
+        return f"arrow in memory: {len(self._parts)} partition(s) ({names}), {counted}, time={self.time}"
+
+
+def _part(name: str, data: Any) -> _Part:
+    if isinstance(data, pa.RecordBatch):
+        return _Batches([data], data.schema)
+    if isinstance(data, pa.Table):
+        return _Batches(data.to_batches(), data.schema)
+    if isinstance(data, pa.RecordBatchReader):
+        return _OneShot(name, data)
+    if isinstance(data, list | tuple):
+        return _from_list(name, data)
+    if hasattr(data, "__arrow_c_stream__"):
+        return _Stream(name, data)
+    message = f"partition {name!r} is a {type(data).__name__}, which is not Arrow data"
+    raise SourceError(message, place="from_arrow(data)", remedy=f"pass {ACCEPTED}")
+
+
+def _from_list(name: str, batches: Sequence[Any]) -> _Batches:
+    if not batches:
+        message = f"partition {name!r} is an empty list, which has no schema"
+        raise SourceError(
+            message, place="from_arrow(data)", remedy="pass schema.empty_table() for no rows"
+        )
+    for index, batch in enumerate(batches):
+        if not isinstance(batch, pa.RecordBatch):
+            message = f"partition {name!r}: item {index} of the list is a {type(batch).__name__}"
+            raise SourceError(
+                message, place="from_arrow(data)", remedy="pass a list of RecordBatches"
+            )
+        if batch.schema is not batches[0].schema:
+            gap = difference(batches[0].schema, "item 0", batch.schema, f"item {index}")
+            if gap:
+                raise SchemaError(
+                    f"partition {name!r}: {gap}", remedy="give all batches the same columns"
+                )
+    first = batches[0].schema
+    same = [batch if batch.schema.equals(first) else _reordered(batch, first) for batch in batches]
+    return _Batches(same, first)
+
+
+def _reordered(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [batch.column(field.name) for field in schema], schema=plain(schema)
+    ).cast(schema)
+
+
+def _reader(
+    name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, batch_rows: int
+) -> PartitionReader:
+    def needed() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            # Before small batches are joined: a column nobody needs is not copied.
+            yield batch if batch.num_columns == len(schema) else batch.select(schema.names)
+
+    def scan() -> Iterator[Rows]:
+        for batch in rebatch(needed(), batch_rows):
+            yield conform(batch, schema)
+
+    return AheadReader(name, scan, ahead=0)

@@ -1,0 +1,93 @@
+"""Comparing and restricting schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from eventtime.errors import ColumnError, SchemaError
+from eventtime.sources.base import MalformedRows, Rows
+
+__all__ = ("check_columns", "check_same", "conform", "difference", "plain", "without_views")
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    """Return names and types only: no metadata, every column nullable, so that equal files compare equal."""
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def without_views(schema: pa.Schema) -> pa.Schema:
+    """Return the plain schema with string views as strings and binary views as binaries."""
+    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return pa.schema([pa.field(field.name, views.get(field.type, field.type)) for field in schema])
+
+
+def difference(first: pa.Schema, first_name: str, other: pa.Schema, other_name: str) -> str:
+    """Say in which column two schemas differ first; empty if they hold the same names and types in any order.
+
+    >>> difference(pa.schema([("a", "int64")]), "x", pa.schema([("a", "string")]), "y")
+    "column 'a' is int64 in x, but string in y"
+    """
+    for name in first.names:
+        index = other.get_field_index(name)
+        if index < 0:
+            return f"column {name!r} ({first.field(name).type}) is in {first_name}, but not in {other_name}"
+        if first.field(name).type != other.field(index).type:
+            types = first.field(name).type, other.field(index).type
+            return f"column {name!r} is {types[0]} in {first_name}, but {types[1]} in {other_name}"
+    extra = [name for name in other.names if name not in set(first.names)]
+    if extra:
+        return f"column {extra[0]!r} ({other.field(extra[0]).type}) is in {other_name}, but not in {first_name}"
+    return ""
+
+
+def check_same(named: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
+    """Return the schema all share; the order of columns may differ, the first's is taken.
+
+    Raises:
+        SchemaError: a column differs, or a name occurs twice; the message shows it with both places.
+    """
+    first_name, first = named[0]
+    for name in first.names:
+        if len(first.get_all_field_indices(name)) > 1:
+            message = f"two columns are called {name!r}"
+            raise SchemaError(message, place=first_name, remedy="give every column its own name")
+    for other_name, other in named[1:]:
+        if other.equals(first):
+            continue
+        gap = difference(first, first_name, other, other_name)
+        if not gap and len(other) != len(first):
+            gap = f"{other_name} has two columns of the same name"
+        if gap:
+            remedy = (
+                "read these files apart and bring them to one schema before joining them with union"
+            )
+            raise SchemaError(f"the files do not have the same columns: {gap}", remedy=remedy)
+    return first
+
+
+def check_columns(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """Restrict a schema to the named columns, in that order; None keeps all.
+
+    Raises:
+        ColumnError: a column is not in the schema; the message lists those that are.
+    """
+    if columns is None:
+        return schema
+    for name in columns:
+        if name not in schema.names:
+            message = f"there is no column {name!r}"
+            raise ColumnError(
+                message, place="source", remedy=f"the columns are {', '.join(schema.names)}"
+            )
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def conform(rows: Rows, schema: pa.Schema) -> Rows:
+    """Give a batch exactly this schema: its columns by name, in order, cast where only the layout differs."""
+    if isinstance(rows, MalformedRows) or rows.schema.equals(schema, check_metadata=True):
+        return rows
+    columns = [rows.column(field.name) for field in schema]
+    cast = [c if c.type == f.type else c.cast(f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
