@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.oracle_aggregates import aggregate
-from tests.oracle_spec import (
+from oracle_aggregates import aggregate
+from oracle_spec import (
     Aggregate,
     Ascending,
     Bounded,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.oracle_spec import Row, Spec, Window
+    from oracle_spec import Row, Spec, Window
 
 INT64_LIMIT = 2**63
 

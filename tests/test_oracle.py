@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.oracle import (
+from oracle import (
     INFINITY,
     TIME_LIMIT,
     Aggregate,
@@ -31,7 +30,7 @@ from tests.oracle import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.oracle import Row
+    from oracle import Row
 
 TENS = Spec(size=10, keys=())
 
