@@ -94,10 +94,10 @@ def values(*, floats: str = "exact") -> st.SearchStrategy[Row]:
 
 def _delays(*, is_extreme: bool) -> st.SearchStrategy[int | None]:
     """How far a row is off its place: mostly near, at times far, missing, or at the end of time."""
-    near, far = st.integers(-3, 3), st.integers(-60, 60)
+    near, behind, far = st.integers(-3, 3), st.integers(-20, 0), st.integers(-60, 60)
     wild = [None, TIME_LIMIT, -TIME_LIMIT, TIME_LIMIT + 1, -TIME_LIMIT - 1, 2**63 - 1, -(2**63)]
     rare = st.sampled_from(wild) if is_extreme else st.none()
-    return st.one_of(near, near, near, far, rare)
+    return st.one_of(*[near] * 6, *[behind] * 4, far, rare)
 
 
 @st.composite
@@ -108,11 +108,9 @@ def row_lists(
     is_extreme = draw(st.sampled_from([False, False, False, True]))
     pace = draw(st.integers(0, 4))
     start = draw(st.integers(-5, 10))
-    drawn = draw(
-        st.lists(
-            st.tuples(_delays(is_extreme=is_extreme), values(floats=floats)), max_size=max_size
-        )
-    )
+    one = st.tuples(_delays(is_extreme=is_extreme), values(floats=floats))
+    min_size = draw(st.sampled_from([0, max_size // 2]))
+    drawn = draw(st.lists(one, min_size=min_size, max_size=max_size))
     marks = st.one_of(st.none(), st.integers(-8, 4))
     rows: list[Row] = []
     for i, (delay, cells) in enumerate(drawn):
@@ -132,8 +130,8 @@ def generators(unit: int) -> st.SearchStrategy[Any]:
     """Every generator whose watermark a rule defines (the percentile learns its own bound)."""
     bound = st.integers(0, 10).map(lambda n: n * unit)
     return st.one_of(
-        bound.map(Bounded),
-        st.just(Ascending()),
+        *[bound.map(Bounded)] * 2,
+        *[st.just(Ascending())] * 2,
         st.just(PunctuatedColumn("mark")),
         st.just(PunctuatedWhere("is_mark")),
         bound.map(Lag).map(Custom),
@@ -149,16 +147,14 @@ def specs(draw: st.DrawFn, *, unit: int, base: int = 0, has_global: bool = True)
         size=size * unit,
         slide=None if slide is None else slide * unit,
         offset=draw(st.integers(-15, 15)) * unit,
-        lateness=draw(st.one_of(st.just(0), st.integers(0, 15))) * unit,
+        lateness=draw(st.one_of(st.just(0), st.integers(1, 15), st.integers(1, 30))) * unit,
         mode=draw(st.sampled_from(["accumulating", "discarding", "retracting"])),
         keys=draw(st.sampled_from([("key",), (), ("name",), ("key", "name"), ("b", "key")])),
         aggregates=tuple(
             draw(st.lists(st.sampled_from(AGGREGATES), min_size=1, max_size=4, unique=True))
         ),
         generator=draw(generators(unit)),
-        max_future=draw(
-            st.one_of(st.none(), st.none(), st.integers(0, 40).map(lambda n: n * unit))
-        ),
+        max_future=draw(st.one_of(*[st.none()] * 4, st.integers(0, 40).map(lambda n: n * unit))),
     )
     is_global = has_global and draw(st.sampled_from([False] * 9 + [True]))
     return replace(spec, size=None, slide=None, offset=0) if is_global else spec
@@ -261,21 +257,25 @@ def schedules(draw: st.DrawFn, *, max_size: int = 15) -> Schedule:
     base = draw(st.sampled_from([0, RECENT]))
     spec = replace(
         draw(specs(unit=unit)),
-        idle_after=draw(st.one_of(st.none(), st.integers(1, 4).map(lambda n: n * unit))),
+        idle_after=draw(st.one_of(st.none(), *[st.integers(1, 4).map(lambda n: n * unit)] * 4)),
         all_idle=draw(st.sampled_from(["hold", "flush_max"])),
     )
     names = draw(st.sampled_from([("a",), ("a", "b")]))
     unfinished, unfound = list(names), ["c", "d"]
     steps: list[Step] = [AdvanceClock(base)]
-    kinds = ["push", "push", "poll", "poll", "clock", "clock", "finish", "add"]
-    for kind in draw(st.lists(st.sampled_from(kinds), max_size=max_size)):
+    kinds = ["push", "push", "push", "poll", "clock", "quiet", "quiet", "finish", "add"]
+    min_size = draw(st.sampled_from([0, max_size // 2]))
+    for kind in draw(st.lists(st.sampled_from(kinds), min_size=min_size, max_size=max_size)):
         name = draw(st.sampled_from(unfinished))
         if kind == "push":
-            steps.append(Push(name, draw(row_lists(unit=unit, base=base, max_size=6))))
+            steps.append(Push(name, draw(row_lists(unit=unit, base=base, max_size=8))))
         elif kind == "poll":
             steps.append(PollEmpty(name))
         elif kind == "clock":
             steps.append(AdvanceClock(draw(st.integers(1, 6)) * unit))
+        elif kind == "quiet":
+            by = draw(st.integers(1, 6)) * unit
+            steps += [PollEmpty(name), AdvanceClock(by), PollEmpty(name)]
         elif kind == "finish" and len(unfinished) > 1:
             unfinished.remove(name)
             steps.append(Finish(name))
