@@ -14,9 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
 
 from eventtime.sources.base import MalformedRows, Poll, Rows
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ("AheadReader", "DecodePool")
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import pyarrow as pa
 
 from eventtime.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-__all__ = ("HIVE_NULL", "DataFile", "unreadable")
+__all__ = ("HIVE_NULL", "DataFile", "each_file", "unreadable")
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """Hive's way to write a null in a path."""
 
 REMOTE_BUFFER_BYTES = 4 << 20
 LOCAL_BUFFER_BYTES = 128 << 10
+REMOTE_LOOKS = 8
+
+Looked = TypeVar("Looked")
 
 
 @dataclass(frozen=True)
@@ -87,3 +93,11 @@ def unreadable(
     where = file.path if rows_before is None else f"{file.path}, after row {rows_before:,}"
     remedy = "the file is damaged or cut short: write it again, or leave it out of the paths"
     return SourceError(f"the file cannot be read: {reason}", place=where, remedy=remedy)
+
+
+def each_file(look: Callable[[DataFile], Looked], files: Sequence[DataFile]) -> list[Looked]:
+    """Look into every file, several at a time where that means waiting for a network."""
+    if len(files) == 1 or all(file.is_local for file in files):
+        return [look(file) for file in files]
+    with ThreadPoolExecutor(REMOTE_LOOKS, thread_name_prefix="eventtime-look") as threads:
+        return list(threads.map(look, files))

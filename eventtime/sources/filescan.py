@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,11 +9,15 @@ import pyarrow.compute as pc
 
 from eventtime.sources.base import MalformedRows, Rows
 from eventtime.sources.datafile import DataFile, unreadable
-from eventtime.sources.format import FileFormat, Only
 from eventtime.sources.hive import Constants
 from eventtime.sources.partitions import PARTITIONS_MAX, FilePartition
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import conform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventtime.sources.format import FileFormat, Only
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("FileSet", "distinct_values", "scan_partition")
 
@@ -130,6 +133,8 @@ def _physical(inside: pa.Schema, wanted: pa.Schema, only: Only | None) -> Sequen
 def _equals(column: pa.Array, value: pa.Scalar) -> pa.Array:
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
+    if column.type != value.type:
+        column = column.cast(value.type)
     return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 
 from eventtime.errors import PlanError
 from eventtime.sources.ahead import AheadReader
-from eventtime.sources.base import PartitionReader
-from eventtime.sources.datafile import DataFile
 from eventtime.sources.filescan import FileSet, distinct_values, scan_partition
-from eventtime.sources.format import FileFormat
 from eventtime.sources.hive import HiveTypes, hive_schema, hive_types
 from eventtime.sources.locate import locate
 from eventtime.sources.partitions import (
@@ -25,9 +20,13 @@ from eventtime.sources.partitions import (
     by_values,
     check_partition_type,
 )
-from eventtime.sources.schemas import check_columns
+from eventtime.sources.schemas import check_columns, without_views
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from eventtime.sources.base import PartitionReader
+    from eventtime.sources.format import FileFormat
+    from collections.abc import Sequence
     from collections.abc import Mapping
     from os import PathLike
 
@@ -155,7 +154,7 @@ class FileSource:
             files = locate(self.paths, self.filesystem, self.format.suffixes, hive=self.hive)
             for file in files:
                 file.require_bytes()
-            inside = self.format.schema(files)
+            inside = without_views(self.format.schema(files))
             in_paths = hive_schema(files, self.hive_overrides)
             self._known["files"] = FileSet(self.format, files, inside, in_paths)
         files_known: FileSet = self._known["files"]

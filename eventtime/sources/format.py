@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TYPE_CHECKING
 
-import pyarrow as pa
 
-from eventtime.sources.base import Rows
-from eventtime.sources.datafile import DataFile
+if TYPE_CHECKING:
+    from eventtime.sources.base import Rows
+    import pyarrow as pa
+    from eventtime.sources.datafile import DataFile
+    from collections.abc import Iterator, Sequence
 
 __all__ = ("FileFormat", "Only")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from eventtime.errors import SchemaError
-from eventtime.sources.datafile import DataFile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventtime.sources.datafile import DataFile
+    from collections.abc import Mapping, Sequence
 
 __all__ = ("Constants", "HiveTypes", "hive_schema", "hive_types")
 

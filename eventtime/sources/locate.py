@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ from eventtime.sources.datafile import HIVE_NULL, DataFile
 from eventtime.sources.globs import expand_glob, has_glob, is_hidden
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pyarrow.fs import FileInfo, FileSystem
 
 __all__ = ("locate",)

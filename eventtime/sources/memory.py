@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import pyarrow as pa
 
 from eventtime.errors import SchemaError, SourceError
 from eventtime.sources.ahead import AheadReader
-from eventtime.sources.base import PartitionReader, Rows
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views
+
+if TYPE_CHECKING:
+    from eventtime.sources.base import PartitionReader, Rows
 
 __all__ = ("MemorySource",)
 
@@ -44,10 +46,10 @@ class _Stream:
         self.schema: pa.Schema = self._reader.schema
         self.rows: int | None = None
 
-    def batches(self) -> Iterable[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
         # The first export is kept for the first opening: asking for the schema must not run a query twice.
         reader, self._reader = self._reader, None
-        return self._export() if reader is None else reader
+        return iter(self._export() if reader is None else reader)
 
     def _export(self) -> pa.RecordBatchReader:
         try:
@@ -75,7 +77,7 @@ class _OneShot:
             raise SourceError(
                 message, place="from_arrow(data)", remedy="pass reader.read_all() to read it again"
             )
-        return reader
+        return iter(reader)
 
 
 _Part = _Batches | _Stream | _OneShot

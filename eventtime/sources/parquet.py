@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import Rows
-from eventtime.sources.datafile import DataFile, unreadable
-from eventtime.sources.format import Only
+from eventtime.sources.datafile import DataFile, each_file, unreadable
 from eventtime.sources.schemas import check_same, plain
 
 if TYPE_CHECKING:
+    from eventtime.sources.format import Only
+    from eventtime.sources.base import Rows
+    from collections.abc import Iterator, Sequence
     from pyarrow.parquet import FileMetaData, ParquetFile
 
 __all__ = ("ParquetFormat",)
 
 MAGIC = b"PAR1"
-REMOTE_FOOTER_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,15 @@ class ParquetFormat:
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Compare the footers of all files."""
         return check_same(
-            [(file.path, schema) for file, (schema, _) in zip(files, _footers(files), strict=True)]
+            [
+                (file.path, schema)
+                for file, (schema, _) in zip(files, each_file(_footer, files), strict=True)
+            ]
         )
 
     def rows(self, files: Sequence[DataFile]) -> int | None:
         """Add up the footers."""
-        return sum(rows for _, rows in _footers(files))
+        return sum(rows for _, rows in each_file(_footer, files))
 
     def scan(
         self,
@@ -88,15 +89,6 @@ def _not_parquet(file: DataFile, handle: Any, error: Exception) -> SourceError:
         message = f"the parquet file is cut short: its {file.size:,} bytes end with {tail!r}, not {MAGIC!r}"
         return SourceError(message, place=file.path, remedy="copy or write it again to its end")
     return unreadable(file, error)
-
-
-def _footers(files: Sequence[DataFile]) -> list[tuple[pa.Schema, int]]:
-    if all(file.is_local for file in files):
-        return [_footer(file) for file in files]
-    with ThreadPoolExecutor(
-        REMOTE_FOOTER_THREADS, thread_name_prefix="eventtime-footer"
-    ) as threads:
-        return list(threads.map(_footer, files))
 
 
 def _footer(file: DataFile) -> tuple[pa.Schema, int]:

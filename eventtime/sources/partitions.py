@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 import pyarrow as pa
 
 from eventtime.errors import ColumnError, PlanError, SourceError
-from eventtime.sources.datafile import DataFile
 from eventtime.sources.format import Only
+
+if TYPE_CHECKING:
+    from eventtime.sources.datafile import DataFile
+    from collections.abc import Sequence
 
 __all__ = (
     "ByColumn",
@@ -49,7 +51,7 @@ def by_column(name: str) -> ByColumn:
     >>> by_column("origin")
     ByColumn(column='origin')
     """
-    if not isinstance(name, str) or not name:
+    if not name:
         raise PlanError(
             f"{name!r} is not a column name",
             place="by_column(name)",

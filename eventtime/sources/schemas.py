@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 
 import pyarrow as pa
 
 from eventtime.errors import ColumnError, SchemaError
 from eventtime.sources.base import MalformedRows, Rows
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ("check_columns", "check_same", "conform", "difference", "plain", "without_views")
 

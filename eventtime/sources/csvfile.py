@@ -1,0 +1,177 @@
+"""CSV files with a header line, read block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from eventtime.errors import SchemaError, SourceError
+from eventtime.sources.datafile import DataFile, each_file, unreadable
+from eventtime.sources.inference import overridden, widened
+from eventtime.sources.rebatch import join
+from eventtime.sources.schemas import check_same
+from eventtime.sources.textblocks import Block, OnMalformed, block_bytes, parse_block, read_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pyarrow import csv
+
+    from eventtime.sources.base import Rows
+    from eventtime.sources.format import Only
+
+__all__ = ("CsvFormat",)
+
+HEADER_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """Comma-separated values; each file begins with the names of its columns, in any order.
+
+    Attributes:
+        on_malformed: what to do with a row that has the wrong number of values or one of the wrong type.
+        types: types of columns whose first megabyte misleads; the others are inferred.
+        delimiter: one character; None takes a tab for ``.tsv`` and a comma otherwise.
+        newlines_in_values: whether quoted values may hold line ends. A stray quote then swallows rows.
+    """
+
+    on_malformed: OnMalformed = "error"
+    types: pa.Schema | None = None
+    delimiter: str | None = None
+    newlines_in_values: bool = False
+    name: str = "csv"
+    suffixes: tuple[str, ...] = (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".csv.zst", ".tsv.gz")
+
+    def schema(self, files: Sequence[DataFile]) -> pa.Schema:
+        """Infer types from the first file that has rows; the other headers must have the same names."""
+        headers = each_file(self._header, files)
+        for file, names in zip(files, headers, strict=True):
+            sample = self._sample(file, names)
+            if sample.num_rows:
+                break
+        else:
+            sample = pa.table({name: pa.nulls(0) for name in headers[0]})
+        types = overridden(widened(sample), self.types)
+        for name in types.names:
+            if name not in headers[0]:
+                message = f"schema= names a column {name!r} that the header does not have"
+                remedy = f"the columns are {', '.join(headers[0])}"
+                raise SchemaError(message, place=files[0].path, remedy=remedy)
+        named = [
+            (file.path, pa.schema([(name, _type_of(types, name)) for name in names]))
+            for file, names in zip(files, headers, strict=True)
+        ]
+        return check_same(named)
+
+    def rows(self, files: Sequence[DataFile]) -> int | None:
+        """Return None: only reading the file tells."""
+        del files
+        return None
+
+    def scan(
+        self,
+        file: DataFile,
+        schema: pa.Schema,
+        columns: Sequence[str],
+        batch_rows: int,
+        only: Only | None,
+    ) -> Iterator[Rows]:
+        """Parse block by block; the header is line 1."""
+        del only
+        names: list[str] = []
+
+        def parse(data: bytes) -> pa.RecordBatch:
+            return self._parse(
+                data, file, names, {name: schema.field(name).type for name in columns}
+            )
+
+        for block in self._blocks(file, block_bytes(batch_rows)):
+            rows = block
+            if not names:
+                names, rows = self._cut_header(file, block)
+            yield from parse_block(
+                file, rows, parse, self.on_malformed, quoted_newlines=self.newlines_in_values
+            )
+
+    def _blocks(self, file: DataFile, size: int) -> Iterator[Block]:
+        return read_blocks(file, size, quoted_newlines=self.newlines_in_values)
+
+    def _header(self, file: DataFile) -> list[str]:
+        file.require_bytes()
+        try:
+            for block in self._blocks(file, HEADER_BYTES):
+                return self._cut_header(file, block)[0]
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(file, error) from error
+        raise SourceError("the file is empty", place=file.path, remedy="leave it out of the paths")
+
+    def _cut_header(self, file: DataFile, block: Block) -> tuple[list[str], Block]:
+        from pyarrow import csv
+
+        line, _, rest = block.data.partition(b"\n")
+        try:
+            options = csv.ReadOptions(use_threads=False)
+            table = csv.read_csv(pa.py_buffer(line + b"\n"), options, self._parse_options(file))
+        except pa.ArrowInvalid as error:
+            message = f"the header line does not parse: {' '.join(str(error).split())}"
+            remedy = "the first line must name the columns"
+            raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
+        return table.column_names, Block(block.line + 1, rest)
+
+    def _sample(self, file: DataFile, names: list[str]) -> pa.Table:
+        """Parse the first block without types, leaving out rows with the wrong number of values."""
+        from pyarrow import csv
+
+        try:
+            block = next(self._blocks(file, block_bytes(1 << 20)))
+            _, rows = self._cut_header(file, block)
+            parse = self._parse_options(file)
+            parse.invalid_row_handler = lambda row: "skip"  # noqa: ARG005
+            options = csv.ReadOptions(use_threads=False, column_names=names)
+            return csv.read_csv(pa.py_buffer(rows.data), options, parse)
+        except pa.ArrowInvalid as error:
+            # A block without any row; everything else is found with its line when it is read.
+            if "Empty CSV" in str(error):
+                return pa.table({name: pa.nulls(0) for name in names})
+            raise unreadable(file, error) from error
+        except OSError as error:
+            raise unreadable(file, error) from error
+
+    def _parse(
+        self, data: bytes, file: DataFile, names: list[str], types: dict[str, pa.DataType]
+    ) -> pa.RecordBatch:
+        from pyarrow import csv
+
+        table = csv.read_csv(
+            pa.py_buffer(data),
+            csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
+            self._parse_options(file),
+            csv.ConvertOptions(column_types=types, include_columns=list(types)),
+        )
+        batches = table.to_batches()
+        if not self.newlines_in_values and b'"' in data:
+            _require_one_row_a_line(data, table.num_rows)
+        return join(batches) if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+    def _parse_options(self, file: DataFile) -> csv.ParseOptions:
+        from pyarrow import csv
+
+        tab = file.path.lower().endswith((".tsv", ".tsv.gz"))
+        delimiter = self.delimiter or ("\t" if tab else ",")
+        return csv.ParseOptions(delimiter=delimiter, newlines_in_values=self.newlines_in_values)
+
+
+def _require_one_row_a_line(data: bytes, rows: int) -> None:
+    """Refuse a quoted line end, which the parser accepts wherever the block happens not to be cut there."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if lines != rows and rows != sum(1 for line in data.split(b"\n") if line.strip(b"\r")):
+        message = "a quoted value holds a line end, or a quote is not closed (newlines_in_values=True allows that)"
+        raise pa.ArrowInvalid(message)
+
+
+def _type_of(types: pa.Schema, name: str) -> pa.DataType:
+    index = types.get_field_index(name)
+    return types.field(index).type if index >= 0 else pa.string()

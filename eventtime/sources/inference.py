@@ -1,0 +1,68 @@
+"""Column types of text formats: what the first block shows, made wide enough for the rows after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from eventtime.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ("as_schema", "overridden", "widened")
+
+
+def widened(sample: pa.Table) -> pa.Schema:
+    """Return the types to read a file with whose first rows are ``sample``.
+
+    Whole seconds become microseconds, since a later row may hold a fraction; strings that are all ISO
+    times become timestamps (the JSON reader sees only those of whole seconds); a column without any
+    value becomes a string, which reads everything.
+    """
+    return pa.schema(
+        [pa.field(name, _widened(sample.column(name))) for name in sample.column_names]
+    )
+
+
+def _widened(column: pa.ChunkedArray) -> pa.DataType:
+    data_type = column.type
+    if pa.types.is_null(data_type):
+        return pa.string()
+    if pa.types.is_timestamp(data_type) and data_type.unit == "s":
+        return pa.timestamp("us", data_type.tz)
+    if pa.types.is_string(data_type):
+        for candidate in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+            try:
+                column.cast(candidate)
+            except pa.ArrowInvalid:
+                continue
+            return candidate
+    return data_type
+
+
+def as_schema(schema: pa.Schema | Mapping[str, pa.DataType] | None) -> pa.Schema | None:
+    """Turn the public argument ``schema`` into a schema.
+
+    Raises:
+        PlanError: it is neither a schema nor a mapping of names to types.
+    """
+    if schema is None or isinstance(schema, pa.Schema):
+        return schema
+    try:
+        return pa.schema(list(schema.items()))
+    except (AttributeError, TypeError, pa.ArrowException) as error:
+        message = f"schema={schema!r} is not a schema: {error}"
+        remedy = "pass a pyarrow.Schema or a dict of names to pyarrow types"
+        raise PlanError(message, place="schema", remedy=remedy) from error
+
+
+def overridden(inferred: pa.Schema, given: pa.Schema | None) -> pa.Schema:
+    """Put the given types over the inferred ones; given columns that were not seen come last."""
+    if given is None:
+        return inferred
+    types = {field.name: field.type for field in inferred} | {
+        field.name: field.type for field in given
+    }
+    return pa.schema(list(types.items()))

@@ -1,0 +1,132 @@
+"""JSON lines: one object a line, read block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from eventtime.errors import SchemaError
+from eventtime.sources.datafile import DataFile, unreadable
+from eventtime.sources.inference import overridden, widened
+from eventtime.sources.rebatch import join
+from eventtime.sources.textblocks import OnMalformed, block_bytes, parse_block, read_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventtime.sources.base import Rows
+    from eventtime.sources.format import Only
+
+__all__ = ("JsonLinesFormat",)
+
+
+@dataclass(frozen=True)
+class JsonLinesFormat:
+    """One JSON object a line; a field a line does not have is null.
+
+    The columns are the fields of the first megabyte and those of ``types``. A field that comes up only
+    later is not read unless ``types`` names it.
+
+    Attributes:
+        on_malformed: what to do with a line that is not one object with values of these types.
+        types: types of fields that are rare or whose first megabyte misleads; the others are inferred.
+    """
+
+    on_malformed: OnMalformed = "error"
+    types: pa.Schema | None = None
+    name: str = "json lines"
+    suffixes: tuple[str, ...] = (
+        ".jsonl",
+        ".ndjson",
+        ".json",
+        ".jsonl.gz",
+        ".ndjson.gz",
+        ".json.gz",
+    )
+
+    def schema(self, files: Sequence[DataFile]) -> pa.Schema:
+        """Infer types from the first file that has a line that parses."""
+        inferred = pa.schema([])
+        for file in files:
+            sample = self._sample(file)
+            if sample is not None:
+                inferred = widened(sample)
+                break
+        schema = overridden(inferred, self.types)
+        if not schema.names:
+            message = f"there is no JSON object in {len(files)} file(s), so no column is known"
+            raise SchemaError(
+                message, place=files[0].path, remedy="write one object a line, or pass schema="
+            )
+        return schema
+
+    def rows(self, files: Sequence[DataFile]) -> int | None:
+        """Return None: only reading the file tells."""
+        del files
+        return None
+
+    def scan(
+        self,
+        file: DataFile,
+        schema: pa.Schema,
+        columns: Sequence[str],
+        batch_rows: int,
+        only: Only | None,
+    ) -> Iterator[Rows]:
+        """Parse block by block; fields that are not wanted are skipped by the parser."""
+        del only
+        wanted = pa.schema([schema.field(name) for name in columns])
+
+        def parse(data: bytes) -> pa.RecordBatch:
+            return _parse(data, wanted)
+
+        for block in read_blocks(file, block_bytes(batch_rows)):
+            yield from parse_block(file, block, parse, self.on_malformed)
+
+    def _sample(self, file: DataFile) -> pa.Table | None:
+        """Parse the first block without types; None if no line of it parses."""
+        file.require_bytes()
+        try:
+            block = next(read_blocks(file, block_bytes(1 << 20)), None)
+            if block is None:
+                return None
+            pieces = [
+                pa.Table.from_batches([rows])
+                for rows in parse_block(file, block, _parse, "quarantine")
+                if isinstance(rows, pa.RecordBatch)
+            ]
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(file, error) from error
+        return pa.concat_tables(pieces, promote_options="permissive") if pieces else None
+
+
+def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
+    from pyarrow import json
+
+    table = json.read_json(
+        pa.py_buffer(data),
+        json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+        json.ParseOptions(
+            explicit_schema=wanted,
+            unexpected_field_behavior="infer" if wanted is None else "ignore",
+        ),
+    )
+    _require_one_object_a_line(data, table.num_rows)
+    batches = table.to_batches()
+    return join(batches)
+
+
+def _require_one_object_a_line(data: bytes, objects: int) -> None:
+    """Refuse what the parser accepts beyond the format: two objects in a line, one over several lines.
+
+    Otherwise the same line would be good or bad depending on where blocks are cut.
+    """
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if lines == objects:
+        return
+    filled = sum(1 for line in data.split(b"\n") if line.strip())
+    if filled != objects:
+        message = f"{objects} JSON object(s) in {filled} line(s); each line must hold exactly one"
+        raise pa.ArrowInvalid(message)

@@ -1,0 +1,179 @@
+"""Text in blocks of whole lines, so that one bad line costs the parser its block and nobody a row.
+
+```
+ bytes ─► Block(first line number, whole lines) ─► parse ──ok──► batch
+                                                     └─fails─► halve, and halve again ─► batches | bad lines
+```
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from eventtime.errors import MalformedRowError, SourceError
+from eventtime.sources.base import MALFORMED_SCHEMA, MalformedRows, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eventtime.sources.datafile import DataFile
+
+__all__ = ("Block", "OnMalformed", "block_bytes", "parse_block", "read_blocks")
+
+OnMalformed = Literal["error", "quarantine"]
+
+BLOCK_BYTES_MIN = 64 << 10
+BLOCK_BYTES_MAX = 1 << 20
+LINE_BYTES_MAX = 64 << 20
+SHOWN_CHARS = 200
+
+UTF8_BOM = b"\xef\xbb\xbf"
+# The row number counts from the start of the piece being parsed; the line number says it rightly.
+_ROW_NUMBER = re.compile(r"(?:Row #\d+: )|(?: in row \d+$)")
+PARSE_ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a file; ``line`` is the number of the first, counted from 1."""
+
+    line: int
+    data: bytes
+
+
+def block_bytes(batch_rows: int) -> int:
+    """Return how much text to parse at once for batches of that size, within sane limits."""
+    return max(BLOCK_BYTES_MIN, min(BLOCK_BYTES_MAX, 32 * batch_rows))
+
+
+def read_blocks(file: DataFile, size: int, *, quoted_newlines: bool = False) -> Iterator[Block]:
+    """Cut a file into blocks of about ``size`` bytes that end with a line end, or with the file.
+
+    Args:
+        file: opened at the first step, closed at the end; decompressed by its suffix.
+        size: bytes to read at once; a longer line makes a longer block.
+        quoted_newlines: whether a line end inside double quotes belongs to the row.
+
+    Raises:
+        SourceError: a line is longer than 64 MiB, so this is hardly a file of lines.
+    """
+    line, rest = 1, b""
+    with file.open_stream() as stream:
+        while data := stream.read(size):
+            if line == 1 and not rest:
+                data = data.removeprefix(UTF8_BOM)
+            whole = rest + data if rest else data
+            cut = _last_row_end(whole, quoted_newlines=quoted_newlines)
+            if cut:
+                yield Block(line, whole[:cut])
+                line += whole.count(b"\n", 0, cut)
+            rest = whole[cut:]
+            if len(rest) > LINE_BYTES_MAX:
+                message = f"line {line:,} is longer than {LINE_BYTES_MAX >> 20} MiB"
+                remedy = "check the line ends and the quotes of the file"
+                raise SourceError(message, place=file.path, remedy=remedy)
+    if rest:
+        yield Block(line, rest)
+
+
+def _last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
+    end = data.rfind(b"\n") + 1
+    if quoted_newlines:
+        # A line end is inside quotes iff an odd number of quotes stands before it (doubled quotes count twice).
+        while end and data.count(b'"', 0, end) % 2:
+            end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def parse_block(
+    file: DataFile,
+    block: Block,
+    parse: Callable[[bytes], pa.RecordBatch],
+    on_malformed: OnMalformed,
+    *,
+    quoted_newlines: bool = False,
+) -> Iterator[Rows]:
+    """Parse a block; one that fails is halved until the bad rows stand alone.
+
+    Cost: one parse for a good block; for each bad row about two more of its block at most.
+
+    Raises:
+        MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names file and line.
+    """
+    try:
+        if block.data.strip():
+            yield parse(block.data)
+        return
+    except PARSE_ERRORS:
+        pass
+    rows = _split_rows(block, quoted_newlines=quoted_newlines)
+    bad: list[tuple[int, str, str]] = []
+    for piece in _halve(rows, parse):
+        if isinstance(piece, pa.RecordBatch):
+            if bad:
+                yield _malformed(bad)
+                bad = []
+            yield piece
+            continue
+        line, text, reason = piece
+        if on_malformed == "error":
+            shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+            message = f"the row does not parse: {reason}; the line is {shown!r}"
+            remedy = "mend it, pass schema= if the type is wrong, or on_malformed='quarantine'"
+            raise MalformedRowError(message, place=f"{file.path}, line {line}", remedy=remedy)
+        bad.append((line, text, f"{file.path}, line {line}: {reason}"))
+    if bad:
+        yield _malformed(bad)
+
+
+def _split_rows(block: Block, *, quoted_newlines: bool) -> list[Block]:
+    rows: list[Block] = []
+    line, start = block.line, block.line
+    held = b""
+    for text in _lines(block.data):
+        held += text
+        line += 1
+        if not quoted_newlines or held.count(b'"') % 2 == 0:
+            rows.append(Block(start, held))
+            held, start = b"", line
+    if held:
+        rows.append(Block(start, held))
+    return rows
+
+
+def _lines(data: bytes) -> list[bytes]:
+    # Not bytes.splitlines: it also cuts at a lone carriage return, which is no line end here.
+    return [text + b"\n" for text in data.removesuffix(b"\n").split(b"\n")]
+
+
+def _halve(
+    rows: list[Block], parse: Callable[[bytes], pa.RecordBatch]
+) -> Iterator[pa.RecordBatch | tuple[int, str, str]]:
+    data = b"".join(row.data for row in rows)
+    if not data.strip():
+        return
+    try:
+        yield parse(data)
+    except PARSE_ERRORS as error:
+        if len(rows) == 1:
+            text = data.rstrip(b"\r\n").decode("utf-8", errors="replace")
+            reason = _ROW_NUMBER.sub("", " ".join(str(error).split()))
+            yield rows[0].line, text, reason
+            return
+        middle = len(rows) // 2
+        yield from _halve(rows[:middle], parse)
+        yield from _halve(rows[middle:], parse)
+
+
+def _malformed(bad: list[tuple[int, str, str]]) -> MalformedRows:
+    lines, raw, reasons = zip(*bad, strict=True)
+    arrays = [
+        pa.array(lines, pa.int64()),
+        pa.array(raw, pa.string()),
+        pa.array(reasons, pa.string()),
+    ]
+    return MalformedRows(pa.RecordBatch.from_arrays(arrays, schema=MALFORMED_SCHEMA))

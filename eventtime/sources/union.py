@@ -1,0 +1,123 @@
+"""Several sources of one schema as one; every partition stays a partition."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventtime.errors import PlanError, SchemaError
+from eventtime.sources.schemas import difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from eventtime.sources.base import MalformedRows, PartitionReader, Poll, Source
+
+__all__ = ("UnionSource",)
+
+
+@dataclass(frozen=True)
+class UnionSource:
+    """The partitions of all sources; made with `UnionSource.of`."""
+
+    sources: tuple[Source, ...]
+
+    @classmethod
+    def of(cls, *sources: Source) -> UnionSource:
+        """Join sources; a union within is taken apart.
+
+        Raises:
+            PlanError: there is no source, or they have different time columns or units.
+        """
+        flat: list[Source] = []
+        for source in sources:
+            flat += source.sources if isinstance(source, UnionSource) else [source]
+        if not flat:
+            raise PlanError("a union needs a source", place="union()", remedy="pass at least one")
+        first = flat[0]
+        for other in flat[1:]:
+            if (other.time, other.time_unit) != (first.time, first.time_unit):
+                message = (
+                    f"the sources have different time columns: {first.time!r} (unit {first.time_unit}) "
+                    f"and {other.time!r} (unit {other.time_unit})"
+                )
+                raise PlanError(
+                    message,
+                    place="union()",
+                    remedy="rename the column, or read with the same time=",
+                )
+        return cls(tuple(flat))
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column, the same in all."""
+        return self.sources[0].time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column, the same in all."""
+        return self.sources[0].time_unit
+
+    def schema(self) -> pa.Schema:
+        """Return the schema of the first source; the others have the same names and types in any order.
+
+        Raises:
+            SchemaError: a column differs; the message shows both sources.
+        """
+        first, *others = self.sources
+        schema = first.schema()
+        for number, other in enumerate(others, start=2):
+            gap = difference(
+                schema,
+                f"source 1 ({first.describe()})",
+                other.schema(),
+                f"source {number} ({other.describe()})",
+            )
+            if gap:
+                remedy = "bring them to one schema with select and with_columns before the union"
+                raise SchemaError(f"the sources of a union differ: {gap}", remedy=remedy)
+        return schema
+
+    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+        """Open all partitions; names that clash get the number of their source in front (``1:``, ``2:``)."""
+        names = self.schema().names if columns is None else columns
+        readers: list[tuple[int, PartitionReader]] = []
+        try:
+            for number, source in enumerate(self.sources, start=1):
+                readers += [(number, reader) for reader in source.open(names, batch_rows)]
+        except BaseException:
+            for _, reader in readers:
+                reader.close()
+            raise
+        times = Counter(reader.name for _, reader in readers)
+        renamed: list[PartitionReader] = [
+            _Renamed(f"{number}:{reader.name}", reader) if times[reader.name] > 1 else reader
+            for number, reader in readers
+        ]
+        return sorted(renamed, key=lambda reader: reader.name)
+
+    def total_rows(self) -> int | None:
+        """Add up the sources; None if one does not know."""
+        counts = [source.total_rows() for source in self.sources]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    def describe(self) -> str:
+        """Return one line with all sources."""
+        return "union of " + " | ".join(source.describe() for source in self.sources)
+
+
+@dataclass(frozen=True, eq=False)
+class _Renamed:
+    """A reader under another name."""
+
+    name: str
+    _reader: PartitionReader
+
+    def read(self) -> pa.RecordBatch | MalformedRows | Poll:
+        return self._reader.read()
+
+    def close(self) -> None:
+        self._reader.close()
