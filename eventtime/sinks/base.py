@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from eventtime.errors import SinkError
+from eventtime.sinks.csv import to_csv
 from eventtime.sinks.files import FileSink
+from eventtime.sinks.ipc import to_ipc
+from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
 
 if TYPE_CHECKING:
@@ -20,6 +23,18 @@ __all__ = ("Sink", "SinkWriter", "commit_all", "sink_for")
 _BY_SUFFIX: Final = {
     ".parquet": to_parquet,
     ".pq": to_parquet,
+    ".csv": to_csv,
+    ".csv.gz": to_csv,
+    ".csv.zst": to_csv,
+    ".jsonl": to_json_lines,
+    ".ndjson": to_json_lines,
+    ".jsonl.gz": to_json_lines,
+    ".jsonl.zst": to_json_lines,
+    ".ndjson.gz": to_json_lines,
+    ".ndjson.zst": to_json_lines,
+    ".arrow": to_ipc,
+    ".ipc": to_ipc,
+    ".feather": to_ipc,
 }
 
 
@@ -33,13 +48,12 @@ class SinkWriter(Protocol):
         """
 
     def commit(self) -> None:
-        """Publish everything under the final name; without any `write` an empty output with the schema."""
+        """Publish everything under the final name; with no rows, an output with the schema only."""
 
     def abort(self) -> None:
         """Leave nothing behind. Never raises; does nothing after `commit` or a second time."""
 
 
-@runtime_checkable
 class Sink(Protocol):
     """Where rows go: a frozen description, comparable; `open` makes the writer."""
 
@@ -71,7 +85,7 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     if isinstance(target, FileSink):
         return dataclasses.replace(target, overwrite=True) if overwrite else target
     if not isinstance(target, str | Path):
-        if isinstance(target, Sink):
+        if callable(getattr(target, "open", None)):
             return target
         msg = f"{target!r} of type {type(target).__name__} is not a sink"
         raise SinkError(msg, remedy="give a path, or et.to_parquet(path) and the like")
@@ -91,15 +105,16 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     msg = f"the suffix of {text!r} names no format"
     raise SinkError(
         msg,
-        remedy=f"end the path in one of {', '.join(_BY_SUFFIX)}, or say which with to_parquet(path) and the like",
+        remedy=f"end the path in one of {', '.join(_BY_SUFFIX)}, "
+        "or name the format: et.to_parquet(path) and the like",
     )
 
 
 def commit_all(writers: Sequence[SinkWriter]) -> None:
     """Commit several outputs of one run: all are written out in full before the first is published.
 
-    So a full disk shows before any final name is taken. If publishing one fails, those before it stay
-    (a file system cannot rename several names at once) and those after it are aborted.
+    So a full disk shows before any final name is taken. If publishing one fails, those before it
+    stay (a file system cannot rename several names at once) and those after it are aborted.
 
     Args:
         writers: those with a `prepare()` method are prepared first.

@@ -1,9 +1,9 @@
-"""Rows to a folder for each UTC day of a time column, as hive names them: `window_day=2013-01-01`."""
+"""Rows to a hive folder for each UTC day of a time column: `window_day=2013-01-01`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,11 @@ class ByDay:
 
     @property
     def folder(self) -> str:
-        """Name of the hive column: `window_day` for `window_start`, else the column's name with `_day`."""
+        """Name of the hive column: `window_day` for `window_start`, else `<column>_day`."""
         return "window_day" if self.column == "window_start" else f"{self.column}_day"
 
     def describe(self) -> str:
+        """Say it in a few words."""
         return f"UTC day of {self.column}"
 
 
@@ -52,14 +53,14 @@ def by_day(column: str = "window_start", *, time_unit: str | None = None) -> ByD
     return ByDay(column, time_unit)
 
 
-def partition(partition_by: Literal["day"] | ByDay | None) -> ByDay | None:
+def partition(partition_by: str | ByDay | None) -> ByDay | None:
     """Check the `partition_by` argument of a sink; "day" is short for `by_day()`."""
     if partition_by is None or isinstance(partition_by, ByDay):
         return partition_by
-    if partition_by == "day":
-        return by_day()
-    msg = f"partition_by={partition_by!r} is unknown"
-    raise PlanError(msg, remedy="say 'day', by_day('column') or None")
+    if partition_by != "day":
+        msg = f"partition_by={partition_by!r} is unknown"
+        raise PlanError(msg, place="partition_by", remedy="say 'day', by_day('column') or None")
+    return by_day()
 
 
 class DaySplitter:
@@ -74,7 +75,8 @@ class DaySplitter:
     def __init__(self, by: ByDay, schema: pa.Schema) -> None:
         index = schema.get_field_index(by.column)
         if index < 0:
-            msg = f"no column {by.column!r} to take the day from; there are {', '.join(schema.names) or 'none'}"
+            there = ", ".join(schema.names) or "none"
+            msg = f"no column {by.column!r} to take the day from; there are {there}"
             raise ColumnError(
                 msg,
                 place="partition_by",
@@ -82,7 +84,7 @@ class DaySplitter:
             )
         check_time_type(by.column, schema.field(index).type, by.time_unit)
         if by.folder in schema.names:
-            msg = f"the rows have a column {by.folder!r} already, which is the name of the day folders"
+            msg = f"the rows have a column {by.folder!r} already, the name of the day folders"
             raise SinkError(msg, place="partition_by", remedy="rename or leave out that column")
         self._by = by
         self._index = index
@@ -98,8 +100,10 @@ class DaySplitter:
         return self._name(0)
 
     def split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield (folder, rows) with rows in their order, days ascending; rows without a day (null, or a
-        year that has not four digits) last. O(n log n), O(n) if the batch is within one day.
+        """Yield (folder, rows), days ascending, rows in their order.
+
+        Rows without a day come last: those of a null time or a year that has not four digits.
+        O(n log n); O(n) if the batch is within one day.
 
         >>> batch = pa.record_batch({"window_start": pa.array([0, -1], pa.timestamp("s"))})
         >>> [folder for folder, _ in DaySplitter(by_day(), batch.schema).split(batch)]

@@ -12,8 +12,8 @@ __all__ = ("Gather",)
 class Gather:
     """A queue of batches given out in tables of `rows_max` rows.
 
-    The cuts depend on the rows alone, not on the batches they came in, as long as a table stays below
-    `bytes_max`; a wider one is cut earlier to bound memory.
+    The cuts depend on the rows alone, not on the batches they came in, as long as a table stays
+    below `bytes_max`; a wider one is cut earlier to bound memory.
 
     Args:
         schema: of every batch.

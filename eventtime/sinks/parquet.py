@@ -32,12 +32,13 @@ def to_parquet(
 ) -> FileSink:
     """Write Parquet: one file, or a folder with a hive folder for each UTC day.
 
-    Small batches are gathered to row groups of 1,048,576 rows (or about 256 MB). Types, units and zones
-    are kept, and an output without rows still has its schema. The same rows give the same bytes however
-    they were cut in batches (not promised of a folder of more than 128 MB).
+    Small batches are gathered to row groups of 1,048,576 rows (or about 256 MB). Types, units and
+    zones are kept (seconds, which Parquet has not, become milliseconds); an output without rows
+    still has its schema. The same rows give the same bytes however they were cut in batches, if row
+    groups stay below 256 MB and, of a folder, all rows below 128 MB.
 
-    Published by one atomic rename of the file or folder; nothing is visible before, and nothing is left
-    after an error. On remote file systems a folder is published file by file.
+    Published by one atomic rename of the file or folder; nothing is visible before, and nothing is
+    left after an error. On remote file systems a folder is published file by file.
 
     Args:
         path: a path or a URI that pyarrow.fs opens (``s3://…``).
@@ -85,6 +86,7 @@ class ParquetFormat:
             ) from error
 
     def encoder(self, stream: pa.NativeFile, schema: pa.Schema) -> ParquetEncoder:
+        """Start a file."""
         return ParquetEncoder(stream, schema, self)
 
 
@@ -106,14 +108,17 @@ class ParquetEncoder:
         )
 
     def write(self, table: pa.Table) -> None:
+        """Append a row group."""
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def close(self) -> None:
+        """Write the footer."""
         self._writer.close()
 
     def forget(self) -> None:
-        # Closing writes the footer, which may fail again; unless marked closed it is tried once more when
-        # the writer is collected, with nobody to catch the error.
+        """Give up; never raises."""
+        # Closing writes the footer, which may fail again; unless marked closed it is tried once
+        # more when the writer is collected, with nobody to catch the error.
         with contextlib.suppress(Exception):
             self._writer.close()
         self._writer.is_open = False

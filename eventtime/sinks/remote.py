@@ -1,4 +1,4 @@
-"""Outputs on any file system that pyarrow opens: staged under a hidden name, then moved file by file."""
+"""Outputs on any file system that pyarrow opens: staged under a hidden name, then moved."""
 
 from __future__ import annotations
 
@@ -121,9 +121,11 @@ class RemoteFile(_Remote):
         return self._partial
 
     def stream(self, name: str) -> pa.NativeFile:
+        """Start a file under its hidden name."""
         return self._fs.open_output_stream(self._partial, compression=None)
 
     def publish(self) -> None:
+        """Move what was staged to its final name."""
         self._check()
         self._fs.move(self._partial, self.target)
 
@@ -168,12 +170,14 @@ class RemoteFolder(_Remote):
         return f"{self._partial}/probe"
 
     def stream(self, name: str) -> pa.NativeFile:
+        """Start a file under its hidden name."""
         path = f"{self._partial}/{name}"
         self._fs.create_dir(path.rpartition("/")[0], recursive=True)
         self._names.append(name)
         return self._fs.open_output_stream(path, compression=None)
 
     def publish(self) -> None:
+        """Move what was staged to its final name."""
         self._check()
         for file in self._files():
             self._fs.delete_file(file)

@@ -1,10 +1,10 @@
-"""Where an unfinished output lives until it is published: hidden beside its final name, then renamed.
+"""Where an unfinished output lives until it is published: hidden beside its final name.
 
-    out/.hourly.parquet.partial          ── rename ──►  out/hourly.parquet            (one file: atomic)
-    out/.hourly.partial/window_day=…/…   ── rename ──►  out/hourly/window_day=…/…     (one folder: atomic)
+    out/.hourly.parquet.partial         ── rename ──►  out/hourly.parquet
+    out/.hourly.partial/window_day=…/…  ── rename ──►  out/hourly/window_day=…/…   (the folder)
 
-The hidden name is fixed, so whatever a killed process left is found and reused by the next run to the
-same target. A lock on it, which dies with its process, keeps two runs from writing one target.
+The hidden name is fixed, so whatever a killed process left is found and reused by the next run to
+the same target. A lock on it, which dies with its process, keeps two runs from writing one target.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def place_error(path: str, error: OSError) -> SinkError:
 
 
 class _Local:
-    """What a staged file and a staged folder on the local file system share: names, lock, durability."""
+    """What a staged file and a staged folder on the local file system share: names and lock."""
 
     def __init__(self, path: str, *, overwrite: bool) -> None:
         # A link keeps pointing: what it points to is replaced, not the link.
@@ -172,18 +172,22 @@ class LocalFile(_Local):
             raise exists_error(self.target)
 
     def stream(self, name: str) -> pa.NativeFile:
+        """Start a file under its hidden name."""
         return pa.OSFile(str(self._partial), "wb")
 
     def settle(self, name: str) -> None:
+        """Make a closed file durable."""
         _sync(self._partial)
 
     def publish(self) -> None:
+        """Rename to the final name and make the rename durable."""
         self._check()
         os.replace(self._partial, self._final)
         self._release()
         _sync(self._final.parent)
 
     def discard(self) -> None:
+        """Remove everything; never raises."""
         with contextlib.suppress(OSError):
             os.unlink(self._partial)
         self._release()
@@ -192,8 +196,8 @@ class LocalFile(_Local):
 class LocalFolder(_Local):
     """A folder of files on the local file system, staged whole and published by one rename.
 
-    With overwrite the old folder steps aside to `.name.replaced` between two renames; a process killed
-    between them leaves it there, and the next run to the same target puts it back first.
+    With overwrite the old folder steps aside to `.name.replaced` between two renames; a process
+    killed between them leaves it there, and the next run to the same target puts it back first.
 
     Raises:
         OutputExistsError: the folder exists, is not empty and is not to be overwritten.
@@ -248,14 +252,17 @@ class LocalFolder(_Local):
         refuse_strangers(self.target, inside)
 
     def stream(self, name: str) -> pa.NativeFile:
+        """Start a file under its hidden name."""
         path = self._partial / name
         path.parent.mkdir(exist_ok=True)
         return pa.OSFile(str(path), "wb")
 
     def settle(self, name: str) -> None:
+        """Make a closed file durable."""
         _sync(self._partial / name)
 
     def publish(self) -> None:
+        """Rename to the final name and make the rename durable."""
         self._check()
         for folder in self._partial.iterdir():
             _sync(folder)
@@ -275,6 +282,7 @@ class LocalFolder(_Local):
         shutil.rmtree(self._replaced, ignore_errors=True)
 
     def discard(self) -> None:
+        """Remove everything; never raises."""
         shutil.rmtree(self._partial, ignore_errors=True)
         self._release()
 
@@ -291,7 +299,7 @@ def refuse_strangers(target: str, inside: list[str]) -> None:
     """
     strangers = sorted(name for name in inside if not _PART.fullmatch(name))
     if strangers:
-        msg = f"the folder {target!r} holds {strangers[0]!r}, which is not part of a partitioned output"
+        msg = f"the folder {target!r} holds {strangers[0]!r}, no part of a partitioned output"
         raise SinkError(
             msg, place=target, remedy="overwriting would delete it: move it away or write elsewhere"
         )

@@ -1,4 +1,4 @@
-"""Writing one output in any format: gather rows, encode them, and leave nothing behind on an error."""
+"""Writing one output in any format: gather, encode, publish; on an error leave nothing behind."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class PartFile:
         return 0 if self._stream.closed else int(self._stream.tell())
 
     def write(self, table: pa.Table) -> None:
+        """Append rows."""
         self._encoder.write(table)
 
     def close(self) -> int:
@@ -68,7 +69,7 @@ class PartFile:
 class _Writer:
     """What both writers share: the order of states, and nothing left behind on an error.
 
-    States: open → prepared → committed, or aborted from the first two. An error in any step aborts.
+    States: open → prepared → committed, or aborted from the first two. An error anywhere aborts.
     """
 
     def __init__(self, staging: Staging, file_format: FileFormat, schema: pa.Schema) -> None:
@@ -93,7 +94,10 @@ class _Writer:
             msg = f"{self._staging.target!r} is {self._state}; no rows can follow"
             raise SinkError(msg, place=self._staging.target, remedy="open the sink again")
         if not batch.schema.equals(self._schema):
-            msg = f"rows of schema [{_line(batch.schema)}] for an output opened with [{_line(self._schema)}]"
+            msg = (
+                f"rows of schema [{_line(batch.schema)}] "
+                f"for an output opened with [{_line(self._schema)}]"
+            )
             self.abort()
             raise SinkError(
                 msg, place=self._staging.target, remedy="cast them to the schema of the output"
@@ -197,9 +201,10 @@ class FileWriter(_Writer):
 class FolderWriter(_Writer):
     """Writes a folder for each day, with one file or several in it.
 
-    Rows wait in memory by day. A day is written when it has a whole table, or when all days together
-    wait with more than `FOLDER_BYTES_MAX`: then the one with most. At most `OPEN_PARTS_MAX` files are
-    open; the one longest not written is closed, and its day, should it come back, gets another part.
+    Rows wait in memory by day. A day is written when it has a whole table, or when all days
+    together wait with more than `FOLDER_BYTES_MAX`: then the one with most. At most
+    `OPEN_PARTS_MAX` files are open; the one longest not written is closed, and its day, should it
+    come back, gets another part.
 
     Within a day rows keep their order: within a part, and from one part to the next.
     """
@@ -261,7 +266,7 @@ class FolderWriter(_Writer):
             while folder in self._waiting:
                 self._flush(folder)
         if not self._parts_made.keys() - {self._splitter.no_day_folder}:
-            # Without a day there is no schema to read, or no type for the day: an empty part gives both.
+            # Without a day readers find no schema, or no type of the day: an empty part gives both.
             self._part(self._splitter.epoch_folder)
         for folder in list(self._open):
             self._close(folder)
@@ -276,7 +281,7 @@ class FolderWriter(_Writer):
 
 @contextlib.contextmanager
 def _naming(target: str, writer: _Writer) -> Iterator[None]:
-    """Turn what pyarrow and the system raise into an error that names the output and the bytes written."""
+    """Turn what pyarrow and the system raise into an error with the output and its bytes."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -286,7 +291,7 @@ def _naming(target: str, writer: _Writer) -> Iterator[None]:
         if number in {errno.ENOSPC, errno.EDQUOT}:
             remedy = "free space or write elsewhere; nothing half-written was left"
         elif number == errno.EFBIG:
-            remedy = "raise the limit on file size (ulimit -f) or write elsewhere; nothing half-written was left"
+            remedy = "raise the limit on file size (ulimit -f); nothing half-written was left"
         elif isinstance(error, pa.ArrowException):
             remedy = "cast the column to a type the format can hold; nothing half-written was left"
         msg = f"writing {target!r} failed after {writer.bytes_written:,} bytes: {what}"

@@ -1,0 +1,146 @@
+"""The Arrow IPC file sink."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventtime.errors import PlanError, SinkError
+from eventtime.sinks.by_day import ByDay, partition
+from eventtime.sinks.files import FileSink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyarrow.fs import FileSystem
+
+__all__ = ("IpcFormat", "to_ipc")
+
+_COMPRESSIONS: Final = ("lz4", "zstd")
+
+
+def to_ipc(
+    path: str | Path,
+    *,
+    partition_by: Literal["day"] | ByDay | None = None,
+    overwrite: bool = False,
+    filesystem: FileSystem | None = None,
+    compression: Literal["lz4", "zstd"] | None = None,
+) -> FileSink:
+    """Write the Arrow IPC file format (Feather 2): one file, or a folder for each UTC day.
+
+    Every type comes back as it was. Dictionaries that differ from batch to batch are merged, since
+    a file has one for each column; a value new to it is appended as a delta, which not every reader
+    knows (pyarrow does). A dictionary inside a list or struct is refused.
+
+    Published whole or not at all, as `to_parquet` says.
+
+    Args:
+        path: a path or a URI that pyarrow.fs opens.
+        partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        overwrite: replace what is there.
+        filesystem: a pyarrow or fsspec file system that `path` is in.
+        compression: lz4, zstd or None; without it the file can be mapped into memory as it is.
+
+    Raises:
+        PlanError: unknown compression or partitioning.
+
+    >>> to_ipc("hourly.arrow").describe()
+    'Arrow IPC file hourly.arrow'
+    """
+    if compression is not None and compression not in _COMPRESSIONS:
+        msg = f"compression={compression!r} is unknown to Arrow IPC"
+        raise PlanError(msg, place=str(path), remedy=f"one of {', '.join(_COMPRESSIONS)} or None")
+    return FileSink(
+        str(path), IpcFormat(compression), partition(partition_by), overwrite, filesystem
+    )
+
+
+@dataclass(frozen=True)
+class IpcFormat:
+    """The Arrow IPC file format."""
+
+    compression: str | None = None
+    name: str = "Arrow IPC"
+    suffix: str = ".arrow"
+    rows_max: int = 1 << 17
+    bytes_max: int = 64 << 20
+
+    def check(self, schema: pa.Schema) -> None:
+        """Refuse dictionaries inside other types.
+
+        Raises:
+            SinkError: names the column and its type.
+        """
+        for field in schema:
+            if pa.types.is_nested(field.type) and "dictionary<" in str(field.type):
+                msg = f"Arrow IPC cannot grow dictionaries in column {field.name!r}: {field.type}"
+                raise SinkError(
+                    msg,
+                    place=f"column {field.name!r}",
+                    remedy="cast its values to plain ones, or write Parquet",
+                )
+
+    def encoder(self, stream: pa.NativeFile, schema: pa.Schema) -> IpcEncoder:
+        """Start a file."""
+        return IpcEncoder(stream, schema, self.compression)
+
+
+class IpcEncoder:
+    """Writes one record batch for each table, with growing dictionaries."""
+
+    def __init__(self, stream: pa.NativeFile, schema: pa.Schema, compression: str | None) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=compression, emit_dictionary_deltas=True)
+        self._writer = pa.ipc.new_file(stream, schema, options=options)
+        self._schema = schema
+        self._dictionaries = {
+            i: pa.array([], field.type.value_type)
+            for i, field in enumerate(schema)
+            if pa.types.is_dictionary(field.type)
+        }
+
+    def write(self, table: pa.Table) -> None:
+        """Append the rows."""
+        for batch in table.to_batches():
+            columns = batch.columns
+            for i in self._dictionaries:
+                columns[i] = self._merge(i, columns[i])
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def _merge(self, i: int, column: pa.DictionaryArray) -> pa.DictionaryArray:
+        """Express a column in the dictionary of the file, grown by the values new to it.
+
+        Raises:
+            SinkError: the index type cannot number all values.
+        """
+        known = self._dictionaries[i]
+        own = column.dictionary
+        if own.equals(known):
+            return column
+        new = own.filter(pc.is_null(pc.index_in(own, value_set=known))).drop_null().unique()
+        if len(new):
+            known = self._dictionaries[i] = pa.concat_arrays([known, new])
+        place = pc.index_in(own, value_set=known)
+        kind = column.type
+        try:
+            indices = place.take(column.indices).cast(kind.index_type)
+        except pa.ArrowInvalid as error:
+            name = self._schema.field(i).name
+            msg = f"column {name!r} has {len(known)} values, more than its {kind} can number"
+            raise SinkError(
+                msg, place=f"column {name!r}", remedy="cast it to a dictionary with int32 indices"
+            ) from error
+        return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
+
+    def close(self) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+    def forget(self) -> None:
+        """Give up; never raises."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
