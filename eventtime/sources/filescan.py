@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,11 +14,12 @@ from eventtime.sources.hive import Constants
 from eventtime.sources.partitions import PARTITIONS_MAX, FilePartition
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import conform
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from eventtime.sources.ahead import Scan
     from eventtime.sources.format import FileFormat, Only
-    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("FileSet", "distinct_values", "scan_partition")
 
@@ -45,26 +47,51 @@ class FileSet:
 
 
 def scan_partition(
-    files: FileSet, partition: FilePartition, wanted: pa.Schema, batch_rows: int, *, is_first: bool
-) -> Callable[[], Iterator[Rows]]:
+    files: FileSet,
+    partition: FilePartition,
+    wanted: pa.Schema,
+    batch_rows: int,
+    *,
+    keep_malformed: bool,
+) -> Scan:
     """Return the scan of a partition.
 
-    Malformed rows have no value to be partitioned by: with `by_column` every partition meets them, and
-    only the first hands them on, so that each counts once.
+    Malformed rows have no value to be partitioned by, so with `by_column` every partition meets
+    them; ``keep_malformed`` is true for one of them only, so that each row counts once.
     """
 
-    def scan() -> Iterator[Rows]:
+    def scan() -> Generator[Rows, None, None]:
         rows = (
             item
             for file in partition.files
             for item in _scan_file(files, file, wanted, batch_rows, partition.only)
+            if keep_malformed or not isinstance(item, MalformedRows)
         )
-        keep_malformed = partition.only is None or is_first
-        yield from rebatch(
-            (r for r in rows if keep_malformed or not isinstance(r, MalformedRows)), batch_rows
-        )
+        yield from rebatch(rows, batch_rows)
 
     return scan
+
+
+def peek_first(scan: Scan) -> Scan:
+    """Return the same rows from a scan that is closed after its first item and reopened later.
+
+    Replay looks at the first rows of every partition before it knows whose turn it is. With
+    hundreds of files, each of one month, only few are then read at a time: the others hold no file
+    and no decoder until their time comes, for the price of decoding their first batch twice.
+    """
+
+    def peeked() -> Generator[Rows, None, None]:
+        items = scan()
+        first = next(items, None)
+        items.close()
+        if first is None:
+            return
+        yield first
+        again = scan()
+        next(again, None)
+        yield from again
+
+    return peeked
 
 
 def distinct_values(files: FileSet, column: str) -> list[pa.Scalar]:

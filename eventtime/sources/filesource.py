@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-
 from eventtime.errors import PlanError
 from eventtime.sources.ahead import AheadReader
-from eventtime.sources.filescan import FileSet, distinct_values, scan_partition
+from eventtime.sources.filescan import FileSet, distinct_values, peek_first, scan_partition
 from eventtime.sources.hive import HiveTypes, hive_schema, hive_types
 from eventtime.sources.locate import locate
 from eventtime.sources.partitions import (
@@ -23,21 +22,24 @@ from eventtime.sources.partitions import (
 from eventtime.sources.schemas import check_columns, without_views
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from eventtime.sources.base import PartitionReader
-    from eventtime.sources.format import FileFormat
-    from collections.abc import Sequence
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    import pyarrow as pa
     from pyarrow.fs import FileSystem
+
+    from eventtime.sources.base import PartitionReader
+    from eventtime.sources.format import FileFormat
 
 __all__ = ("FileSource",)
 
 AHEAD_BATCHES = 2
 READY_ROWS_MAX = 2 << 20
 """Rows decoded ahead over all partitions together: 50 MB for three columns of 8 bytes."""
-BATCH_ROWS_MIN = 4096
+BATCH_ROWS_MIN = 16_384
+"""Below this, 300 files read in step cost three times the CPU for the same rows (measured)."""
+MANY_PARTITIONS = 32
+"""Above this, decoders are saved: one of three columns holds about 6 MB of pages."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +120,17 @@ class FileSource:
         files = self._files()
         wanted = check_columns(files.schema, columns)
         partitions = self._partitions(files)
-        ahead = (
-            AHEAD_BATCHES if len(partitions) * AHEAD_BATCHES * batch_rows <= READY_ROWS_MAX else 1
-        )
+        is_many = len(partitions) > MANY_PARTITIONS
+        ahead = 1 if is_many else AHEAD_BATCHES
         fair_rows = max(BATCH_ROWS_MIN, READY_ROWS_MAX // (ahead * len(partitions)))
         size = min(batch_rows, fair_rows)
-        return [
-            AheadReader(
-                part.name,
-                scan_partition(files, part, wanted, size, is_first=index == 0),
-                ahead=ahead,
-            )
-            for index, part in enumerate(partitions)
-        ]
+        readers: list[PartitionReader] = []
+        for part in partitions:
+            keep_malformed = part.only is None or not readers
+            scan = scan_partition(files, part, wanted, size, keep_malformed=keep_malformed)
+            peeked = peek_first(scan) if is_many else scan
+            readers.append(AheadReader(part.name, peeked, ahead=ahead, lazy=is_many))
+        return readers
 
     def total_rows(self) -> int | None:
         """Add up the footers of the files, where the format has them."""

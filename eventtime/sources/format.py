@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from eventtime.sources.base import Rows
-    import pyarrow as pa
-    from eventtime.sources.datafile import DataFile
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.sources.base import Rows
+    from eventtime.sources.datafile import DataFile
 
 __all__ = ("FileFormat", "Only")
 

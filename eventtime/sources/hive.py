@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from eventtime.errors import SchemaError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eventtime.sources.datafile import DataFile
     from collections.abc import Mapping, Sequence
+
+    from eventtime.sources.datafile import DataFile
 
 __all__ = ("Constants", "HiveTypes", "hive_schema", "hive_types")
 

@@ -15,6 +15,7 @@ from eventtime.sources.globs import expand_glob, has_glob, is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from pyarrow.fs import FileInfo, FileSystem
 
 __all__ = ("locate",)

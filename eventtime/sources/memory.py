@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -70,7 +70,7 @@ class _OneShot:
         self.schema: pa.Schema = reader.schema
         self.rows: int | None = None
 
-    def batches(self) -> Iterable[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
         reader, self._reader = self._reader, None
         if reader is None:
             message = f"partition {self._name!r} is a RecordBatchReader that was read before; it can be read only once"
@@ -214,7 +214,7 @@ def _reader(
             # Before small batches are joined: a column nobody needs is not copied.
             yield batch if batch.num_columns == len(schema) else batch.select(schema.names)
 
-    def scan() -> Iterator[Rows]:
+    def scan() -> Generator[Rows, None, None]:
         for batch in rebatch(needed(), batch_rows):
             yield conform(batch, schema)
 

@@ -12,10 +12,12 @@ from eventtime.sources.datafile import DataFile, each_file, unreadable
 from eventtime.sources.schemas import check_same, plain
 
 if TYPE_CHECKING:
-    from eventtime.sources.format import Only
-    from eventtime.sources.base import Rows
     from collections.abc import Iterator, Sequence
+
     from pyarrow.parquet import FileMetaData, ParquetFile
+
+    from eventtime.sources.base import Rows
+    from eventtime.sources.format import Only
 
 __all__ = ("ParquetFormat",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
-from typing import Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -12,8 +12,9 @@ from eventtime.errors import ColumnError, PlanError, SourceError
 from eventtime.sources.format import Only
 
 if TYPE_CHECKING:
-    from eventtime.sources.datafile import DataFile
     from collections.abc import Sequence
+
+    from eventtime.sources.datafile import DataFile
 
 __all__ = (
     "ByColumn",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from eventtime.errors import ColumnError, SchemaError
 from eventtime.sources.base import MalformedRows, Rows
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
