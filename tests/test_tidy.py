@@ -19,7 +19,6 @@ LINES_OF_A_FUNCTION: Final = 70
 LEFTOVERS: Final = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b")  # matches not itself
 ENTRY_POINTS: Final = {"eventtime", "eventtime.__main__", "eventtime.cli.main"}
 WORDS_NOT_USED: Final = {
-    "bucket",
     "windower",
     "hopping",
     "frontier",
