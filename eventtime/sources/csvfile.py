@@ -54,7 +54,7 @@ class CsvFormat:
                 break
         else:
             sample = pa.table({name: pa.nulls(0) for name in headers[0]})
-        types = overridden(widened(sample), self.types)
+        types = overridden(widened([sample]), self.types)
         for name in types.names:
             if name not in headers[0]:
                 message = f"schema= names a column {name!r} that the header does not have"

@@ -9,27 +9,38 @@ import pyarrow as pa
 from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ("as_schema", "overridden", "widened")
 
 
-def widened(sample: pa.Table) -> pa.Schema:
-    """Return the types to read a file with whose first rows are ``sample``.
+def widened(samples: Sequence[pa.Table]) -> pa.Schema:
+    """Return the types to read a file with, given pieces of its first rows.
 
-    Whole seconds become microseconds, since a later row may hold a fraction; strings that are all ISO
-    times become timestamps (the JSON reader sees only those of whole seconds); a column without any
-    value becomes a string, which reads everything.
+    Whole seconds become microseconds, since a later row may hold a fraction; strings that are all
+    ISO times become timestamps (the JSON reader sees only those of whole seconds); a column without
+    any value becomes a string, which reads everything. Where pieces contradict each other, the
+    first decides, and the rows of the other type are malformed.
     """
-    return pa.schema(
-        [pa.field(name, _widened(sample.column(name))) for name in sample.column_names]
-    )
+    fields: dict[str, pa.Field] = {}
+    for sample in samples:
+        for name in sample.column_names:
+            field = pa.field(name, _widened(sample.column(name)))
+            fields[name] = _unified(fields[name], field) if name in fields else field
+    types = {name: field.type for name, field in fields.items()}
+    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types.items()])
+
+
+def _unified(first: pa.Field, other: pa.Field) -> pa.Field:
+    try:
+        both = [pa.schema([first]), pa.schema([other])]
+        return pa.unify_schemas(both, promote_options="permissive").field(0)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return first
 
 
 def _widened(column: pa.ChunkedArray) -> pa.DataType:
     data_type = column.type
-    if pa.types.is_null(data_type):
-        return pa.string()
     if pa.types.is_timestamp(data_type) and data_type.unit == "s":
         return pa.timestamp("us", data_type.tz)
     if pa.types.is_string(data_type):

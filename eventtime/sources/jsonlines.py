@@ -48,13 +48,8 @@ class JsonLinesFormat:
 
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Infer types from the first file that has a line that parses."""
-        inferred = pa.schema([])
-        for file in files:
-            sample = self._sample(file)
-            if sample is not None:
-                inferred = widened(sample)
-                break
-        schema = overridden(inferred, self.types)
+        samples = next(filter(None, map(self._sample, files)), [])
+        schema = overridden(widened(samples), self.types)
         if not schema.names:
             message = f"there is no JSON object in {len(files)} file(s), so no column is known"
             raise SchemaError(
@@ -85,21 +80,20 @@ class JsonLinesFormat:
         for block in read_blocks(file, block_bytes(batch_rows)):
             yield from parse_block(file, block, parse, self.on_malformed)
 
-    def _sample(self, file: DataFile) -> pa.Table | None:
-        """Parse the first block without types; None if no line of it parses."""
+    def _sample(self, file: DataFile) -> list[pa.Table]:
+        """Parse the first block without types, in pieces that parse."""
         file.require_bytes()
         try:
             block = next(read_blocks(file, block_bytes(1 << 20)), None)
             if block is None:
-                return None
-            pieces = [
+                return []
+            return [
                 pa.Table.from_batches([rows])
                 for rows in parse_block(file, block, _parse, "quarantine")
                 if isinstance(rows, pa.RecordBatch)
             ]
         except (pa.ArrowException, OSError) as error:
             raise unreadable(file, error) from error
-        return pa.concat_tables(pieces, promote_options="permissive") if pieces else None
 
 
 def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:

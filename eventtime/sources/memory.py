@@ -122,16 +122,13 @@ class MemorySource:
         }
         first, *others = parts
         for name in others:
+            schemas = without_views(parts[first].schema), without_views(parts[name].schema)
             gap = difference(
-                parts[first].schema,
-                f"partition {first!r}",
-                parts[name].schema,
-                f"partition {name!r}",
+                schemas[0], f"partition {first!r}", schemas[1], f"partition {name!r}"
             )
             if gap:
-                raise SchemaError(
-                    gap, place="from_arrow(data)", remedy="give all partitions the same columns"
-                )
+                remedy = "give all partitions the same columns"
+                raise SchemaError(gap, place="from_arrow(data)", remedy=remedy)
         return cls(time, time_unit, parts)
 
     def schema(self) -> pa.Schema:

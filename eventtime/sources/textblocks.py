@@ -63,21 +63,21 @@ def read_blocks(file: DataFile, size: int, *, quoted_newlines: bool = False) -> 
     """
     line, rest = 1, b""
     with file.open_stream() as stream:
-        while data := stream.read(size):
-            if line == 1 and not rest:
-                data = data.removeprefix(UTF8_BOM)
+        data = stream.read(size).removeprefix(UTF8_BOM)
+        while data:
+            following = stream.read(size)
             whole = rest + data if rest else data
-            cut = _last_row_end(whole, quoted_newlines=quoted_newlines)
+            # The last line may lack its end; it belongs to the last block all the same.
+            is_cut = bool(following)
+            cut = _last_row_end(whole, quoted_newlines=quoted_newlines) if is_cut else len(whole)
             if cut:
                 yield Block(line, whole[:cut])
                 line += whole.count(b"\n", 0, cut)
-            rest = whole[cut:]
+            rest, data = whole[cut:], following
             if len(rest) > LINE_BYTES_MAX:
                 message = f"line {line:,} is longer than {LINE_BYTES_MAX >> 20} MiB"
                 remedy = "check the line ends and the quotes of the file"
                 raise SourceError(message, place=file.path, remedy=remedy)
-    if rest:
-        yield Block(line, rest)
 
 
 def _last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
