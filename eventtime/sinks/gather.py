@@ -48,7 +48,7 @@ class Gather:
         return self.rows >= self._rows_max or self.bytes >= self._bytes_max
 
     def take(self) -> pa.Table:
-        """Give out the next table: at most `rows_max` rows, each column in one chunk; O(rows)."""
+        """Give out the next table: at most `rows_max` rows, in one chunk if possible; O(rows)."""
         taken: list[pa.RecordBatch] = []
         rows = size = 0
         while self._batches and rows < self._rows_max and (not taken or size < self._bytes_max):
@@ -64,5 +64,10 @@ class Gather:
             rows += batch.num_rows
             size += batch.nbytes
         self.rows -= rows
-        # One chunk a column: page and batch cuts of the formats follow chunks, and must not.
-        return pa.Table.from_batches(taken, self._schema).combine_chunks()
+        table = pa.Table.from_batches(taken, self._schema)
+        try:
+            # One chunk a column: page and batch cuts of the formats follow chunks, and must not.
+            return table.combine_chunks()
+        except pa.ArrowInvalid:
+            # Dictionaries whose union their indices cannot number stay apart; the format decides.
+            return table

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from eventtime.errors import PlanError, SinkError
 from eventtime.sinks.by_day import ByDay, partition
+from eventtime.sinks.dictionaries import DictionaryMerger
 from eventtime.sinks.files import FileSink
 
 if TYPE_CHECKING:
@@ -96,45 +96,12 @@ class IpcEncoder:
     def __init__(self, stream: pa.NativeFile, schema: pa.Schema, compression: str | None) -> None:
         options = pa.ipc.IpcWriteOptions(compression=compression, emit_dictionary_deltas=True)
         self._writer = pa.ipc.new_file(stream, schema, options=options)
-        self._schema = schema
-        self._dictionaries = {
-            i: pa.array([], field.type.value_type)
-            for i, field in enumerate(schema)
-            if pa.types.is_dictionary(field.type)
-        }
+        self._dictionaries = DictionaryMerger(schema)
 
     def write(self, table: pa.Table) -> None:
         """Append the rows."""
         for batch in table.to_batches():
-            columns = batch.columns
-            for i in self._dictionaries:
-                columns[i] = self._merge(i, columns[i])
-            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
-
-    def _merge(self, i: int, column: pa.DictionaryArray) -> pa.DictionaryArray:
-        """Express a column in the dictionary of the file, grown by the values new to it.
-
-        Raises:
-            SinkError: the index type cannot number all values.
-        """
-        known = self._dictionaries[i]
-        own = column.dictionary
-        if own.equals(known):
-            return column
-        new = own.filter(pc.is_null(pc.index_in(own, value_set=known))).drop_null().unique()
-        if len(new):
-            known = self._dictionaries[i] = pa.concat_arrays([known, new])
-        place = pc.index_in(own, value_set=known)
-        kind = column.type
-        try:
-            indices = place.take(column.indices).cast(kind.index_type)
-        except pa.ArrowInvalid as error:
-            name = self._schema.field(i).name
-            msg = f"column {name!r} has {len(known)} values, more than its {kind} can number"
-            raise SinkError(
-                msg, place=f"column {name!r}", remedy="cast it to a dictionary with int32 indices"
-            ) from error
-        return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
+            self._writer.write_batch(self._dictionaries.merge(batch))
 
     def close(self) -> None:
         """Write the footer."""

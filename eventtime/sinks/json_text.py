@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -81,16 +82,14 @@ def _json_structs(array: pa.Array) -> pa.Array:
 
 def _json_lists(array: pa.Array) -> pa.Array:
     if pa.types.is_map(array.type):
-        item = pa.struct([array.type.key_field, array.type.item_field])
-        array = array.cast(pa.list_(item))
-    elif not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        array = array.cast(pa.list_(array.type.value_type))
-    # Values and offsets as stored, so that values under a null list, if any, stay aligned.
-    first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
-    values = json_values(array.values.slice(first, last - first))
-    offsets = pc.subtract(array.offsets, pa.scalar(first, array.offsets.type))
-    made = pa.LargeListArray if pa.types.is_large_list(array.type) else pa.ListArray
-    lists = made.from_arrays(offsets, values, mask=array.is_null() if array.null_count else None)
+        array = array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+    # Laid out anew from lengths and values: every kind of list has these, and values under a null
+    # list are left out. pyarrow's own cast from list views makes offsets that are too short (26.0).
+    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    offsets = np.zeros(len(array) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    mask = array.is_null() if array.null_count else None
+    lists = pa.ListArray.from_arrays(pa.array(offsets), json_values(array.flatten()), mask=mask)
     return join("[", pc.binary_join(lists, ","), "]")
 
 

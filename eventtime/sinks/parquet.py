@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from eventtime.errors import PlanError, SinkError
 from eventtime.sinks.by_day import ByDay, partition
+from eventtime.sinks.dictionaries import DictionaryMerger
 from eventtime.sinks.files import FileSink
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class ParquetEncoder:
     ) -> None:
         import pyarrow.parquet as pq
 
+        # A file with more values than the indices of a column can number is one pyarrow cannot read
+        # again. Only narrow indices can run out; wide dictionaries are not worth merging here.
+        self._dictionaries = DictionaryMerger(schema, index_bits_max=16)
         # Version 2.6 keeps nanoseconds.
         self._writer = pq.ParquetWriter(
             stream,
@@ -109,6 +113,8 @@ class ParquetEncoder:
 
     def write(self, table: pa.Table) -> None:
         """Append a row group."""
+        batches = [self._dictionaries.merge(batch) for batch in table.to_batches()]
+        table = pa.Table.from_batches(batches, table.schema)
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def close(self) -> None:

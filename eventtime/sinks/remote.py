@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -39,13 +39,21 @@ def resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem | None
         if filesystem is None:
             filesystem, path = fs.FileSystem.from_uri(path)
         elif not isinstance(filesystem, fs.FileSystem):
-            filesystem = fs.PyFileSystem(fs.FSSpecHandler(filesystem))
+            filesystem = fs.PyFileSystem(fs.FSSpecHandler(_fsspec(filesystem)))
     except (OSError, ValueError, TypeError, ImportError, pa.ArrowException) as error:
         msg = f"cannot open the file system of {path!r}: {error}"
         raise SinkError(msg, place=path, remedy="check the URI, or give filesystem=") from error
     if isinstance(filesystem, fs.LocalFileSystem):
         return None, _local(path)
     return filesystem, path.rstrip("/")
+
+
+def _fsspec(filesystem: Any) -> Any:
+    """Check for the marks of an fsspec file system; pyarrow's wrapper takes anything."""
+    if not hasattr(filesystem, "protocol"):
+        msg = f"{filesystem!r} is neither of pyarrow.fs nor of fsspec"
+        raise TypeError(msg)
+    return filesystem
 
 
 def _local(path: str) -> str:

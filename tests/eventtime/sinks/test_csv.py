@@ -1,0 +1,76 @@
+"""CSV: fields quoted where they must be, null apart from the empty string."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from eventtime.sinks.csv import csv_fields, to_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.integers(0, 9)), max_size=8))
+@example([('"', 'a,"b"\r\n', 1), ("", " x ", 2), ("a\rb", "\n", 3)])
+@settings(deadline=None)
+def test_rows_read_back_by_the_csv_module(rows: list[tuple[str, str, int]]) -> None:
+    texts = [
+        csv_fields(pa.array([row[i] for row in rows], t)).to_pylist()
+        for i, t in enumerate([pa.string(), pa.large_string(), pa.int64()])
+    ]
+    lines = "".join(",".join(fields) + "\n" for fields in zip(*texts, strict=True))
+    back = list(csv.reader(io.StringIO(lines, newline="")))
+    assert back == [[a, b, str(n)] for a, b, n in rows]
+
+
+@pytest.mark.parametrize(
+    ("array", "fields"),
+    [
+        (pa.array(["a", "", None]), ["a", '""', ""]),
+        (pa.array(["a", "b,c"]).dictionary_encode(), ["a", '"b,c"']),
+        (pa.array([1.0, math.nan, math.inf, -math.inf]), ["1.0", "NaN", "inf", "-inf"]),
+        (pa.array([1.5, None]), ["1.5", ""]),
+        (pa.array([0, None], pa.timestamp("s", "Europe/Berlin")), ["1970-01-01T00:00:00Z", ""]),
+        (pa.array([[1.5, None], [], None]), ['"[1.5,null]"', "[]", ""]),
+        (pa.array([{"a": "x"}]), ['"{""a"":""x""}"']),
+        (pa.array([b"\xff", None]), ["/w==", ""]),
+        (pa.array([True, None]), ["true", ""]),
+        (pa.array([5], pa.duration("us")), ["5"]),
+        (pa.RunEndEncodedArray.from_arrays([2], ["a"]), ["a", "a"]),
+        (pa.array(["a", 'b"', "c"]).slice(0, 1), ["a"]),
+        (pa.array([], pa.string()), []),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)  # fmt: skip
+def test_fields_of_each_type(array: pa.Array, fields: list[str]) -> None:
+    assert csv_fields(array).to_pylist() == fields
+
+
+def test_the_header_is_quoted_like_a_field(tmp_path: Path) -> None:
+    rows = pa.record_batch({"a": [1], 'say "b", c': [2]})
+    writer = to_csv(tmp_path / "a.csv").open(rows.schema)
+    writer.write(rows)
+    writer.commit()
+    assert (tmp_path / "a.csv").read_bytes() == b'a,"say ""b"", c"\n1,2\n'
+    assert pacsv.read_csv(tmp_path / "a.csv").schema.names == rows.schema.names
+
+
+def test_parts_carry_the_suffix_of_the_compression(tmp_path: Path) -> None:
+    rows = pa.record_batch({"window_start": pa.array([0], pa.date32()), "b": [2]})
+    writer = to_csv(tmp_path / "out", partition_by="day", compression="gzip").open(rows.schema)
+    writer.write(rows)
+    writer.commit()
+    assert pacsv.read_csv(tmp_path / "out/window_day=1970-01-01/part-0.csv.gz")[
+        "b"
+    ].to_pylist() == [2]
