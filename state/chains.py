@@ -151,7 +151,7 @@ class Chains:
         return self._word[: self.used]
 
     def check_invariants(self) -> None:
-        """Assert that lengths, chains and the count of live nodes agree, and distinct chains are."""
+        """Assert that lengths, chains and the count of live nodes agree."""
         slots = np.flatnonzero(self._head >= 0)
         assert np.array_equal(slots, np.flatnonzero(self.length)), (
             "an empty chain has a head, or the reverse"

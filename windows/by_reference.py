@@ -1,4 +1,4 @@
-"""`first`, `last`, `min`, `max` of values that no word holds: the best of each slot, by reference."""
+"""`first`, `last`, `min` and `max` of values that no word holds: the best one by reference."""
 
 from __future__ import annotations
 
@@ -131,6 +131,8 @@ class ReferenceAccumulator:
 
     def _compare(self, slots: Ints, values: pa.Array, times: Ints) -> tuple[Ints, Ints]:
         """Return the slots that one of the rows is best for, and that row for each."""
+        if len(slots) == 0:
+            return slots, slots
         touched, local = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
         touched = touched[: k.number_slots(slots, self._scratch, touched, local)]
         # What slots hold stands first in line: it arrived before.

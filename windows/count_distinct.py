@@ -40,8 +40,8 @@ class CountDistinctAccumulator:
     Raises:
         AggregateTypeError: equality is not defined for the type (lists, structs).
 
-    Cost: one look-up a row, in `merge` one for each value of `source`; memory about 60 bytes and the
-    value for each distinct (slot, value), none for repeats.
+    Cost: one look-up a row, in `merge` one for each value of `source`; memory about 60 bytes and
+    the value for each distinct (slot, value), none for repeats.
 
     >>> sets = CountDistinctAccumulator(pa.float64())
     >>> sets.reset(np.array([0, 1]))

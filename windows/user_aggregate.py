@@ -35,9 +35,9 @@ class UserAggregate(Protocol):
     - ``total += np.bincount(slots, x, minlength=len(total))`` where there are few slots;
     - ``order = np.argsort(slots, kind="stable")``, then ``np.add.reduceat`` over the runs.
 
-    So that results do not depend on how the input was cut into batches (S4), folding rows ``a`` then
-    ``b`` in one call must equal folding them in two. The `ufunc.at` functions work row by row and
-    do; `bincount` and `reduceat` do for integers, but round floats by the cuts.
+    So that results do not depend on how the input was cut into batches (S4), folding rows ``a``
+    then ``b`` in one call must equal folding them in two. The `ufunc.at` functions work row by row
+    and do; `bincount` and `reduceat` do for integers, but round floats by the cuts.
 
     >>> import numpy as np, pyarrow as pa
     >>> class GeometricMean:
