@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from eventtime.errors import PlanError
@@ -81,13 +82,9 @@ class LinesEncoder:
         for batch in table.to_batches():
             lines = self._render(batch)
             # The bytes of a string array without nulls are the lines one after the other.
-            offsets, data = lines.buffers()[1:]
-            if data is not None and len(lines):
-                first, last = (
-                    int.from_bytes(offsets.slice(4 * i, 4).to_pybytes(), "little", signed=True)
-                    for i in (lines.offset, lines.offset + len(lines))
-                )
-                self._out.write(data.slice(first, last - first))
+            _, starts, data = lines.buffers()
+            edges = np.frombuffer(starts, np.int32)[lines.offset : lines.offset + len(lines) + 1]
+            self._out.write(data.slice(int(edges[0]), int(edges[-1] - edges[0])))
 
     def close(self) -> None:
         """End the compression; a file without rows is complete too."""

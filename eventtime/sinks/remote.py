@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def _local(path: str) -> str:
     return str(Path(path).expanduser()) if path.startswith("~") else path
 
 
-class _Remote:
+class _Remote(abc.ABC):
     """What a staged file and a staged folder on a remote file system share."""
 
     def __init__(self, filesystem: FileSystem, path: str, *, overwrite: bool) -> None:
@@ -84,11 +85,13 @@ class _Remote:
         """'NotFound', 'File' or 'Directory'."""
         return str(self._fs.get_file_info(path).type.name)
 
+    @abc.abstractmethod
     def _check(self) -> None:
-        raise NotImplementedError
+        """Refuse what may not be overwritten."""
 
+    @abc.abstractmethod
     def _clear(self) -> None:
-        raise NotImplementedError
+        """Remove the hidden name, if there."""
 
     def _start(self) -> None:
         """Try the place with an empty file: a missing bucket or permission shows now."""
@@ -96,11 +99,9 @@ class _Remote:
         self._fs.open_output_stream(probe).close()
         self._fs.delete_file(probe)
 
+    @abc.abstractmethod
     def _probe(self) -> str:
-        raise NotImplementedError
-
-    def settle(self, name: str) -> None:
-        """A closed stream is as durable as the file system makes it."""
+        """Name a file to try the place with."""
 
     def discard(self) -> None:
         with contextlib.suppress(Exception):
@@ -131,6 +132,9 @@ class RemoteFile(_Remote):
     def stream(self, name: str) -> pa.NativeFile:
         """Start a file under its hidden name."""
         return self._fs.open_output_stream(self._partial, compression=None)
+
+    def settle(self, name: str) -> None:
+        """A closed stream is as durable as the file system makes it."""
 
     def publish(self) -> None:
         """Move what was staged to its final name."""
@@ -183,6 +187,9 @@ class RemoteFolder(_Remote):
         self._fs.create_dir(path.rpartition("/")[0], recursive=True)
         self._names.append(name)
         return self._fs.open_output_stream(path, compression=None)
+
+    def settle(self, name: str) -> None:
+        """A closed stream is as durable as the file system makes it."""
 
     def publish(self) -> None:
         """Move what was staged to its final name."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from eventtime.errors import OutputExistsError, SinkError
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch
     import fcntl
 
 __all__ = ("LocalFile", "LocalFolder", "Staging", "exists_error", "place_error", "refuse_strangers")
@@ -98,7 +98,7 @@ class _Local:
         Raises:
             SinkError: another run holds it.
         """
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover - no such locks
             return
         while True:
             lock = os.open(self._partial, flags, 0o666)
@@ -144,6 +144,10 @@ class LocalFile(_Local):
         super().__init__(path, overwrite=overwrite)
         self._check()
         try:
+            if self._partial.is_dir():  # left by a killed run that wrote a folder of this name
+                self._hold(os.O_RDONLY)
+                shutil.rmtree(self._partial)
+                self._release()
             self._hold(os.O_CREAT | os.O_RDWR)
             self._partial.write_bytes(b"")
         except OSError as error:
@@ -219,19 +223,23 @@ class LocalFolder(_Local):
             raise
 
     def _make(self) -> None:
+        if self._partial.is_file():  # left by a killed run that wrote a file of this name
+            self._hold(os.O_RDONLY)
+            self._partial.unlink()
+            self._release()
         while self._lock is None:
             with contextlib.suppress(FileExistsError):
                 self._partial.mkdir()
             # A run that ends in between takes the folder away: make it again.
             with contextlib.suppress(FileNotFoundError):
                 self._hold(os.O_RDONLY)
-            if sys.platform == "win32":
+            if sys.platform == "win32":  # pragma: no cover
                 break
         for left in self._partial.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         if self._replaced.exists():
             if self._final.exists():
-                shutil.rmtree(self._replaced)
+                shutil.rmtree(self._replaced, ignore_errors=True)
             else:
                 os.rename(self._replaced, self._final)
                 self._check()
@@ -267,13 +275,12 @@ class LocalFolder(_Local):
         for folder in self._partial.iterdir():
             _sync(folder)
         _sync(self._partial)
-        old = self._final.exists()
-        if old:
-            os.rename(self._final, self._replaced)
         try:
+            if self._final.exists():
+                os.rename(self._final, self._replaced)
             os.rename(self._partial, self._final)
-        except OSError:
-            if old:
+        except BaseException:  # Ctrl-C between the two as well
+            if self._replaced.exists() and not self._final.exists():
                 os.rename(self._replaced, self._final)
             raise
         self._release()
@@ -307,7 +314,7 @@ def refuse_strangers(target: str, inside: list[str]) -> None:
 
 def _sync(path: Path) -> None:
     """Make a file or the names in a folder durable."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover - folders cannot be opened there
         return
     handle = os.open(path, os.O_RDONLY)
     try:

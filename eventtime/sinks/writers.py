@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import errno
 from collections import OrderedDict
@@ -66,7 +67,7 @@ class PartFile:
             self._stream.close()
 
 
-class _Writer:
+class _Writer(abc.ABC):
     """What both writers share: the order of states, and nothing left behind on an error.
 
     States: open → prepared → committed, or aborted from the first two. An error anywhere aborts.
@@ -146,17 +147,21 @@ class _Writer:
             self.abort()
             raise
 
+    @abc.abstractmethod
     def _take(self, batch: pa.RecordBatch) -> None:
-        raise NotImplementedError
+        """Take rows that were checked."""
 
+    @abc.abstractmethod
     def _finish(self) -> None:
-        raise NotImplementedError
+        """Write out and close every file."""
 
+    @abc.abstractmethod
     def _parts(self) -> list[PartFile]:
-        raise NotImplementedError
+        """All open files."""
 
+    @abc.abstractmethod
     def _drop(self) -> None:
-        raise NotImplementedError
+        """Forget files and rows."""
 
 
 class FileWriter(_Writer):

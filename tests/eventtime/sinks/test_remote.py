@@ -153,6 +153,15 @@ def test_local_uris_and_file_systems_are_the_local_one(tmp_path: Path) -> None:
     assert resolve("~/x.csv", None) == (None, str(Path("~/x.csv").expanduser()))
 
 
+def test_an_fsspec_file_system_is_wrapped() -> None:
+    class Memory:
+        protocol = "memory"
+
+    filesystem, path = resolve("x.csv", Memory())
+    assert isinstance(filesystem, fs.PyFileSystem)
+    assert path == "x.csv"
+
+
 @pytest.mark.parametrize(
     ("path", "filesystem"), [("nope://x/y.csv", None), ("y.csv", "no file system")]
 )

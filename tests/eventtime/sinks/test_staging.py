@@ -148,8 +148,9 @@ def test_an_old_folder_that_was_replaced_already_is_removed(tmp_path: Path, tree
     assert tree(tmp_path) == [f"out/{PART}"]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
 def test_a_failed_swap_puts_the_old_folder_back(
-    tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_old(tmp_path / "out")
     staging = LocalFolder(str(tmp_path / "out"), overwrite=True)
@@ -158,15 +159,30 @@ def test_a_failed_swap_puts_the_old_folder_back(
 
     def fail_second(source: Any, target: Any) -> None:
         if str(source).endswith(".partial"):
-            raise OSError(5, "Input/output error")
+            raise error
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", fail_second)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(type(error)):
         staging.publish()
     staging.discard()
     assert tree(tmp_path) == [f"out/{PART}"]
     assert (tmp_path / "out" / PART).read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(LocalFile, ""), (LocalFolder, PART)])
+def test_a_leftover_of_the_other_kind_is_cleared(
+    kind: Any, name: str, tmp_path: Path, tree: Tree
+) -> None:
+    left = tmp_path / ".out.partial"
+    if kind is LocalFile:
+        make_old(left)
+    else:
+        left.write_bytes(b"old")
+    staging = kind(str(tmp_path / "out"), overwrite=False)
+    fill(staging, name)
+    staging.publish()
+    assert tree(tmp_path) == [f"out/{name}".rstrip("/")]
 
 
 def test_leftovers_of_any_shape_are_cleared(tmp_path: Path, tree: Tree) -> None:
@@ -214,3 +230,19 @@ def test_a_run_that_ends_between_open_and_lock_takes_nothing_along(
     staging.publish()
     assert len(calls) == 2
     assert len(tree(tmp_path)) == 1
+
+
+def test_a_failed_rename_of_a_new_folder_leaves_nothing(
+    tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = LocalFolder(str(tmp_path / "out"), overwrite=False)
+    fill(staging, PART)
+
+    def fail(source: Any, target: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        staging.publish()
+    staging.discard()
+    assert tree(tmp_path) == []

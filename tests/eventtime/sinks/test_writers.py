@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from eventtime.sinks.by_day import by_day
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
-from eventtime.sinks.parquet import to_parquet
+from eventtime.sinks.parquet import ParquetFormat, to_parquet
 
 if TYPE_CHECKING:
     from eventtime.sinks.files import FileSink
@@ -89,7 +91,8 @@ def test_duckdb_and_polars_read_the_same(make: Any, tmp_path: Path, results: pa.
     assert frame["timing"].cast(pl.String).to_list() == results["timing"].to_pylist()
     assert frame["origin"].to_list() == results["origin"].to_pylist()
     if by_duckdb is not None:
-        query = f"select origin, epoch_us(window_start), flights, delay, is_final from {by_duckdb.format(path)}"
+        columns = "origin, epoch_us(window_start), flights, delay, is_final"
+        query = f"select {columns} from {by_duckdb.format(path)}"
         expected = zip(
             results["origin"].to_pylist(),
             results["window_start"].cast(pa.int64()).to_pylist(),
@@ -422,3 +425,34 @@ def test_an_encoder_that_fails_to_start_leaves_nothing(
     with pytest.raises(SinkError, match="failed after 0 bytes: no"):
         to_csv(tmp_path / "a.csv").open(pa.schema([("a", pa.int64())]))
     assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "free space"),
+        (OSError(errno.EFBIG, "File too large"), "ulimit -f"),
+        (OSError(errno.EIO, "Input/output error"), "see the cause"),
+        (pa.ArrowInvalid("not so"), "cast the column"),
+    ],
+)
+def test_each_cause_has_its_remedy(
+    error: Exception, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, table: pa.Table) -> None:
+        raise error
+
+    monkeypatch.setattr("eventtime.sinks.lines.LinesEncoder.write", fail)
+    rows = pa.table({"a": [1]})
+    with pytest.raises(SinkError, match=rf"(?s)a\.csv' failed after 2 bytes.*{remedy}") as caught:
+        write(to_csv(tmp_path / "a.csv"), rows)
+    assert caught.value.__cause__ is error
+
+
+def test_a_day_larger_than_a_table_keeps_its_rows_in_order(tmp_path: Path, tree: Tree) -> None:
+    rows = pa.table({"window_start": pa.array([0] * 25, pa.date32()), "n": range(25)})
+    sink = to_parquet(tmp_path / "out", partition_by="day")
+    sink = dataclasses.replace(sink, format=ParquetFormat(rows_max=10))
+    write(sink, rows)
+    assert tree(tmp_path) == ["out/window_day=1970-01-01/part-0.parquet"]
+    assert pq.read_table(tmp_path / "out")["n"].to_pylist() == list(range(25))
