@@ -1,6 +1,7 @@
 """Where rows come from: files, Arrow data in memory, and unions of them.
 
-The protocol is in `eventtime.sources.base`; the functions here make descriptions that read nothing yet.
+The protocol is in `eventtime.sources.base`; the functions here make descriptions that read
+nothing yet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading ahead: a few threads, shared by all partitions of the process, decode while the engine computes.
+"""Reading ahead: two threads shared by all partitions decode while the engine computes.
 
 ```
  scan (generator) ──► [ready, at most `ahead` batches] ──► read()
@@ -34,9 +34,10 @@ Scan: TypeAlias = "Callable[[], Generator[Rows, None, None]]"
 class DecodePool:
     """The decode threads, shared by every reader that is open.
 
-    There is one pool while somebody reads, and none otherwise: readers hold it, and when the last one
-    is closed or dropped the executor goes with it and its threads return. `ThreadPoolExecutor` also
-    joins its threads before the interpreter goes down, which plain daemon threads inside Arrow do not survive.
+    There is one pool while somebody reads, and none otherwise: readers hold it, and when the last
+    one is closed or dropped the executor goes with it and its threads return. `ThreadPoolExecutor`
+    also joins its threads before the interpreter goes down, which plain daemon threads inside Arrow
+    do not survive.
     """
 
     _live: weakref.ref[DecodePool] | None = None
@@ -77,10 +78,11 @@ def _decode_if_alive(reference: weakref.ref[AheadReader]) -> None:
 class AheadReader:
     """A partition reader that keeps up to ``ahead`` decoded batches of a scan ready.
 
-    Reading: `read`, `close`. For the pool: `decode_ahead`. The rows and their order are those of the
-    scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With ``lazy`` threads work
-    ahead only while this reader is read several times in a row: with hundreds of partitions read in
-    turn, batches made ahead leave the cache before they are used (measured: twice the CPU).
+    Reading: `read`, `close`. For the pool: `decode_ahead`. The rows and their order are those of
+        the scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With ``lazy``
+        threads work ahead only while this reader is read several times in a row: with hundreds of
+        partitions read in turn, batches made ahead leave the cache before they are used (measured:
+        twice the CPU).
     """
 
     def __init__(self, name: str, scan: Scan, *, ahead: int, lazy: bool = False) -> None:
@@ -108,7 +110,8 @@ class AheadReader:
             message = f"the reader of partition {self.name!r} is closed"
             raise SourceError(message, remedy="open the source again")
         if not self._ready:
-            # Waits only while a pool thread is inside this very scan, never behind other partitions.
+            # Waits only while a pool thread is inside this very scan, never behind other
+            # partitions.
             with self._decoding:
                 if not self._ready:
                     self._decode_one()
@@ -122,7 +125,7 @@ class AheadReader:
         return Poll.END
 
     def decode_ahead(self) -> None:
-        """Decode one batch in the calling pool thread, unless somebody else does or enough are ready."""
+        """Decode one batch in a pool thread, unless somebody else does or enough are ready."""
         self._queued = False
         if not self._decoding.acquire(blocking=False):
             return
@@ -136,7 +139,7 @@ class AheadReader:
         self._ask_for_more()
 
     def close(self) -> None:
-        """End the scan and let go of the pool; waits for a batch in the making, but not for slow storage."""
+        """End the scan and let go of the pool; waits for a batch, but not for slow storage."""
         self._closed = True
         self._ended = True
         self._pool = None
@@ -149,7 +152,7 @@ class AheadReader:
         self._ready.clear()
 
     def _is_read_in_a_row(self) -> bool:
-        """Tell whether working ahead pays: always, or for a lazy reader if it was read last time too."""
+        """Tell whether working ahead pays: for a lazy reader only if it was read last."""
         pool = self._pool
         if pool is None or not self._lazy:
             return True
@@ -173,7 +176,8 @@ class AheadReader:
                 self._items = self._scan()
             item = next(self._items, None)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by read()
-            # A scan that raised, even KeyboardInterrupt, is over: asking it again would look like a regular end.
+            # A scan that raised, even KeyboardInterrupt, is over: asking it again would look like a
+            # regular end.
             self._failure = error
             self._ended = True
             self._pool = None

@@ -1,4 +1,4 @@
-"""The protocol between a source and the run loop: a source describes, its partition readers deliver."""
+"""The protocol of sources: a source describes, its partition readers deliver."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = (
 )
 
 MALFORMED_SCHEMA = pa.schema([("line", pa.int64()), ("raw", pa.string()), ("error", pa.string())])
-"""Columns of `MalformedRows.rows`: line in its file (first line is 1), its text, why it does not parse."""
+"""Columns of `MalformedRows.rows`: line in its file (from 1), its text, why it does not parse."""
 
 
 class Poll(enum.Enum):
     """Answer of a reader that has no rows to hand over."""
 
     PAUSE = "pause"
-    """Nothing at the moment; a live source may have more later. Sources over files never answer this."""
+    """Nothing at the moment; a live source may have more later. Files never answer this."""
     END = "end"
     """Nothing more, ever. Asking again gives the same answer."""
 
@@ -52,7 +52,8 @@ Rows = pa.RecordBatch | MalformedRows
 class PartitionReader(Protocol):
     """The rows of one partition in their order; used by one thread at a time.
 
-    It does not promise any batch size: a batch may be smaller than asked for, and never has no rows.
+    It does not promise any batch size: a batch may be smaller than asked for, and never has no
+    rows.
     """
 
     @property
@@ -69,7 +70,7 @@ class PartitionReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files, threads and batches; may be called more than once, and before the end."""
+        """Let go of files, threads and batches; also before the end, and more than once."""
         ...
 
 
@@ -83,11 +84,11 @@ class Source(Protocol):
 
     @property
     def time_unit(self) -> str | None:
-        """Unit of an integer time column (``"s"``, ``"ms"``, ``"us"``, ``"ns"``), None if its type says it."""
+        """Unit of an integer time column (``s``, ``ms``, ``us``, ``ns``), or None."""
         ...
 
     def schema(self) -> pa.Schema:
-        """Return the columns every partition delivers; checked over all files once, then remembered.
+        """Return the columns every partition delivers; checked over all files, then remembered.
 
         Raises:
             SourceError: there is no input, or it cannot be read.
@@ -103,7 +104,8 @@ class Source(Protocol):
             batch_rows: upper bound of the rows of a batch; at least 1.
 
         Returns:
-            Readers sorted by name, whose batches have the schema `schema()` restricted to ``columns``.
+            Readers sorted by name, whose batches have the schema `schema()` restricted to
+            ``columns``.
         """
         ...
 

@@ -85,10 +85,10 @@ def csv_source(
     delimiter: str | None = None,
     newlines_in_values: bool = False,
 ) -> FileSource:
-    """Describe CSV files with a header; beyond `FileSource.of`, the attributes of `CsvFormat`.
+    """Describe CSV files with a header.
 
-    Args:
-        schema: types of columns that would be inferred wrongly; the others are inferred.
+    Beyond the arguments of `FileSource.of` come the attributes of `CsvFormat`; ``schema`` holds the
+    types of columns that would be inferred wrongly, the others are inferred.
     """
     _check(on_malformed)
     return FileSource.of(
@@ -113,10 +113,10 @@ def json_lines_source(
     filesystem: FileSystem | None = None,
     hive: Hive = True,
 ) -> FileSource:
-    """Describe files of JSON lines; beyond `FileSource.of`, the attributes of `JsonLinesFormat`.
+    """Describe files of JSON lines.
 
-    Args:
-        schema: types of fields that are rare or would be inferred wrongly; the others are inferred.
+    Beyond the arguments of `FileSource.of` come the attributes of `JsonLinesFormat`; ``schema``
+    holds the types of fields that are rare or would be inferred wrongly, the others are inferred.
     """
     _check(on_malformed)
     return FileSource.of(

@@ -32,10 +32,12 @@ class CsvFormat:
     """Comma-separated values; each file begins with the names of its columns, in any order.
 
     Attributes:
-        on_malformed: what to do with a row that has the wrong number of values or one of the wrong type.
+        on_malformed: what to do with a row that has the wrong number of values or one of the wrong
+            type.
         types: types of columns whose first megabyte misleads; the others are inferred.
         delimiter: one character; None takes a tab for ``.tsv`` and a comma otherwise.
-        newlines_in_values: whether quoted values may hold line ends. A stray quote then swallows rows.
+        newlines_in_values: whether quoted values may hold line ends. A stray quote then swallows
+            rows.
     """
 
     on_malformed: OnMalformed = "error"
@@ -46,7 +48,7 @@ class CsvFormat:
     suffixes: tuple[str, ...] = (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".csv.zst", ".tsv.gz")
 
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
-        """Infer types from the first file that has rows; the other headers must have the same names."""
+        """Infer types from the first file with rows; all headers must have the same names."""
         headers = each_file(self._header, files)
         for file, names in zip(files, headers, strict=True):
             sample = self._sample(file, names)
@@ -106,7 +108,8 @@ class CsvFormat:
                 return self._cut_header(file, block)[0]
         except (pa.ArrowException, OSError) as error:
             raise unreadable(file, error) from error
-        raise SourceError("the file is empty", place=file.path, remedy="leave it out of the paths")
+        msg = "the file is empty"
+        raise SourceError(msg, place=file.path, remedy="leave it out of the paths")
 
     def _cut_header(self, file: DataFile, block: Block) -> tuple[list[str], Block]:
         from pyarrow import csv
@@ -129,7 +132,7 @@ class CsvFormat:
             block = next(self._blocks(file, block_bytes(1 << 20)))
             _, rows = self._cut_header(file, block)
             parse = self._parse_options(file)
-            parse.invalid_row_handler = lambda row: "skip"  # noqa: ARG005
+            parse.invalid_row_handler = lambda row: "skip"
             options = csv.ReadOptions(use_threads=False, column_names=names)
             return csv.read_csv(pa.py_buffer(rows.data), options, parse)
         except pa.ArrowInvalid as error:
@@ -165,10 +168,12 @@ class CsvFormat:
 
 
 def _require_one_row_a_line(data: bytes, rows: int) -> None:
-    """Refuse a quoted line end, which the parser accepts wherever the block happens not to be cut there."""
+    """Refuse a quoted line end, which the parser accepts unless a block is cut there."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     if lines != rows and rows != sum(1 for line in data.split(b"\n") if line.strip(b"\r")):
-        message = "a quoted value holds a line end, or a quote is not closed (newlines_in_values=True allows that)"
+        message = (
+            "a quoted value holds a line end (newlines_in_values=True allows it) or is not closed"
+        )
         raise pa.ArrowInvalid(message)
 
 

@@ -56,7 +56,7 @@ class DataFile:
         return self.filesystem.open_input_file(self.path)
 
     def open_stream(self) -> pa.NativeFile:
-        """Open for reading from the start to the end; decompresses by the suffix (.gz, .bz2, .zst, .lz4)."""
+        """Open for reading from start to end; decompresses by suffix (.gz, .bz2, .zst, .lz4)."""
         return self.filesystem.open_input_stream(self.path)
 
     def require_bytes(self) -> None:

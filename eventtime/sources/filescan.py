@@ -95,7 +95,7 @@ def peek_first(scan: Scan) -> Scan:
 
 
 def distinct_values(files: FileSet, column: str) -> list[pa.Scalar]:
-    """Find the values of a column in one pass over that column; stops above the limit of partitions."""
+    """Find the values of a column in one pass over it; stops above the limit of partitions."""
     data_type = files.schema.field(column).type
     value_type = data_type.value_type if pa.types.is_dictionary(data_type) else data_type
     wanted = pa.schema([(column, data_type)])

@@ -46,8 +46,9 @@ MANY_PARTITIONS = 32
 class FileSource:
     """Files of one format; equal and hashable by what it says, not by what the files hold.
 
-    Reading: `schema`, `open`, `total_rows`, `describe`. Make it with `FileSource.of`. Files are looked
-    for at the first question and not again, so schema, rows and partitions speak of the same files.
+    Reading: `schema`, `open`, `total_rows`, `describe`. Make it with `FileSource.of`. Files are
+        looked for at the first question and not again, so schema, rows and partitions speak of the
+        same files.
     """
 
     format: FileFormat
@@ -82,16 +83,16 @@ class FileSource:
             time_unit: unit of an integer time column.
             partition_by: ``"file"``, ``"folder"`` or `by_column`.
             filesystem: a `pyarrow.fs.FileSystem` the paths are on.
-            hive: whether ``key=value`` folders are columns; or their types where inference is wrong.
+            hive: whether ``key=value`` folders are columns; or their types where inference is
+                wrong.
 
         Raises:
             PlanError: ``paths`` or ``partition_by`` is something else.
         """
         if not isinstance(partition_by, ByColumn) and partition_by not in ("file", "folder"):
             remedy = "use 'file', 'folder' or by_column('name')"
-            raise PlanError(
-                f"partition_by={partition_by!r} is unknown", place="partition_by", remedy=remedy
-            )
+            msg = f"partition_by={partition_by!r} is unknown"
+            raise PlanError(msg, place="partition_by", remedy=remedy)
         read_paths, overrides = hive_types(hive)
         return cls(
             file_format,
@@ -105,13 +106,14 @@ class FileSource:
         )
 
     def schema(self) -> pa.Schema:
-        """Return the columns of the files, then those of the paths; a column in both is taken from the file."""
+        """Return the columns of the files, then those of the paths that no file has."""
         return self._files().schema
 
     def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
         """Open every partition; a file is opened when its first row is wanted.
 
-        With many partitions batches get smaller, so that what is decoded ahead stays bounded in all.
+        With many partitions batches get smaller, so that what is decoded ahead stays bounded in
+        all.
 
         Raises:
             SourceError: files are missing, damaged, or make too many partitions.
@@ -180,9 +182,9 @@ def _as_paths(paths: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tup
         isinstance(path, str | os.PathLike) for path in listed
     ):
         remedy = "pass a string, a Path, or a list of them"
-        raise PlanError(f"paths={paths!r} is not a path", place="paths", remedy=remedy)
+        msg = f"paths={paths!r} is not a path"
+        raise PlanError(msg, place="paths", remedy=remedy)
     if not listed:
-        raise PlanError(
-            "paths is an empty list", place="paths", remedy="name a file, a folder or a glob"
-        )
+        msg = "paths is an empty list"
+        raise PlanError(msg, place="paths", remedy="name a file, a folder or a glob")
     return tuple(os.fspath(path) for path in listed)

@@ -61,7 +61,8 @@ class FileFormat(Protocol):
         """Read a file from its start in batches of about ``batch_rows``.
 
         Args:
-            file: what to read; opened at the first step, closed when the iterator ends or is closed.
+            file: what to read; opened at the first step, closed when the iterator ends or is
+                closed.
             schema: what `schema` returned.
             columns: those to read, at least one.
             batch_rows: upper bound; a format that reads by bytes may exceed it.

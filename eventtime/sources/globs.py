@@ -1,4 +1,4 @@
-"""Globs over any `pyarrow.fs` file system, one folder listing for each folder the pattern enters."""
+"""Globs over any `pyarrow.fs` file system, one listing for each folder entered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def has_glob(path: str) -> bool:
 
 
 def is_hidden(relative_path: str) -> bool:
-    """Tell whether a file or one of its folders begins with a dot or an underscore (``_SUCCESS``, ``.part``).
+    """Tell whether a file or one of its folders begins with ``.`` or ``_`` (``_SUCCESS``).
 
     A hive folder such as ``_day=3`` is not hidden.
     """
@@ -30,7 +30,7 @@ def is_hidden(relative_path: str) -> bool:
 
 
 def expand_glob(filesystem: FileSystem, pattern: str) -> list[FileInfo]:
-    """List files and folders that match, sorted by path; hidden ones only where the pattern spells that out.
+    """List files and folders that match, sorted; hidden ones only where spelled out.
 
     ``**`` stands for any number of folders, also none.
     """

@@ -20,7 +20,7 @@ HiveTypes = tuple[tuple[str, pa.DataType], ...]
 
 
 def hive_types(hive: bool | Mapping[str, pa.DataType]) -> tuple[bool, HiveTypes]:  # noqa: FBT001 - the public argument
-    """Split the public argument ``hive``: whether to read paths at all, and the types the user sets."""
+    """Split the public argument ``hive``: whether to read paths, and the types the user sets."""
     if isinstance(hive, bool):
         return hive, ()
     return True, tuple(
@@ -29,7 +29,7 @@ def hive_types(hive: bool | Mapping[str, pa.DataType]) -> tuple[bool, HiveTypes]
 
 
 def hive_schema(files: Sequence[DataFile], overrides: HiveTypes) -> pa.Schema:
-    """Return the path columns of all files: int64 where every value is an integer, string otherwise.
+    """Return the path columns: int64 where every value is an integer, string otherwise.
 
     Raises:
         SchemaError: one file has a key in its path that another has not.

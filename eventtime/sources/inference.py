@@ -1,4 +1,4 @@
-"""Column types of text formats: what the first block shows, made wide enough for the rows after it."""
+"""Column types of text formats: what the first block shows, widened for the rows after it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MAGIC = b"ARROW1"
 
 @dataclass(frozen=True)
 class IpcFormat:
-    """Arrow IPC, file format (also Feather version 2) or stream format; told apart by the first bytes."""
+    """Arrow IPC, file format (Feather 2) or stream format; told apart by the first bytes."""
 
     name: str = "arrow ipc"
     suffixes: tuple[str, ...] = (".arrow", ".ipc", ".feather", ".arrows")
@@ -48,7 +48,7 @@ class IpcFormat:
         batch_rows: int,
         only: Only | None,
     ) -> Iterator[Rows]:
-        """Hand over the batches as they are written; the caller slices large ones without copying."""
+        """Hand over the batches as written; the caller slices large ones without copying."""
         del schema, batch_rows, only
         with _reader(file, columns) as reader:
             if isinstance(reader, pa.ipc.RecordBatchFileReader):
@@ -85,7 +85,8 @@ def _not_ipc(file: DataFile, error: Exception, tail: bytes, *, is_file: bool) ->
         message = f"this is neither an Arrow IPC file nor an Arrow IPC stream: {reason}"
         return SourceError(message, place=file.path, remedy="read it with the reader of its format")
     if tail != MAGIC:
-        message = f"the Arrow IPC file is cut short: its {file.size:,} bytes end with {tail!r}, not {MAGIC!r}"
+        ends = f"its {file.size:,} bytes end with {tail!r}, not {MAGIC!r}"
+        message = f"the Arrow IPC file is cut short: {ends}"
         return SourceError(message, place=file.path, remedy="copy or write it again to its end")
     return unreadable(file, error)
 

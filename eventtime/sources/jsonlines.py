@@ -26,12 +26,13 @@ __all__ = ("JsonLinesFormat",)
 class JsonLinesFormat:
     """One JSON object a line; a field a line does not have is null.
 
-    The columns are the fields of the first megabyte and those of ``types``. A field that comes up only
-    later is not read unless ``types`` names it.
+    The columns are the fields of the first megabyte and those of ``types``. A field that comes up
+    only later is not read unless ``types`` names it.
 
     Attributes:
         on_malformed: what to do with a line that is not one object with values of these types.
-        types: types of fields that are rare or whose first megabyte misleads; the others are inferred.
+        types: types of fields that are rare or whose first megabyte misleads; the others are
+            inferred.
     """
 
     on_malformed: OnMalformed = "error"
@@ -113,7 +114,7 @@ def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
 
 
 def _require_one_object_a_line(data: bytes, objects: int) -> None:
-    """Refuse what the parser accepts beyond the format: two objects in a line, one over several lines.
+    """Refuse two objects in a line and one over several lines, which the parser accepts.
 
     Otherwise the same line would be good or bad depending on where blocks are cut.
     """

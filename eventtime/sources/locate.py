@@ -28,23 +28,25 @@ def locate(
 ) -> tuple[DataFile, ...]:
     """Find the files that paths mean, sorted by path, each once.
 
-    A path is a file, a folder (searched with its subfolders for files with one of ``suffixes``), or a
-    glob (``*``, ``?``, ``[ab]`` within a path segment, ``**`` for any number of folders) whose matches
-    are files or folders. Hidden files and folders (``.name``, ``_name``) count only when written out.
+    A path is a file, a folder (searched with its subfolders for files with one of ``suffixes``), or
+    a glob (``*``, ``?``, ``[ab]`` within a path segment, ``**`` for any number of folders) whose
+    matches are files or folders. Hidden files and folders (``.name``, ``_name``) count only when
+    written out.
 
     Args:
-        paths: at least one; local paths or URIs (``s3://``, ``gs://``, ``file://``), all of one file system.
+        paths: at least one; local paths or URIs (``s3://``, ``gs://``, ``file://``), all of one
+            file system.
         filesystem: where to look instead; paths are then used as they are.
         suffixes: what files in a folder must end with, lower case.
         hive: whether ``key=value`` folders become columns.
 
     Raises:
-        SourceError: a path does not exist, a glob or folder holds no file, or paths are on several file systems.
+        SourceError: a path does not exist, a glob or folder holds no file, or paths are on several
+            file systems.
     """
     if not paths:
-        raise SourceError(
-            "no path is given", place="paths", remedy="name a file, a folder or a glob"
-        )
+        msg = "no path is given"
+        raise SourceError(msg, place="paths", remedy="name a file, a folder or a glob")
     found: dict[str, FileInfo] = {}
     for path in paths:
         store, inner = _resolve(path, filesystem)

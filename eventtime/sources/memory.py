@@ -47,7 +47,8 @@ class _Stream:
         self.rows: int | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        # The first export is kept for the first opening: asking for the schema must not run a query twice.
+        # The first export is kept for the first opening: asking for the schema must not run a query
+        # twice.
         reader, self._reader = self._reader, None
         return iter(self._export() if reader is None else reader)
 
@@ -55,7 +56,8 @@ class _Stream:
         try:
             return pa.RecordBatchReader.from_stream(self._data)
         except (pa.ArrowException, TypeError, ValueError) as error:
-            message = f"partition {self._name!r}: {type(self._data).__name__} does not give a stream of batches: {error}"
+            kind = type(self._data).__name__
+            message = f"partition {self._name!r}: {kind} does not give a stream of batches: {error}"
             raise SourceError(
                 message, place="from_arrow(data)", remedy="pass a pyarrow.Table"
             ) from error
@@ -73,7 +75,9 @@ class _OneShot:
     def batches(self) -> Iterator[pa.RecordBatch]:
         reader, self._reader = self._reader, None
         if reader is None:
-            message = f"partition {self._name!r} is a RecordBatchReader that was read before; it can be read only once"
+            message = (
+                f"partition {self._name!r} is a RecordBatchReader, which can be read only once"
+            )
             raise SourceError(
                 message, place="from_arrow(data)", remedy="pass reader.read_all() to read it again"
             )
@@ -100,7 +104,8 @@ class MemorySource:
         """Describe Arrow data in memory.
 
         Args:
-            data: RecordBatch, Table, non-empty list of RecordBatches, RecordBatchReader, any object with
+            data: RecordBatch, Table, non-empty list of RecordBatches, RecordBatchReader, any object
+                with
                 ``__arrow_c_stream__``; or a dict of those: each value a partition of that name.
             time: the event-time column.
             time_unit: unit of an integer time column.
@@ -111,8 +116,9 @@ class MemorySource:
         """
         named = data if isinstance(data, Mapping) else {"memory": data}
         if not named:
+            msg = "the dict of partitions is empty"
             raise SourceError(
-                "the dict of partitions is empty",
+                msg,
                 place="from_arrow(data)",
                 remedy=f"pass {ACCEPTED}",
             )
@@ -123,9 +129,7 @@ class MemorySource:
         first, *others = parts
         for name in others:
             schemas = without_views(parts[first].schema), without_views(parts[name].schema)
-            gap = difference(
-                schemas[0], f"partition {first!r}", schemas[1], f"partition {name!r}"
-            )
+            gap = difference(schemas[0], f"partition {first!r}", schemas[1], f"partition {name!r}")
             if gap:
                 remedy = "give all partitions the same columns"
                 raise SchemaError(gap, place="from_arrow(data)", remedy=remedy)
@@ -156,7 +160,8 @@ class MemorySource:
         rows = self.total_rows()
         names = ", ".join(list(self._parts)[:3]) + (", …" if len(self._parts) > 3 else "")
         counted = "streamed" if rows is None else f"{rows:,} rows"
-        return f"arrow in memory: {len(self._parts)} partition(s) ({names}), {counted}, time={self.time}"
+        parts = f"{len(self._parts)} partition(s) ({names})"
+        return f"arrow in memory: {parts}, {counted}, time={self.time}"
 
 
 def _part(name: str, data: Any) -> _Part:
@@ -189,9 +194,8 @@ def _from_list(name: str, batches: Sequence[Any]) -> _Batches:
         if batch.schema is not batches[0].schema:
             gap = difference(batches[0].schema, "item 0", batch.schema, f"item {index}")
             if gap:
-                raise SchemaError(
-                    f"partition {name!r}: {gap}", remedy="give all batches the same columns"
-                )
+                msg = f"partition {name!r}: {gap}"
+                raise SchemaError(msg, remedy="give all batches the same columns")
     first = batches[0].schema
     same = [batch if batch.schema.equals(first) else _reordered(batch, first) for batch in batches]
     return _Batches(same, first)

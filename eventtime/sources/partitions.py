@@ -31,7 +31,7 @@ PARTITIONS_MAX = 1024
 
 @dataclass(frozen=True)
 class ByColumn:
-    """Each value of a column is a partition; each partition is its own filtered pass over the files."""
+    """Each value of a column is a partition, which is its own filtered pass over the files."""
 
     column: str
 
@@ -46,15 +46,16 @@ PartitionBy = Literal["file", "folder"] | ByColumn
 def by_column(name: str) -> ByColumn:
     """Make each value of a column a partition, for example the device or the airport.
 
-    Cost: one pass over that column to find the values, then one filtered pass for each of them, so it
-    suits few values (at most 1,024) or files sorted by the column.
+    Cost: one pass over that column to find the values, then one filtered pass for each of them, so
+        it suits few values (at most 1,024) or files sorted by the column.
 
     >>> by_column("origin")
     ByColumn(column='origin')
     """
     if not name:
+        msg = f"{name!r} is not a column name"
         raise PlanError(
-            f"{name!r} is not a column name",
+            msg,
             place="by_column(name)",
             remedy="write by_column('origin')",
         )
@@ -78,7 +79,7 @@ def by_file(files: Sequence[DataFile]) -> list[FilePartition]:
 
 
 def by_folder(files: Sequence[DataFile]) -> list[FilePartition]:
-    """Make each folder a partition of its files, sorted by name; named by its path below the common folder."""
+    """Make each folder a partition of its files; named by its path below the common one."""
     folders: dict[str, list[DataFile]] = {}
     for file in sorted(files, key=lambda file: file.path):
         folders.setdefault(posixpath.dirname(file.path), []).append(file)

@@ -1,4 +1,4 @@
-"""Batches of the wished size from batches of any size: small ones joined, large ones sliced without copying."""
+"""Batches of the wished size from any: small ones joined, large ones sliced without copying."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ def join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """Copy batches of one schema into one; at least one batch, together at least one row."""
     if len(batches) == 1:
         return batches[0]
-    # combine_chunks keeps several chunks only for string columns beyond 2 GiB, which a bounded batch does not reach.
+    # combine_chunks keeps several chunks only for string columns beyond 2 GiB, which a bounded
+    # batch does not reach.
     combined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
     return combined[0] if len(combined) == 1 else pa.concat_batches(combined)
 
 
 def rebatch(rows: Iterable[Rows], batch_rows: int) -> Iterator[Rows]:
-    """Regroup rows in batches of at most ``batch_rows``, keeping their order; batches without rows vanish.
+    """Regroup rows in batches of at most ``batch_rows`` in their order; empty batches vanish.
 
-    Batches of less than half the size are collected and copied together once: about 2 µs for a batch
-    of 1,000 rows and three columns, so a source of small batches costs the engine no more than one of
-    large ones. Malformed rows keep their place: what was collected before them goes out first.
+    Batches of less than half the size are collected and copied together once: about 2 µs for a
+    batch of 1,000 rows and three columns, so a source of small batches costs the engine no more
+    than one of large ones. Malformed rows keep their place: what was collected before them goes out
+    first.
     """
     pending: list[pa.RecordBatch] = []
     pending_rows = 0

@@ -16,7 +16,7 @@ __all__ = ("check_columns", "check_same", "conform", "difference", "plain", "wit
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
-    """Return names and types only: no metadata, every column nullable, so that equal files compare equal."""
+    """Return names and types only, so that files that differ in metadata compare equal."""
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
@@ -27,7 +27,7 @@ def without_views(schema: pa.Schema) -> pa.Schema:
 
 
 def difference(first: pa.Schema, first_name: str, other: pa.Schema, other_name: str) -> str:
-    """Say in which column two schemas differ first; empty if they hold the same names and types in any order.
+    """Say in which column two schemas differ first; empty if names and types agree in any order.
 
     >>> difference(pa.schema([("a", "int64")]), "x", pa.schema([("a", "string")]), "y")
     "column 'a' is int64 in x, but string in y"
@@ -35,13 +35,15 @@ def difference(first: pa.Schema, first_name: str, other: pa.Schema, other_name: 
     for name in first.names:
         index = other.get_field_index(name)
         if index < 0:
-            return f"column {name!r} ({first.field(name).type}) is in {first_name}, but not in {other_name}"
+            held = first.field(name).type
+            return f"column {name!r} ({held}) is in {first_name}, but not in {other_name}"
         if first.field(name).type != other.field(index).type:
             types = first.field(name).type, other.field(index).type
             return f"column {name!r} is {types[0]} in {first_name}, but {types[1]} in {other_name}"
     extra = [name for name in other.names if name not in set(first.names)]
     if extra:
-        return f"column {extra[0]!r} ({other.field(extra[0]).type}) is in {other_name}, but not in {first_name}"
+        held = other.field(extra[0]).type
+        return f"column {extra[0]!r} ({held}) is in {other_name}, but not in {first_name}"
     return ""
 
 
@@ -49,7 +51,8 @@ def check_same(named: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
     """Return the schema all share; the order of columns may differ, the first's is taken.
 
     Raises:
-        SchemaError: a column differs, or a name occurs twice; the message shows it with both places.
+        SchemaError: a column differs, or a name occurs twice; the message shows it with both
+            places.
     """
     first_name, first = named[0]
     for name in first.names:
@@ -66,7 +69,8 @@ def check_same(named: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
             remedy = (
                 "read these files apart and bring them to one schema before joining them with union"
             )
-            raise SchemaError(f"the files do not have the same columns: {gap}", remedy=remedy)
+            msg = f"the files do not have the same columns: {gap}"
+            raise SchemaError(msg, remedy=remedy)
     return first
 
 
@@ -88,7 +92,7 @@ def check_columns(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema
 
 
 def conform(rows: Rows, schema: pa.Schema) -> Rows:
-    """Give a batch exactly this schema: its columns by name, in order, cast where only the layout differs."""
+    """Give a batch exactly this schema: columns by name, cast where the layout differs."""
     if isinstance(rows, MalformedRows) or rows.schema.equals(schema, check_metadata=True):
         return rows
     columns = [rows.column(field.name) for field in schema]

@@ -2,7 +2,7 @@
 
 ```
  bytes ─► Block(first line number, whole lines) ─► parse ──ok──► batch
-                                                     └─fails─► halve, and halve again ─► batches | bad lines
+                                                     └─fails─► halve, again ─► batches | bad lines
 ```
 """
 
@@ -83,7 +83,8 @@ def read_blocks(file: DataFile, size: int, *, quoted_newlines: bool = False) -> 
 def _last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
     end = data.rfind(b"\n") + 1
     if quoted_newlines:
-        # A line end is inside quotes iff an odd number of quotes stands before it (doubled quotes count twice).
+        # A line end is inside quotes iff an odd number of quotes stands before it (doubled quotes
+        # count twice).
         while end and data.count(b'"', 0, end) % 2:
             end = data.rfind(b"\n", 0, end - 1) + 1
     return end
@@ -102,7 +103,8 @@ def parse_block(
     Cost: one parse for a good block; for each bad row about two more of its block at most.
 
     Raises:
-        MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names file and line.
+        MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names file and
+            line.
     """
     try:
         if block.data.strip():

@@ -36,12 +36,13 @@ class UnionSource:
         for source in sources:
             flat += source.sources if isinstance(source, UnionSource) else [source]
         if not flat:
-            raise PlanError("a union needs a source", place="union()", remedy="pass at least one")
+            msg = "a union needs a source"
+            raise PlanError(msg, place="union()", remedy="pass at least one")
         first = flat[0]
         for other in flat[1:]:
             if (other.time, other.time_unit) != (first.time, first.time_unit):
                 message = (
-                    f"the sources have different time columns: {first.time!r} (unit {first.time_unit}) "
+                    f"the sources differ in time: {first.time!r} (unit {first.time_unit}) "
                     f"and {other.time!r} (unit {other.time_unit})"
                 )
                 raise PlanError(
@@ -62,7 +63,7 @@ class UnionSource:
         return self.sources[0].time_unit
 
     def schema(self) -> pa.Schema:
-        """Return the schema of the first source; the others have the same names and types in any order.
+        """Return the schema of the first source; the others agree in any order of columns.
 
         Raises:
             SchemaError: a column differs; the message shows both sources.
@@ -78,11 +79,12 @@ class UnionSource:
             )
             if gap:
                 remedy = "bring them to one schema with select and with_columns before the union"
-                raise SchemaError(f"the sources of a union differ: {gap}", remedy=remedy)
+                msg = f"the sources of a union differ: {gap}"
+                raise SchemaError(msg, remedy=remedy)
         return schema
 
     def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
-        """Open all partitions; names that clash get the number of their source in front (``1:``, ``2:``)."""
+        """Open all partitions; names that clash get the number of their source: ``2:a``."""
         names = self.schema().names if columns is None else columns
         readers: list[tuple[int, PartitionReader]] = []
         try:
