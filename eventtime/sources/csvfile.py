@@ -148,16 +148,31 @@ class CsvFormat:
     ) -> pa.RecordBatch:
         from pyarrow import csv
 
+        options = self._parse_options(file)
+        probe = b"" if b'"' not in data else self._probe(data, names, options.delimiter)
         table = csv.read_csv(
-            pa.py_buffer(data),
-            csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
-            self._parse_options(file),
+            pa.py_buffer(data + probe if probe else data),
+            csv.ReadOptions(
+                use_threads=False, column_names=names, block_size=len(data) + len(probe) + 1
+            ),
+            options,
             csv.ConvertOptions(column_types=types, include_columns=list(types)),
         )
-        batches = table.to_batches()
-        if not self.newlines_in_values and b'"' in data:
+        if probe:
+            table = table.slice(0, table.num_rows - 1)
             _require_one_row_a_line(data, table.num_rows)
+        batches = table.to_batches()
         return join(batches) if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+    def _probe(self, data: bytes, names: list[str], delimiter: str) -> bytes:
+        """Return an empty row to parse after the others: a quote left open would swallow it."""
+        if not self.newlines_in_values:
+            start = b"" if data.endswith(b"\n") else b"\n"
+            return start + (delimiter.encode() * (len(names) - 1) or b'""') + b"\n"
+        if data.count(b'"') % 2:
+            message = "a quote is not closed before the end of the file"
+            raise pa.ArrowInvalid(message)
+        return b""
 
     def _parse_options(self, file: DataFile) -> csv.ParseOptions:
         from pyarrow import csv
@@ -171,9 +186,7 @@ def _require_one_row_a_line(data: bytes, rows: int) -> None:
     """Refuse a quoted line end, which the parser accepts unless a block is cut there."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     if lines != rows and rows != sum(1 for line in data.split(b"\n") if line.strip(b"\r")):
-        message = (
-            "a quoted value holds a line end (newlines_in_values=True allows it) or is not closed"
-        )
+        message = "a quote is not closed in its line (newlines_in_values=True allows that)"
         raise pa.ArrowInvalid(message)
 
 

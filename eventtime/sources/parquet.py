@@ -123,7 +123,8 @@ def _may_hold(chunk: Any, value: Any) -> bool:
     if value is None:
         return not statistics.has_null_count or statistics.null_count > 0
     if not statistics.has_min_max:
-        return True
+        # A chunk of nothing but nulls has no bounds; num_values counts only the others.
+        return not statistics.has_null_count or statistics.num_values > 0
     try:
         return bool(statistics.min <= value <= statistics.max)
     except TypeError:

@@ -1,0 +1,263 @@
+"""CSV and JSON lines: every row is delivered or named, wherever blocks are cut."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceError
+from eventtime.sources import Poll, by_column, csv_source, json_lines_source, parquet_source
+from eventtime.sources.datafile import DataFile
+from eventtime.sources.textblocks import Block, parse_block, read_blocks
+
+CSV = "t,x,s\n2013-01-01 05:17:00,1,a\n2013-01-01 05:18:00,oops,b\n2013-01-01 05:19:00.5,3\n,4,\n"
+JSON = (
+    '{"t":"2013-01-01T05:17:00.5Z","x":1}\n\n{"t":"2013-01-01T05:17:01Z","x":\n'
+    '{"x":2}{"x":3}\n{"x":"y"}\n{"x":null,"q":[1,2]}'
+)
+
+
+def local(path: Path) -> DataFile:
+    from pyarrow import fs
+
+    return DataFile(fs.LocalFileSystem(), str(path), path.stat().st_size)
+
+
+def test_bad_csv_rows_are_quarantined_at_their_place(tmp_path: Path, read_all: Any) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(CSV)
+    source = csv_source(path, time="t", on_malformed="quarantine", schema={"x": pa.int64()})
+    (rows,) = read_all(source).values()
+    assert rows[0] == {"t": datetime(2013, 1, 1, 5, 17), "x": 1, "s": "a"}  # noqa: DTZ001 - no zone
+    assert [row["line"] for row in rows[1:3]] == [3, 4]
+    assert [row["raw"] for row in rows[1:3]] == CSV.splitlines()[2:4]
+    assert rows[1]["error"].startswith(f"{path}, line 3: In CSV column #1: CSV conversion error")
+    assert "Expected 3 columns, got 2" in rows[2]["error"]
+    assert rows[3] == {"t": None, "x": 4, "s": ""}
+
+
+def test_a_bad_csv_row_is_an_error_with_file_line_text_and_reason(
+    tmp_path: Path, read_all: Any
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(CSV)
+    with pytest.raises(MalformedRowError) as caught:
+        read_all(csv_source(path, time="t", schema={"x": pa.int64()}))
+    assert caught.value.place == f"{path}, line 3"
+    assert "invalid value 'oops'" in caught.value.what
+    assert "'2013-01-01 05:18:00,oops,b'" in caught.value.what
+    assert "on_malformed='quarantine'" in caught.value.remedy
+
+
+def test_a_row_is_only_judged_by_columns_that_are_read(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.csv").write_text("t,x\n1,1\n2,oops\n")
+    source = csv_source(tmp_path / "a.csv", time="t", schema={"x": pa.int64()})
+    assert read_all(source, ["t"]) == {"a.csv": [{"t": 1}, {"t": 2}]}
+
+
+def test_bad_json_lines_are_quarantined_at_their_place(tmp_path: Path, read_all: Any) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(JSON)
+    source = json_lines_source(path, time="t", on_malformed="quarantine")
+    assert source.schema().field("t").type == pa.timestamp("us", "UTC")
+    (rows,) = read_all(source).values()
+    assert rows[0] == {"t": datetime(2013, 1, 1, 5, 17, 0, 500_000, UTC), "x": 1, "q": None}
+    assert [row["line"] for row in rows[1:4]] == [3, 4, 5]
+    assert rows[2]["raw"] == '{"x":2}{"x":3}'
+    assert "each line must hold exactly one" in rows[2]["error"]
+    assert rows[4] == {"t": None, "x": None, "q": [1, 2]}
+
+
+def test_a_bad_json_line_is_an_error_with_its_line(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.jsonl").write_text(JSON)
+    with pytest.raises(MalformedRowError, match="JSON parse error: Invalid value") as caught:
+        read_all(json_lines_source(tmp_path / "a.jsonl", time="t"))
+    assert caught.value.place == f"{tmp_path / 'a.jsonl'}, line 3"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lines=st.lists(st.sampled_from(["7", "8\r", "bad", "", "123456789"]), max_size=60),
+    size=st.integers(1, 40),
+    ends=st.booleans(),
+)
+def test_blocks_keep_every_line_and_its_number(lines: list[str], size: int, *, ends: bool) -> None:
+    def parse(data: bytes) -> pa.RecordBatch:
+        try:
+            values = [int(line) for line in data.split()]
+        except ValueError as error:
+            raise pa.ArrowInvalid(str(error)) from error
+        return pa.RecordBatch.from_pydict({"x": values})
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "f.txt"
+        path.write_bytes(("\n".join(lines) + "\n" * ends).encode())
+        good: list[int] = []
+        bad: list[tuple[int, str]] = []
+        for block in read_blocks(local(path), size):
+            for rows in parse_block(local(path), block, parse, "quarantine"):
+                if isinstance(rows, pa.RecordBatch):
+                    good += rows.column(0).to_pylist()
+                else:
+                    bad += [(row["line"], row["raw"]) for row in rows.rows.to_pylist()]
+    assert good == [int(line) for line in lines if line.strip().isdigit()]
+    assert bad == [(number, line) for number, line in enumerate(lines, 1) if line == "bad"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(values=st.lists(st.text('ab\n",', max_size=6), min_size=1, max_size=30))
+def test_quoted_line_ends_belong_to_the_row_when_allowed(values: list[str]) -> None:
+    rows = [f'{i},"{value.replace(chr(34), chr(34) * 2)}"' for i, value in enumerate(values)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "f.csv"
+        path.write_text("t,s\n" + "\n".join(rows) + "\n", newline="")
+        for size in (7, 1 << 20):
+            blocks = list(read_blocks(local(path), size, quoted_newlines=True))
+            assert b"".join(block.data for block in blocks) == path.read_bytes()
+            assert all(block.data.count(b'"') % 2 == 0 for block in blocks)
+        types = {"s": pa.string()}
+        source = csv_source(path, time="t", newlines_in_values=True, schema=types)
+        (reader,) = source.open(["s"], 1000)
+        batch = reader.read()
+        assert isinstance(batch, pa.RecordBatch)
+        assert batch.column(0).to_pylist() == values
+        assert reader.read() is Poll.END
+        reader.close()
+
+
+def test_a_quoted_line_end_is_malformed_wherever_the_block_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('t,s\n1,"a\nb"\n2,c\n')
+    source = csv_source(path, time="t", on_malformed="quarantine", schema={"t": pa.int64()})
+    with pytest.raises(MalformedRowError, match="line 2"):
+        csv_source(path, time="t", schema={"t": pa.int64()}).open(None, 10)[0].read()
+    (reader,) = source.open(None, 10)
+    lines: list[int] = []
+    while (item := reader.read()) is not Poll.END:
+        lines += [] if isinstance(item, pa.RecordBatch) else item.rows["line"].to_pylist()  # type: ignore[union-attr]
+    assert lines == [2, 3]
+
+
+def test_headers_may_name_columns_in_any_order_but_the_same(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.csv").write_text("t,x\n1,2\n")
+    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbfx,t\r\n4,3\r\n")
+    (tmp_path / "c.tsv").write_text("x\tt\n6\t5\n")
+    found = read_all(csv_source(tmp_path, time="t"))
+    assert list(found.values()) == [
+        [{"t": 1, "x": 2}],
+        [{"t": 3, "x": 4}],
+        [{"t": 5, "x": 6}],
+    ]
+    (tmp_path / "d.csv").write_text("t,y\n1,2\n")
+    with pytest.raises(
+        SchemaError, match=r"column 'x' \(int64\) is in .*a\.csv, but not in .*d\.csv"
+    ):
+        csv_source(tmp_path, time="t").schema()
+
+
+def test_compressed_files_are_read_and_cut_ones_named(tmp_path: Path, read_all: Any) -> None:
+    text = "t,x\n" + "".join(f"{i},{i % 7}\n" for i in range(50_000))
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    (rows,) = read_all(csv_source(tmp_path, time="t"), ["t"]).values()
+    assert [row["t"] for row in rows] == list(range(50_000))
+    path.write_bytes(gzip.compress(text.encode())[:-5000])
+    with pytest.raises(SourceError, match="the file cannot be read") as caught:
+        read_all(csv_source(path, time="t", schema={"t": pa.int64()}), ["t"])
+    assert caught.value.place.startswith(str(path))
+
+
+def test_types_come_from_the_first_file_with_rows(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.csv").write_text("t,x,n\n")
+    (tmp_path / "b.csv").write_text("t,x,n\n2013-01-01,1.5,\n")
+    source = csv_source(tmp_path, time="t")
+    assert source.schema().types == [pa.date32(), pa.float64(), pa.string()]
+    assert len(read_all(source)["b.csv"]) == 1
+    only_header = csv_source(tmp_path / "a.csv", time="t")
+    assert only_header.schema().types == [pa.string()] * 3
+    assert read_all(only_header) == {"a.csv": []}
+
+
+def test_a_type_for_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,x\n1,2\n")
+    with pytest.raises(SchemaError, match="schema= names a column 'y'") as caught:
+        csv_source(tmp_path, time="t", schema={"y": pa.int64()}).schema()
+    assert caught.value.remedy == "the columns are t, x"
+
+
+def test_json_fields_that_come_later_are_read_if_named(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.jsonl").write_text('{"t":1}\n')
+    (tmp_path / "b.jsonl").write_text('{"t":2,"late":5}\n')
+    source = json_lines_source(tmp_path, time="t", schema={"late": pa.int64()})
+    assert read_all(source) == {
+        "a.jsonl": [{"t": 1, "late": None}],
+        "b.jsonl": [{"t": 2, "late": 5}],
+    }
+
+
+def test_files_without_anything_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n\n")
+    with pytest.raises(SchemaError, match="there is no JSON object in 1 file"):
+        json_lines_source(tmp_path, time="t").schema()
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(SourceError, match="the file is empty"):
+        csv_source(tmp_path, time="t").schema()
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b""))
+    with pytest.raises(SourceError, match="the file is empty"):
+        csv_source(tmp_path / "b.csv.gz", time="t").schema()
+
+
+def test_malformed_rows_count_once_over_partitions_by_value(tmp_path: Path, read_all: Any) -> None:
+    (tmp_path / "a.csv").write_text("t,k\n1,a\n2\n3,b\n")
+    source = csv_source(
+        tmp_path / "a.csv", time="t", partition_by=by_column("k"), on_malformed="quarantine"
+    )
+    found = read_all(source)
+    assert [row.get("line") for row in found["k=a"]] == [None, 3]
+    assert found["k=b"] == [{"t": 3, "k": "b"}]
+    (tmp_path / "b.csv").write_text("t,k\n2\n")
+    alone = csv_source(
+        tmp_path / "b.csv", time="t", partition_by=by_column("k"), on_malformed="quarantine"
+    )
+    assert [row["line"] for row in read_all(alone)["k is null"]] == [2]
+
+
+def test_options_of_another_kind_are_refused() -> None:
+    with pytest.raises(PlanError, match="on_malformed='drop' is unknown"):
+        csv_source("a.csv", time="t", on_malformed="drop")  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match="schema=7 is not a schema"):
+        json_lines_source("a.jsonl", time="t", schema=7)
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eventtime.sources import textblocks
+
+    monkeypatch.setattr(textblocks, "LINE_BYTES_MAX", 100)
+    (tmp_path / "a.csv").write_bytes(b"t" * 1000)
+    with pytest.raises(SourceError, match="line 1 is longer than"):
+        list(read_blocks(local(tmp_path / "a.csv"), 64))
+
+
+def test_a_long_bad_line_is_shown_in_part() -> None:
+    def fails(data: bytes) -> pa.RecordBatch:
+        raise pa.ArrowInvalid(f"{len(data)} bytes")  # noqa: EM102
+
+    file = DataFile(None, "f", 1)
+    with pytest.raises(MalformedRowError) as caught:
+        list(parse_block(file, Block(7, b"x" * 500), fails, "error"))
+    assert "x" * 200 + "…" in caught.value.what
+    assert "x" * 201 not in caught.value.what
+
+
+def test_a_text_file_is_no_parquet_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    with pytest.raises(SourceError, match="this is not a parquet file"):
+        parquet_source(tmp_path / "a.csv", time="t").schema()
