@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from benchmarks.dataset import DatasetFiles
     from benchmarks.workloads import Workload
 
-_replay_tumbling = kernels.replay_kernel(kernels.fold_tumbling, kernels.close_tumbling)
-_replay_sliced = kernels.replay_kernel(kernels.fold_sliced, kernels.close_sliced)
-_replay_string = kernels.replay_kernel(kernels.fold_string, kernels.close_string)
+_KEY, _FIRST_ROW = 0, 2  # words of a group that name its key
+_replay_integer = kernels.replay_kernel(kernels.fold_integer)
+_replay_string = kernels.replay_kernel(kernels.fold_string)
+_replay_sliced = kernels.replay_kernel(kernels.fold_sliced)
 
 
 def _power_of_two(at_least: float) -> int:
@@ -38,7 +39,8 @@ class _Rows:
     """All partitions one after the other as plain arrays."""
 
     times: NDArray[np.int64]
-    keys: pa.Array
+    keys: NDArray[np.int64] | NDArray[np.int32]
+    """Integer keys, or the offsets of string keys."""
     values: NDArray[np.float64]
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
@@ -60,19 +62,19 @@ def _load(files: DatasetFiles, batch_rows: int) -> _Rows:
     partitions = [pa.Table.from_batches(b) for b in files.batches(batch_rows).values()]
     stops = np.cumsum([p.num_rows for p in partitions])
     rows = pa.concat_tables(partitions).combine_chunks()
+    keys = rows["key"].chunk(0)
+    strings = pa.types.is_string(keys.type)
     return _Rows(
         times=rows["time"].chunk(0).cast(pa.int64()).to_numpy(),
-        keys=rows["key"].chunk(0),
+        keys=np.frombuffer(keys.buffers()[1], np.int32) if strings else keys.to_numpy(),
         values=rows["value"].chunk(0).to_numpy(),
         starts=np.concatenate([[0], stops[:-1]]),
         stops=stops,
-        words=_padded_words(rows["key"].chunk(0)),
+        words=_padded_words(keys) if strings else np.empty(0, np.uint64),
     )
 
 
 def _padded_words(keys: pa.Array) -> NDArray[np.uint64]:
-    if not pa.types.is_string(keys.type):
-        return np.empty(0, np.uint64)
     data = np.frombuffer(keys.buffers()[2], np.uint8)
     words = np.zeros(data.size // 8 + 3, np.uint64)
     words.view(np.uint8)[: data.size] = data
@@ -85,12 +87,7 @@ def load(workload: Workload, files: DatasetFiles) -> Callable[[], Callable[[], A
         msg = f"the floor runs over arrays in memory, not from {workload.source}"
         raise ValueError(msg)
     rows = _load(files, workload.batch_rows)
-    if not workload.tumbling:
-        play = _play_sliced
-    elif workload.dataset.key_type == "string":
-        play = _play_string
-    else:
-        play = _play_tumbling
+    play = _play_tumbling if workload.tumbling else _play_sliced
 
     def one_round() -> Callable[[], Answer]:
         outcome = play(workload, rows)
@@ -114,13 +111,8 @@ def _groups_per_window(workload: Workload) -> int:
 
 
 def _columns(groups: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Room for results: window, key and count; sum, min, max and mean."""
     return np.empty((3, groups), np.int64), np.empty((4, groups), np.float64)
-
-
-def _tables(workload: Workload) -> tuple[int, NDArray[np.int64]]:
-    """Empty hash tables for the open windows, at most 70 per cent full."""
-    ring = _open_windows(workload)
-    return ring, np.zeros((ring, _power_of_two(_groups_per_window(workload) * 1.4), 8), np.int64)
 
 
 def _window_count(workload: Workload) -> int:
@@ -131,75 +123,47 @@ def _most_groups(workload: Workload) -> int:
     return min(workload.dataset.rows, _window_count(workload) * workload.dataset.keys)
 
 
-def _play(
-    replay: Any,
-    workload: Workload,
-    rows: _Rows,
-    open_windows: int,
-    state: tuple[Any, ...],
-) -> NDArray[np.int64]:
+def _play_tumbling(workload: Workload, rows: _Rows) -> _Outcome:
+    tables, groups = _open_windows(workload), _groups_per_window(workload)
+    strings = workload.dataset.key_type == "string"
+    replay: Any = _replay_string if strings else _replay_integer
+    table = np.empty((tables, groups, 8), np.int64)
+    out_i, out_f = _columns(_most_groups(workload))
     late_rows = np.empty(rows.times.size, np.int64)
-    late, partly = replay(
-        rows.times,
-        rows.starts.copy(),
-        rows.stops,
-        workload.dataset.disorder_us,
-        workload.size_us,
-        workload.slide_us,
-        open_windows,
-        late_rows,
-        state,
+    written, late, _ = replay(
+        *(rows.times, rows.starts.copy(), rows.stops),
+        *(workload.dataset.disorder_us, workload.size_us, workload.slide_us, late_rows),
+        *(rows.keys, rows.words, rows.values),
+        np.zeros((tables, _power_of_two(groups * 1.4)), np.int64),
+        *(table, table.view(np.float64), np.zeros(tables, np.int64)),
+        *(_FIRST_ROW if strings else _KEY, out_i, out_f),
+    )
+    return _Outcome(out_i[:, :written], out_f[:, :written], 0, late_rows[:late])
+
+
+def _play_sliced(workload: Workload, rows: _Rows) -> _Outcome:
+    first_slice = int(rows.times.min()) // workload.slide_us
+    slices = int(rows.times.max()) // workload.slide_us - first_slice + 1
+    keys = workload.dataset.keys
+    acc = np.zeros((slices, keys, 4))
+    late_rows = np.empty(rows.times.size, np.int64)
+    replay: Any = _replay_sliced
+    no_i, no_f = _columns(0)
+    _, late, partly = replay(
+        *(rows.times, rows.starts.copy(), rows.stops),
+        *(workload.dataset.disorder_us, workload.size_us, workload.slide_us, late_rows),
+        *(rows.keys, np.empty(keys, np.uint64), rows.values),
+        np.zeros((1, _power_of_two(keys * 1.4)), np.int64),
+        *(acc.view(np.int64), acc, np.zeros(1, np.int64), _KEY, no_i, no_f),
     )
     if partly:
         msg = f"{partly} rows missed some of their windows; the floor knows only all or none"
         raise ValueError(msg)
-    return late_rows[:late]
-
-
-def _play_tumbling(workload: Workload, rows: _Rows) -> _Outcome:
-    ring, table = _tables(workload)
-    out_i, out_f = _columns(_most_groups(workload))
-    filled = np.zeros(1, np.int64)
-    state = kernels.TumblingState(
-        rows.keys.to_numpy(), rows.values, table, table.view(np.float64), out_i, out_f, filled
-    )
-    late = _play(_replay_tumbling, workload, rows, ring, state)
-    return _Outcome(out_i[:, : filled[0]], out_f[:, : filled[0]], 0, late)
-
-
-def _play_string(workload: Workload, rows: _Rows) -> _Outcome:
-    ring, table = _tables(workload)
-    out_i, out_f = _columns(_most_groups(workload))
-    filled = np.zeros(1, np.int64)
-    state = kernels.StringState(
-        np.frombuffer(rows.keys.buffers()[1], np.int32),
-        rows.words,
-        rows.values,
-        table,
-        table.view(np.float64),
-        out_i,
-        out_f,
-        filled,
-    )
-    late = _play(_replay_string, workload, rows, ring, state)
-    return _Outcome(out_i[:, : filled[0]], out_f[:, : filled[0]], 0, late)
-
-
-def _play_sliced(workload: Workload, rows: _Rows) -> _Outcome:
     overlap = workload.size_us // workload.slide_us
-    first_slice = int(rows.times.min()) // workload.slide_us
-    slices = int(rows.times.max()) // workload.slide_us - first_slice + 1
-    first_window = first_slice - overlap + 1
-    keys = workload.dataset.keys
-    acc = np.zeros((slices + 2 * (overlap - 1), keys, 4))
-    slots = np.full((_power_of_two(keys * 1.5), 2), -1, np.int64)
-    state = kernels.SlicedState(
-        rows.keys.to_numpy(), rows.values, slots, acc, first_window, np.zeros(1, np.int64)
-    )
-    late = _play(_replay_sliced, workload, rows, np.iinfo(np.int64).max, state)
     out_i, out_f = _columns((slices + overlap - 1) * keys)
-    filled = kernels.merge_slices(acc, overlap, out_i, out_f)
-    return _Outcome(out_i[:, :filled], out_f[:, :filled], first_window, late)
+    written = kernels.merge_slices(acc, overlap, out_i, out_f)
+    first_window = first_slice - overlap + 1
+    return _Outcome(out_i[:, :written], out_f[:, :written], first_window, late_rows[:late])
 
 
 def _answer(workload: Workload, rows: _Rows, outcome: _Outcome) -> Answer:

@@ -1,13 +1,18 @@
-"""The floor's compiled parts: the replay loop, and how a row is folded into open windows.
+"""The floor's compiled parts: the replay loop, and how a row is folded into its group.
 
-One loop for all kinds of keys and windows: `replay_kernel` is given two compiled functions,
-``fold(state, i, window)`` and ``close(state, window)``, and numba inlines them into one fused loop
-over arrays.
+One loop for all kinds of keys and windows: `replay_kernel` is given the compiled ``fold`` and
+inlines it into one fused loop over arrays. Arrays are passed one by one: packed in tuples they cost
+reference counts on every row, which made the loop four times slower.
+
+Groups of a tumbling window stand in a table: dense rows in order of first appearance, found through
+a hash index. A row of ``rows`` is one cache line: three words of key, count, sum, min, max, length
+of a string key; ``rows_f`` is the same memory read as floats. An entry of ``index`` is 0, or the
+upper half of the hash and the row's number plus one. A closed window's warm table serves the next.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -17,221 +22,200 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Words = NDArray[np.uint64]
+
 _LOWEST = np.iinfo(np.int64).min
+_HIGHEST = np.iinfo(np.int64).max
 _HASH = np.uint64(0x9E3779B97F4A7C15)
+_LOWER = 0xFFFFFFFF
+_UPPER = ~_LOWER
 
 jit = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+# LLVM leaves a long fold as a call, with a dozen array headers to pass for every row.
+inlined = numba.njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")
 
 
-class TumblingState(NamedTuple):
-    """Open windows as hash tables: ``table[window % ring, slot]`` is one cache line.
-
-    Its fields: key, used (0 or 1), count, sum, min, max and two of padding.
-    ``table_f`` is the same memory read as floats. Groups of closed windows go to the columns
-    ``out_*``.
-    """
-
-    keys: NDArray[np.int64]
-    values: NDArray[np.float64]
-    table: NDArray[np.int64]
-    table_f: NDArray[np.float64]
-    out_i: NDArray[np.int64]  # (3, groups): window, key, count
-    out_f: NDArray[np.float64]  # (4, groups): sum, min, max, mean
-    filled: NDArray[np.int64]  # groups written so far
+@inlined
+def _add(rows: Ints, rows_f: Floats, filled: Ints, table: int, value: float) -> int:
+    """Append a group of one row; its key is the caller's to write."""
+    row: int = filled[table]
+    if row == rows.shape[1]:
+        raise OverflowError("more groups in a window than were reckoned with")  # noqa: EM101 - numba
+    filled[table] = row + 1
+    rows[table, row, 3] = 1
+    rows_f[table, row, 4] = value
+    rows_f[table, row, 5] = value
+    rows_f[table, row, 6] = value
+    return row
 
 
-class SlicedState(NamedTuple):
-    """Keys interned to numbers once, then ``acc[slice, key]`` is dense: count, sum, min, max."""
-
-    keys: NDArray[np.int64]
-    values: NDArray[np.float64]
-    slots: NDArray[np.int64]  # (capacity, 2): key, its number or -1
-    acc: NDArray[np.float64]
-    first_slice: int
-    key_count: NDArray[np.int64]
+@inlined
+def _fold(rows: Ints, rows_f: Floats, table: int, row: int, value: float) -> None:
+    rows[table, row, 3] += 1
+    rows_f[table, row, 4] += value
+    rows_f[table, row, 5] = min(rows_f[table, row, 5], value)
+    rows_f[table, row, 6] = max(rows_f[table, row, 6], value)
 
 
-class StringState(NamedTuple):
-    """As `TumblingState`, for string keys in Arrow's layout.
-
-    A cache line is: first eight bytes, next eight bytes, length + 1 (0: free), count, sum, min,
-    max, first row. ``words`` is the string data, padded by sixteen bytes, read as 64-bit words;
-    out_i's key is a row that has it.
-    """
-
-    offsets: NDArray[np.int32]
-    words: NDArray[np.uint64]
-    values: NDArray[np.float64]
-    table: NDArray[np.int64]
-    table_f: NDArray[np.float64]
-    out_i: NDArray[np.int64]
-    out_f: NDArray[np.float64]
-    filled: NDArray[np.int64]
-
-
-@jit
-def fold_tumbling(state: TumblingState, i: int, window: int) -> None:
-    """Fold row i into its group of an open window."""
-    ring = window & (state.table.shape[0] - 1)
-    mask = state.table.shape[1] - 1
-    key = state.keys[i]
-    value = state.values[i]
-    mixed = np.uint64(key) * _HASH
-    slot = np.int64(mixed >> np.uint64(32)) & mask
+@inlined
+def fold_integer(
+    keys: Ints,
+    words: Words,
+    value: float,
+    index: Ints,
+    rows: Ints,
+    rows_f: Floats,
+    filled: Ints,
+    table: int,
+    i: int,
+) -> None:
+    """Fold row i into its group of an open window; the key is its first key word."""
+    key = keys[i]
+    mask = index.shape[1] - 1
+    mixed = np.int64((np.uint64(key) * _HASH) >> np.uint64(1))
+    slot = (mixed >> 30) & mask
     while True:
-        if state.table[ring, slot, 1] == 0:
-            state.table[ring, slot, 0] = key
-            state.table[ring, slot, 1] = 1
-            state.table[ring, slot, 2] = 1
-            state.table_f[ring, slot, 3] = value
-            state.table_f[ring, slot, 4] = value
-            state.table_f[ring, slot, 5] = value
-            return
-        if state.table[ring, slot, 0] == key:
-            state.table[ring, slot, 2] += 1
-            state.table_f[ring, slot, 3] += value
-            state.table_f[ring, slot, 4] = min(state.table_f[ring, slot, 4], value)
-            state.table_f[ring, slot, 5] = max(state.table_f[ring, slot, 5], value)
-            return
+        row = index[table, slot] - 1
+        if row < 0:
+            row = _add(rows, rows_f, filled, table, value)
+            rows[table, row, 0] = key
+            index[table, slot] = row + 1
+            break
+        if rows[table, row, 0] == key:
+            _fold(rows, rows_f, table, row, value)
+            break
         slot = (slot + 1) & mask
 
 
-@jit
-def close_tumbling(state: TumblingState, window: int) -> None:
-    """Write out the groups of a window and empty its table."""
-    ring = window & (state.table.shape[0] - 1)
-    at = state.filled[0]
-    for slot in range(state.table.shape[1]):
-        if state.table[ring, slot, 1] != 0:
-            state.out_i[0, at] = window
-            state.out_i[1, at] = state.table[ring, slot, 0]
-            state.out_i[2, at] = state.table[ring, slot, 2]
-            state.out_f[0, at] = state.table_f[ring, slot, 3]
-            state.out_f[1, at] = state.table_f[ring, slot, 4]
-            state.out_f[2, at] = state.table_f[ring, slot, 5]
-            state.out_f[3, at] = state.table_f[ring, slot, 3] / state.table[ring, slot, 2]
-            state.table[ring, slot, 1] = 0
-            at += 1
-    state.filled[0] = at
-
-
-@jit
-def _fold_dense(group: NDArray[np.float64], value: float) -> None:
-    if group[0] == 0.0:
-        group[2] = value
-        group[3] = value
-    else:
-        group[2] = min(group[2], value)
-        group[3] = max(group[3], value)
-    group[0] += 1.0
-    group[1] += value
-
-
-@jit
-def fold_sliced(state: SlicedState, i: int, window: int) -> None:
-    """Fold row i into the slice that starts the last window holding it."""
-    mask = state.slots.shape[0] - 1
-    key = state.keys[i]
-    slot = np.int64((np.uint64(key) * _HASH) >> np.uint64(32)) & mask
-    while state.slots[slot, 1] >= 0 and state.slots[slot, 0] != key:
-        slot = (slot + 1) & mask
-    if state.slots[slot, 1] < 0:
-        state.slots[slot, 0] = key
-        state.slots[slot, 1] = state.key_count[0]
-        state.key_count[0] += 1
-    _fold_dense(state.acc[window - state.first_slice, state.slots[slot, 1]], state.values[i])
-
-
-@jit
-def close_sliced(state: SlicedState, window: int) -> None:
-    """Nothing: windows are merged from slices after the loop (`merge_slices`)."""
-
-
-@jit
-def _word(words: NDArray[np.uint64], start: int, stop: int) -> np.uint64:
-    """Up to eight bytes from byte ``start``, zeros from ``stop`` on."""
-    if start >= stop:
-        return np.uint64(0)
+@inlined
+def _word(words: Words, start: int, stop: int) -> np.uint64:
+    """Up to eight bytes from byte ``start``, zeros from ``stop`` on; ``words`` is padded."""
     shift = np.uint64((start & 7) * 8)
     word: np.uint64 = words[start >> 3] >> shift
-    if shift:
-        word |= words[(start >> 3) + 1] << (np.uint64(64) - shift)
-    if stop - start < 8:
-        word &= (np.uint64(1) << np.uint64((stop - start) * 8)) - np.uint64(1)
+    # Shifting in two steps, as a shift by 64 is undefined.
+    word |= (words[(start >> 3) + 1] << np.uint64(1)) << (np.uint64(63) - shift)
+    left = stop - start
+    if left < 8:
+        word &= (np.uint64(1) << np.uint64(max(left, 0) * 8)) - np.uint64(1)
     return word
 
 
 @jit
-def _same_tail(state: StringState, i: int, j: int, length: int) -> bool:
+def _same_tail(keys: NDArray[np.int32], words: Words, i: int, j: int, length: int) -> bool:
     """Whether two keys of this length agree after their first sixteen bytes."""
-    a, b = np.int64(state.offsets[i]), np.int64(state.offsets[j])
+    a, b = np.int64(keys[i]), np.int64(keys[j])
     for k in range(16, length, 8):
-        if _word(state.words, a + k, a + length) != _word(state.words, b + k, b + length):
+        if _word(words, a + k, a + length) != _word(words, b + k, b + length):
             return False
     return True
 
 
-@jit
-def fold_string(state: StringState, i: int, window: int) -> None:
-    """Fold row i into its group of an open window; keys are compared by all their bytes."""
-    ring = window & (state.table.shape[0] - 1)
-    mask = state.table.shape[1] - 1
-    start, stop = np.int64(state.offsets[i]), np.int64(state.offsets[i + 1])
+@inlined
+def fold_string(
+    keys: NDArray[np.int32],
+    words: Words,
+    value: float,
+    index: Ints,
+    rows: Ints,
+    rows_f: Floats,
+    filled: Ints,
+    table: int,
+    i: int,
+) -> None:
+    """Fold row i into its group of an open window; keys are Arrow's offsets and bytes (as words).
+
+    The key words of a group are its first eight bytes, the next eight, and the first row that has
+    it.
+    """
+    mask = index.shape[1] - 1
+    start, stop = np.int64(keys[i]), np.int64(keys[i + 1])
     length = stop - start
-    low, high = _word(state.words, start, stop), _word(state.words, start + 8, stop)
-    mixed = (low ^ np.uint64(length)) * _HASH
-    mixed = (mixed ^ (mixed >> np.uint64(29)) ^ high) * _HASH
+    low, high = _word(words, start, stop), _word(words, start + 8, stop)
+    hashed = (low ^ np.uint64(length)) * _HASH
+    hashed = (hashed ^ (hashed >> np.uint64(29)) ^ high) * _HASH
     for k in range(16, length, 8):
-        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ _word(state.words, start + k, stop)) * _HASH
-    slot = np.int64(mixed >> np.uint64(32)) & mask
-    value = state.values[i]
-    key_low, key_high = np.int64(low), np.int64(high)
+        hashed = (hashed ^ (hashed >> np.uint64(29)) ^ _word(words, start + k, stop)) * _HASH
+    mixed = np.int64(hashed >> np.uint64(1))
+    tag = mixed & _UPPER
+    slot = (mixed >> 30) & mask
     while True:
-        line = state.table[ring, slot]
-        line_f = state.table_f[ring, slot]
-        if line[2] == 0:
-            line[0] = key_low
-            line[1] = key_high
-            line[2] = length + 1
-            line[3] = 1
-            line_f[4] = value
-            line_f[5] = value
-            line_f[6] = value
-            line[7] = i
-            return
-        same_head = line[0] == key_low and line[1] == key_high and line[2] == length + 1
-        if same_head and (length <= 16 or _same_tail(state, i, line[7], length)):
-            line[3] += 1
-            line_f[4] += value
-            line_f[5] = min(line_f[5], value)
-            line_f[6] = max(line_f[6], value)
-            return
+        entry = index[table, slot]
+        if entry == 0:
+            row = _add(rows, rows_f, filled, table, value)
+            rows[table, row, 0] = np.int64(low)
+            rows[table, row, 1] = np.int64(high)
+            rows[table, row, 2] = i
+            rows[table, row, 7] = length
+            index[table, slot] = tag | (row + 1)
+            break
+        if entry & _UPPER == tag:
+            row = (entry & _LOWER) - 1
+            same = (
+                rows[table, row, 0] == np.int64(low)
+                and rows[table, row, 1] == np.int64(high)
+                and rows[table, row, 7] == length
+            )
+            if same and (length <= 16 or _same_tail(keys, words, i, rows[table, row, 2], length)):
+                _fold(rows, rows_f, table, row, value)
+                break
         slot = (slot + 1) & mask
 
 
+@inlined
+def fold_sliced(
+    keys: Ints,
+    words: Words,
+    value: float,
+    index: Ints,
+    rows: Ints,
+    rows_f: Floats,
+    filled: Ints,
+    table: int,
+    i: int,
+) -> None:
+    """Fold row i into slice ``table``: keys are numbered once, ``rows_f`` is count, sum, min, max.
+
+    ``words`` has the key of every number.
+    """
+    key = np.uint64(keys[i])
+    mask = index.shape[1] - 1
+    slot = np.int64((key * _HASH) >> np.uint64(31)) & mask
+    while index[0, slot] != 0 and words[index[0, slot] - 1] != key:
+        slot = (slot + 1) & mask
+    if index[0, slot] == 0:
+        words[filled[0]] = key
+        filled[0] += 1
+        index[0, slot] = filled[0]
+    number = index[0, slot] - 1
+    if rows_f[table, number, 0] == 0.0:
+        rows_f[table, number, 2] = value
+        rows_f[table, number, 3] = value
+    else:
+        rows_f[table, number, 2] = min(rows_f[table, number, 2], value)
+        rows_f[table, number, 3] = max(rows_f[table, number, 3], value)
+    rows_f[table, number, 0] += 1.0
+    rows_f[table, number, 1] += value
+
+
 @jit
-def close_string(state: StringState, window: int) -> None:
-    """Write out the groups of a window, a key as a row that has it, and empty its table."""
-    ring = window & (state.table.shape[0] - 1)
-    at = state.filled[0]
-    for slot in range(state.table.shape[1]):
-        line = state.table[ring, slot]
-        line_f = state.table_f[ring, slot]
-        if line[2] != 0:
-            state.out_i[0, at] = window
-            state.out_i[1, at] = line[7]
-            state.out_i[2, at] = line[3]
-            state.out_f[0, at] = line_f[4]
-            state.out_f[1, at] = line_f[5]
-            state.out_f[2, at] = line_f[6]
-            state.out_f[3, at] = line_f[4] / line[3]
-            line[2] = 0
-            at += 1
-    state.filled[0] = at
+def _close(
+    window: int, rows: Ints, rows_f: Floats, key_word: int, at: int, out_i: Ints, out_f: Floats
+) -> None:
+    """Write out the groups of a window."""
+    for row in range(rows.shape[0]):
+        out_i[0, at + row] = window
+        out_i[1, at + row] = rows[row, key_word]
+        out_i[2, at + row] = rows[row, 3]
+        out_f[0, at + row] = rows_f[row, 4]
+        out_f[1, at + row] = rows_f[row, 5]
+        out_f[2, at + row] = rows_f[row, 6]
+        out_f[3, at + row] = rows_f[row, 4] / rows[row, 3]
 
 
-def replay_kernel(fold: Callable[..., None], close: Callable[..., None]) -> Any:
-    """Compile the replay loop around ``fold`` and ``close``.
+def replay_kernel(fold: Callable[..., None]) -> Any:
+    """Compile the replay loop around ``fold``.
 
     The loop takes the next row from the partition with the smallest own watermark (ties: the lower
     index), judges it against the combined watermark before it, and closes windows the moment the
@@ -240,105 +224,161 @@ def replay_kernel(fold: Callable[..., None], close: Callable[..., None]) -> Any:
 
     @jit
     def replay(
-        times: NDArray[np.int64],
-        positions: NDArray[np.int64],
-        stops: NDArray[np.int64],
+        times: Ints,
+        positions: Ints,
+        stops: Ints,
         bound_us: int,
         size_us: int,
         slide_us: int,
-        open_windows: int,
-        late_rows: NDArray[np.int64],
-        state: Any,
-    ) -> tuple[int, int]:
-        """Go through all rows; return how many were late, how many late for only some windows."""
+        late_rows: Ints,
+        keys: Any,
+        words: Words,
+        values: Floats,
+        index: Ints,
+        rows: Ints,
+        rows_f: Floats,
+        filled: Ints,
+        key_word: int,
+        out_i: Ints,
+        out_f: Floats,
+    ) -> tuple[int, int, int]:
+        """Go through all rows; return groups written, rows late, rows late for some windows only.
+
+        Sliding windows (size above slide) keep every slice, and write nothing.
+        """
+        sliced = size_us > slide_us
+        tables = filled.size
+        home = np.full(tables, -1)  # by window % tables: the table it has
+        free = np.arange(tables)
+        free_count = tables
         own = np.full(positions.size, _LOWEST)
         combined = _LOWEST
-        next_close = times.min() // slide_us  # the first window not closed yet
+        first = times.min() // slide_us
+        next_close = first  # the first window not closed yet
         next_close_at = next_close * slide_us + size_us
-        window = next_close
-        window_from = window * slide_us
-        late = 0
-        partly = 0
-        while True:
+        window = first
+        window_from = _HIGHEST
+        table = 0
+        written, late, partly = 0, 0, 0
+        running = True
+        while running:
             partition = -1
             for p in range(positions.size):
                 if positions[p] < stops[p] and (partition < 0 or own[p] < own[partition]):
                     partition = p
-            if partition < 0:
-                break
-            limit = np.iinfo(
-                np.int64
-            ).max  # own watermark at which another partition is further behind
+            running = partition >= 0
+            partition = max(partition, 0)
+            limit = _HIGHEST  # own watermark at which another partition is further behind
             for p in range(positions.size):
                 if p != partition and positions[p] < stops[p]:
                     limit = min(limit, own[p] + (p > partition))
             i = positions[partition]
-            mine = own[partition]
-            while i < stops[partition] and mine < limit:
+            # When no partition is left the watermark is the end of time, and what is open closes.
+            mine = own[partition] if running else times.max() + size_us
+            stop = stops[partition]
+            while mine < limit:
                 if mine > combined:
                     combined = mine
                     while next_close_at <= combined:
-                        close(state, next_close)
+                        at = next_close % tables
+                        if home[at] >= 0 and not sliced:
+                            closed = home[at]
+                            groups = filled[closed]
+                            _close(
+                                next_close,
+                                rows[closed, :groups],
+                                rows_f[closed, :groups],
+                                key_word,
+                                written,
+                                out_i,
+                                out_f,
+                            )
+                            written += groups
+                            filled[closed] = 0
+                            index[closed] = 0
+                            free[free_count] = closed
+                            free_count += 1
+                            home[at] = -1
                         next_close += 1
                         next_close_at += slide_us
+                if i == stop:
+                    break
                 t = times[i]
                 if t < window_from or t >= window_from + slide_us:
                     window = t // slide_us
                     window_from = window * slide_us
+                    if sliced:
+                        table = window - first
+                    elif window >= next_close:
+                        if window - next_close >= tables:
+                            raise OverflowError("too many windows open")  # noqa: EM101 - numba
+                        table = home[window % tables]
+                        if table < 0:
+                            free_count -= 1
+                            table = free[free_count]
+                            home[window % tables] = table
                 if window < next_close:
                     late_rows[late] = i
                     late += 1
                 else:
-                    if window - next_close >= open_windows:
-                        raise OverflowError("more windows open than the ring holds")  # noqa: EM101 - numba
-                    if window_from + slide_us <= combined and size_us > slide_us:
+                    if sliced and window_from + slide_us <= combined:
                         partly += 1
-                    fold(state, i, window)
+                    fold(keys, words, values[i], index, rows, rows_f, filled, table, i)
                 mine = max(mine, t - bound_us)
                 i += 1
             positions[partition] = i
             own[partition] = mine
-        last = times.max() // slide_us
-        while next_close <= last:
-            close(state, next_close)
-            next_close += 1
-        return late, partly
+        return written, late, partly
 
     return replay
 
 
 @jit
-def merge_slices(
-    acc: NDArray[np.float64], overlap: int, out_i: NDArray[np.int64], out_f: NDArray[np.float64]
-) -> int:
+def _merge(into: Floats, other: Floats) -> None:
+    """Merge the groups of two slices, key by key: count, sum, min, max."""
+    for key in range(into.shape[0]):
+        if other[key, 0] > 0.0:
+            if into[key, 0] == 0.0:
+                into[key, 2] = other[key, 2]
+                into[key, 3] = other[key, 3]
+            else:
+                into[key, 2] = min(into[key, 2], other[key, 2])
+                into[key, 3] = max(into[key, 3], other[key, 3])
+            into[key, 0] += other[key, 0]
+            into[key, 1] += other[key, 1]
+
+
+@jit
+def merge_slices(acc: Floats, overlap: int, out_i: Ints, out_f: Floats) -> int:
     """Merge every ``overlap`` neighbouring slices by key: suffixes of a block meet prefixes.
 
     Each slice is merged about three times whatever the overlap (van Herk, Gil and Werman). ``acc``
-    is overwritten block by block with its suffix merges. Window k of the output covers slices k to
-    k + overlap - 1 of ``acc``, whose first and last ``overlap - 1`` slices are empty.
+    is overwritten block by block with its suffix merges. Window k of the output covers slices k -
+    overlap + 1 to k of ``acc``; slices outside are empty. Returns the number of groups written.
     """
     slices, keys, _ = acc.shape
+    empty = np.zeros((keys, 4))
     prefix = np.zeros((keys, 4))
     at = 0
-    for k in range(slices - overlap + 1):
-        if k % overlap == 0:
-            for j in range(k + overlap - 2, k - 1, -1):
-                for key in range(keys):
-                    _merge(acc[j, key], acc[j + 1, key])
+    for k in range(slices + overlap - 1):
+        first = k - overlap + 1  # of the window's slices
+        if first % overlap == 0 and first >= 0:
+            for j in range(min(k, slices) - 1, first - 1, -1):
+                if j + 1 < slices:
+                    _merge(acc[j], acc[j + 1])
             prefix[:] = 0.0
-        else:
-            for key in range(keys):
-                _merge(prefix[key], acc[k + overlap - 1, key])
+        elif k < slices:
+            _merge(prefix, acc[k])
+        suffix = acc[first] if first >= 0 else empty
         for key in range(keys):
-            a = acc[k, key]
-            count = a[0] + prefix[key, 0]
+            count = suffix[key, 0] + prefix[key, 0]
             if count > 0.0:
-                total = a[1] + prefix[key, 1]
-                low, high = a[2], a[3]
-                if a[0] == 0.0:
+                low, high = suffix[key, 2], suffix[key, 3]
+                if suffix[key, 0] == 0.0:
                     low, high = prefix[key, 2], prefix[key, 3]
                 elif prefix[key, 0] > 0.0:
                     low, high = min(low, prefix[key, 2]), max(high, prefix[key, 3])
+                total = suffix[key, 1] + prefix[key, 1]
                 out_i[0, at] = k
                 out_i[1, at] = key
                 out_i[2, at] = np.int64(count)
@@ -348,16 +388,3 @@ def merge_slices(
                 out_f[3, at] = total / count
                 at += 1
     return at
-
-
-@jit
-def _merge(into: NDArray[np.float64], other: NDArray[np.float64]) -> None:
-    if other[0] > 0.0:
-        if into[0] == 0.0:
-            into[2] = other[2]
-            into[3] = other[3]
-        else:
-            into[2] = min(into[2], other[2])
-            into[3] = max(into[3], other[3])
-        into[0] += other[0]
-        into[1] += other[1]

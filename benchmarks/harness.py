@@ -94,19 +94,22 @@ def run_workload(
     workload: Workload, contenders: Sequence[Contender], rounds: int
 ) -> report.Outcome:
     """Load all contenders, one warm-up and answer each, then rounds in turn: A B C A B C."""
-    materialise(workload.dataset)
-    materialise(workload.warm_up().dataset)
+    for played in {c.plays(workload) for c in contenders}:
+        materialise(played.dataset)
+        materialise(played.warm_up().dataset)
     outcome = report.Outcome(workload.name, workload.what, workload.rows)
     answers: dict[str, Answer] = {}
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for contender in contenders:
             name = str(contender)
+            outcome.rows_of[name] = contender.plays(workload).rows
             worker = stack.enter_context(Worker(workload, contender))
             try:
                 outcome.loaded_bytes[name] = worker.hear()["loaded_bytes"]
                 worker.ask("round")
-                answers[name] = Answer.from_json(worker.ask("answer"))
+                if contender.workload is None:
+                    answers[name] = Answer.from_json(worker.ask("answer"))
             except WorkerDiedError as died:
                 outcome.failures[name] = str(died)
                 continue

@@ -107,7 +107,7 @@ def polars(workload: Workload, files: DatasetFiles, threads: int) -> Round:
     if workload.source == "parquet":
         rows = pl.scan_parquet(files.parquet_paths)
     else:
-        frame: Any = pl.from_arrow(_table(workload, files))
+        frame: Any = pl.from_arrow(_table(workload, files), rechunk=True)
         rows = frame.lazy()
     value = pl.col("value")
     query = rows.group_by(

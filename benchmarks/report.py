@@ -30,6 +30,8 @@ class Outcome:
     workload: str
     what: str
     rows: int
+    rows_of: dict[str, int] = field(default_factory=dict)
+    """Rows a contender goes through in a round, for those that run another workload."""
     rounds: dict[str, list[Round]] = field(default_factory=dict)
     loaded_bytes: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -39,12 +41,14 @@ class Outcome:
     def baseline(self) -> str | None:
         """The contender others are divided by: ours with fewest threads, else the first."""
         names = list(self.rounds)
-        ours = sorted(n for n in names if n.startswith("ours"))
+        ours = sorted((n for n in names if n.startswith("ours")), key=lambda n: (":" in n, n))
         return ours[0] if ours else next(iter(names), None)
 
-    def ratios(self, contender: str, figure: str = "wall_s") -> list[float]:
+    def ratios(
+        self, contender: str, figure: str = "wall_s", base_name: str | None = None
+    ) -> list[float]:
         """Contender over baseline, round by round: above 1 the baseline is faster."""
-        base = self.rounds[self.baseline or contender]
+        base = self.rounds[base_name or self.baseline or contender]
         return [
             getattr(theirs, figure) / max(getattr(mine, figure), 1e-9)
             for theirs, mine in zip(self.rounds[contender], base, strict=False)
@@ -56,7 +60,7 @@ class Outcome:
             name: {
                 "wall_s": median(r.wall_s for r in rounds),
                 "cpu_s": median(r.cpu_s for r in rounds),
-                "rows_per_s": self.rows / median(r.wall_s for r in rounds),
+                "rows_per_s": self.rows_of[name] / median(r.wall_s for r in rounds),
                 "peak_mib": max(r.peak_bytes for r in rounds) / MIB,
                 "wall_ratio": median(self.ratios(name)),
                 "cpu_ratio": median(self.ratios(name, "cpu_s")),
@@ -103,7 +107,7 @@ def table(outcome: Outcome) -> str:
                 f"{median(walls):.3f}",
                 f"{min(walls):.3f}-{max(walls):.3f}",
                 f"{median(r.cpu_s for r in rounds):.3f}",
-                f"{outcome.rows / median(walls) / 1e6:.2f}",
+                f"{outcome.rows_of[name] / median(walls) / 1e6:.2f}",
                 f"{max(r.peak_bytes for r in rounds) / MIB:.0f}",
                 f"{median(ratios):.3g}x",
                 f"{min(ratios):.3g}-{max(ratios):.3g}",

@@ -41,7 +41,7 @@ def serve(workload_name: str, rows: int, contender: Contender, replies: Any) -> 
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 
-    workload = WORKLOADS[workload_name].scaled(rows)
+    workload = contender.plays(WORKLOADS[workload_name].scaled(rows))
     few = workload.warm_up()
     contender.load(few, materialise(few.dataset))()
     one_round = contender.load(workload, materialise(workload.dataset))

@@ -1,6 +1,7 @@
 """The named workloads: which rows, which windows, from where, and who runs them.
 
-A contender is named ``engine@threads``; without the suffix it has one thread.
+A contender is named ``engine@threads`` (without the suffix it has one thread), and ``ours:other``
+runs another workload in turn with the rest, so that the two can be compared round by round.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ WORKLOADS: dict[str, Workload] = {
             _FEW_KEYS,
             HOUR_US,
             MINUTE_US,
-            contenders=("ours", "duckdb", "floor"),
+            contenders=("ours", "duckdb", "floor", "ours:tumbling_1m", "ours:tumbling_1h"),
         ),
         Workload(
             "sliding_6",
@@ -129,7 +130,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "ten_days",
             "the same day ten times over: memory has to stay flat",
-            contenders=("ours",),
+            contenders=("ours", "ours:day"),
             flows=True,
             repeats=10,
         ),
