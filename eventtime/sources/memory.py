@@ -42,8 +42,9 @@ class _Stream:
     def __init__(self, name: str, data: Any) -> None:
         self._name = name
         self._data = data
-        self._reader: pa.RecordBatchReader | None = self._export()
-        self.schema: pa.Schema = self._reader.schema
+        reader = self._export()
+        self._reader: pa.RecordBatchReader | None = reader
+        self.schema: pa.Schema = reader.schema
         self.rows: int | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -185,19 +186,24 @@ def _from_list(name: str, batches: Sequence[Any]) -> _Batches:
         raise SourceError(
             message, place="from_arrow(data)", remedy="pass schema.empty_table() for no rows"
         )
+    first: pa.Schema | None = None
+    same: list[pa.RecordBatch] = []
     for index, batch in enumerate(batches):
         if not isinstance(batch, pa.RecordBatch):
             message = f"partition {name!r}: item {index} of the list is a {type(batch).__name__}"
             raise SourceError(
                 message, place="from_arrow(data)", remedy="pass a list of RecordBatches"
             )
-        if batch.schema is not batches[0].schema:
-            gap = difference(batches[0].schema, "item 0", batch.schema, f"item {index}")
-            if gap:
-                msg = f"partition {name!r}: {gap}"
-                raise SchemaError(msg, remedy="give all batches the same columns")
-    first = batches[0].schema
-    same = [batch if batch.schema.equals(first) else _reordered(batch, first) for batch in batches]
+        schema = batch.schema
+        first = schema if first is None else first
+        if schema.equals(first):
+            same.append(batch)
+            continue
+        gap = difference(first, "item 0", schema, f"item {index}")
+        if gap:
+            message = f"partition {name!r}: {gap}"
+            raise SchemaError(message, remedy="give all batches the same columns")
+        same.append(_reordered(batch, first))
     return _Batches(same, first)
 
 

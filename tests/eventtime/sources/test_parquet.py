@@ -164,6 +164,7 @@ def test_a_damaged_page_is_an_error_and_stays_one(tmp_path: Path) -> None:
     path.write_bytes(content)
     (reader,) = parquet_source(path, time="t").open(["t"], 4096)
     first = read_to_the_error(reader)
+    assert first.startswith("the file cannot be read: ")
     assert "f.parquet, after row " in first
     assert read_to_the_error(reader) == first
     reader.close()
@@ -175,8 +176,6 @@ def read_to_the_error(reader: PartitionReader) -> str:
         while reader.read() is not Poll.END:
             pass
     except SourceError as error:
-        assert error.what.startswith("the file cannot be read: ")
-        assert "f.parquet, after row " in error.place
         return str(error)
     return "no error"
 
