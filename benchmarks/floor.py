@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from benchmarks import floor_kernels as kernels
 from benchmarks.answer import Answer, summarise
+from benchmarks.floor_merge_kernel import merge_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +133,7 @@ def _play_tumbling(workload: Workload, rows: _Rows) -> _Outcome:
     late_rows = np.empty(rows.times.size, np.int64)
     written, late, _ = replay(
         *(rows.times, rows.starts.copy(), rows.stops),
-        *(workload.dataset.disorder_us, workload.size_us, workload.slide_us, late_rows),
+        *((workload.dataset.disorder_us, workload.size_us, workload.slide_us), late_rows),
         *(rows.keys, rows.words, rows.values),
         np.zeros((tables, _power_of_two(groups * 1.4)), np.int64),
         *(table, table.view(np.float64), np.zeros(tables, np.int64)),
@@ -151,7 +152,7 @@ def _play_sliced(workload: Workload, rows: _Rows) -> _Outcome:
     no_i, no_f = _columns(0)
     _, late, partly = replay(
         *(rows.times, rows.starts.copy(), rows.stops),
-        *(workload.dataset.disorder_us, workload.size_us, workload.slide_us, late_rows),
+        *((workload.dataset.disorder_us, workload.size_us, workload.slide_us), late_rows),
         *(rows.keys, np.empty(keys, np.uint64), rows.values),
         np.zeros((1, _power_of_two(keys * 1.4)), np.int64),
         *(acc.view(np.int64), acc, np.zeros(1, np.int64), _KEY, no_i, no_f),
@@ -161,7 +162,7 @@ def _play_sliced(workload: Workload, rows: _Rows) -> _Outcome:
         raise ValueError(msg)
     overlap = workload.size_us // workload.slide_us
     out_i, out_f = _columns((slices + overlap - 1) * keys)
-    written = kernels.merge_slices(acc, overlap, out_i, out_f)
+    written = merge_slices(acc, overlap, out_i, out_f)
     first_window = first_slice - overlap + 1
     return _Outcome(out_i[:, :written], out_f[:, :written], first_window, late_rows[:late])
 

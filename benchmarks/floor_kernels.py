@@ -200,7 +200,7 @@ def fold_sliced(
 
 
 @jit
-def _close(
+def _write_window(
     window: int, rows: Ints, rows_f: Floats, key_word: int, at: int, out_i: Ints, out_f: Floats
 ) -> None:
     """Write out the groups of a window."""
@@ -214,12 +214,70 @@ def _close(
         out_f[3, at + row] = rows_f[row, 4] / rows[row, 3]
 
 
+@jit
+def _close(
+    first: int,
+    stop: int,
+    index: Ints,
+    rows: Ints,
+    rows_f: Floats,
+    filled: Ints,
+    home: Ints,
+    free: Ints,
+    key_word: int,
+    written: int,
+    out_i: Ints,
+    out_f: Floats,
+) -> int:
+    """Write out windows from first to before stop, free their tables; return groups so far."""
+    for window in range(first, first + min(stop - first, home.size)):
+        table = home[window % home.size]
+        if table >= 0:
+            groups = filled[table]
+            open_rows, open_rows_f = rows[table, :groups], rows_f[table, :groups]
+            _write_window(window, open_rows, open_rows_f, key_word, written, out_i, out_f)
+            written += groups
+            filled[table] = 0
+            index[table] = 0
+            home[window % home.size] = -1
+            free[free[-1]] = table
+            free[-1] += 1
+    return written
+
+
+@jit
+def _table_of(window: int, home: Ints, free: Ints) -> int:
+    """The window's table; a free one, of which ``free[-1]`` are listed, if it has none yet."""
+    at = window % home.size
+    if home[at] < 0:
+        free[-1] -= 1
+        home[at] = free[free[-1]]
+    table: int = home[at]
+    return table
+
+
+@jit
+def _furthest_behind(own: Ints, positions: Ints, stops: Ints) -> tuple[int, int]:
+    """The partition of the next row (-1: none), and its watermark at which another's turn comes."""
+    partition = -1
+    for p in range(positions.size):
+        if positions[p] < stops[p] and (partition < 0 or own[p] < own[partition]):
+            partition = p
+    limit = _HIGHEST
+    for p in range(positions.size):
+        if p != partition and positions[p] < stops[p]:
+            limit = min(limit, own[p] + (p > partition))
+    return partition, limit
+
+
 def replay_kernel(fold: Callable[..., None]) -> Any:
     """Compile the replay loop around ``fold``.
 
     The loop takes the next row from the partition with the smallest own watermark (ties: the lower
     index), judges it against the combined watermark before it, and closes windows the moment the
-    combined watermark reaches their end.
+    combined watermark reaches their end. Sliding windows (size above slide) keep every slice, and
+    write nothing. Returned are the groups written, the rows late, and the rows late for some of
+    their windows only.
     """
 
     @jit
@@ -227,9 +285,7 @@ def replay_kernel(fold: Callable[..., None]) -> Any:
         times: Ints,
         positions: Ints,
         stops: Ints,
-        bound_us: int,
-        size_us: int,
-        slide_us: int,
+        spans_us: tuple[int, int, int],
         late_rows: Ints,
         keys: Any,
         words: Words,
@@ -242,149 +298,45 @@ def replay_kernel(fold: Callable[..., None]) -> Any:
         out_i: Ints,
         out_f: Floats,
     ) -> tuple[int, int, int]:
-        """Go through all rows; return groups written, rows late, rows late for some windows only.
-
-        Sliding windows (size above slide) keep every slice, and write nothing.
-        """
+        bound_us, size_us, slide_us = spans_us
         sliced = size_us > slide_us
-        tables = filled.size
-        home = np.full(tables, -1)  # by window % tables: the table it has
-        free = np.arange(tables)
-        free_count = tables
+        home = np.full(filled.size, -1)  # by window % tables: the table it has
+        free = np.arange(filled.size + 1)
+        tables = (index, rows, rows_f, filled, home, free)
         own = np.full(positions.size, _LOWEST)
         combined = _LOWEST
-        first = times.min() // slide_us
-        next_close = first  # the first window not closed yet
-        next_close_at = next_close * slide_us + size_us
-        window = first
-        window_from = _HIGHEST
-        table = 0
+        next_close = first = times.min() // slide_us  # the first window not closed yet
+        window, window_from, table = first, _HIGHEST, 0
         written, late, partly = 0, 0, 0
-        running = True
-        while running:
-            partition = -1
-            for p in range(positions.size):
-                if positions[p] < stops[p] and (partition < 0 or own[p] < own[partition]):
-                    partition = p
-            running = partition >= 0
-            partition = max(partition, 0)
-            limit = _HIGHEST  # own watermark at which another partition is further behind
-            for p in range(positions.size):
-                if p != partition and positions[p] < stops[p]:
-                    limit = min(limit, own[p] + (p > partition))
-            i = positions[partition]
-            # When no partition is left the watermark is the end of time, and what is open closes.
-            mine = own[partition] if running else times.max() + size_us
-            stop = stops[partition]
-            while mine < limit:
+        partition, limit = _furthest_behind(own, positions, stops)
+        while partition >= 0:
+            i, stop, mine = positions[partition], stops[partition], own[partition]
+            while i < stop and mine < limit:
                 if mine > combined:
                     combined = mine
-                    while next_close_at <= combined:
-                        at = next_close % tables
-                        if home[at] >= 0 and not sliced:
-                            closed = home[at]
-                            groups = filled[closed]
-                            _close(
-                                next_close,
-                                rows[closed, :groups],
-                                rows_f[closed, :groups],
-                                key_word,
-                                written,
-                                out_i,
-                                out_f,
-                            )
-                            written += groups
-                            filled[closed] = 0
-                            index[closed] = 0
-                            free[free_count] = closed
-                            free_count += 1
-                            home[at] = -1
-                        next_close += 1
-                        next_close_at += slide_us
-                if i == stop:
-                    break
+                    if next_close * slide_us + size_us <= combined:
+                        due = (combined - size_us) // slide_us + 1
+                        written = _close(next_close, due, *tables, key_word, written, out_i, out_f)
+                        next_close = due
                 t = times[i]
                 if t < window_from or t >= window_from + slide_us:
                     window = t // slide_us
                     window_from = window * slide_us
-                    if sliced:
-                        table = window - first
-                    elif window >= next_close:
-                        if window - next_close >= tables:
-                            raise OverflowError("too many windows open")  # noqa: EM101 - numba
-                        table = home[window % tables]
-                        if table < 0:
-                            free_count -= 1
-                            table = free[free_count]
-                            home[window % tables] = table
+                    if not sliced and window - next_close >= filled.size:
+                        raise OverflowError("too many windows open")  # noqa: EM101 - numba
+                    if window >= next_close:
+                        table = window - first if sliced else _table_of(window, home, free)
                 if window < next_close:
                     late_rows[late] = i
                     late += 1
                 else:
-                    if sliced and window_from + slide_us <= combined:
-                        partly += 1
+                    partly += sliced and window_from + slide_us <= combined
                     fold(keys, words, values[i], index, rows, rows_f, filled, table, i)
                 mine = max(mine, t - bound_us)
                 i += 1
-            positions[partition] = i
-            own[partition] = mine
+            positions[partition], own[partition] = i, mine
+            partition, limit = _furthest_behind(own, positions, stops)
+        written = _close(next_close, _HIGHEST, *tables, key_word, written, out_i, out_f)
         return written, late, partly
 
     return replay
-
-
-@jit
-def _merge(into: Floats, other: Floats) -> None:
-    """Merge the groups of two slices, key by key: count, sum, min, max."""
-    for key in range(into.shape[0]):
-        if other[key, 0] > 0.0:
-            if into[key, 0] == 0.0:
-                into[key, 2] = other[key, 2]
-                into[key, 3] = other[key, 3]
-            else:
-                into[key, 2] = min(into[key, 2], other[key, 2])
-                into[key, 3] = max(into[key, 3], other[key, 3])
-            into[key, 0] += other[key, 0]
-            into[key, 1] += other[key, 1]
-
-
-@jit
-def merge_slices(acc: Floats, overlap: int, out_i: Ints, out_f: Floats) -> int:
-    """Merge every ``overlap`` neighbouring slices by key: suffixes of a block meet prefixes.
-
-    Each slice is merged about three times whatever the overlap (van Herk, Gil and Werman). ``acc``
-    is overwritten block by block with its suffix merges. Window k of the output covers slices k -
-    overlap + 1 to k of ``acc``; slices outside are empty. Returns the number of groups written.
-    """
-    slices, keys, _ = acc.shape
-    empty = np.zeros((keys, 4))
-    prefix = np.zeros((keys, 4))
-    at = 0
-    for k in range(slices + overlap - 1):
-        first = k - overlap + 1  # of the window's slices
-        if first % overlap == 0 and first >= 0:
-            for j in range(min(k, slices) - 1, first - 1, -1):
-                if j + 1 < slices:
-                    _merge(acc[j], acc[j + 1])
-            prefix[:] = 0.0
-        elif k < slices:
-            _merge(prefix, acc[k])
-        suffix = acc[first] if first >= 0 else empty
-        for key in range(keys):
-            count = suffix[key, 0] + prefix[key, 0]
-            if count > 0.0:
-                low, high = suffix[key, 2], suffix[key, 3]
-                if suffix[key, 0] == 0.0:
-                    low, high = prefix[key, 2], prefix[key, 3]
-                elif prefix[key, 0] > 0.0:
-                    low, high = min(low, prefix[key, 2]), max(high, prefix[key, 3])
-                total = suffix[key, 1] + prefix[key, 1]
-                out_i[0, at] = k
-                out_i[1, at] = key
-                out_i[2, at] = np.int64(count)
-                out_f[0, at] = total
-                out_f[1, at] = low
-                out_f[2, at] = high
-                out_f[3, at] = total / count
-                at += 1
-    return at
