@@ -1,1 +1,117 @@
 """Event-time windows over streams of Arrow record batches."""
+
+from eventtime.clock import Clock, ManualClock, SystemClock
+from eventtime.errors import (
+    AggregateOverflowError,
+    AggregateTypeError,
+    ColumnError,
+    DurationError,
+    EventTimeError,
+    LedgerError,
+    MalformedRowError,
+    OutputExistsError,
+    PlanError,
+    SchemaError,
+    SinkError,
+    SourceError,
+    TimeColumnError,
+    UserCodeError,
+)
+from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
+from eventtime.plan import DROP
+from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
+from eventtime.report import ProgressReport
+from eventtime.run import Run
+from eventtime.sinks.by_day import by_day
+from eventtime.sinks.csv import to_csv
+from eventtime.sinks.ipc import to_ipc
+from eventtime.sinks.json_lines import to_json_lines
+from eventtime.sinks.parquet import to_parquet
+from eventtime.sources.partitions import by_column
+from eventtime.stream import KeyedStream, Stream, WindowedStream, union
+from eventtime.watermark import BatchGenerator, ascending, bounded_disorder, custom, percentile, punctuated
+from eventtime.windows.aggregate import (
+    Aggregate,
+    collect,
+    count,
+    count_distinct,
+    first,
+    last,
+    mean,
+    stddev,
+    user,
+    var,
+)
+from eventtime.windows.aggregate import all_ as all  # noqa: A004
+from eventtime.windows.aggregate import any_ as any  # noqa: A004
+from eventtime.windows.aggregate import max_ as max  # noqa: A004
+from eventtime.windows.aggregate import min_ as min  # noqa: A004
+from eventtime.windows.aggregate import sum_ as sum  # noqa: A004
+from eventtime.windows.assigner import global_window, sliding, tumbling
+from eventtime.windows.user_aggregate import UserAggregate
+
+__all__ = (
+    "Aggregate",
+    "AggregateOverflowError",
+    "AggregateTypeError",
+    "BatchGenerator",
+    "Clock",
+    "ColumnError",
+    "DROP",
+    "DurationError",
+    "EventTimeError",
+    "KeyedStream",
+    "Ledger",
+    "LedgerError",
+    "MalformedRowError",
+    "ManualClock",
+    "OperatorLedger",
+    "OutputExistsError",
+    "PartitionLedger",
+    "PlanError",
+    "ProgressReport",
+    "Run",
+    "SchemaError",
+    "SinkError",
+    "SourceError",
+    "Stream",
+    "SystemClock",
+    "TimeColumnError",
+    "UserAggregate",
+    "UserCodeError",
+    "WindowedStream",
+    "all",
+    "any",
+    "ascending",
+    "bounded_disorder",
+    "by_column",
+    "by_day",
+    "collect",
+    "count",
+    "count_distinct",
+    "custom",
+    "first",
+    "from_arrow",
+    "global_window",
+    "last",
+    "max",
+    "mean",
+    "min",
+    "percentile",
+    "punctuated",
+    "read_csv",
+    "read_ipc",
+    "read_json_lines",
+    "read_parquet",
+    "sliding",
+    "stddev",
+    "sum",
+    "to_csv",
+    "to_ipc",
+    "to_json_lines",
+    "to_parquet",
+    "tumbling",
+    "union",
+    "user",
+    "var",
+)

@@ -76,7 +76,10 @@ class CollectAccumulator:
         offsets = np.zeros(len(slots) + 1, np.int64)
         np.cumsum(self._chains.length[slots], out=offsets[1:])
         values = self._log.take(self._chains.gather(slots, ascending=True))
-        return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), values)
+        # A group whose values are all null has no list (D10), as in SQL.
+        empty = self._chains.length[slots] == 0
+        mask = pa.array(empty) if empty.any() else None
+        return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), values, mask=mask)
 
     def release(self, slots: Ints) -> None:
         self._chains.release(slots)

@@ -1,0 +1,356 @@
+"""From plan to what runs: schemas checked, columns pruned, stages with their types; nothing is read but schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventtime.errors import PlanError, SchemaError
+from eventtime.expressions import check_columns, columns_of, type_of
+from eventtime.plan import DROP, Aggregated, Keyed, Node, Read, Stepped, United, Watermarked, Windowed
+from eventtime.sources.base import Source
+from eventtime.state.keys import check_key_type
+from eventtime.timestamp import bounds_type, check_time_type
+from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
+from eventtime.windows.accumulators import Output, output_types
+from eventtime.windows.aggregate import Aggregate
+from eventtime.windows.emission import ResultShape
+from eventtime.windows.late import late_fields
+from eventtime.windows.layout import Layout
+from eventtime.windows.shard import WindowSpec
+
+__all__ = ("Branch", "CompiledPlan", "StagePlan", "compile_plan", "result_schema")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One source and what happens to its rows before the watermark.
+
+    Args:
+        source: where rows come from.
+        columns: what is read of it.
+        schema: of those columns.
+        steps: before the watermark.
+    """
+
+    source: Source
+    columns: tuple[str, ...]
+    schema: pa.Schema
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One window operator.
+
+    Args:
+        input: schema of its rows before `steps`.
+        steps: between the watermark (or the window before) and this window.
+        time: event-time column of the input; time_unit: of integers.
+        keys: names of key columns; key_types: their types.
+        columns: input columns of the aggregates; lanes: whether each comes as a lane.
+        late_columns: own columns of late rows; late_tag: where they go, None: counted only.
+        spec: of the operator.
+    """
+
+    input: pa.Schema
+    steps: tuple[Step, ...]
+    time: str
+    time_unit: str | None
+    keys: tuple[str, ...]
+    key_types: tuple[pa.DataType, ...]
+    columns: tuple[str, ...]
+    lanes: tuple[bool, ...]
+    late_columns: tuple[str, ...]
+    late_tag: str | None
+    late_schema: pa.Schema
+    spec: WindowSpec
+
+
+@dataclass(frozen=True)
+class CompiledPlan:
+    """A plan that has been checked.
+
+    Args:
+        branches: sources with their steps.
+        watermark: the node that declares it.
+        stages: window operators, in order.
+        final_steps: on the results of the last.
+        schema: of the results after them.
+        aside_schema: of rows at the watermark: the own columns of quarantined rows.
+    """
+
+    branches: tuple[Branch, ...]
+    watermark: Watermarked
+    stages: tuple[StagePlan, ...]
+    final_steps: tuple[Step, ...]
+    schema: pa.Schema
+    aside_schema: pa.Schema
+
+
+@dataclass
+class _Parsed:
+    """The tree read from the result to the sources."""
+
+    final_steps: list[Step] = field(default_factory=list)
+    stages: list[tuple[list[Step], tuple[str, ...], Windowed, Aggregated]] = field(default_factory=list)
+    watermark: Watermarked | None = None
+
+
+def compile_plan(node: Node) -> CompiledPlan:
+    """Check a plan against the schemas of its sources and prepare it for running.
+
+    Raises:
+        PlanError: parts are missing or in an order that cannot run.
+        ColumnError, TimeColumnError, AggregateTypeError, SchemaError: see their docstrings.
+    """
+    parsed = _parse(node)
+    watermark = parsed.watermark
+    assert watermark is not None
+    sources = _sources(watermark.input, ())
+    wholes = [_through(source.schema(), steps) for source, steps in sources]
+    _check_union(sources, wholes)
+    time, time_unit = sources[0][0].time, sources[0][0].time_unit
+    check_columns(wholes[0], [time], place="time=…")
+    check_time_type(time, wholes[0].field(time).type, time_unit)
+    stages, schema, unit = [], wholes[0], time_unit
+    for i, part in enumerate(parsed.stages):
+        if i:
+            _check_chain(parsed.stages[i - 1][2])
+        stage = _stage(i, schema, time if i == 0 else "window_start", unit, *part)
+        stages.append(stage)
+        schema = stage.spec.schema
+    stages[0], wanted = _prune_stage(stages[0], watermark, time)
+    branches = tuple(_branch(source, steps, wanted) for source, steps in sources)
+    return CompiledPlan(
+        branches, watermark, tuple(stages), tuple(parsed.final_steps), _through(schema, parsed.final_steps),
+        _through(branches[0].schema, branches[0].steps),
+    )  # fmt: skip
+
+
+def result_schema(node: Node) -> pa.Schema:
+    """Return the schema of a stream's rows, whether it has windows yet or not."""
+    if any(isinstance(n, Aggregated) for n in _spine(node)):
+        return compile_plan(node).schema
+    if isinstance(node, Read):
+        return node.source.schema()
+    if isinstance(node, United):
+        return result_schema(node.inputs[0])
+    schema = result_schema(node.input)
+    return node.step.output(schema) if isinstance(node, Stepped) else schema
+
+
+def _spine(node: Node) -> list[Node]:
+    nodes = [node]
+    while not isinstance(nodes[-1], Read | United):
+        nodes.append(nodes[-1].input)
+    return nodes
+
+
+def _parse(node: Node) -> _Parsed:
+    parsed = _Parsed()
+    steps, node = _take_steps(node)
+    parsed.final_steps = steps
+    while isinstance(node, Aggregated):
+        windowed, keys = node.input, ()
+        inner = windowed.input
+        if isinstance(inner, Keyed):
+            keys, inner = inner.columns, inner.input
+        steps, inner = _take_steps(inner)
+        parsed.stages.insert(0, (steps, keys, windowed, node))
+        node = inner
+    if not parsed.stages:
+        msg = "this stream has no windows to compute"
+        raise PlanError(msg, place=node.describe(), remedy="add .window(...).aggregate(...)")
+    if not isinstance(node, Watermarked):
+        msg = "a window needs a watermark, and none is declared"
+        raise PlanError(
+            msg,
+            place=parsed.stages[0][2].describe(),
+            remedy="add .watermark(et.bounded_disorder('…')) before key_by and window; "
+            "`eventtime advise` shows which bound fits the data",
+        )
+    parsed.watermark = node
+    for stage_steps, *_ in parsed.stages:
+        for step in stage_steps:
+            if isinstance(step, MapBatches):
+                msg = f"{step.describe()} stands between watermark and window, where rows must keep their places"
+                raise PlanError(msg, place="map_batches(...)", remedy="move it before .watermark(...)")
+    return parsed
+
+
+def _take_steps(node: Node) -> tuple[list[Step], Node]:
+    steps: list[Step] = []
+    while isinstance(node, Stepped):
+        steps.insert(0, node.step)
+        node = node.input
+    return steps, node
+
+
+def _sources(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[Step, ...]]]:
+    steps, node = _take_steps(node)
+    steps = (*steps, *after)
+    if isinstance(node, Read):
+        return [(node.source, steps)]
+    if isinstance(node, United):
+        return [pair for branch in node.inputs for pair in _sources(branch, steps)]
+    msg = f"{node.describe()} stands before the watermark"
+    remedy = "declare one watermark, right after the sources (union before watermark)"
+    raise PlanError(msg, place="watermark(...)", remedy=remedy)
+
+
+def _through(schema: pa.Schema, steps: Sequence[Step]) -> pa.Schema:
+    for step in steps:
+        schema = step.output(schema)
+    return schema
+
+
+def _check_union(sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Sequence[pa.Schema]) -> None:
+    first = sources[0][0]
+    for (source, _), schema in zip(sources[1:], schemas[1:], strict=True):
+        if (source.time, source.time_unit) != (first.time, first.time_unit):
+            msg = f"united streams have different event times: {first.time!r} and {source.time!r}"
+            raise SchemaError(msg, place=source.describe(), remedy="rename one with with_columns and select")
+        if not schema.equals(schemas[0]):
+            wanted = {f.name: f.type for f in schemas[0]}
+            got = {f.name: f.type for f in schema}
+            odd = next((n for n in [*wanted, *got] if wanted.get(n) != got.get(n)), "their order")
+            msg = f"united streams differ in column {odd!r}: {wanted.get(odd)} and {got.get(odd)}"
+            raise SchemaError(msg, place=source.describe(), remedy="make them equal with with_columns and select")
+
+
+def _check_chain(upstream: Windowed) -> None:
+    if upstream.lateness_us and upstream.mode != "discarding":
+        msg = f"windows over windows would count corrections twice: the first is {upstream.mode}"
+        raise PlanError(
+            msg,
+            place=upstream.describe(),
+            remedy="use mode='discarding' (its versions add up) or allowed_lateness='0s' in the first window",
+        )
+
+
+def _stage(  # noqa: PLR0917
+    index: int, schema: pa.Schema, time: str, time_unit: str | None, steps: list[Step], keys: tuple[str, ...],
+    windowed: Windowed, aggregated: Aggregated,
+) -> StagePlan:  # fmt: skip
+    own = _through(schema, steps)
+    check_columns(own, keys, place="key_by(...)")
+    for key in keys:
+        check_key_type(key, own.field(key).type)
+    columns, made = _input_columns(own, aggregated.aggregates)
+    all_steps = (*steps, WithColumns(tuple(made))) if made else tuple(steps)
+    inputs = _through(own, [WithColumns(tuple(made))] if made else [])
+    types = tuple(inputs.field(c).type for c in columns)
+    outputs = tuple(
+        Output(name, a, tuple(columns.index(_column_name(made, c)) for c in a.columns))
+        for name, a in aggregated.aggregates
+    )
+    grid = windowed.assigner.grid
+    bounds = bounds_type(schema.field(time).type, time_unit, grid.size_us, grid.slide_us, grid.offset_us)
+    shape = ResultShape(keys, bounds, time_unit if pa.types.is_integer(bounds) else None, windowed.mode == "retracting")
+    key_types = tuple(_value_type(own.field(k).type) for k in keys)
+    fields = [pa.field(o.name, t) for o, t in zip(outputs, output_types(outputs, types), strict=True)]
+    _check_names(keys, [f.name for f in fields])
+    result = shape.schema(key_types, fields)
+    spec = WindowSpec(grid, windowed.lateness_us, windowed.mode, outputs, types, shape, result)
+    lanes = tuple(_as_lane(i, outputs, types) for i in range(len(columns)))
+    late = () if windowed.late == DROP else (windowed.late_columns or tuple(own.names))
+    check_columns(own, late, place="window(late_columns=…)")
+    tag = None if windowed.late == DROP else windowed.late or ("late" if index == 0 else f"late_{index + 1}")
+    late_schema = pa.schema([*(own.field(n) for n in late), *late_fields(bounds)])
+    return StagePlan(
+        schema, all_steps, time, time_unit, keys, key_types, tuple(columns), lanes, late, tag, late_schema, spec
+    )
+
+
+def _input_columns(
+    schema: pa.Schema, aggregates: Sequence[tuple[str, Aggregate]]
+) -> tuple[list[str], list[tuple[str, pc.Expression]]]:
+    """Name the aggregates' inputs; expressions become columns of their own."""
+    columns: list[str] = []
+    made: list[tuple[str, pc.Expression]] = []
+    for name, aggregate in aggregates:
+        for column in aggregate.columns:
+            if isinstance(column, str):
+                check_columns(schema, [column], place=f"aggregate({name}={aggregate.describe()})")
+            elif not any(column.equals(e) for _, e in made):
+                type_of(schema, column, place=f"aggregate({name}={aggregate.describe()})")
+                made.append((f"__expression_{len(made)}", column))
+            text = _column_name(made, column)
+            if text not in columns:
+                columns.append(text)
+    return columns, made
+
+
+def _column_name(made: Sequence[tuple[str, pc.Expression]], column: str | pc.Expression) -> str:
+    return column if isinstance(column, str) else next(n for n, e in made if e.equals(column))
+
+
+def _as_lane(column: int, outputs: Sequence[Output], types: Sequence[pa.DataType]) -> bool:
+    return any(
+        column in o.columns and Layout.holds(o.aggregate, [types[c] for c in o.columns]) for o in outputs
+    )
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _check_names(keys: Sequence[str], names: Sequence[str]) -> None:
+    taken = [*keys, "window_start", "window_end", "version", "timing", "is_final", "diff"]
+    for name in names:
+        if name in taken:
+            msg = f"aggregate name {name!r} is taken by a column of the result"
+            raise PlanError(msg, place=f"aggregate({name}=…)", remedy="choose another name")
+    for key in keys:
+        if key in taken[len(keys) :]:
+            msg = f"key {key!r} has the name of a column of the result"
+            raise PlanError(msg, place="key_by(...)", remedy="rename it with with_columns")
+
+
+def _prune_stage(stage: StagePlan, watermark: Watermarked, time: str) -> tuple[StagePlan, set[str]]:
+    """Leave out what nothing reads, from the window back to the watermark; returns the columns wanted there."""
+    wanted = {*stage.keys, *stage.columns, *stage.late_columns}
+    steps, needed = _pruned(stage.steps, stage.input, wanted)
+    needed.add(time)
+    for column in watermark.generator.columns:
+        if isinstance(column, str):
+            check_columns(stage.input, [column], place=watermark.generator.describe())
+            needed.add(column)
+        else:
+            type_of(stage.input, column, place=watermark.generator.describe())
+            needed.update(columns_of(stage.input, column))
+    kept = pa.schema([f for f in stage.input if f.name in needed])
+    return StagePlan(**{**stage.__dict__, "input": kept, "steps": steps}), needed
+
+
+def _branch(source: Source, steps: tuple[Step, ...], wanted: set[str]) -> Branch:
+    whole = source.schema()
+    # What comes out is what is wanted, in one order for all branches.
+    chosen = tuple(n for n in _through(whole, steps).names if n in wanted)
+    pruned, needed = _pruned((*steps, Select(chosen)), whole, set(chosen))
+    columns = tuple(n for n in whole.names if n in needed)
+    return Branch(source, columns, pa.schema([whole.field(n) for n in columns]), pruned)
+
+
+def _pruned(steps: Sequence[Step], schema: pa.Schema, wanted: set[str]) -> tuple[tuple[Step, ...], set[str]]:
+    """Return the steps without what nothing reads, and the columns they must be given."""
+    schemas = [schema]
+    for step in steps:
+        schemas.append(step.output(schemas[-1]))
+    kept: list[Step] = []
+    for step, before in zip(reversed(steps), reversed(schemas[:-1]), strict=True):
+        needed = step.needs(before, wanted)
+        match step:
+            case Select(names):
+                kept.append(Select(tuple(n for n in names if n in wanted)))
+            case WithColumns(columns):
+                left = tuple((n, e) for n, e in columns if n in wanted)
+                kept += [WithColumns(left)] if left else []
+            case Filter() | MapBatches():
+                kept.append(step)
+        wanted = needed
+    return tuple(reversed(kept)), set(wanted)

@@ -1,0 +1,229 @@
+"""The engine driven by hand: push batches, poll, advance the clock, finish or suspend (S5–S9).
+
+The replay loop and the live loop stand on the same parts; this is the door for tests, for embedding in
+another program, and for partitions that come and go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from eventtime.clock import Clock, SystemClock
+from eventtime.compiled import CompiledPlan, compile_plan
+from eventtime.errors import PlanError
+from eventtime.execution import QUARANTINE
+from eventtime.ledger import Ledger
+from eventtime.merged import one_partition_chunk
+from eventtime.partition import Intake, PartitionIntake, Ready
+from eventtime.progress import Progress
+from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
+from eventtime.stages import Stages
+from eventtime.stream import Stream
+from eventtime.time_kernels import judge
+from eventtime.transform import Transform
+
+__all__ = ("Engine",)
+
+
+@dataclass
+class _Kept:
+    """Output that was not yet taken."""
+
+    results: list[pa.RecordBatch] = field(default_factory=list)
+    sides: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+
+    def take_side(self, tag: str, batch: pa.RecordBatch) -> None:
+        self.sides.setdefault(tag, []).append(batch)
+
+
+class Engine:
+    """A pipeline that is fed by its caller, one partition's rows at a time.
+
+    Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`, `suspend`. Taking:
+    `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Not for several threads at once.
+
+    Args:
+        stream: declares the pipeline; its sources give the schema only and are not read.
+        partitions: names of those known at the start: nothing fires before each was heard (S8).
+        clock: of processing time: idleness (S6) and the future guard (S11) go by it.
+        shards: threads that share the keys.
+
+    >>> import pyarrow as pa, eventtime as et
+    >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})
+    >>> stream = et.from_arrow(rows, time="t").watermark(et.ascending())
+    >>> engine = Engine(stream.window(et.tumbling("1m")).aggregate(x=et.sum("x")), ["a"])
+    >>> engine.push("a", rows)
+    >>> engine.results().column("x").to_pylist()
+    [1]
+    """
+
+    def __init__(
+        self, stream: Stream, partitions: list[str] | tuple[str, ...], *, clock: Clock | None = None, shards: int = 1
+    ) -> None:
+        self._plan: CompiledPlan = compile_plan(stream.node)
+        self._clock = clock if clock is not None else SystemClock()
+        watermark = self._plan.watermark
+        self._progress = Progress(watermark.idle_after_us, watermark.all_idle)
+        self._kept = _Kept()
+        self._names: list[str] = []
+        self._intakes: list[PartitionIntake] = []
+        self._stages = Stages(self._plan.stages, self._names, self._kept.take_side, shards)
+        self._final = Transform(self._plan.final_steps, self._plan.stages[-1].spec.schema)
+        self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
+        self._suspended = False
+        for name in sorted(partitions):
+            self._add(name, known_at_start=True, historical=False)
+
+    def add_partition(self, name: str, *, historical: bool = False) -> None:
+        """Take in a partition found while running: it starts at the combined watermark (S8).
+
+        Args:
+            name: new and unique.
+            historical: it holds old rows: it starts at minus infinity and holds the others back.
+        """
+        self._add(name, known_at_start=False, historical=historical)
+
+    def push(self, partition: str, batch: pa.RecordBatch) -> None:
+        """Process rows of a partition, each judged against the watermark before it (S4).
+
+        Args:
+            partition: a known name.
+            batch: rows with at least the columns the pipeline reads.
+
+        Raises:
+            PlanError: unknown or finished partition, missing columns, or the engine was suspended.
+        """
+        p = self._index(partition)
+        schema = self._plan.branches[0].schema
+        missing = [f.name for f in schema if f.name not in batch.schema.names]
+        if missing:
+            msg = f"the batch has no column {missing[0]!r}"
+            raise PlanError(msg, place=f"partition {partition!r}", remedy=f"give columns {', '.join(schema.names)}")
+        if batch.num_rows == 0:
+            return
+        self._progress.heard(p)
+        ready = self._intakes[p].take(batch.select(schema.names))
+        self._set_aside(p)
+        if ready is not None:
+            self._process(p, ready)
+        else:
+            self._advance(self._progress.combine())
+
+    def poll_empty(self, partition: str) -> None:
+        """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
+        self._progress.polled_empty(self._index(partition), self._clock.now_us())
+        self._advance(self._progress.combined_us)
+
+    def finish(self, partition: str) -> None:
+        """Note the end of a partition; after the last one the watermark is plus infinity and every window fires (S9)."""
+        p = self._index(partition)
+        ready = self._intakes[p].drain()
+        self._set_aside(p)
+        if ready is not None:
+            self._process(p, ready)
+        self._progress.finish(p)
+        self._advance(self._progress.combined_us)
+
+    def finish_all(self) -> None:
+        """Note the end of all partitions that are left."""
+        for i, state in enumerate(self._progress.partitions):
+            if not state.finished:
+                self.finish(self._names[i])
+
+    def suspend(self) -> None:
+        """Stop without an end of input: nothing fires, open windows stay open, nothing more is taken (S9)."""
+        self._suspended = True
+        self._stages.close()
+
+    def results(self) -> pa.Table:
+        """Return results since the last call, in the order of S24."""
+        taken, self._kept.results = self._kept.results, []
+        return pa.Table.from_batches(taken, self._plan.schema)
+
+    def side(self, tag: str) -> pa.Table:
+        """Return rows of a side output since the last call."""
+        schemas = {s.late_tag: s.late_schema for s in self._plan.stages} | {QUARANTINE: self._quarantine}
+        if tag not in schemas:
+            msg = f"there is no side output {tag!r}"
+            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(str(t) for t in schemas)}")
+        return pa.Table.from_batches(self._kept.sides.pop(tag, []), schemas[tag])
+
+    @property
+    def watermark_us(self) -> int:
+        """The combined watermark, int64 microseconds UTC."""
+        return self._progress.combined_us
+
+    @property
+    def ledger(self) -> Ledger:
+        """The balance as of now."""
+        partitions = {name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)}
+        return Ledger(partitions, self._stages.ledgers())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return self._stages.is_empty
+
+    def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
+        if name in self._names:
+            msg = f"partition {name!r} is known already"
+            raise PlanError(msg, place="add_partition(...)", remedy="give each partition its own name")
+        p = self._progress.add(name, known_at_start=known_at_start, historical=historical)
+        stage, watermark, branch = self._plan.stages[0], self._plan.watermark, self._plan.branches[0]
+        shared = Intake(
+            stage.time, stage.time_unit, stage.keys, stage.columns, stage.lanes, watermark.max_future_us, self._clock
+        )
+        before = Transform(branch.steps, branch.schema, name)
+        self._names.append(name)
+        self._intakes.append(
+            PartitionIntake(
+                name, shared, before, Transform(stage.steps, before.schema, name), watermark.generator.build(name),
+                self._stages.codec, self._progress.partitions[p].watermark_us,
+            )
+        )  # fmt: skip
+
+    def _process(self, p: int, ready: Ready) -> None:
+        judged = np.empty(len(ready), np.int64)
+        others_us = self._progress.others_us(p)
+        judge(ready.own_before_us, others_us, self._progress.combined_us, judged)
+        self._progress.moved(p, ready.after_us)
+        combined_us = self._progress.combined_us
+        chunk = one_partition_chunk(p, ready, 0, len(ready), judged, ready.own_before_us, combined_us)
+        results, late = self._stages.submit(chunk)()
+        ledger = self._intakes[p].ledger
+        ledger.waiting -= len(ready)
+        ledger.windowed += len(ready) - len(late)
+        ledger.late += len(late)
+        self._keep(results)
+        self._stages.forget_keys([])
+
+    def _advance(self, watermark_us: int) -> None:
+        self._keep(self._stages.advance(watermark_us))
+
+    def _keep(self, results: list[pa.RecordBatch]) -> None:
+        for batch in results:
+            out, _ = self._final.apply(batch)
+            if out.num_rows:
+                self._kept.results.append(out)
+
+    def _set_aside(self, p: int) -> None:
+        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
+        if rows:
+            asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
+            self._kept.take_side(QUARANTINE, quarantine_batch(self._quarantine, asides, self._names))
+
+    def _index(self, partition: str) -> int:
+        if self._suspended:
+            msg = "the engine was suspended and takes nothing more"
+            raise PlanError(msg, place=f"partition {partition!r}", remedy="make a new engine")
+        if partition not in self._names:
+            msg = f"there is no partition {partition!r}"
+            raise PlanError(msg, place="engine", remedy=f"partitions are {', '.join(self._names)}; see add_partition")
+        p = self._names.index(partition)
+        if self._progress.partitions[p].finished:
+            msg = f"partition {partition!r} has finished"
+            raise PlanError(msg, place="engine", remedy="add_partition(...) under a new name")
+        return p

@@ -1,0 +1,191 @@
+"""One run of a plan over bounded sources: pulls chunks in replay order and yields results (S9, S10, S26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from eventtime.compiled import Branch, CompiledPlan
+from eventtime.errors import TimeColumnError
+from eventtime.ledger import Ledger
+from eventtime.partition import Intake, PartitionIntake
+from eventtime.progress import Progress
+from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
+from eventtime.replay import Replay, Step
+from eventtime.report import ProgressReport
+from eventtime.sources.base import PartitionReader
+from eventtime.stages import Stages
+from eventtime.transform import Transform
+
+__all__ = ("Execution", "QUARANTINE")
+
+QUARANTINE = "quarantine"
+_BATCH_ROWS = 65_536
+
+SideOutput = Callable[[str, pa.RecordBatch], None]
+
+
+class Execution:
+    """A run.
+
+    Running: `results`. Looking, at any moment between two results: `ledger`, `report`, `is_empty`. Ending: `close`.
+    Reading ends, and threads stop, when `results` is exhausted, closed or raises.
+
+    Args:
+        plan: compiled.
+        side: takes rows of side outputs as they come, by tag.
+        shards: how many threads share the keys; results do not depend on it.
+    """
+
+    def __init__(self, plan: CompiledPlan, side: SideOutput, *, shards: int = 1) -> None:
+        self._plan, self._side = plan, side
+        self._progress = Progress()
+        self._readers: list[PartitionReader] = []
+        self._intakes: list[PartitionIntake] = []
+        self._names: list[str] = []
+        self._results = 0
+        self._stages = Stages(plan.stages, self._names, side, shards)
+        self._final = Transform(plan.final_steps, plan.stages[-1].spec.schema)
+        text = any(_is_text(b) for b in plan.branches)
+        self._quarantine = quarantine_schema(plan.aside_schema, text=text)
+
+    @property
+    def side_schemas(self) -> dict[str, pa.Schema]:
+        """Schemas of the side outputs by tag."""
+        late = {s.late_tag: s.late_schema for s in self._plan.stages if s.late_tag is not None}
+        return {**late, QUARANTINE: self._quarantine}
+
+    def results(self, watch: Callable[[ProgressReport], None] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield results in the order of S24.
+
+        Args:
+            watch: called after each step, some hundred times a second at most.
+        """
+        try:
+            self._open()
+            replay = Replay(self._readers, self._intakes, self._progress)
+            yield from self._loop(replay, watch)
+            self._check_times()
+        finally:
+            self.close()
+
+    def ledger(self) -> Ledger:
+        """Return the balance as of now. Cost: O(keys held), for `open` is recounted from the state."""
+        partitions = {name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)}
+        return Ledger(partitions, self._stages.ledgers())
+
+    def report(self) -> ProgressReport:
+        """Return where the run is. Cost: O(partitions)."""
+        ledgers = [intake.ledger for intake in self._intakes]
+        totals = [b.source.total_rows() for b in self._plan.branches]
+        return ProgressReport(
+            rows=sum(part.rows_in for part in ledgers),
+            total_rows=None if None in totals else sum(t for t in totals if t is not None),
+            watermark_us=self._progress.combined_us,
+            latest_us=max((intake.watermark_us for intake in self._intakes), default=self._progress.combined_us),
+            held_by=self._progress.held_by,
+            open_windows=self._stages.open_windows,
+            late=sum(part.late for part in ledgers),
+            quarantined=sum(part.null_time + part.future + part.malformed for part in ledgers),
+            results=self._results,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return self._stages.is_empty
+
+    def close(self) -> None:
+        """Stop reading and the shards' threads; may be called more than once."""
+        for reader in self._readers:
+            reader.close()
+        self._stages.close()
+
+    def _open(self) -> None:
+        pairs = [(b, reader) for b in self._plan.branches for reader in b.source.open(list(b.columns), _BATCH_ROWS)]
+        names = _unique([r.name for _, r in pairs])
+        for name, (branch, reader) in sorted(zip(names, pairs, strict=True), key=lambda pair: pair[0]):
+            self._names.append(name)
+            self._readers.append(reader)
+            self._progress.add(name)
+            self._intakes.append(self._intake(name, branch))
+
+    def _intake(self, name: str, branch: Branch) -> PartitionIntake:
+        stage, watermark = self._plan.stages[0], self._plan.watermark
+        shared = Intake(
+            stage.time, stage.time_unit, stage.keys, stage.columns, stage.lanes, watermark.max_future_us
+        )
+        before = Transform(branch.steps, branch.schema, name)
+        after = Transform(stage.steps, before.schema, name)
+        generator = watermark.generator.build(name)
+        return PartitionIntake(name, shared, before, after, generator, self._stages.codec)
+
+    def _loop(
+        self, replay: Replay, watch: Callable[[ProgressReport], None] | None
+    ) -> Iterator[pa.RecordBatch]:
+        pending: Callable[[], list[pa.RecordBatch]] | None = None
+        for step in replay.steps():
+            if watch is not None:
+                watch(self.report())
+            if pending is not None:
+                yield from self._out(pending())
+                pending = None
+            self._set_aside(step.aside)
+            if step.chunk is None:
+                yield from self._out(self._stages.advance(self._progress.combined_us))
+            else:
+                pending = self._submitted(step)
+                if not self._stages.overlaps:
+                    yield from self._out(pending())
+                    pending = None
+                    self._stages.forget_keys(replay.held_keys())
+        if pending is not None:
+            yield from self._out(pending())
+
+    def _submitted(self, step: Step) -> Callable[[], list[pa.RecordBatch]]:
+        chunk = step.chunk
+        assert chunk is not None
+        finish = self._stages.submit(chunk)
+
+        def account() -> list[pa.RecordBatch]:
+            results, late = finish()
+            for p, n in step.taken:
+                self._intakes[p].ledger.waiting -= n
+                self._intakes[p].ledger.windowed += n
+            if len(late):
+                for p, n in enumerate(np.bincount(chunk.partition_of(late)).tolist()):
+                    self._intakes[p].ledger.late += n
+                    self._intakes[p].ledger.windowed -= n
+            return results
+
+        return account
+
+    def _out(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            out, _ = self._final.apply(batch)
+            self._results += out.num_rows
+            if out.num_rows:
+                yield out
+
+    def _set_aside(self, aside: list[Aside]) -> None:
+        if aside:
+            self._side(QUARANTINE, quarantine_batch(self._quarantine, aside, self._names))
+
+    def _check_times(self) -> None:
+        """Refuse input in which no row has a time: nothing would come out, and nobody would know why."""
+        total = self.ledger().total
+        if total.rows_in and total.null_time == total.rows_in:
+            column = self._plan.stages[0].time
+            msg = f"time column {column!r} is null in all {total.rows_in:,} rows"
+            sources = "; ".join(b.source.describe() for b in self._plan.branches)
+            raise TimeColumnError(msg, place=sources, remedy="name the column that holds the event time")
+
+
+def _unique(names: list[str]) -> list[str]:
+    return names if len(set(names)) == len(names) else [f"{i}/{name}" for i, name in enumerate(names)]
+
+
+def _is_text(branch: Branch) -> bool:
+    return hasattr(getattr(branch.source, "format", None), "on_malformed")

@@ -1,0 +1,103 @@
+"""Columns as kernels take them: int64, float64 or two-word decimals, with a byte for each row that is not null."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ("DECIMAL", "FLOAT", "INT", "NO_NULLS", "OBJECT", "UINT64", "Lane", "lane_kind", "lane_of", "to_arrow")
+
+Bytes = NDArray[np.uint8]
+
+INT: Final = "int"
+UINT64: Final = "uint64"
+FLOAT: Final = "float"
+DECIMAL: Final = "decimal"
+OBJECT: Final = "object"
+
+NO_NULLS: Final[Bytes] = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One column of a batch.
+
+    Args:
+        kind: INT, UINT64, FLOAT, DECIMAL or OBJECT.
+        values: (n,) int64 or float64, (n, 2) int64 for decimals; empty for OBJECT.
+        valid: (n,) uint8, or NO_NULLS.
+    """
+
+    kind: str
+    values: NDArray[np.int64] | NDArray[np.float64]
+    valid: Bytes
+
+
+def lane_kind(kind: pa.DataType) -> str:
+    """Say how kernels see a type: anything of up to 8 bytes with an order is INT or FLOAT."""
+    t = pa.types
+    if t.is_uint64(kind):
+        return UINT64
+    if t.is_integer(kind) or t.is_boolean(kind) or t.is_temporal(kind):
+        return OBJECT if t.is_interval(kind) else INT
+    if t.is_floating(kind):
+        return FLOAT
+    if t.is_decimal(kind) and not t.is_decimal256(kind):
+        return DECIMAL
+    return OBJECT
+
+
+def lane_of(array: pa.Array) -> Lane:
+    """Convert a column. Cost: nothing for 8-byte types without nulls, else one vectorised pass."""
+    kind = lane_kind(array.type)
+    valid = NO_NULLS
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    if kind == OBJECT:
+        return Lane(kind, np.empty(0, np.int64), valid)
+    if kind == DECIMAL:
+        return Lane(kind, _decimal_words(array), valid)
+    if kind == FLOAT:
+        plain = array if pa.types.is_float64(array.type) else array.cast(pa.float64())
+        return Lane(kind, _buffer(plain, np.float64), valid)
+    return Lane(kind, _buffer(_as_int64(array), np.int64), valid)
+
+
+def to_arrow(values: NDArray[np.int64] | NDArray[np.float64], kind: pa.DataType, valid: NDArray[np.bool_]) -> pa.Array:
+    """Convert lane values back to a column of type `kind`; rows not `valid` become null."""
+    mask = None if valid.all() else ~valid
+    if lane_kind(kind) == FLOAT:
+        return pa.array(values, pa.float64(), mask=mask).cast(kind)
+    if kind.bit_width == 64:
+        return pa.array(values, pa.int64(), mask=mask).view(kind)
+    plain = pa.array(values, pa.int64(), mask=mask)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return plain.cast(kind)
+    return plain.cast(pa.int32()).view(kind)
+
+
+def _as_int64(array: pa.Array) -> pa.Array:
+    if array.type.bit_width == 64:
+        return array.view(pa.int64())
+    if not (pa.types.is_integer(array.type) or pa.types.is_boolean(array.type)):
+        array = array.view(pa.int32())
+    return array.cast(pa.int64())
+
+
+def _buffer(array: pa.Array, dtype: type[np.int64] | type[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
+    """View the values; what stands under a null is arbitrary and never read."""
+    data = array.buffers()[1]
+    if data is None or not len(array):
+        return np.empty(0, dtype) if not len(array) else np.zeros(len(array), dtype)
+    return np.frombuffer(data, dtype, count=array.offset + len(array))[array.offset :]
+
+
+def _decimal_words(array: pa.Array) -> NDArray[np.int64]:
+    if not pa.types.is_decimal128(array.type):
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
+    words = np.frombuffer(array.buffers()[1], np.int64, count=2 * (array.offset + len(array)))
+    return words.reshape(-1, 2)[array.offset :]

@@ -1,0 +1,117 @@
+"""The balance of a run: every row of every partition, and every (row, window) pair of every operator (S26)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from eventtime.errors import LedgerError
+
+__all__ = ("Ledger", "OperatorLedger", "PartitionLedger")
+
+
+@dataclass
+class PartitionLedger:
+    """Rows of one partition: `rows_in = windowed + late + null_time + future + malformed + filtered + waiting`.
+
+    Args:
+        rows_in: rows read (as `map_batches` left them, plus what it removed).
+        windowed: folded into all of their windows.
+        late: missed at least one window; each is in the late side output once.
+        null_time: quarantined, no event time.
+        future: quarantined, too far ahead.
+        malformed: quarantined, unreadable or outside the admitted range.
+        filtered: left out by `filter`, or removed by `map_batches`.
+        waiting: read, but not yet their turn in replay order; 0 at the end of a run.
+    """
+
+    rows_in: int = 0
+    windowed: int = 0
+    late: int = 0
+    null_time: int = 0
+    future: int = 0
+    malformed: int = 0
+    filtered: int = 0
+    waiting: int = 0
+
+    @property
+    def accounted(self) -> int:
+        """Sum of what became of the rows."""
+        return sum(getattr(self, f.name) for f in fields(self)) - self.rows_in
+
+
+@dataclass
+class OperatorLedger:
+    """(row, window) pairs of one operator: `assigned = emitted + open + missed`.
+
+    Args:
+        assigned: windows that held each row, summed over rows.
+        emitted: pairs in windows that have fired, on time or as a correction.
+        open: pairs in windows that may still fire.
+        missed: pairs lost to lateness; their rows are in the late side output.
+    """
+
+    assigned: int = 0
+    emitted: int = 0
+    open: int = 0
+    missed: int = 0
+
+
+@dataclass
+class Ledger:
+    """The balance of one run; `print` it for a table.
+
+    Args:
+        partitions: by name.
+        operators: in the order of the pipeline.
+    """
+
+    partitions: dict[str, PartitionLedger] = field(default_factory=dict)
+    operators: list[OperatorLedger] = field(default_factory=list)
+
+    @property
+    def total(self) -> PartitionLedger:
+        """The sum over partitions."""
+        total = PartitionLedger()
+        for part in self.partitions.values():
+            for f in fields(part):
+                setattr(total, f.name, getattr(total, f.name) + getattr(part, f.name))
+        return total
+
+    def assert_balanced(self) -> None:
+        """Check that every row and every pair is accounted for; holds at any moment.
+
+        Raises:
+            LedgerError: names the partition or operator and its figures.
+        """
+        for name, part in self.partitions.items():
+            if part.rows_in != part.accounted:
+                msg = f"{part.rows_in} rows came in, {part.accounted} are accounted for: {part}"
+                raise LedgerError(msg, place=f"partition {name!r}", remedy="this is a bug of eventtime: report it")
+        for i, operator in enumerate(self.operators):
+            if operator.assigned != operator.emitted + operator.open + operator.missed:
+                msg = f"assigned is not emitted + open + missed: {operator}"
+                raise LedgerError(msg, place=f"operator {i}", remedy="this is a bug of eventtime: report it")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, for JSON."""
+        return {
+            "partitions": {name: asdict(part) for name, part in self.partitions.items()},
+            "operators": [asdict(operator) for operator in self.operators],
+            "total": asdict(self.total),
+        }
+
+    def __str__(self) -> str:
+        columns = [f.name for f in fields(PartitionLedger)]
+        if not self.total.waiting:
+            columns.remove("waiting")
+        rows = [["partition", *columns]]
+        named = [*self.partitions.items(), ("total", self.total)]
+        rows += [[name, *(f"{getattr(part, c):,}" for c in columns)] for name, part in named]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+        for i, o in enumerate(self.operators):
+            lines.append(
+                f"operator {i + 1}: {o.assigned:,} (row, window) pairs = {o.emitted:,} emitted + {o.open:,} open + {o.missed:,} missed"
+            )
+        return "\n".join(lines)

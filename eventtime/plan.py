@@ -1,0 +1,144 @@
+"""The plan: an immutable tree of what was declared. It is printed, compared and run; it does nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+from eventtime.duration import format_us
+from eventtime.progress import AllIdle
+from eventtime.sources.base import Source
+from eventtime.transform import Step
+from eventtime.watermark import WatermarkGenerator
+from eventtime.windows.accumulation import AccumulationMode
+from eventtime.windows.aggregate import Aggregate
+from eventtime.windows.assigner import GridAssigner
+
+__all__ = (
+    "DROP", "Aggregated", "Keyed", "Node", "Read", "Stepped", "United", "Watermarked", "Windowed", "describe", "walk",
+)  # fmt: skip
+
+DROP = "eventtime.DROP"
+"""As the `late` tag of a window: late rows are counted, not kept."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows of a source."""
+
+    source: Source
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        return f"read {self.source.describe()}, event time {self.source.time!r}"
+
+
+@dataclass(frozen=True)
+class United:
+    """Rows of several streams, each keeping its partitions."""
+
+    inputs: tuple[Node, ...]
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        return f"union of {len(self.inputs)} streams"
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Rows after a step."""
+
+    input: Node
+    step: Step
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        return self.step.describe()
+
+
+@dataclass(frozen=True)
+class Watermarked:
+    """Rows with a watermark for each partition."""
+
+    input: Node
+    generator: WatermarkGenerator
+    idle_after_us: int | None
+    all_idle: AllIdle
+    max_future_us: int | None
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        text = f"watermark {self.generator.describe()}, minimum over partitions"
+        if self.idle_after_us is not None:
+            text += f", idle after {format_us(self.idle_after_us)} (live only), all idle: {self.all_idle}"
+        return text + (f", future beyond {format_us(self.max_future_us)}" if self.max_future_us is not None else "")
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Rows grouped by columns."""
+
+    input: Node
+    columns: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        return f"key by {', '.join(self.columns)}"
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """Rows assigned to windows."""
+
+    input: Node
+    assigner: GridAssigner
+    lateness_us: int
+    mode: AccumulationMode
+    late: str | None
+    late_columns: tuple[str, ...] | None
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        late = "late rows counted only" if self.late == DROP else f"late rows to {self.late or 'late'!r}"
+        lateness = f", allowed lateness {format_us(self.lateness_us)}, {self.mode}" if self.lateness_us else ""
+        return f"window {self.assigner.describe()}{lateness}, {late}"
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """One row for each window and key."""
+
+    input: Windowed
+    aggregates: tuple[tuple[str, Aggregate], ...]
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        return "aggregate " + ", ".join(f"{name}={a.describe()}" for name, a in self.aggregates)
+
+
+Node = Read | United | Stepped | Watermarked | Keyed | Windowed | Aggregated
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node and all above it, depth first, towards the sources."""
+    yield node
+    if isinstance(node, United):
+        for branch in node.inputs:
+            yield from walk(branch)
+    elif not isinstance(node, Read):
+        yield from walk(node.input)
+
+
+def describe(node: Node, *, notes: dict[int, str] | None = None, depth: int = 0) -> str:
+    """Print the tree, sources first; `notes` by the id of nodes are added to their lines."""
+    lines = []
+    if isinstance(node, United):
+        lines += [describe(branch, notes=notes, depth=depth + 1) for branch in node.inputs]
+    elif not isinstance(node, Read):
+        lines.append(describe(node.input, notes=notes, depth=depth))
+    note = (notes or {}).get(id(node), "")
+    lines.append("  " * depth + ("" if isinstance(node, Read) else "-> ") + node.describe() + note)
+    return "\n".join(lines)
+
+

@@ -1,0 +1,111 @@
+"""The quarantine side output: rows without a usable time, in replay order, each with its reason (S11, S12)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.merged import Part, places_of
+from eventtime.partition import PartitionIntake, Quarantined
+
+__all__ = ("Aside", "QuarantineOrder", "quarantine_batch", "quarantine_schema")
+
+Ints = NDArray[np.int64]
+_TEXT = [pa.field("line", pa.int64()), pa.field("raw", pa.string())]
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Quarantined rows of one partition.
+
+    Args:
+        partition: its index.
+        rows: what was set aside.
+        places: (n,) int64, the position in the chunk before which each row stood.
+    """
+
+    partition: int
+    rows: Quarantined
+    places: Ints
+
+
+class QuarantineOrder:
+    """Lets each quarantined row out right before the next row of its partition, wherever batches were cut.
+
+    Args:
+        intakes: of all partitions; their `quarantined` lists are emptied here.
+    """
+
+    def __init__(self, intakes: Sequence[PartitionIntake]) -> None:
+        self._intakes = intakes
+
+    def passed(self, parts: Sequence[Part], segments: Ints) -> list[Aside]:
+        """Return what stood before rows that were just taken, in order."""
+        waiting = [part for part in parts if self._intakes[part[0]].quarantined]
+        if not waiting:
+            return []
+        partitions, _ = places_of(segments)
+        found = []
+        for p, ready, first, last in waiting:
+            numbers = np.asarray(ready.numbers)[first:last]
+            positions = np.flatnonzero(partitions == p)
+            for rows in self._taken_before(p, int(numbers[-1])):
+                found.append(Aside(p, rows, positions[np.searchsorted(numbers, rows.numbers)]))
+        return found
+
+    def rest(self, p: int) -> list[Aside]:
+        """Return what is left of a partition that has ended."""
+        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
+        return [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
+
+    def _taken_before(self, p: int, number: int) -> list[Quarantined]:
+        taken, kept = [], []
+        for rows in self._intakes[p].quarantined:
+            cut = int(np.searchsorted(rows.numbers, number))
+            if cut:
+                taken.append(_part(rows, 0, cut))
+            if cut < len(rows.numbers):
+                kept.append(_part(rows, cut, len(rows.numbers)))
+        self._intakes[p].quarantined = kept
+        return taken
+
+
+def quarantine_schema(columns: pa.Schema, *, text: bool) -> pa.Schema:
+    """Return the schema of the side output: own columns, then partition, reason, detail (and line, raw for text)."""
+    extra = [pa.field(name, pa.string()) for name in ("partition", "reason", "detail")]
+    return pa.schema([*columns, *extra, *(_TEXT if text else [])])
+
+
+def quarantine_batch(schema: pa.Schema, asides: Sequence[Aside], names: Sequence[str]) -> pa.RecordBatch:
+    """Lay quarantined rows out as one batch, in replay order; columns that a row does not have are null."""
+    laid = pa.concat_batches([_laid_out(schema, aside, names[aside.partition]) for aside in asides])
+    order = np.lexsort((
+        np.concatenate([a.rows.numbers for a in asides]),
+        np.concatenate([np.full(len(a.places), a.partition) for a in asides]),
+        np.concatenate([a.places for a in asides]),
+    ))
+    return laid.take(pa.array(order))
+
+
+def _laid_out(schema: pa.Schema, aside: Aside, name: str) -> pa.RecordBatch:
+    rows, n = aside.rows.rows, aside.rows.rows.num_rows
+    own = {
+        "partition": pa.array([name] * n, pa.string()),
+        "reason": pa.array([aside.rows.reason] * n, pa.string()),
+        "detail": pa.array(aside.rows.detail, pa.string()),
+    }
+    columns = [
+        own[f.name] if f.name in own
+        else (rows.column(f.name) if f.name in rows.schema.names else pa.nulls(n, f.type))
+        for f in schema
+    ]  # fmt: skip
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _part(rows: Quarantined, first: int, last: int) -> Quarantined:
+    part = slice(first, last)
+    return Quarantined(rows.rows.slice(first, last - first), rows.reason, rows.detail[part], rows.numbers[part])

@@ -1,0 +1,146 @@
+"""Running a plan to its end: results to a sink or a table, side outputs beside them, the ledger with both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from eventtime.errors import PlanError
+from eventtime.ledger import Ledger
+from eventtime.report import ProgressReport
+
+if TYPE_CHECKING:
+    from eventtime.compiled import CompiledPlan
+    from eventtime.execution import Execution
+    from eventtime.sinks.base import Sink, SinkWriter
+
+__all__ = ("Run", "run_plan")
+
+Progress = Callable[[ProgressReport], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account: `ledger`.
+
+    Args:
+        schema: of the results.
+        batches: results kept in memory.
+        sides: rows of side outputs kept in memory, by tag.
+        side_schemas: schemas of all side outputs, by tag.
+        ledger: where every row went.
+        report: the last progress report.
+    """
+
+    schema: pa.Schema
+    batches: list[pa.RecordBatch]
+    sides: dict[str, list[pa.RecordBatch]]
+    side_schemas: dict[str, pa.Schema]
+    ledger: Ledger
+    report: ProgressReport
+
+    def table(self) -> pa.Table:
+        """Return the results as one table, in the order of S24."""
+        return pa.Table.from_batches(self.batches, self.schema)
+
+    def side(self, tag: str) -> pa.Table:
+        """Return a side output, in replay order; empty where a sink took it.
+
+        Raises:
+            PlanError: there is no such tag; lists those there are.
+        """
+        if tag not in self.side_schemas:
+            msg = f"there is no side output {tag!r}"
+            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(self.tags)}")
+        return pa.Table.from_batches(self.sides.get(tag, []), self.side_schemas[tag])
+
+    @property
+    def tags(self) -> list[str]:
+        """Tags of the side outputs."""
+        return sorted(self.side_schemas)
+
+    def assert_balanced(self) -> None:
+        """Check the ledger; see `Ledger.assert_balanced`."""
+        self.ledger.assert_balanced()
+
+
+@dataclass
+class _Outputs:
+    """Writers and lists of one run."""
+
+    writers: dict[str, SinkWriter] = field(default_factory=dict)
+    kept: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+
+    def take(self, tag: str, batch: pa.RecordBatch) -> None:
+        writer = self.writers.get(tag)
+        if writer is not None:
+            writer.write(batch)
+        else:
+            self.kept.setdefault(tag, []).append(batch)
+
+    def abort(self) -> None:
+        for writer in self.writers.values():
+            writer.abort()
+
+
+_RESULTS = ""
+
+
+def run_plan(
+    plan: CompiledPlan,
+    *,
+    sink: str | Path | Sink | None,
+    sides: Mapping[str, str | Path | Sink],
+    shards: int,
+    overwrite: bool,
+    progress: Progress | None,
+) -> Run:
+    """Run to the end of input and publish; see `Stream.run`."""
+    from eventtime.execution import Execution  # noqa: PLC0415 - numba is loaded when something runs
+    from eventtime.sinks.base import commit_all  # noqa: PLC0415
+
+    outputs = _Outputs()
+    execution = Execution(plan, outputs.take, shards=shards)
+    try:
+        _open_writers(execution, plan, outputs, sink, sides, overwrite=overwrite)
+        for batch in execution.results(progress):
+            outputs.take(_RESULTS, batch)
+        ledger, report = execution.ledger(), execution.report()
+        commit_all(list(outputs.writers.values()))
+    except BaseException:
+        # Ctrl-C included: nothing half-written stays under any name.
+        execution.close()
+        outputs.abort()
+        raise
+    if progress is not None:
+        progress(report)
+    results = outputs.kept.pop(_RESULTS, [])
+    return Run(plan.schema, results, outputs.kept, execution.side_schemas, ledger, report)
+
+
+def _open_writers(
+    execution: Execution,
+    plan: CompiledPlan,
+    outputs: _Outputs,
+    sink: str | Path | Sink | None,
+    sides: Mapping[str, str | Path | Sink],
+    *,
+    overwrite: bool,
+) -> None:
+    from eventtime.sinks.base import sink_for  # noqa: PLC0415
+
+    schemas = execution.side_schemas
+    for tag in sides:
+        if tag not in schemas:
+            msg = f"there is no side output {tag!r}"
+            raise PlanError(msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}")
+    if sink is not None:
+        outputs.writers[_RESULTS] = sink_for(sink, overwrite=overwrite).open(plan.schema)
+    for tag, target in sides.items():
+        outputs.writers[tag] = sink_for(target, overwrite=overwrite).open(schemas[tag])

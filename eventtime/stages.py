@@ -1,0 +1,171 @@
+"""Window operators one after another: the results of one are the rows of the next (S25)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from eventtime.compiled import StagePlan
+from eventtime.lanes import NO_NULLS, Lane, lane_of
+from eventtime.ledger import OperatorLedger
+from eventtime.state.keys import KeyCodec
+from eventtime.timestamp import MINUS_INFINITY, to_us
+from eventtime.transform import Transform
+from eventtime.windows.chunk import Chunk
+from eventtime.windows.late import LateShape, late_rows
+from eventtime.windows.operator import Produced, Results, WindowOperator
+
+__all__ = ("Stages",)
+
+SideOutput = Callable[[str, pa.RecordBatch], None]
+
+
+@dataclass
+class _Stage:
+    plan: StagePlan
+    operator: WindowOperator
+    codec: KeyCodec
+    late: LateShape
+    before: Transform | None
+    late_rows: int = 0
+    watermark_us: int = MINUS_INFINITY
+
+
+@dataclass
+class Stages:
+    """The operators of a run.
+
+    Rows: `submit`. Time: `advance`. Looking: `ledgers`, `late_rows`, `open_windows`, `is_empty`. Ending: `close`.
+
+    Args:
+        plans: of the stages.
+        partitions: names of the partitions, by index; may grow.
+        side: takes rows of side outputs as they come.
+        shards: of each operator.
+    """
+
+    plans: Sequence[StagePlan]
+    partitions: Sequence[str]
+    side: SideOutput
+    shards: int = 1
+    stages: list[_Stage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for i, plan in enumerate(self.plans):
+            codec = KeyCodec(plan.key_types)
+            names = self.partitions if i == 0 else [f"window {i}"]
+            spec = plan.spec
+            late = LateShape(spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names)
+            before = None if i == 0 else Transform(plan.steps, plan.input)
+            operator = WindowOperator(spec, codec, late, self.shards)
+            self.stages.append(_Stage(plan, operator, codec, late, before))
+
+    @property
+    def codec(self) -> KeyCodec:
+        """Encodes the keys of rows that come from partitions."""
+        return self.stages[0].codec
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next chunk may be prepared while this one is processed: keys have no shared dictionary."""
+        return self.shards > 1 and not self.codec.interned
+
+    def submit(self, chunk: Chunk) -> Callable[[], tuple[list[pa.RecordBatch], np.ndarray]]:
+        """Start on a chunk; the call returned gives final results and the positions of late rows."""
+        wait = self.stages[0].operator.submit(chunk)
+
+        def finish() -> tuple[list[pa.RecordBatch], np.ndarray]:
+            produced = wait()
+            return self._onwards(0, chunk, produced), produced.late
+
+        return finish
+
+    def advance(self, watermark_us: int) -> list[pa.RecordBatch]:
+        """Move the watermark without rows; returns final results."""
+        return self._onwards(0, None, self.stages[0].operator.advance(watermark_us))
+
+    def forget_keys(self, held: Sequence[np.ndarray]) -> None:
+        """Sweep key dictionaries that have grown; `held`: key words read but not processed."""
+        for i, stage in enumerate(self.stages):
+            if stage.operator.keys_to_forget():
+                stage.operator.forget_keys(held if i == 0 else [])
+
+    def ledgers(self) -> list[OperatorLedger]:
+        """Return the balance of each operator, `open` recounted from its state."""
+        counts = [stage.operator.counts() for stage in self.stages]
+        return [OperatorLedger(c.assigned, c.emitted, c.open, c.missed) for c in counts]
+
+    @property
+    def open_windows(self) -> int:
+        """Slices of time that hold rows, in the first operator."""
+        return self.stages[0].operator.open_windows
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no operator holds state (S30)."""
+        return all(stage.operator.is_empty for stage in self.stages)
+
+    def close(self) -> None:
+        """Stop threads."""
+        for stage in self.stages:
+            stage.operator.close()
+
+    def _onwards(self, i: int, chunk: Chunk | None, produced: Produced) -> list[pa.RecordBatch]:
+        stage = self.stages[i]
+        if chunk is not None and len(produced.late):
+            stage.late_rows += len(produced.late)
+            if stage.plan.late_tag is not None:
+                self.side(stage.plan.late_tag, late_rows(stage.late, chunk, produced.late))
+        if i + 1 == len(self.stages):
+            return [r.batch for r in produced.results if r.batch.num_rows]
+        following = self._chunk(i + 1, produced)
+        if following is None:
+            return self._onwards(i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us))
+        return self._onwards(i + 1, following, self.stages[i + 1].operator.process(following))
+
+    def _chunk(self, i: int, produced: Produced) -> Chunk | None:
+        """Make rows of the results of the operator before, each judged as of the point it was fired at."""
+        stage, upstream = self.stages[i], self.stages[i - 1].operator
+        results = [r for r in produced.results if r.batch.num_rows]
+        before = stage.watermark_us
+        stage.watermark_us = max(before, produced.downstream_us)
+        if not results:
+            return None
+        batch = pa.concat_batches([r.batch for r in results])
+        watermark_us = _judged(results, upstream, before)
+        assert stage.before is not None
+        time_us, _ = to_us(batch.column(stage.plan.time), stage.plan.time_unit)
+        batch, kept = stage.before.apply_keeping_places(batch)
+        if kept is not None:
+            time_us, watermark_us = time_us[kept], watermark_us[kept]
+        keys, nulls = _keys(stage, batch)
+        return Chunk(
+            time_us, watermark_us, None, keys, nulls, _lanes(stage.plan, batch),
+            column=lambda c: batch.column(stage.plan.columns[c]),
+            rows=lambda positions: batch.select(list(stage.plan.late_columns)).take(pa.array(positions)),
+            partition_of=lambda positions: np.zeros(len(positions), np.int64),
+            watermark_after_us=stage.watermark_us,
+        )  # fmt: skip
+
+
+def _judged(results: Sequence[Results], upstream: WindowOperator, before_us: int) -> np.ndarray:
+    points = [p for r in results for p in r.points]
+    judged = np.array([upstream.downstream_before(p) for p, _ in points], np.int64)
+    judged = np.maximum.accumulate(np.maximum(judged, before_us))
+    return np.repeat(judged, np.array([n for _, n in points]))
+
+
+def _keys(stage: _Stage, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    if not stage.plan.keys:
+        return stage.codec.no_key(batch.num_rows), NO_NULLS
+    return stage.codec.encode([batch.column(name) for name in stage.plan.keys])
+
+
+def _lanes(plan: StagePlan, batch: pa.RecordBatch) -> list[Lane]:
+    return [
+        lane_of(batch.column(name)) if wanted else Lane("object", np.empty(0, np.int64), NO_NULLS)
+        for name, wanted in zip(plan.columns, plan.lanes, strict=True)
+    ]

@@ -1,0 +1,297 @@
+"""Streams: a pipeline declared step by step, then run, iterated, or handed to another library as Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventtime.duration import DurationLike, parse_us
+from eventtime.errors import PlanError
+from eventtime.plan import Aggregated, Keyed, Node, Read, Stepped, United, Watermarked, Windowed, describe
+from eventtime.progress import AllIdle, check_all_idle
+from eventtime.report import ProgressReport
+from eventtime.run import Run, run_plan
+from eventtime.sources.base import Source
+from eventtime.transform import Filter, MapBatches, Select, WithColumns
+from eventtime.watermark import WatermarkGenerator
+from eventtime.windows.accumulation import AccumulationMode, check_mode
+from eventtime.windows.aggregate import Aggregate
+from eventtime.windows.assigner import GridAssigner
+
+if TYPE_CHECKING:
+    from eventtime.compiled import CompiledPlan
+    from eventtime.sinks.base import Sink
+
+__all__ = ("KeyedStream", "Stream", "WindowedStream", "union")
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Rows, lazily: each method returns a new stream; nothing is read before it is run.
+
+    Shaping rows: `filter`, `select`, `with_columns`, `map_batches`, `union`. Time: `watermark`. Windows:
+    `key_by`, `window`. Running: `run`, `to_table`, iteration, `__arrow_c_stream__`. Looking: `schema`,
+    `explain`. A stream can be run any number of times if its sources can be read again.
+
+    Args:
+        node: the plan.
+    """
+
+    node: Node
+
+    @classmethod
+    def read(cls, source: Source) -> Stream:
+        """Make a stream of a source."""
+        return cls(Read(source))
+
+    def filter(self, predicate: pc.Expression) -> Stream:
+        """Keep the rows for which `predicate` is true (not false, not null); the others are counted as filtered."""
+        _check_expression(predicate, "filter(predicate)")
+        return Stream(Stepped(self.node, Filter(predicate)))
+
+    def select(self, *columns: str) -> Stream:
+        """Keep only these columns; others are not even read."""
+        return Stream(Stepped(self.node, Select(columns)))
+
+    def with_columns(self, **columns: pc.Expression) -> Stream:
+        """Add columns computed from others, or replace those of the same name."""
+        for name, expression in columns.items():
+            _check_expression(expression, f"with_columns({name}=…)")
+        return Stream(Stepped(self.node, WithColumns(tuple(columns.items()))))
+
+    def map_batches(
+        self, function: Callable[[pa.RecordBatch], pa.RecordBatch | pa.Table], *, schema: pa.Schema | None = None
+    ) -> Stream:
+        """Apply a function to whole batches, before the watermark or after the last window.
+
+        Args:
+            function: from one batch to one batch; it may drop, add and change rows. Batches are cut as
+                the engine pleases, so what it does with a row must not depend on its neighbours.
+            schema: of what it returns; without it the function is tried on a batch without rows.
+        """
+        if not callable(function):
+            msg = f"{function!r} is not a function"
+            raise PlanError(msg, place="map_batches(function)", remedy="give a function from RecordBatch to RecordBatch")
+        return Stream(Stepped(self.node, MapBatches(function, schema)))
+
+    def union(self, *others: Stream) -> Stream:
+        """Read several streams of equal columns as one; each keeps its partitions. Before the watermark."""
+        return Stream(United((self.node, *(other.node for other in others))))
+
+    def watermark(
+        self,
+        generator: WatermarkGenerator,
+        *,
+        idle_after: DurationLike | None = None,
+        all_idle: AllIdle = "hold",
+        max_future: DurationLike | None = None,
+    ) -> Stream:
+        """Declare how each partition's watermark follows its rows; the stream's is their minimum (S3–S8).
+
+        Args:
+            generator: `bounded_disorder`, `ascending`, `punctuated`, `percentile` or `custom`.
+            idle_after: in live runs, silence after which a partition holds nobody back. Files are never idle.
+            all_idle: when all are idle: 'hold' the watermark, or 'flush_max' to the furthest partition.
+            max_future: rows further ahead than this (of the rows around them in replay, of the clock live)
+                are quarantined and move no watermark.
+        """
+        if not hasattr(generator, "build"):
+            msg = f"{generator!r} is no watermark generator"
+            raise PlanError(msg, place="watermark(generator)", remedy="such as et.bounded_disorder('1h')")
+        check_all_idle(all_idle)
+        idle_us = None if idle_after is None else parse_us(idle_after, name="idle_after")
+        future_us = None if max_future is None else parse_us(max_future, name="max_future")
+        return Stream(Watermarked(self.node, generator, idle_us, all_idle, future_us))
+
+    def key_by(self, *columns: str) -> KeyedStream:
+        """Group by columns: integers, strings, binary, booleans, dates, times, dictionaries; null is a group."""
+        if not columns or len(set(columns)) != len(columns) or not all(isinstance(c, str) for c in columns):
+            msg = f"keys {columns!r} are not one or more different column names"
+            raise PlanError(msg, place="key_by(...)", remedy="name each key column once; leave key_by out for no key")
+        return KeyedStream(Keyed(self.node, columns))
+
+    def window(
+        self,
+        assigner: GridAssigner,
+        *,
+        allowed_lateness: DurationLike = "0s",
+        mode: AccumulationMode = "accumulating",
+        late: str | None = None,
+        late_columns: tuple[str, ...] | list[str] | None = None,
+    ) -> WindowedStream:
+        """Put rows in windows, all in one group; see `KeyedStream.window`."""
+        return _windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the rows that come out."""
+        from eventtime.compiled import result_schema  # noqa: PLC0415
+
+        return result_schema(self.node)
+
+    def explain(self) -> str:
+        """Return the plan in words, sources first, with the columns that are read of each."""
+        compiled = self._compiled()
+        notes = {}
+        for branch, read in zip(compiled.branches, _reads(self.node), strict=True):
+            notes[id(read)] = f"; reads {', '.join(branch.columns)}"
+        return describe(self.node, notes=notes)
+
+    def run(
+        self,
+        sink: str | Path | Sink | None = None,
+        *,
+        sides: Mapping[str, str | Path | Sink] | None = None,
+        shards: int = 1,
+        overwrite: bool = False,
+        progress: Callable[[ProgressReport], None] | None = None,
+    ) -> Run:
+        """Run over all input; at its end every window fires (S9).
+
+        Args:
+            sink: where results go, a path (by suffix) or a sink; None: kept in memory, see `Run.table`.
+            sides: where side outputs go, by tag ('late', 'quarantine'); others are kept in memory.
+            shards: threads that share the keys; the results are the same bytes for any number.
+            overwrite: replace outputs that exist.
+            progress: called with a `ProgressReport` after each step.
+
+        Returns:
+            What stayed in memory, and the ledger.
+
+        Raises:
+            EventTimeError: see its subclasses; no output is left half-written, Ctrl-C included.
+        """
+        if not isinstance(shards, int) or shards < 1:
+            msg = f"shards={shards!r} is not a number above zero"
+            raise PlanError(msg, place="run(shards=…)", remedy="1, or the number of processor cores")
+        return run_plan(
+            self._compiled(), sink=sink, sides=sides or {}, shards=shards, overwrite=overwrite, progress=progress
+        )
+
+    def to_table(self) -> pa.Table:
+        """Run and return the results; side outputs are dropped, so use `run` where they matter."""
+        return pa.Table.from_batches(list(self), self.schema)
+
+    def _compiled(self) -> CompiledPlan:
+        # Kernels, and with them numba, are loaded when something runs, not on import.
+        from eventtime.compiled import compile_plan  # noqa: PLC0415
+
+        return compile_plan(self.node)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Run and yield record batches as windows fire; leaving the loop stops the run."""
+        return _results(self._compiled())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Run as an Arrow stream, which polars, DuckDB and pandas read as it is."""
+        compiled = self._compiled()
+        return pa.RecordBatchReader.from_batches(compiled.schema, _results(compiled)).__arrow_c_stream__(requested_schema)
+
+
+@dataclass(frozen=True, eq=False)
+class KeyedStream:
+    """Rows grouped by key, waiting for windows."""
+
+    node: Keyed
+
+    def window(
+        self,
+        assigner: GridAssigner,
+        *,
+        allowed_lateness: DurationLike = "0s",
+        mode: AccumulationMode = "accumulating",
+        late: str | None = None,
+        late_columns: tuple[str, ...] | list[str] | None = None,
+    ) -> WindowedStream:
+        """Put the rows of each key in windows.
+
+        Args:
+            assigner: `tumbling`, `sliding` or `global_window`.
+            allowed_lateness: how long after its end a window still takes rows and sends out corrections (S18-S21).
+            mode: of corrections: 'accumulating' (everything again), 'discarding' (only what is new), or
+                'retracting' (the old row with diff -1, then the new one).
+            late: tag of the side output of rows that missed a window; None: 'late'; `DROP`: counted only.
+            late_columns: the own columns that late rows carry; None: all, which makes all of them be read.
+
+        Raises:
+            DurationError: malformed or negative lateness.
+            PlanError: unknown mode, or something that is no assigner.
+        """
+        return _windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedStream:
+    """Rows in windows, waiting for aggregates."""
+
+    node: Windowed
+
+    def aggregate(self, **aggregates: Aggregate) -> Stream:
+        """Compute aggregates: one result row for each window and key that has rows.
+
+        Args:
+            aggregates: by name of the result column, such as `flights=et.count()`.
+
+        Returns:
+            Key columns, window_start, window_end, the aggregates, version, timing, is_final (and diff when
+            retracting), in the order of S24; its event time is window_start, so it can be windowed again.
+        """
+        for name, aggregate in aggregates.items():
+            if not isinstance(aggregate, Aggregate):
+                msg = f"{aggregate!r} is not an aggregate"
+                raise PlanError(msg, place=f"aggregate({name}=…)", remedy="such as et.count() or et.mean('x')")
+        if not aggregates:
+            msg = "no aggregate is given"
+            raise PlanError(msg, place="aggregate(...)", remedy="such as rows=et.count()")
+        return Stream(Aggregated(self.node, tuple(aggregates.items())))
+
+
+def union(*streams: Stream) -> Stream:
+    """Read several streams of equal columns as one; each keeps its partitions."""
+    if not streams:
+        msg = "union of no streams"
+        raise PlanError(msg, place="union(...)", remedy="give at least one")
+    return streams[0].union(*streams[1:])
+
+
+def _windowed(
+    node: Node, assigner: GridAssigner, allowed_lateness: DurationLike, mode: AccumulationMode, late: str | None,
+    late_columns: tuple[str, ...] | list[str] | None,
+) -> WindowedStream:  # fmt: skip
+    if not hasattr(assigner, "grid"):
+        msg = f"{assigner!r} describes no windows"
+        raise PlanError(msg, place="window(assigner)", remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')")
+    check_mode(mode)
+    lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
+    columns = None if late_columns is None else tuple(late_columns)
+    if late == "quarantine":
+        msg = "the tag 'quarantine' is taken by rows without a usable time"
+        raise PlanError(msg, place="window(late=…)", remedy="choose another tag")
+    return WindowedStream(Windowed(node, assigner, lateness_us, mode, late, columns))
+
+
+def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
+    from eventtime.execution import Execution  # noqa: PLC0415
+
+    return Execution(compiled, lambda tag, batch: None).results()
+
+
+def _check_expression(expression: Any, place: str) -> None:
+    if not isinstance(expression, pc.Expression):
+        msg = f"{expression!r} is no expression"
+        raise PlanError(msg, place=place, remedy="build one of pyarrow.compute, such as pc.field('x') > 0")
+
+
+def _reads(node: Node) -> list[Read]:
+    if isinstance(node, Read):
+        return [node]
+    if isinstance(node, United):
+        return [read for branch in node.inputs for read in _reads(branch)]
+    return _reads(node.input)
+
+

@@ -1,0 +1,146 @@
+"""Kernels of time: the clamp of watermarks, the future guard, and the merge of partitions in replay order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from eventtime.state.kernels import address_of
+
+__all__ = ("clamp", "future_rows", "gather_rows", "judge", "merge_partitions")
+
+_options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+
+
+@njit(**_options)
+def clamp(raw, lag_us, watermark_us, before):  # type: ignore[no-untyped-def]
+    """Write the watermark before each row and return the one after the last: it never goes back (S3, S4)."""
+    for i in range(raw.size):
+        before[i] = watermark_us
+        watermark_us = max(watermark_us, raw[i] - lag_us if raw[i] > -(2**62) - (2**62) + lag_us else raw[i])
+    return watermark_us
+
+
+@njit(**_options)
+def judge(own_before, others_us, combined_us, out):  # type: ignore[no-untyped-def]
+    """Write the combined watermark before each row of one partition, the others standing still (S5)."""
+    for i in range(own_before.size):
+        combined_us = max(combined_us, min(own_before[i], others_us))
+        out[i] = combined_us
+    return combined_us
+
+
+@njit(**_options)
+def future_rows(time_us, n, latest_us, seen, max_future_us, ahead, out):  # type: ignore[no-untyped-def]
+    """Mark the first `n` rows that are ahead of the rows around them by more than `max_future_us` (D8).
+
+    A row is compared with the latest admitted before it and with the lower median of the next `ahead` rows.
+    Returns the latest admitted time and whether there is any.
+    """
+    neighbours = np.empty(ahead, np.int64)
+    for i in range(n):
+        t = time_us[i]
+        out[i] = False
+        if not seen or t > latest_us + max_future_us:
+            m = min(ahead, time_us.size - i - 1)
+            if m > 0 or seen:
+                reference = latest_us if seen else np.int64(-(2**62))
+                if m > 0:
+                    neighbours[:m] = time_us[i + 1 : i + 1 + m]
+                    reference = max(reference, np.sort(neighbours[:m])[(m - 1) // 2])
+                out[i] = t > reference + max_future_us
+        if not out[i] and (not seen or t > latest_us):
+            latest_us, seen = t, True
+    return latest_us, seen
+
+
+@njit(inline="always", **_options)
+def _behind(a, b, watermarks):  # type: ignore[no-untyped-def]
+    return watermarks[a] < watermarks[b] or (watermarks[a] == watermarks[b] and a < b)
+
+
+@njit(**_options)
+def _sift_down(heap, size, at, watermarks):  # type: ignore[no-untyped-def]
+    moving = heap[at]
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _behind(heap[child + 1], heap[child], watermarks):
+            child += 1
+        if not _behind(heap[child], moving, watermarks):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = moving
+
+
+@njit(**_options)
+def merge_partitions(  # type: ignore[no-untyped-def]
+    addresses, lengths, positions, afters, watermarks, active, combined_us, limit, judged, segments
+):
+    """Take rows in replay order: always from the partition furthest behind (S10, D1).
+
+    Args:
+        addresses: (p,) of each partition's own watermarks before its buffered rows.
+        lengths, positions: (p,) rows buffered, and already taken.
+        afters: (p,) own watermark after the buffered rows.
+        watermarks: (p,) own watermark before the next row.
+        active: (p,) whether the partition is unfinished.
+        combined_us: the combined watermark so far.
+        limit: rows to take at the most.
+        judged: (limit,) out: the combined watermark before each row.
+        segments: (limit, 3) out: partition, first row, row after the last.
+
+    Returns:
+        Rows taken, segments written, the combined watermark, and the partition that needs rows (-1: none).
+    """
+    heap = np.empty(active.size, np.int64)
+    size = 0
+    for p in range(active.size):
+        if active[p]:
+            heap[size] = p
+            size += 1
+    for at in range(size // 2 - 1, -1, -1):
+        _sift_down(heap, size, at, watermarks)
+    n = n_segments = 0
+    while size > 0 and n < limit:
+        p = heap[0]
+        combined_us = max(combined_us, watermarks[p])
+        first = positions[p]
+        if first == lengths[p]:
+            return n, n_segments, combined_us, p
+        own = carray(address_of(addresses[p]), (lengths[p],))
+        bound, tie = np.int64(2**63 - 1), True
+        if size > 1:
+            second = heap[1]
+            if size > 2 and _behind(heap[2], second, watermarks):
+                second = heap[2]
+            bound, tie = watermarks[second], p < second
+        i = first
+        last = min(lengths[p], first + limit - n)
+        while i < last:
+            w = own[i]
+            if w > bound or (w == bound and not tie):
+                break
+            combined_us = max(combined_us, w)
+            judged[n + i - first] = combined_us
+            i += 1
+        segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = p, first, i
+        n_segments += 1 if i > first else 0
+        n += i - first
+        positions[p] = i
+        watermarks[p] = own[i] if i < lengths[p] else afters[p]
+        _sift_down(heap, size, 0, watermarks)
+    if size > 0:
+        combined_us = max(combined_us, watermarks[heap[0]])
+    return n, n_segments, combined_us, np.int64(-1)
+
+
+@njit(**_options)
+def gather_rows(addresses, segments, n_segments, width, out):  # type: ignore[no-untyped-def]
+    """Copy the rows of segments one after another; `width` 8-byte words a row."""
+    at = 0
+    for s in range(n_segments):
+        source = carray(address_of(addresses[segments[s, 0]]), (segments[s, 2] * width,))
+        for i in range(segments[s, 1] * width, segments[s, 2] * width):
+            out[at] = source[i]
+            at += 1

@@ -1,0 +1,202 @@
+"""What happens to rows between source and window: filter, select, with_columns, map_batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.expressions import check_columns, columns_of, evaluate, project, type_of
+
+__all__ = ("Filter", "MapBatches", "Select", "Step", "Transform", "WithColumns")
+
+Ints = NDArray[np.int64]
+BatchFunction = Callable[[pa.RecordBatch], Any]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keep the rows for which a predicate is true."""
+
+    predicate: Any
+
+    def output(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema after the step; refuse what does not fit."""
+        kind = type_of(schema, self.predicate, place=self.describe())
+        if not pa.types.is_boolean(kind):
+            msg = f"predicate {self.predicate} is of type {kind}, not bool"
+            raise PlanError(msg, place="filter(...)", remedy="compare something, such as pc.field('x') > 0")
+        return schema
+
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:
+        """Return the columns it must be given so that `wanted` come out."""
+        return wanted | set(columns_of(schema, self.predicate))
+
+    def describe(self) -> str:
+        """Return the call that makes it."""
+        return f"filter({self.predicate})"
+
+
+@dataclass(frozen=True)
+class Select:
+    """Keep some columns."""
+
+    names: tuple[str, ...]
+
+    def output(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema after the step; refuse what does not fit."""
+        check_columns(schema, self.names, place=self.describe())
+        return pa.schema([schema.field(name) for name in self.names])
+
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:  # noqa: ARG002
+        """Return the columns it must be given so that `wanted` come out."""
+        return wanted
+
+    def describe(self) -> str:
+        """Return the call that makes it."""
+        return f"select({', '.join(map(repr, self.names))})"
+
+
+@dataclass(frozen=True)
+class WithColumns:
+    """Add columns, or replace those of the same name."""
+
+    columns: tuple[tuple[str, Any], ...]
+
+    def output(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema after the step; refuse what does not fit."""
+        out = schema
+        for name, expression in self.columns:
+            field = pa.field(name, type_of(schema, expression, place=f"with_columns({name}=…)"))
+            at = out.get_field_index(name)
+            out = out.set(at, field) if at >= 0 else out.append(field)
+        return out
+
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:
+        """Return the columns it must be given so that `wanted` come out."""
+        made = {name for name, _ in self.columns}
+        read = {c for name, e in self.columns if name in wanted for c in columns_of(schema, e)}
+        return (wanted - made) | read
+
+    def describe(self) -> str:
+        """Return the call that makes it."""
+        return f"with_columns({', '.join(f'{n}={e}' for n, e in self.columns)})"
+
+
+@dataclass(frozen=True)
+class MapBatches:
+    """Apply a function of the user to whole batches."""
+
+    function: BatchFunction
+    schema: pa.Schema | None
+
+    def output(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema after the step: as declared, or as the function makes of no rows."""
+        if self.schema is not None:
+            return self.schema
+        empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+        return _called(self.function, empty, "a batch without rows, to learn the schema").schema
+
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:  # noqa: ARG002
+        """Return the columns it must be given: all, for nobody knows what it reads."""
+        return set(schema.names)
+
+    def describe(self) -> str:
+        """Return the call that makes it."""
+        return f"map_batches({getattr(self.function, '__name__', repr(self.function))})"
+
+
+Step = Filter | Select | WithColumns | MapBatches
+
+
+class Transform:
+    """Steps applied to batches of one partition.
+
+    Args:
+        steps: in order.
+        schema: of the input.
+        place: the partition, for errors of user functions.
+    """
+
+    def __init__(self, steps: Sequence[Step], schema: pa.Schema, place: str = "") -> None:
+        self._steps, self._place = list(steps), place
+        self._schemas = [schema]
+        for step in steps:
+            self._schemas.append(step.output(self._schemas[-1]))
+        self._rows = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema after the last step."""
+        return self._schemas[-1]
+
+    def apply(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
+        """Return the batch after all steps, and how many rows were left out (negative: `map_batches` made more)."""
+        n = batch.num_rows
+        for step, out in zip(self._steps, self._schemas[1:], strict=True):
+            batch = self._step(step, batch, out)
+        self._rows += n
+        return batch, n - batch.num_rows
+
+    def apply_keeping_places(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Ints | None]:
+        """Return the batch after all steps, and which rows are left (None: all); there is no `map_batches`."""
+        kept: Ints | None = None
+        for step, out in zip(self._steps, self._schemas[1:], strict=True):
+            if isinstance(step, Filter):
+                mask = _true(batch, step.predicate)
+                places = np.flatnonzero(mask)
+                if len(places) < batch.num_rows:
+                    kept = places if kept is None else kept[places]
+                    batch = batch.filter(pa.array(mask))
+            else:
+                batch = self._step(step, batch, out)
+        return batch, kept
+
+    def _step(self, step: Step, batch: pa.RecordBatch, out: pa.Schema) -> pa.RecordBatch:
+        if isinstance(step, Filter):
+            mask = _true(batch, step.predicate)
+            return batch if mask.all() else batch.filter(pa.array(mask))
+        if isinstance(step, Select):
+            return batch.select(list(out.names))
+        if isinstance(step, WithColumns):
+            made = dict(step.columns)
+            return project(batch, {name: made.get(name, pc.field(name)) for name in out.names})
+        place = f"partition {self._place!r}, rows {self._rows} to {self._rows + batch.num_rows - 1}"
+        mapped = _called(step.function, batch, place)
+        if mapped.schema.equals(out):
+            return mapped
+        msg = f"{step.describe()} returned columns {_shown(mapped.schema)}, wanted {_shown(out)}"
+        raise UserCodeError(msg, place=place, remedy="return the same columns for each batch, or declare schema=")
+
+
+def _true(batch: pa.RecordBatch, predicate: pc.Expression) -> NDArray[np.bool_]:
+    mask = pc.fill_null(evaluate(batch, predicate), False)  # noqa: FBT003
+    return mask.to_numpy(zero_copy_only=False)
+
+
+def _called(function: BatchFunction, batch: pa.RecordBatch, place: str) -> pa.RecordBatch:
+    name = getattr(function, "__name__", repr(function))
+    try:
+        mapped = function(batch)
+    except EventTimeError:
+        raise
+    except Exception as error:
+        msg = f"map_batches function {name} raised {type(error).__name__}: {error}"
+        raise UserCodeError(msg, place=place, remedy="see the cause above") from error
+    if isinstance(mapped, pa.Table):
+        batches = mapped.combine_chunks().to_batches()
+        mapped = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=mapped.schema)
+    if isinstance(mapped, pa.RecordBatch):
+        return mapped
+    msg = f"map_batches function {name} returned {type(mapped).__name__}"
+    raise UserCodeError(msg, place=place, remedy="return a pyarrow.RecordBatch or Table")
+
+
+def _shown(schema: pa.Schema) -> str:
+    return "(" + ", ".join(f"{f.name}: {f.type}" for f in schema) + ")"

@@ -1,0 +1,282 @@
+"""Watermark generators: what a partition promises after each of its rows (S2–S4).
+
+A description (`bounded_disorder("60s")`, …) is part of the plan; `build` makes the running generator of
+one partition. Generators may say anything: progress clamps what they say in one place, so a
+watermark never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from eventtime.duration import DurationLike, format_us, parse_us
+from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, check_time_type, from_us, to_us
+
+__all__ = (
+    "BatchGenerator", "RunningGenerator", "WatermarkGenerator", "ascending", "bounded_disorder", "custom",
+    "percentile", "punctuated",
+)  # fmt: skip
+
+Ints = NDArray[np.int64]
+
+
+class RunningGenerator(Protocol):
+    """Makes the watermarks of one partition."""
+
+    @property
+    def lag_us(self) -> int:
+        """Microseconds that the partition subtracts from all that `advance` returns."""
+        ...
+
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
+        """Return the watermark after each row, (n,) int64; lower ones than before are ignored.
+
+        Args:
+            time_us: (n,) int64 event times of rows that are neither null nor from the future.
+            batch: the same rows with all columns.
+        """
+        ...
+
+
+class WatermarkGenerator(Protocol):
+    """Describes how partitions get their watermarks. Immutable and comparable."""
+
+    @property
+    def columns(self) -> tuple[str | pc.Expression, ...]:
+        """Columns and expressions that it reads beside the event time."""
+        ...
+
+    def build(self, partition: str) -> RunningGenerator:
+        """Make the running generator of one partition."""
+        ...
+
+    def describe(self) -> str:
+        """Return the call that makes it, for `explain()`."""
+        ...
+
+
+@runtime_checkable
+class BatchGenerator(Protocol):
+    """A generator of your own: a plain object with one method, called once a batch.
+
+    With one value for the batch the watermark moves after its last row, so cuts show; with one value
+    for each row they do not (S4).
+    """
+
+    def on_batch(self, timestamps_us: Ints) -> int | Sequence[int] | Ints | None:
+        """Return the watermark after the batch, one after each row, or None: no news.
+
+        Args:
+            timestamps_us: (n,) int64 event times, microseconds UTC.
+        """
+        ...
+
+
+def bounded_disorder(bound: DurationLike) -> WatermarkGenerator:
+    """Promise that no row is more than `bound` behind the latest one seen: W = max(t) - bound.
+
+    Args:
+        bound: the most that a row may be out of order and still be on time; `eventtime advise` shows what each costs.
+
+    Raises:
+        DurationError: malformed or negative.
+
+    >>> bounded_disorder("4h").describe()
+    "bounded_disorder('4h')"
+    """
+    return _BoundedDisorder(parse_us(bound, name="bound"))
+
+
+def ascending() -> WatermarkGenerator:
+    """Promise that times never descend: W = max(t). Equal times are on time."""
+    return _BoundedDisorder(0)
+
+
+def punctuated(*, column: str | None = None, where: pc.Expression | None = None) -> WatermarkGenerator:
+    """Take the watermark from the rows themselves.
+
+    Args:
+        column: a time column whose values, where not null, are the watermark after that row.
+        where: a predicate; the watermark after a row for which it is true is that row's event time.
+
+    Raises:
+        PlanError: neither or both are given.
+    """
+    if (column is None) == (where is None):
+        msg = f"punctuated() takes one of column= and where=, got column={column!r}, where={where!r}"
+        raise PlanError(msg, place="punctuated(...)", remedy="give one of them")
+    return _Punctuated(column, where)
+
+
+def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerator:
+    """Use a generator of your own.
+
+    Args:
+        generator: a class or function without arguments that makes an object with `on_batch` for each
+            partition, or one such object, which then serves all partitions.
+
+    Raises:
+        PlanError: it has no `on_batch`.
+    """
+    if not callable(generator) and not hasattr(generator, "on_batch"):
+        msg = f"{generator!r} has no on_batch(timestamps_us)"
+        raise PlanError(msg, place="custom(generator=…)", remedy="see eventtime.BatchGenerator")
+    return _Custom(generator)
+
+
+def percentile(
+    share: float = 0.99, *, initial: DurationLike = "1h", warm_up: int = 1_000, every: int = 256
+) -> WatermarkGenerator:
+    """Learn the bound from the disorder seen: W = max(t) - (the delay that `share` of the rows kept within).
+
+    The disorder of a row is how far it is behind the latest time before it. Delays are counted in
+    a histogram of about 6 % steps; the bound is the upper edge of the step that `share` falls in. It is
+    relearnt every `every` rows of the partition, counted in rows, so cuts do not show.
+
+    Args:
+        share: of the rows to be on time, in (0, 1].
+        initial: bound during the first `warm_up` rows.
+        warm_up: rows before the learnt bound is used.
+        every: rows between two looks at the histogram.
+
+    Raises:
+        PlanError: a share outside (0, 1], or a row count below 1.
+    """
+    if not 0 < share <= 1:
+        msg = f"share {share!r} is not in (0, 1]"
+        raise PlanError(msg, place="percentile(share=…)", remedy="0.99 keeps 99 of 100 rows on time")
+    if warm_up < 1 or every < 1:
+        msg = f"warm_up={warm_up!r}, every={every!r}: both are numbers of rows above zero"
+        raise PlanError(msg, place="percentile(...)", remedy="leave them out for the defaults")
+    return _Percentile(share, parse_us(initial, name="initial"), warm_up, every)
+
+
+@dataclass(frozen=True)
+class _BoundedDisorder:
+    lag_us: int
+    columns: tuple[str | pc.Expression, ...] = ()
+
+    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
+        return self
+
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:  # noqa: ARG002
+        return time_us
+
+    def describe(self) -> str:
+        return f"bounded_disorder({format_us(self.lag_us)!r})" if self.lag_us else "ascending()"
+
+
+@dataclass(frozen=True)
+class _Punctuated:
+    column: str | None
+    where: Any
+    lag_us: int = 0
+
+    @property
+    def columns(self) -> tuple[str | pc.Expression, ...]:
+        return (self.column if self.column is not None else self.where,)
+
+    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
+        return self
+
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
+        if self.column is not None:
+            array = batch.column(self.column)
+            check_time_type(self.column, array.type, "us")
+            values, admitted = to_us(array, "us")
+            return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
+        from eventtime.expressions import evaluate  # noqa: PLC0415
+
+        marks = pc.fill_null(evaluate(batch, self.where), False)  # noqa: FBT003
+        return np.where(marks.to_numpy(zero_copy_only=False), time_us, MINUS_INFINITY)
+
+    def describe(self) -> str:
+        return f"punctuated(column={self.column!r})" if self.column else f"punctuated(where={self.where})"
+
+
+@dataclass(frozen=True)
+class _Custom:
+    generator: Any
+    columns: tuple[str | pc.Expression, ...] = ()
+
+    def build(self, partition: str) -> RunningGenerator:
+        made = self.generator if hasattr(self.generator, "on_batch") and not isinstance(self.generator, type) else None
+        return _RunningCustom(made if made is not None else self.generator(), partition)
+
+    def describe(self) -> str:
+        name = getattr(self.generator, "__name__", type(self.generator).__name__)
+        return f"custom({name})"
+
+
+class _RunningCustom:
+    lag_us = 0
+
+    def __init__(self, generator: BatchGenerator, partition: str) -> None:
+        self._generator, self._partition = generator, partition
+        self._rows = 0
+
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:  # noqa: ARG002
+        n = len(time_us)
+        try:
+            answer = self._generator.on_batch(time_us.copy())
+        except EventTimeError:
+            raise
+        except Exception as error:
+            msg = f"{type(self._generator).__name__}.on_batch raised {type(error).__name__}: {error}"
+            raise UserCodeError(msg, place=self._place(time_us), remedy="see the cause above") from error
+        self._rows += n
+        return self._checked(answer, time_us)
+
+    def _checked(self, answer: object, time_us: Ints) -> Ints:
+        n = len(time_us)
+        if answer is None:
+            return np.full(n, MINUS_INFINITY)
+        values = np.asarray(answer)
+        if values.dtype.kind in "iu" and values.shape == ():
+            watermark = np.full(n, MINUS_INFINITY)
+            watermark[-1:] = np.clip(int(values), MINUS_INFINITY, PLUS_INFINITY)
+            return watermark
+        if values.dtype.kind in "iu" and values.shape == (n,):
+            return values.astype(np.int64)
+        msg = (
+            f"{type(self._generator).__name__}.on_batch returned shape {values.shape} of {values.dtype}"
+            f" for {n} timestamps: {str(answer)[:80]}"
+        )
+        self._rows -= n
+        raise UserCodeError(
+            msg,
+            place=self._place(time_us),
+            remedy="return None, one integer, or one integer for each row: microseconds UTC",
+        )
+
+    def _place(self, time_us: Ints) -> str:
+        ends = from_us(np.array([time_us.min(), time_us.max()]), pa.timestamp("us", "UTC"))
+        last = self._rows + len(time_us) - 1
+        return f"partition {self._partition!r}, rows {self._rows} to {last}, event times {ends[0]} to {ends[1]}"
+
+
+@dataclass(frozen=True)
+class _Percentile:
+    share: float
+    initial_us: int
+    warm_up: int
+    every: int
+    columns: tuple[str | pc.Expression, ...] = ()
+
+    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
+        from eventtime.percentile import RunningPercentile  # noqa: PLC0415
+
+        return RunningPercentile(self.share, self.initial_us, self.warm_up, self.every)
+
+    def describe(self) -> str:
+        return f"percentile({self.share}, initial={format_us(self.initial_us)!r})"
+
+

@@ -1,0 +1,198 @@
+"""Compiled kernels of the slot tables: find or insert a key, walk, grow, pair and free; no Python object inside.
+
+A *directory row* describes one table (one slice, or one partial merge of slices):
+its key, the address of its hash entries, their mask, the number of keys, and its chain of pages.
+A hash entry is ``tag << 32 | slot + 1`` (0: empty); the top bit of the tag marks the null key, so
+that null is a group of its own whatever value its word holds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = (
+    "COUNT", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT", "NULL_FLAG",
+    "PAGE_END", "PAGE_SLOTS", "ROWS", "TABLE", "WIDTH", "address_of", "collect_slots", "find_slots",
+    "free_pages_of", "hash_word", "lookup", "pair_slots", "rehash", "row_counts", "slots_of", "take_slot",
+)  # fmt: skip
+
+PAGE_SLOTS = 256
+NO_SLOT = -1
+
+# Columns of a directory row.
+KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END = range(8)
+WIDTH = 8
+
+# The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
+HEAD = 2
+ROWS = 1
+NULL_FLAG = 1 << 62
+
+_options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+
+
+@intrinsic
+def address_of(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Turn an int64 address into a pointer to int64 that `carray` can view."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        return builder.inttoptr(args[0], cgutils.intp_t.as_pointer())
+
+    return types.CPointer(types.int64)(types.int64), codegen
+
+
+@njit(inline="always", **_options)
+def hash_word(key):  # type: ignore[no-untyped-def]
+    """Mix a key word to 64 well-spread bits."""
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xD6E8FEB86659FD93)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+@njit(inline="always", **_options)
+def _tag(mixed, is_null):  # type: ignore[no-untyped-def]
+    tag = (mixed >> np.uint64(33)) | (np.uint64(is_null) << np.uint64(31))
+    return np.int64(tag << np.uint64(32))
+
+
+@njit(inline="always", **_options)
+def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untyped-def]
+    """Return ``(slot, place)``: the slot of the key or NO_SLOT, and the entry where it is or belongs."""
+    tag = _tag(mixed, is_null)
+    place = np.int64(mixed & np.uint64(mask))
+    while True:
+        entry = entries[place]
+        if entry == 0:
+            return np.int64(NO_SLOT), place
+        if (entry ^ tag) >> 32 == 0:
+            slot = (entry & 0xFFFFFFFF) - 1
+            if words[slot, 0] == key:
+                return slot, place
+        place = (place + 1) & mask
+
+
+@njit(inline="always", **_options)
+def take_slot(row, page_next, free, n_free, words, neutral):  # type: ignore[no-untyped-def]
+    """Give the table of directory row `row` a fresh slot; NO_SLOT when a page is needed and none is free.
+
+    Returns ``(slot, n_free)``. The slot holds the neutral accumulator.
+    """
+    slot = row[NEXT_SLOT]
+    if slot == row[PAGE_END]:
+        if n_free == 0:
+            return np.int64(NO_SLOT), n_free
+        n_free -= 1
+        page = free[n_free]
+        page_next[page] = -1
+        if row[LAST_PAGE] < 0:
+            row[FIRST_PAGE] = page
+        else:
+            page_next[row[LAST_PAGE]] = page
+        row[LAST_PAGE] = page
+        slot = page * PAGE_SLOTS
+        row[PAGE_END] = slot + PAGE_SLOTS
+    row[NEXT_SLOT] = slot + 1
+    for word in range(neutral.size):
+        words[slot, word] = neutral[word]
+    return slot, n_free
+
+
+@njit(inline="always", **_options)
+def put(row, entries, place, slot, words, key, mixed, is_null):  # type: ignore[no-untyped-def]
+    """Enter a fresh slot for a key at its place."""
+    entries[place] = _tag(mixed, is_null) | (slot + 1)
+    words[slot, 0] = key
+    if is_null:
+        words[slot, ROWS] = NULL_FLAG
+    row[COUNT] += 1
+
+
+@njit(**_options)
+def rehash(old, new, words):  # type: ignore[no-untyped-def]
+    """Move all entries of a table into a larger, zeroed one."""
+    mask = new.size - 1
+    for i in range(old.size):
+        entry = old[i]
+        if entry != 0:
+            place = np.int64(hash_word(words[(entry & 0xFFFFFFFF) - 1, 0]) & np.uint64(mask))
+            while new[place] != 0:
+                place = (place + 1) & mask
+            new[place] = entry
+
+
+@njit(**_options)
+def slots_of(row, page_next, out):  # type: ignore[no-untyped-def]
+    """Write the slots of one table in order of insertion; returns how many."""
+    n = 0
+    page = row[FIRST_PAGE]
+    while page >= 0:
+        first = page * PAGE_SLOTS
+        last = row[NEXT_SLOT] if page == row[LAST_PAGE] else first + PAGE_SLOTS
+        for slot in range(first, last):
+            out[n] = slot
+            n += 1
+        page = page_next[page]
+    return n
+
+
+@njit(**_options)
+def collect_slots(dirs, rows, page_next, out):  # type: ignore[no-untyped-def]
+    """Write the slots of several tables one after another; returns how many."""
+    n = 0
+    for i in range(rows.size):
+        n += slots_of(dirs[rows[i]], page_next, out[n:])
+    return n
+
+
+@njit(**_options)
+def free_pages_of(row, page_next, free, n_free):  # type: ignore[no-untyped-def]
+    """Give the pages of a table back; returns the new number of free pages."""
+    page = row[FIRST_PAGE]
+    while page >= 0:
+        free[n_free] = page
+        n_free += 1
+        page = page_next[page]
+    return n_free
+
+
+@njit(**_options)
+def row_counts(slots, words):  # type: ignore[no-untyped-def]
+    """Sum the rows folded into the given slots."""
+    total = 0
+    for i in range(slots.size):
+        total += words[slots[i], ROWS] & (NULL_FLAG - 1)
+    return total
+
+
+@njit(**_options)
+def find_slots(row, words, keys, nulls, out):  # type: ignore[no-untyped-def]
+    """Look keys up in one table without inserting; NO_SLOT where absent."""
+    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+    for i in range(keys.size):
+        slot, _ = lookup(entries, row[MASK], words, keys[i], hash_word(keys[i]), nulls[i])
+        out[i] = slot
+
+
+@njit(**_options)
+def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh):  # type: ignore[no-untyped-def]
+    """Find or insert the keys of `source` slots in the table of `row`.
+
+    The caller has made room: enough free pages, and entries for all keys.
+    Writes the slot of each into `out` and whether it is new into `fresh`; returns the free pages left.
+    """
+    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+    for i in range(source.size):
+        key = words[source[i], 0]
+        is_null = np.int64((words[source[i], ROWS] >> 62) & 1)
+        mixed = hash_word(key)
+        slot, place = lookup(entries, row[MASK], words, key, mixed, is_null)
+        fresh[i] = slot == NO_SLOT
+        if slot == NO_SLOT:
+            slot, n_free = take_slot(row, page_next, free, n_free, words, neutral)
+            put(row, entries, place, slot, words, key, mixed, is_null)
+        out[i] = slot
+    return n_free

@@ -1,0 +1,189 @@
+"""Keys of one or several columns as one int64 word a row, with their order and the way back (D11).
+
+A single column of up to eight bytes is its own word. Strings, binary values and several columns get
+ids from an interner. Null is a group of its own, told apart by a byte beside the word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from eventtime.errors import PlanError
+from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
+from eventtime.state.interner import BytesInterner, RowInterner
+
+__all__ = ("KeyCodec", "check_key_type")
+
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+_SIGN = np.int64(-(2**63))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    t = pa.types
+    return t.is_string(kind) or t.is_binary(kind) or t.is_large_string(kind) or t.is_large_binary(kind)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return _plain_type(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
+def _storage_type(kind: pa.DataType) -> pa.DataType:
+    """Choose the type under which values that are not plain offsets and bytes are interned."""
+    t = pa.types
+    if t.is_string_view(kind):
+        return pa.large_string()
+    if t.is_binary_view(kind) or t.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    return kind
+
+
+def check_key_type(name: str, kind: pa.DataType) -> None:
+    """Refuse types that make no good key.
+
+    Raises:
+        PlanError: floats (NaN and -0.0 have no one identity), nested and other types.
+    """
+    plain = _storage_type(_plain_type(kind))
+    if lane_kind(plain) in {INT, UINT64} or _is_bytes(plain):
+        return
+    msg = f"column {name!r} of type {kind} cannot be a key"
+    remedy = "keys are integers, strings, binary, booleans, dates, times or timestamps; cast it with with_columns(...)"
+    raise PlanError(msg, place="key_by(...)", remedy=remedy)
+
+
+class KeyCodec:
+    """Turns key columns into words and back.
+
+    Into words: `encode`. Back: `decode`. Order: `order`. Memory: `keep_only`, `interned`.
+
+    Args:
+        types: of the key columns; none: one group for all rows.
+    """
+
+    def __init__(self, types: Sequence[pa.DataType]) -> None:
+        self.types = [_plain_type(t) for t in types]
+        self._bytes = [BytesInterner() if _is_bytes(_storage_type(t)) else None for t in self.types]
+        self._rows = RowInterner(len(types) + 1) if len(types) > 1 else None
+        self._zeros = np.zeros(0, np.int64)
+        self._ranks: tuple[int, Ints] = (-1, self._zeros)
+
+    def encode(self, columns: Sequence[pa.Array]) -> tuple[Ints, Bytes]:
+        """Return ``words`` (n,) int64 and ``nulls`` (n,) uint8 (empty: none is null)."""
+        pairs = [self._encode_one(i, column) for i, column in enumerate(columns)]
+        if self._rows is None:
+            return pairs[0]
+        rows = np.zeros((len(columns[0]), len(pairs) + 1), np.int64)
+        for i, (words, nulls) in enumerate(pairs):
+            rows[:, i] = words
+            if nulls.size:
+                rows[:, -1] |= nulls.astype(np.int64) << i
+        return self._rows.intern(rows), NO_NULLS
+
+    def no_key(self, n: int) -> Ints:
+        """Return the words of `n` rows without a key: zeros, shared and never written."""
+        if len(self._zeros) < n:
+            self._zeros = np.zeros(n, np.int64)
+        return self._zeros[:n]
+
+    def decode(self, words: Ints, nulls: NDArray[np.bool_]) -> list[pa.Array]:
+        """Return the key columns of words, each (n,), in the types of the input (dictionaries as values)."""
+        if not self.types:
+            return []
+        if self._rows is None:
+            return [self._decode_one(0, words, nulls)]
+        rows = self._rows.take(words)
+        return [self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0) for i in range(len(self.types))]
+
+    def order(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
+        """Return the permutation that sorts keys ascending, column by column, nulls last (S24)."""
+        if not self.types or len(words) < 2:
+            return np.arange(len(words))
+        if self.interned:
+            sortable = self._all_ranks()[words]
+        else:
+            sortable = words ^ _SIGN if lane_kind(self.types[0]) == UINT64 else words
+        if nulls.any():
+            return np.lexsort((sortable, nulls))
+        return np.argsort(sortable, kind="stable")
+
+    @property
+    def interned(self) -> bool:
+        """Whether words are ids, whose memory `keep_only` bounds."""
+        return self._rows is not None or (bool(self.types) and self._bytes[0] is not None)
+
+    def __len__(self) -> int:
+        """Return how many ids are held."""
+        outer = self._rows if self._rows is not None else (self._bytes[0] if self._bytes else None)
+        return 0 if outer is None else len(outer)
+
+    def keep_only(self, words: Ints) -> None:
+        """Forget all ids but the given ones (repeats allowed): closed windows leave no key behind (S30)."""
+        if self._rows is not None:
+            self._rows.keep_only(_flags(words, self._rows.capacity))
+            rows = self._rows.take(self._rows.numbers())
+            for i, interner in enumerate(self._bytes):
+                if interner is not None:
+                    present = (rows[:, -1] >> i) & 1 == 0
+                    interner.keep_only(_flags(rows[present, i], interner.capacity))
+        elif self.types and self._bytes[0] is not None:
+            self._bytes[0].keep_only(_flags(words, self._bytes[0].capacity))
+
+    def _encode_one(self, i: int, column: pa.Array) -> tuple[Ints, Bytes]:
+        if pa.types.is_dictionary(column.type):
+            return self._encode_dictionary(i, column)
+        interner = self._bytes[i]
+        if interner is None:
+            lane = lane_of(column)
+            if not lane.valid.size:
+                return lane.values, NO_NULLS
+            return np.where(lane.valid != 0, lane.values, 0), lane.valid ^ 1
+        nulls = column.is_null().to_numpy(zero_copy_only=False).view(np.uint8) if column.null_count else NO_NULLS
+        storage = _storage_type(column.type)
+        return interner.intern(column if storage == column.type else column.cast(storage)), nulls
+
+    def _encode_dictionary(self, i: int, column: pa.DictionaryArray) -> tuple[Ints, Bytes]:
+        values, value_nulls = self._encode_one(i, column.dictionary)
+        codes = pc.fill_null(column.indices.cast(pa.int64()), 0).to_numpy()
+        nulls = column.indices.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
+        if not len(values):
+            return np.zeros(len(column), np.int64), nulls
+        if value_nulls.size:
+            nulls = nulls | value_nulls[codes]
+        return values[codes], (nulls if nulls.any() else NO_NULLS)
+
+    def _decode_one(self, i: int, words: Ints, nulls: NDArray[np.bool_]) -> pa.Array:
+        interner = self._bytes[i]
+        if interner is None:
+            return to_arrow(words, self.types[i], ~nulls)
+        storage = _storage_type(self.types[i])
+        some_null = bool(nulls.any())
+        values = interner.take(words if not some_null else words[~nulls], storage)
+        if some_null:
+            places = np.where(nulls, 0, np.cumsum(~nulls) - 1)
+            values = values.take(pa.array(places, mask=nulls))
+        return values if storage == self.types[i] else values.cast(self.types[i])
+
+    def _all_ranks(self) -> Ints:
+        outer = self._rows if self._rows is not None else self._bytes[0]
+        assert outer is not None
+        if self._ranks[0] != outer.version:
+            numbers = outer.numbers()
+            columns = self.decode(numbers, np.zeros(len(numbers), np.bool_))
+            table = pa.table(columns, names=[str(i) for i in range(len(columns))])
+            keys = [(name, "ascending") for name in table.column_names]
+            ranks = np.zeros(outer.capacity, np.int64)
+            ranks[numbers[pc.sort_indices(table, sort_keys=keys).to_numpy()]] = np.arange(len(numbers))
+            self._ranks = (outer.version, ranks)
+        return self._ranks[1]
+
+
+def _flags(ids: Ints, capacity: int) -> NDArray[np.bool_]:
+    flags = np.zeros(capacity, np.bool_)
+    flags[ids] = True
+    return flags

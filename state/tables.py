@@ -1,0 +1,166 @@
+"""Slot tables over one arena: for each table key -> slot, accumulators as rows of words, pages given back whole.
+
+A table stands for a slice of time (or a partial merge of slices). Its slots come in pages of the
+arena; when the table retires its pages return to the pool, keys included, so state is bounded by the
+live windows (S30).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventtime.state import kernels as k
+
+__all__ = ("SMALLEST_TABLE", "Tables")
+
+Ints = NDArray[np.int64]
+SMALLEST_TABLE = 64
+_POOLED_BYTES = 1 << 28
+
+
+@dataclass
+class Tables:
+    """All slot tables of one shard of one operator.
+
+    Making and retiring: `create`, `retire`. Room: `grow`, `add_pages`, `reserve`. Looking:
+    `slots`, `find`, `count`. Merging: `pair`. It does not know what the words mean: kernels that
+    fold and merge are given ``words`` and slots.
+
+    Args:
+        neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
+    """
+
+    neutral: Ints
+    words: Ints = field(init=False)
+    dirs: Ints = field(init=False)
+    page_next: Ints = field(init=False)
+    free_pages: Ints = field(init=False)
+    n_free: int = 0
+
+    def __post_init__(self) -> None:
+        self.words = np.empty((0, len(self.neutral)), np.int64)
+        self.dirs = np.zeros((8, k.WIDTH), np.int64)
+        self.page_next = np.empty(0, np.int64)
+        self.free_pages = np.empty(0, np.int64)
+        self._free_rows = list(range(7, -1, -1))
+        self._entries: dict[int, Ints] = {}
+        self._pool: dict[int, list[Ints]] = {}
+        self._pooled = 0
+        self.add_pages(1)
+
+    def create(self, key: int, expected: int = 0) -> int:
+        """Make an empty table and return its directory row."""
+        if not self._free_rows:
+            n = len(self.dirs)
+            self.dirs = np.concatenate([self.dirs, np.zeros_like(self.dirs)])
+            self._free_rows = list(range(2 * n - 1, n - 1, -1))
+        row = self._free_rows.pop()
+        self.dirs[row] = (key, 0, 0, 0, -1, -1, 0, 0)
+        self._set_entries(row, self._zeroed(_entries_for(expected)))
+        return row
+
+    def retire(self, row: int) -> None:
+        """Forget a table: its pages, entries and directory row are free for the next."""
+        self.n_free = k.free_pages_of(self.dirs[row], self.page_next, self.free_pages, self.n_free)
+        self._give_back(self._entries.pop(row))
+        self.dirs[row] = 0
+        self._free_rows.append(row)
+
+    def grow(self, row: int, expected: int = 0) -> None:
+        """Double the entries of a table, or make room for `expected` keys. Cost: O(keys)."""
+        old = self._entries[row]
+        size = max(2 * len(old), _entries_for(expected))
+        new = self._zeroed(size)
+        k.rehash(old, new, self.words)
+        self._set_entries(row, new)
+        self._give_back(old)
+
+    def add_pages(self, at_least: int) -> None:
+        """Enlarge the arena by half, or by `at_least` pages."""
+        pages = len(self.page_next)
+        more = max(at_least, pages // 2, 4)
+        words = np.empty(((pages + more) * k.PAGE_SLOTS, len(self.neutral)), np.int64)
+        words[: len(self.words)] = self.words
+        self.words = words
+        self.page_next = np.concatenate([self.page_next, np.full(more, -1, np.int64)])
+        free = np.empty(pages + more, np.int64)
+        free[:more] = np.arange(pages + more - 1, pages - 1, -1)
+        free[more : more + self.n_free] = self.free_pages[: self.n_free]
+        self.free_pages, self.n_free = free, self.n_free + more
+
+    def reserve(self, row: int, keys: int) -> None:
+        """Make room for `keys` more keys in a table, so that `pair` never stops."""
+        pages = keys // k.PAGE_SLOTS + 1
+        if self.n_free < pages:
+            self.add_pages(pages - self.n_free)
+        if _entries_for(int(self.dirs[row, k.COUNT]) + keys) > len(self._entries[row]):
+            self.grow(row, int(self.dirs[row, k.COUNT]) + keys)
+
+    def count(self, row: int) -> int:
+        """Return the number of keys in a table."""
+        return int(self.dirs[row, k.COUNT])
+
+    def slots(self, row: int) -> Ints:
+        """Return the slots of a table in order of insertion, (count,) int64."""
+        out = np.empty(self.count(row), np.int64)
+        k.slots_of(self.dirs[row], self.page_next, out)
+        return out
+
+    def find(self, row: int, keys: Ints, nulls: NDArray[np.uint8]) -> Ints:
+        """Look keys up: (n,) slots, NO_SLOT where absent."""
+        out = np.empty(len(keys), np.int64)
+        k.find_slots(self.dirs[row], self.words, keys, nulls, out)
+        return out
+
+    def pair(self, row: int, source: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Find or insert the keys of `source` slots in a table.
+
+        Returns:
+            ``slots`` (n,) int64 in the table and ``fresh`` (n,) bool, true where just made.
+        """
+        self.reserve(row, len(source))
+        out, fresh = np.empty(len(source), np.int64), np.empty(len(source), np.bool_)
+        self.n_free = k.pair_slots(
+            self.dirs[row], source, self.page_next, self.free_pages, self.n_free,
+            self.words, self.neutral, out, fresh,
+        )  # fmt: skip
+        return out, fresh
+
+    @property
+    def live(self) -> list[int]:
+        """Directory rows in use."""
+        return list(self._entries)
+
+    def check_invariants(self) -> None:
+        """Assert that pages are either free or owned by one table, and counts agree with chains."""
+        owned = [self.slots(row) // k.PAGE_SLOTS for row in self.live]
+        pages = np.concatenate([np.unique(p) for p in owned] + [self.free_pages[: self.n_free]])
+        assert len(np.unique(pages)) == len(pages) == len(self.page_next), "a page is lost or owned twice"
+        for row in self.live:
+            assert np.count_nonzero(self._entries[row]) == self.count(row), "entries and count disagree"
+
+    def _set_entries(self, row: int, entries: Ints) -> None:
+        self._entries[row] = entries
+        self.dirs[row, k.TABLE] = entries.ctypes.data
+        self.dirs[row, k.MASK] = len(entries) - 1
+
+    def _zeroed(self, size: int) -> Ints:
+        pool = self._pool.get(size)
+        if not pool:
+            return np.zeros(size, np.int64)
+        entries = pool.pop()
+        self._pooled -= entries.nbytes
+        entries[:] = 0
+        return entries
+
+    def _give_back(self, entries: Ints) -> None:
+        if self._pooled + entries.nbytes <= _POOLED_BYTES:
+            self._pooled += entries.nbytes
+            self._pool.setdefault(len(entries), []).append(entries)
+
+
+def _entries_for(keys: int) -> int:
+    return max(SMALLEST_TABLE, 1 << (keys * 5 // 3).bit_length())

@@ -1,0 +1,18 @@
+"""What a correction of a closed window says: everything again, only the difference, or old row back and new row out."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from eventtime.errors import PlanError
+
+__all__ = ("AccumulationMode", "check_mode")
+
+AccumulationMode = Literal["accumulating", "discarding", "retracting"]
+
+
+def check_mode(mode: str) -> None:
+    """Refuse an unknown mode (S21)."""
+    if mode not in get_args(AccumulationMode):
+        msg = f"accumulation mode {mode!r} is unknown"
+        raise PlanError(msg, place="window(mode=…)", remedy=f"one of {', '.join(get_args(AccumulationMode))}")

@@ -1,0 +1,147 @@
+"""The accumulators of one shard: words in an arena and objects beside them, addressed by the same slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.errors import AggregateOverflowError
+from eventtime.state.tables import Tables
+from eventtime.windows import merge_kernels
+from eventtime.windows.accumulator import Accumulator
+from eventtime.windows.aggregate import Aggregate, result_type
+from eventtime.windows.chunk import Chunk
+from eventtime.windows.by_reference import ReferenceAccumulator
+from eventtime.windows.collect import CollectAccumulator
+from eventtime.windows.count_distinct import CountDistinctAccumulator
+from eventtime.windows.layout import Layout, SlotValues
+from eventtime.windows.readout import SumTooLarge
+from eventtime.windows.user_aggregate import UserAccumulator
+
+__all__ = ("Accumulators", "Output", "output_types")
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One aggregate of a window: its name in the result, and the indices of its input columns."""
+
+    name: str
+    aggregate: Aggregate
+    columns: tuple[int, ...]
+
+
+def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> list[pa.DataType]:
+    """Return the result type of each output over input columns of the given types."""
+    return [result_type(o.aggregate, tuple(types[c] for c in o.columns)) for o in outputs]
+
+
+class Accumulators:
+    """Folds rows, merges slots and reads results; which slot belongs to which window it does not know.
+
+    Folding: `reset`, `fold`. Merging: `copy`, `merge`. Reading: `results`. Ending: `release`.
+
+    Args:
+        outputs: the aggregates.
+        types: Arrow types of the input columns.
+    """
+
+    def __init__(self, outputs: Sequence[Output], types: Sequence[pa.DataType]) -> None:
+        self.outputs = list(outputs)
+        self.types = output_types(outputs, types)
+        layout = Layout()
+        self._readers: list[SlotValues | None] = []
+        self._objects: list[tuple[int, Accumulator, tuple[int, ...]]] = []
+        for i, output in enumerate(outputs):
+            inputs = [types[c] for c in output.columns]
+            if layout.holds(output.aggregate, inputs):
+                column, kind = (output.columns[0], inputs[0]) if inputs else (-1, pa.null())
+                self._readers.append(layout.add(output.aggregate, column, kind, self.types[i]))
+            else:
+                self._readers.append(None)
+                self._objects.append((i, _object(output, inputs), output.columns))
+        self._folds = layout.folds()
+        self._program = layout.program
+        self.tables = Tables(layout.neutral)
+
+    @property
+    def lane_columns(self) -> list[int]:
+        """Indices of the columns that must come as lanes."""
+        return [fold.column for fold in self._folds]
+
+    def reset(self, slots: Ints) -> None:
+        """Prepare fresh slots; their words are neutral already."""
+        for _, accumulator, _ in self._objects:
+            accumulator.reset(slots)
+
+    def fold(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
+        """Fold rows of a chunk, (m,) positions, into (m,) slots in order."""
+        for fold in self._folds:
+            fold.run(rows, slots, chunk.lanes[fold.column], chunk.time_us, self.tables.words)
+        if self._objects and len(rows):
+            places = pa.array(rows)
+            time_us = chunk.time_us[rows]
+            for _, accumulator, columns in self._objects:
+                accumulator.add(slots, [chunk.column(c).take(places) for c in columns], time_us)
+
+    def merge(self, into: Ints, source: Ints, fresh: NDArray[np.bool_]) -> None:
+        """Merge `source` into `into`, where `fresh` ones of `into` were just made."""
+        if self._objects:
+            self.reset(into[fresh])
+        words = self.tables.words
+        merge_kernels.merge_words(into, source, words, words.view(np.float64), self._program)
+        for _, accumulator, _ in self._objects:
+            accumulator.merge(into, source)
+
+    def results(self, slots: Ints, describe: Callable[[int], str]) -> list[pa.Array]:
+        """Read all aggregates of slots.
+
+        Args:
+            slots: (n,) int64.
+            describe: says where the slot at a position stands, for the error of a sum too large.
+        """
+        columns: list[pa.Array] = [None] * len(self.outputs)
+        for i, reader in enumerate(self._readers):
+            if reader is not None:
+                columns[i] = self._read(i, reader, slots, describe)
+        for i, accumulator, _ in self._objects:
+            columns[i] = accumulator.result(slots)
+        return columns
+
+    def release(self, row: int) -> None:
+        """Retire a table with all its accumulators."""
+        if self._objects:
+            slots = self.tables.slots(row)
+            for _, accumulator, _ in self._objects:
+                accumulator.release(slots)
+        self.tables.retire(row)
+
+    def _read(self, i: int, reader: SlotValues, slots: Ints, describe: Callable[[int], str]) -> pa.Array:
+        try:
+            return reader(self.tables.words, slots)
+        except SumTooLarge as error:
+
+
+            output = self.outputs[i]
+            msg = f"{output.name} = {output.aggregate.describe()} is {error.value}, which does not fit {error.kind}"
+            raise AggregateOverflowError(
+                msg,
+                place=describe(error.position),
+                remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 before the window",
+            ) from None
+
+
+def _object(output: Output, inputs: list[pa.DataType]) -> Accumulator:
+    aggregate = output.aggregate
+    if aggregate.user is not None:
+        return UserAccumulator(output.name, aggregate.user, inputs)
+    if aggregate.function == "collect":
+        return CollectAccumulator(inputs[0])
+    if aggregate.function == "count_distinct":
+        return CountDistinctAccumulator(inputs[0])
+    return ReferenceAccumulator(inputs[0], aggregate.function)  # type: ignore[arg-type]

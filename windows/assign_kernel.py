@@ -1,0 +1,160 @@
+"""The kernel that judges each row against the watermark before it and finds its slot (S4, S18–S20)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from eventtime.state.kernels import (
+    COUNT, MASK, NO_SLOT, PAGE_END, NEXT_SLOT, ROWS, TABLE, address_of, hash_word, lookup, put, take_slot,
+)  # fmt: skip
+
+__all__ = (
+    "DONE", "FIRE", "GROW", "NEW_SLICE", "PAGES", "assign",
+    "G", "GLOBAL", "LATENESS", "OFFSET", "SHARD", "SHARDS", "SIZE", "SLIDE", "CONFIG_WIDTH",
+    "N_CORRECTIONS", "N_FREE", "N_FRESH", "N_LATE", "N_OUT", "NEXT_TICK", "POSITION", "WHICH", "CONTROL_WIDTH",
+    "enter_slices",
+    "shard_of",
+)  # fmt: skip
+
+# Why the kernel came back.
+DONE, FIRE, NEW_SLICE, GROW, PAGES = range(5)
+
+# Configuration words.
+G, OFFSET, SIZE, SLIDE, LATENESS, SHARDS, SHARD, GLOBAL = range(8)
+CONFIG_WIDTH = 8
+
+# Control words, kept between calls: the kernel goes on where it stopped.
+POSITION, N_OUT, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(8)
+CONTROL_WIDTH = 8
+
+_options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+
+
+@njit(inline="always", **_options)
+def shard_of(mixed, shards):  # type: ignore[no-untyped-def]
+    """Choose the shard of a mixed key from bits that the table does not use."""
+    return np.int64(((mixed >> np.uint64(44)) * np.uint64(shards)) >> np.uint64(20))
+
+
+@njit(inline="always", **_options)
+def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
+    """Find the table of a slice in the open-addressed map of directory rows; NO_SLOT when it has none."""
+    mask = map_rows.size - 1
+    place = np.int64(hash_word(slice_index) & np.uint64(mask))
+    while True:
+        row = map_rows[place]
+        if row < 0 or dirs[row, 0] == slice_index:
+            return row
+        place = (place + 1) & mask
+
+
+@njit(**_options)
+def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
+    time, watermark, keys, nulls, config, control, dirs, map_rows, page_next, free, words, neutral,
+    out_row, out_slot, late, corrections, fresh,
+):  # fmt: skip
+    """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
+
+    For a row at t with watermark W before it, and its slice [lo, lo + g): the windows that hold it
+    end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W, and
+    came after some had closed when first <= W; those of the last sort that are folded all the same
+    are listed in `corrections`, as indices into `out_row` and `out_slot`.
+
+    Stops: FIRE before a row that touches a closed window while ends up to W have not fired (so what
+    fires never holds a later row); NEW_SLICE, GROW, PAGES for room. Never half-way through a row.
+    """
+    n = time.size
+    g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
+    lateness, shards, shard = config[LATENESS], config[SHARDS], config[SHARD]
+    everything = config[GLOBAL] != 0
+    with_nulls = nulls.size > 0
+    n_out, n_late, n_corrections = control[N_OUT], control[N_LATE], control[N_CORRECTIONS]
+    n_fresh, n_free, next_tick = control[N_FRESH], control[N_FREE], control[NEXT_TICK]
+    lo, hi = np.int64(0), np.int64(0)
+    first, last = np.int64(0), np.int64(0)
+    slice_index = np.int64(0)
+    table = np.int64(NO_SLOT)
+    status = DONE
+    # A view of no entries; replaced as soon as a slice is known.
+    entries = carray(address_of(words.ctypes.data), (0,))
+    mask = np.int64(0)
+    limit = np.int64(0)
+    i = control[POSITION]
+    while i < n:
+        key = keys[i]
+        mixed = hash_word(key)
+        if shards > 1 and shard_of(mixed, shards) != shard:
+            i += 1
+            continue
+        t = time[i]
+        w = watermark[i]
+        if t < lo or t >= hi:
+            if everything:
+                slice_index = 0
+                lo, hi = np.int64(-(2**63)), np.int64(2**63 - 1)
+                first, last = hi, hi
+            else:
+                slice_index = (t - offset) // g
+                lo = offset + slice_index * g
+                hi = lo + g
+                last = (lo - offset) // slide * slide + offset + size
+                first = -((size + offset - hi) // slide) * slide + offset + size
+            table = _directory_row(slice_index, map_rows, dirs)
+            if table >= 0:
+                mask = dirs[table, MASK]
+                entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))
+                limit = (mask + 1) * 3 // 5
+        if first <= w:
+            if not everything and last + lateness <= w:
+                late[n_late] = i
+                n_late += 1
+                i += 1
+                continue
+            if next_tick <= w:
+                status = FIRE
+                break
+        if table < 0:
+            status = NEW_SLICE
+            control[WHICH] = slice_index
+            break
+        is_null = np.int64(nulls[i]) if with_nulls else np.int64(0)
+        slot, place = lookup(entries, mask, words, key, mixed, is_null)
+        if slot == NO_SLOT:
+            if dirs[table, COUNT] >= limit:
+                status = GROW
+                control[WHICH] = table
+                break
+            if dirs[table, NEXT_SLOT] == dirs[table, PAGE_END] and n_free == 0:
+                status = PAGES
+                break
+            slot, n_free = take_slot(dirs[table], page_next, free, n_free, words, neutral)
+            put(dirs[table], entries, place, slot, words, key, mixed, is_null)
+            fresh[n_fresh] = slot
+            n_fresh += 1
+        words[slot, ROWS] += 1
+        out_row[n_out] = i
+        out_slot[n_out] = slot
+        n_out += 1
+        if first <= w:
+            if first + lateness <= w:
+                late[n_late] = i
+                n_late += 1
+            corrections[n_corrections] = n_out - 1
+            n_corrections += 1
+        i += 1
+    control[POSITION] = i
+    control[N_OUT], control[N_LATE], control[N_CORRECTIONS] = n_out, n_late, n_corrections
+    control[N_FRESH], control[N_FREE] = n_fresh, n_free
+    return status
+
+
+@njit(**_options)
+def enter_slices(map_rows, indices, rows):  # type: ignore[no-untyped-def]
+    """Fill an empty map (all -1, a power of two) with the directory rows of slices."""
+    mask = map_rows.size - 1
+    for i in range(indices.size):
+        place = np.int64(hash_word(indices[i]) & np.uint64(mask))
+        while map_rows[place] >= 0:
+            place = (place + 1) & mask
+        map_rows[place] = rows[i]

@@ -1,0 +1,74 @@
+"""What is remembered of a closed window until it expires: for each key the version that came out last (S21)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ("ClosedWindow",)
+
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class ClosedWindow:
+    """Versions by key, and in retracting mode the result rows themselves.
+
+    Args:
+        words: (keys,) int64 key words, ascending as stored integers.
+        versions: (keys,) int32.
+        rows: (keys,) row in `emitted` of each key's last version.
+        null_version: version of the null key; 0: none yet.
+        null_row: its row.
+        emitted: results that a retraction may have to repeat; empty unless retracting.
+    """
+
+    words: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    versions: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    null_version: int = 0
+    null_row: int = -1
+    emitted: list[pa.RecordBatch] = field(default_factory=list)
+    n_emitted: int = 0
+
+    def next_versions(self, words: Ints, nulls: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ints]:
+        """Count the versions of keys on by one.
+
+        Args:
+            words: (n,) int64, each key once.
+            nulls: (n,) bool, true for the null key.
+
+        Returns:
+            ``versions`` (n,) int32 from 1 and ``old_rows`` (n,) of the version before (-1: none). The
+            new rows are taken to be the next ones of `emitted`, in this order.
+        """
+        versions = np.ones(len(words), np.int32)
+        old_rows = np.full(len(words), -1, np.int64)
+        new_rows = self.n_emitted + np.arange(len(words))
+        self.n_emitted += len(words)
+        plain = ~nulls
+        places = np.searchsorted(self.words, words)
+        known = plain & (places < len(self.words))
+        known[known] = self.words[places[known]] == words[known]
+        at = places[known]
+        old_rows[known], versions[known] = self.rows[at], self.versions[at] + 1
+        self.versions[at], self.rows[at] = versions[known], new_rows[known]
+        fresh = plain & ~known
+        self._insert(words[fresh], versions[fresh], new_rows[fresh])
+        for i in np.flatnonzero(nulls):
+            versions[i], old_rows[i] = self.null_version + 1, self.null_row
+            self.null_version, self.null_row = int(versions[i]), int(new_rows[i])
+        return versions, old_rows
+
+    def retracted(self, old_rows: Ints) -> pa.Table:
+        """Return the result rows that are taken back."""
+        return pa.Table.from_batches(self.emitted).take(pa.array(old_rows))
+
+    def _insert(self, words: Ints, versions: NDArray[np.int32], rows: Ints) -> None:
+        order = np.argsort(np.concatenate([self.words, words]), kind="stable")
+        self.words = np.concatenate([self.words, words])[order]
+        self.versions = np.concatenate([self.versions, versions])[order]
+        self.rows = np.concatenate([self.rows, rows])[order]

@@ -1,0 +1,98 @@
+"""The grid of windows: `[offset + k*slide, offset + k*slide + size)`, cut in slices of gcd(size, slide) (S13, S14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+
+__all__ = ("Grid",)
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Windows of one size at regular starts; a size of zero stands for the one window of all time.
+
+    All arithmetic is floor division on UTC integers, so negative times need no special case (S13).
+
+    Args:
+        size_us: length of a window; 0: the global window.
+        slide_us: distance of starts, at most `size_us`.
+        offset_us: shift of the grid, in [0, slide_us).
+
+    >>> grid = Grid(60, 40, 0)
+    >>> grid.slice_us, grid.first_end(np.array([-1])).tolist(), grid.last_end(np.array([-1])).tolist()
+    (20, [20], [20])
+    """
+
+    size_us: int
+    slide_us: int
+    offset_us: int
+
+    @property
+    def everything(self) -> bool:
+        """Whether this is the global window."""
+        return self.size_us == 0
+
+    @property
+    def slice_us(self) -> int:
+        """Length of a slice; each row is folded into one slice, whatever the overlap."""
+        return gcd(self.size_us, self.slide_us)
+
+    @property
+    def slices(self) -> int:
+        """Number of slices in a window."""
+        return 1 if self.everything else self.size_us // self.slice_us
+
+    def slice_of(self, time_us: Ints) -> Ints:
+        """Return the index of the slice of each time, (n,) int64."""
+        if self.everything:
+            return np.zeros(len(time_us), np.int64)
+        return (time_us - self.offset_us) // self.slice_us
+
+    def slice_start(self, index: int) -> int:
+        """Return the start of a slice."""
+        return MINUS_INFINITY if self.everything else self.offset_us + index * self.slice_us
+
+    def first_end(self, time_us: Ints) -> Ints:
+        """Return the smallest end of the windows that hold each time."""
+        if self.everything:
+            return np.full(len(time_us), PLUS_INFINITY)
+        slice_end = self.offset_us + (self.slice_of(time_us) + 1) * self.slice_us
+        return self.end_at_or_after(slice_end)
+
+    def last_end(self, time_us: Ints) -> Ints:
+        """Return the greatest end of the windows that hold each time."""
+        if self.everything:
+            return np.full(len(time_us), PLUS_INFINITY)
+        start = (time_us - self.offset_us) // self.slide_us * self.slide_us + self.offset_us
+        return start + self.size_us
+
+    def end_at_or_after(self, time_us: Ints) -> Ints:
+        """Return the smallest window end at or after each time."""
+        shift = self.offset_us + self.size_us
+        return shift - (shift - time_us) // self.slide_us * self.slide_us
+
+    def start_of(self, end_us: int) -> int:
+        """Return the start of the window that ends at `end_us`."""
+        return MINUS_INFINITY if self.everything else end_us - self.size_us
+
+    def ends_in(self, first: Ints, last: Ints) -> Ints:
+        """Count the windows whose ends lie in [first, last], both ends of windows."""
+        return np.ones(len(first), np.int64) if self.everything else (last - first) // self.slide_us + 1
+
+    def tick_after(self, watermark_us: int, lateness_us: int) -> int:
+        """Return the next point at which anything fires or expires: a slice boundary or one plus L (D5)."""
+        if self.everything or watermark_us == PLUS_INFINITY:
+            return PLUS_INFINITY
+        g = self.slice_us
+        behind = watermark_us - self.offset_us
+        boundary = (behind // g + 1) * g
+        expiry = ((behind - lateness_us) // g + 1) * g + lateness_us
+        return self.offset_us + (min(boundary, expiry) if lateness_us else boundary)

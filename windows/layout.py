@@ -1,0 +1,164 @@
+"""How the aggregates of a window lie in the words of a slot, and how a result is read out of them.
+
+Aggregates of one column share primitives: mean, sum and count of `x` keep one sum and one count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.state.kernels import HEAD, NULL_FLAG, ROWS
+from eventtime.windows import fold_kernels as fold
+from eventtime.windows import merge_kernels as merge
+from eventtime.windows import readout
+from eventtime.windows.aggregate import Aggregate
+from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
+
+__all__ = ("Layout", "SlotValues")
+
+Ints = NDArray[np.int64]
+_LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
+_NAN, _MINUS_INF = (int(np.float64(x).view(np.int64)) for x in (np.nan, -np.inf))
+
+_EMPTY: dict[int, tuple[int, ...]] = {
+    merge.COUNT: (0,), merge.SUM_INT: (0, 0), merge.SUM_FLOAT: (0,), merge.MIN_INT: (_LARGEST,),
+    merge.MAX_INT: (_SMALLEST,), merge.MIN_FLOAT: (_NAN,), merge.MAX_FLOAT: (_MINUS_INF,), merge.MOMENTS: (0, 0, 0),
+    merge.FIRST: (0, 0, 0), merge.LAST: (0, 0, 0), merge.DECIMAL_SUM: (0, 0, 0), merge.DECIMAL_MIN: (0, 0, 0),
+    merge.DECIMAL_MAX: (0, 0, 0),
+}  # fmt: skip
+
+_SUMS = {INT: merge.SUM_INT, UINT64: merge.SUM_INT, FLOAT: merge.SUM_FLOAT, DECIMAL: merge.DECIMAL_SUM}
+_MINS = {INT: merge.MIN_INT, UINT64: merge.MIN_INT, FLOAT: merge.MIN_FLOAT, DECIMAL: merge.DECIMAL_MIN}
+_MAXES = {INT: merge.MAX_INT, UINT64: merge.MAX_INT, FLOAT: merge.MAX_FLOAT, DECIMAL: merge.DECIMAL_MAX}
+
+SlotValues = Callable[[Ints, Ints], pa.Array]
+"""Reads one result column: (words, slots) -> (len(slots),) array."""
+
+
+@dataclass
+class Layout:
+    """The words of one accumulator and what to do with them.
+
+    Building: `add` for each aggregate, then `neutral` and `program`. Running: `fold_column`.
+    """
+
+    words: list[int] = field(default_factory=lambda: [0] * HEAD)
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    places: dict[tuple[int, int], int] = field(default_factory=dict)
+    kinds: dict[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def holds(aggregate: Aggregate, kinds: Sequence[pa.DataType]) -> bool:
+        """Say whether words can hold this aggregate; otherwise it needs an accumulator object."""
+        if aggregate.function in {"user", "collect", "count_distinct"}:
+            return False
+        if aggregate.function == "count":
+            return True
+        lane = lane_kind(kinds[0])
+        return lane != OBJECT and not (lane == DECIMAL and aggregate.function in {"first", "last"})
+
+    def add(self, aggregate: Aggregate, column: int, kind: pa.DataType, out: pa.DataType) -> SlotValues:
+        """Give an aggregate its words; returns how to read its result.
+
+        Args:
+            aggregate: one that `holds`.
+            column: index of its input column; -1 for `count()`.
+            kind: type of the column.
+            out: type of the result.
+        """
+        if column < 0:
+            return lambda words, slots: pa.array(words[slots, ROWS] & (NULL_FLAG - 1), pa.int64())
+        lane = self.kinds[column] = lane_kind(kind)
+        if aggregate.function in {"first", "last"}:
+            at = self._place(merge.FIRST if aggregate.function == "first" else merge.LAST, column)
+            return readout.ordered(at, out)
+        if aggregate.function in {"var", "stddev"}:
+            at = self._place(merge.MOMENTS, column)
+            return readout.spread(at, aggregate.ddof, root=aggregate.function == "stddev")
+        count = self._place(merge.COUNT, column)
+        if aggregate.function == "count":
+            return lambda words, slots: pa.array(words[slots, count], pa.int64())
+        if aggregate.function in {"sum", "mean"}:
+            total = self._place(_SUMS[lane], column)
+            average = aggregate.function == "mean"
+            return readout.mean(lane, total, count, kind) if average else readout.total(lane, total, count, out)
+        least = aggregate.function in {"min", "all"}
+        at = self._place((_MINS if least else _MAXES)[lane], column)
+        return readout.extreme(lane, at, count, out)
+
+    @property
+    def neutral(self) -> Ints:
+        """The words of an empty accumulator, (width,) int64."""
+        return np.array(self.words, np.int64)
+
+    @property
+    def program(self) -> Ints:
+        """What a merge does: (steps, 2) int64 of primitive and first word."""
+        return np.array(self.steps, np.int64).reshape(-1, 2)
+
+    def folds(self) -> list[Fold]:
+        """Return one fold for each column that words hold."""
+        return [Fold(column, self._offsets(column)) for column in sorted(self.kinds)]
+
+    def _place(self, primitive: int, column: int) -> int:
+        place = self.places.get((primitive, column))
+        if place is None:
+            place = self.places[primitive, column] = len(self.words)
+            self.words.extend(_EMPTY[primitive])
+            self.steps.append((primitive, place))
+        return place
+
+    def _offsets(self, column: int) -> dict[int, int]:
+        return {primitive: at for (primitive, c), at in self.places.items() if c == column}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Folds one column into its words."""
+
+    column: int
+    offsets: dict[int, int]
+
+    def run(self, rows: Ints, slots: Ints, lane: Lane, time_us: Ints, words: Ints) -> None:
+        """Fold the values of `rows` into `slots`, in order.
+
+        Args:
+            rows: (m,) int32 positions in the batch.
+            slots: (m,) int64.
+            lane: the column.
+            time_us: (n,) int64 event times of the batch.
+            words: (slots, width) int64.
+        """
+        at = self.offsets.get
+        floats = words.view(np.float64)
+        values, valid = lane.values, lane.valid
+        if merge.MOMENTS in self.offsets:
+            plain = _as_floats(lane)
+            fold.add_moments(rows, slots, plain, valid, words, floats, self.offsets[merge.MOMENTS])
+        if merge.FIRST in self.offsets or merge.LAST in self.offsets:
+            bits = values.view(np.int64)
+            fold.add_ordered(rows, slots, bits, valid, time_us, words, at(merge.FIRST, -1), at(merge.LAST, -1))
+        count = at(merge.COUNT, -1)
+        if count < 0:
+            return
+        if lane.kind == FLOAT:
+            offsets = (at(merge.SUM_FLOAT, -1), at(merge.MIN_FLOAT, -1), at(merge.MAX_FLOAT, -1))
+            fold.add_float(rows, slots, values, valid, words, floats, count, *offsets)
+        elif lane.kind == DECIMAL:
+            offsets = (at(merge.DECIMAL_SUM, -1), at(merge.DECIMAL_MIN, -1), at(merge.DECIMAL_MAX, -1))
+            fold.add_decimal(rows, slots, values, valid, words, count, *offsets)
+        else:
+            offsets = (at(merge.SUM_INT, -1), at(merge.MIN_INT, -1), at(merge.MAX_INT, -1))
+            plain = values if lane.kind != OBJECT else np.zeros(len(time_us), np.int64)
+            fold.add_int(rows, slots, plain, valid, words, count, *offsets, lane.kind == UINT64)
+
+
+def _as_floats(lane: Lane) -> NDArray[np.float64]:
+    if lane.kind == UINT64:
+        return lane.values.view(np.uint64).astype(np.float64)
+    return lane.values.astype(np.float64, copy=False)

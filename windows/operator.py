@@ -1,0 +1,187 @@
+"""The window operator: shards side by side, one total order of results, its late rows and its ledger (S24, S26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.state.keys import KeyCodec
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+from eventtime.windows.chunk import Chunk
+from eventtime.windows.emission import Segment
+from eventtime.windows.late import LateShape, windows_missed
+from eventtime.windows.shard import Fired, Shard, WindowSpec
+
+__all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")
+
+Ints = NDArray[np.int64]
+_SMALL_DICTIONARY = 4096
+
+
+@dataclass(frozen=True)
+class OperatorCounts:
+    """(row, window) pairs of one operator: `assigned = emitted + open + missed` (S26)."""
+
+    assigned: int
+    emitted: int
+    open: int
+    missed: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """Result rows in the order of S24.
+
+    Args:
+        batch: the rows.
+        points: (point in microseconds, rows) of the firings they came from, in order.
+    """
+
+    batch: pa.RecordBatch
+    points: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What came of one step.
+
+    Args:
+        results: in the order of S24.
+        late: positions in the chunk of rows that missed a window, ascending.
+        downstream_us: the watermark that the next operator may take (S25).
+    """
+
+    results: list[Results]
+    late: Ints
+    downstream_us: int
+
+
+class WindowOperator:
+    """Runs windows over chunks.
+
+    Rows: `submit`, then the call it returns; `process` does both. Time alone: `advance`. Looking: `counts`,
+    `open_windows`, `is_empty`. Ending: `close`. Shards run in threads: kernels release the GIL.
+
+    Args:
+        spec: what to compute.
+        codec: of the keys.
+        late: the shape of late rows (for counting what they missed).
+        shards: how many keys' shares run side by side; results do not depend on it.
+    """
+
+    def __init__(self, spec: WindowSpec, codec: KeyCodec, late: LateShape, shards: int = 1) -> None:
+        self._spec, self._codec, self._late = spec, codec, late
+        self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
+        self._pool = ThreadPoolExecutor(shards, "eventtime-shard") if shards > 1 else None
+        self._assigned = self._missed = 0
+        self._live_keys = 0
+        self.watermark_us = MINUS_INFINITY
+
+    def process(self, chunk: Chunk) -> Produced:
+        """Fold a chunk and fire what its watermark lets fire."""
+        return self.submit(chunk)()
+
+    def submit(self, chunk: Chunk) -> Callable[[], Produced]:
+        """Start on a chunk; call what is returned to wait and take the results before the next `submit`."""
+        self._assigned += self._pairs(chunk.time_us)
+        if self._pool is None:
+            outcome = self._shards[0].process(chunk)
+            return lambda: self._finish(chunk, [outcome])
+        futures: list[Future[tuple[list[Fired], Ints]]] = [self._pool.submit(s.process, chunk) for s in self._shards]
+        return lambda: self._finish(chunk, [f.result() for f in futures])
+
+    def advance(self, watermark_us: int) -> Produced:
+        """Move the watermark without rows."""
+        self.watermark_us = max(self.watermark_us, watermark_us)
+        fired = [shard.advance(watermark_us) for shard in self._shards]
+        return Produced(self._in_order(fired), np.empty(0, np.int64), self.downstream_us)
+
+    @property
+    def downstream_us(self) -> int:
+        """Start of the earliest window that may still fire on time: the next operator's watermark (S25, D12)."""
+        watermark_us, grid = self.watermark_us, self._spec.grid
+        if watermark_us in {MINUS_INFINITY, PLUS_INFINITY} or grid.everything:
+            return watermark_us if not grid.everything or watermark_us == PLUS_INFINITY else MINUS_INFINITY
+        return int(grid.end_at_or_after(np.array([watermark_us + 1]))[0]) - grid.size_us
+
+    @property
+    def open_windows(self) -> int:
+        """Slices of time that hold rows now."""
+        return max(shard.open_windows for shard in self._shards)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return all(shard.is_empty for shard in self._shards)
+
+    def counts(self) -> OperatorCounts:
+        """Count pairs; `open` is recounted from the state. Cost: O(keys held)."""
+        parts = [shard.counts() for shard in self._shards]
+        return OperatorCounts(self._assigned, sum(p.emitted for p in parts), sum(p.open for p in parts), self._missed)
+
+    def keys_to_forget(self) -> bool:
+        """Whether the key dictionary has outgrown the keys alive when it was last swept."""
+        return self._codec.interned and len(self._codec) > 2 * self._live_keys + _SMALL_DICTIONARY
+
+    def forget_keys(self, held: Sequence[Ints]) -> None:
+        """Drop keys that no state and none of the `held` words (rows read but not yet processed) refers to (S30)."""
+        words = np.unique(np.concatenate([*(s.live_words() for s in self._shards), *held]))
+        self._codec.keep_only(words)
+        self._live_keys = len(words)
+
+    def close(self) -> None:
+        """Stop the shards' threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _finish(self, chunk: Chunk, outcomes: list[tuple[list[Fired], Ints]]) -> Produced:
+        late = outcomes[0][1]
+        if len(outcomes) > 1:
+            late = np.sort(np.concatenate([rows for _, rows in outcomes]))
+        if len(late):
+            missed, _ = windows_missed(self._late, chunk.time_us[late], chunk.watermark_us[late])
+            self._missed += int(missed.sum())
+        self.watermark_us = max(self.watermark_us, chunk.watermark_after_us)
+        return Produced(self._in_order([fired for fired, _ in outcomes]), late, self.downstream_us)
+
+    def _pairs(self, time_us: Ints) -> int:
+        grid = self._spec.grid
+        if grid.everything or grid.size_us % grid.slide_us == 0:
+            return len(time_us) * (1 if grid.everything else grid.size_us // grid.slide_us)
+        return int(grid.ends_in(grid.first_end(time_us), grid.last_end(time_us)).sum())
+
+    def downstream_before(self, point_us: int) -> int:
+        """Return the downstream watermark just before the watermark passed `point_us`."""
+        if self._spec.grid.everything:
+            return MINUS_INFINITY
+        return int(self._spec.grid.end_at_or_after(np.array([point_us]))[0]) - self._spec.grid.size_us
+
+    def _in_order(self, fired: list[list[Fired]]) -> list[Results]:
+        if sum(1 for f in fired if f) < 2:
+            return [_results(batch, segments) for f in fired for batch, segments in f]
+        groups: dict[tuple[int, int, int], list[tuple[pa.RecordBatch, Segment]]] = {}
+        for shard in fired:
+            for batch, segments in shard:
+                for segment in segments:
+                    groups.setdefault(segment.order, []).append((batch, segment))
+        ordered = sorted(groups)
+        pieces = [self._merged(groups[order]) for order in ordered]
+        points = [(order[0], piece.num_rows) for order, piece in zip(ordered, pieces, strict=True)]
+        return [Results(pa.concat_batches(pieces), points)]
+
+    def _merged(self, parts: list[tuple[pa.RecordBatch, Segment]]) -> pa.RecordBatch:
+        pieces = [batch.slice(segment.start, len(segment.words)) for batch, segment in parts]
+        if len(pieces) == 1:
+            return pieces[0]
+        words = np.concatenate([segment.words for _, segment in parts])
+        nulls = np.concatenate([segment.nulls for _, segment in parts])
+        return pa.concat_batches(pieces).take(pa.array(self._codec.order(words, nulls)))
+
+
+def _results(batch: pa.RecordBatch, segments: Sequence[Segment]) -> Results:
+    return Results(batch, [(segment.order[0], len(segment.words)) for segment in segments])

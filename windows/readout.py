@@ -1,0 +1,139 @@
+"""Reading results out of the words of slots: each function returns a reader (words, slots) -> Arrow column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.lanes import DECIMAL, FLOAT, UINT64, to_arrow
+
+__all__ = ("SumTooLarge", "extreme", "mean", "ordered", "spread", "total")
+
+Ints = NDArray[np.int64]
+Reader = Callable[[Ints, Ints], pa.Array]
+
+
+class SumTooLarge(Exception):  # noqa: N818
+    """Raised when a sum does not fit its type; the operator adds window and key.
+
+    Args:
+        position: index of the slot among those read.
+        value: the exact sum, as text.
+        kind: the type it should have fitted.
+    """
+
+    def __init__(self, position: int, value: str, kind: pa.DataType) -> None:
+        self.position, self.value, self.kind = position, value, kind
+        super().__init__(value)
+
+
+def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
+    """Read a sum; null where no value was seen."""
+
+    def read(words: Ints, slots: Ints) -> pa.Array:
+        seen = words[slots, count] > 0
+        if lane == FLOAT:
+            return to_arrow(words.view(np.float64)[slots, at], out, seen)
+        if lane == DECIMAL:
+            return _decimal_sums(words, slots, at, out, seen)
+        carries = words[slots, at + 1]
+        if carries.any():
+            position = int(np.flatnonzero(carries)[0])
+            value = (int(carries[position]) << 64) + int(words[slots[position], at])
+            raise SumTooLarge(position, str(value), out)
+        return to_arrow(words[slots, at], out, seen)
+
+    return read
+
+
+def mean(lane: str, at: int, count: int, kind: pa.DataType) -> Reader:
+    """Read sum / count as float64."""
+
+    def read(words: Ints, slots: Ints) -> pa.Array:
+        n = words[slots, count]
+        if lane == FLOAT:
+            sums = words.view(np.float64)[slots, at]
+        elif lane == DECIMAL:
+            high = words[slots, at + 2].astype(np.float64) * 2.0**128
+            middle = words[slots, at + 1].view(np.uint64).astype(np.float64) * 2.0**64
+            sums = _decimal_floats(words, slots, at, high + middle) / 10.0**kind.scale
+        else:
+            sums = words[slots, at].astype(np.float64) + words[slots, at + 1] * 2.0**64
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return to_arrow(sums / n, pa.float64(), n > 0)
+
+    return read
+
+
+def extreme(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
+    """Read a minimum or maximum; null where no value was seen."""
+
+    def read(words: Ints, slots: Ints) -> pa.Array:
+        seen = words[slots, count] > 0
+        if lane == FLOAT:
+            return to_arrow(words.view(np.float64)[slots, at], out, seen)
+        if lane == DECIMAL:
+            return _decimals(_pairs(words, slots, at + 1), out, seen)
+        values = words[slots, at]
+        return to_arrow(values ^ np.int64(-(2**63)) if lane == UINT64 else values, out, seen)
+
+    return read
+
+
+def ordered(at: int, out: pa.DataType) -> Reader:
+    """Read a first or last value: words (set, time, bits)."""
+
+    def read(words: Ints, slots: Ints) -> pa.Array:
+        bits = words[slots, at + 2]
+        values = bits.view(np.float64) if pa.types.is_floating(out) else bits
+        return to_arrow(values, out, words[slots, at] != 0)
+
+    return read
+
+
+def spread(at: int, ddof: int, *, root: bool) -> Reader:
+    """Read a variance or standard deviation from (count, mean, squared distances)."""
+
+    def read(words: Ints, slots: Ints) -> pa.Array:
+        n = words[slots, at]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = words.view(np.float64)[slots, at + 2] / (n - ddof)
+            values = np.sqrt(variance) if root else variance
+        return to_arrow(values, pa.float64(), n > ddof)
+
+    return read
+
+
+def _pairs(words: Ints, slots: Ints, at: int) -> Ints:
+    return np.stack([words[slots, at], words[slots, at + 1]], axis=1)
+
+
+def _decimals(pairs: Ints, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
+    wide = pa.decimal128(38, out.scale)
+    validity = None if seen.all() else pa.py_buffer(np.packbits(seen, bitorder="little"))
+    array = pa.Array.from_buffers(wide, len(pairs), [validity, pa.py_buffer(np.ascontiguousarray(pairs))])
+    return array if out == wide else array.cast(out)
+
+
+def _decimal_sums(words: Ints, slots: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
+    low, high, top = (words[slots, at + i] for i in range(3))
+    limit_high = (10**38 - 1) >> 64
+    suspects = np.flatnonzero((top != high >> 63) | (high >= limit_high) | (high < -limit_high))
+    for position in suspects:
+        exact = (int(top[position]) << 128) + (int(high[position]) % 2**64 << 64) + int(low[position]) % 2**64
+        if abs(exact) >= 10**38:
+            raise SumTooLarge(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
+    return _decimals(_pairs(words, slots, at), out, seen)
+
+
+def _decimal_floats(words: Ints, slots: Ints, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add the low word; negative sums cancel in floats unless top and middle are taken as signed together."""
+    low = words[slots, at].view(np.uint64).astype(np.float64)
+    top, middle = words[slots, at + 2], words[slots, at + 1]
+    signed = np.where(top == middle >> 63, middle.astype(np.float64) * 2.0**64, upper)
+    small = (top == middle >> 63) & (middle == words[slots, at] >> 63)
+    return np.where(small, words[slots, at].astype(np.float64), signed + low)

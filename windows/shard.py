@@ -1,0 +1,366 @@
+"""One shard of the window operator: slices with their accumulators, what has fired, what is to be corrected.
+
+Rows come in, slots are found, windows fire as the watermark passes their ends, corrections as it
+passes the next tick, and slices retire. A shard owns the keys whose hash falls to it and shares nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sortedcontainers import SortedDict
+
+from eventtime.state.kernels import NULL_FLAG, ROWS, row_counts
+from eventtime.state.keys import KeyCodec
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
+from eventtime.windows import assign_kernel as k
+from eventtime.windows.accumulation import AccumulationMode
+from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.chunk import Chunk
+from eventtime.windows.closed import ClosedWindow
+from eventtime.windows.emission import Emission, Firing, ResultShape, Segment
+from eventtime.windows.grid import Grid
+from eventtime.windows.slice_merge import SliceMerge
+
+__all__ = ("Counts", "Shard", "WindowSpec")
+
+Ints = NDArray[np.int64]
+Fired = tuple[pa.RecordBatch, list[Segment]]
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What a shard computes; the same for all shards of an operator."""
+
+    grid: Grid
+    lateness_us: int
+    mode: AccumulationMode
+    outputs: tuple[Output, ...]
+    types: tuple[pa.DataType, ...]
+    shape: ResultShape
+    schema: pa.Schema
+
+
+@dataclass
+class Counts:
+    """(row, window) pairs: `assigned = emitted + open + missed` (S26)."""
+
+    emitted: int = 0
+    open: int = 0
+
+
+@dataclass
+class _Buffers:
+    """Scratch of the assign kernel, as long as the longest chunk so far."""
+
+    rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    slots: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    corrections: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    fresh: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def fit(self, n: int) -> None:
+        if len(self.rows) < n:
+            self.rows, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(3))
+            self.slots, self.fresh = np.empty(n, np.int64), np.empty(n, np.int64)
+
+
+class Shard:
+    """State and progress of one shard.
+
+    Rows: `process`. Time: `advance`. Looking: `counts`, `live_words`, `is_empty`.
+    It does not guarantee that results come out while rows are processed: only at the latest when `process` returns.
+
+    Args:
+        spec: what to compute.
+        codec: of the keys, shared by the shards and only read here.
+        index: of this shard among `shards`.
+        shards: how many there are.
+    """
+
+    def __init__(self, spec: WindowSpec, codec: KeyCodec, index: int = 0, shards: int = 1) -> None:
+        # Configuration.
+        self._spec, self._grid, self._codec = spec, spec.grid, codec
+        grid = spec.grid
+        self._config = np.array(
+            [grid.slice_us or 1, grid.offset_us, grid.size_us, grid.slide_us or 1, spec.lateness_us,
+             shards, index, grid.everything], np.int64,
+        )  # fmt: skip
+        # State that is rebuilt: scratch, caches of partial merges.
+        self._acc = Accumulators(spec.outputs, spec.types)
+        self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
+        self._buffers = _Buffers()
+        self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
+        self._map = np.full(16, -1, np.int64)
+        # State that a checkpoint holds.
+        self._slices: SortedDict[int, int] = SortedDict()
+        self._deltas: SortedDict[int, int] = SortedDict()
+        self._closed: SortedDict[int, ClosedWindow] = SortedDict()
+        self._watermark_us = MINUS_INFINITY
+        self._emitted = 0
+        self._merge = SliceMerge(self._acc, self._slices, grid.slices)
+        self._control[k.NEXT_TICK] = MINUS_INFINITY
+        self._retired_below: int | None = None
+
+    # Rows
+
+    def process(self, chunk: Chunk) -> tuple[list[Fired], Ints]:
+        """Fold a chunk and fire all that its watermark lets fire.
+
+        Returns:
+            Results in order, and the positions of rows that missed a window.
+        """
+        control, buffers = self._control, self._buffers
+        buffers.fit(len(chunk))
+        control[k.POSITION] = control[k.N_LATE] = 0
+        fired: list[Fired] = []
+        while True:
+            status = self._assign(chunk)
+            if status in {k.DONE, k.FIRE}:
+                self._fold(chunk)
+            if status == k.DONE:
+                break
+            if status == k.FIRE:
+                fired += self.advance(int(chunk.watermark_us[control[k.POSITION]]))
+            elif status == k.NEW_SLICE:
+                self._new_slice(int(control[k.WHICH]))
+            elif status == k.GROW:
+                self._acc.tables.grow(int(control[k.WHICH]))
+            else:
+                self._acc.tables.add_pages(1)
+        fired += self.advance(chunk.watermark_after_us)
+        return fired, buffers.late[: control[k.N_LATE]].astype(np.int64)
+
+    def advance(self, watermark_us: int) -> list[Fired]:
+        """Fire what ends up to the watermark, in ascending order of the points it passes; then retire slices."""
+        if watermark_us <= self._watermark_us:
+            return []
+        firings, scratch = self._due(watermark_us)
+        self._watermark_us = watermark_us
+        self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
+        fired = [self._emission.build(firings)] if firings else []
+        for table in scratch:
+            self._acc.release(table)
+        self._retire()
+        return fired
+
+    def _assign(self, chunk: Chunk) -> int:
+        tables, b = self._acc.tables, self._buffers
+        self._control[k.N_FREE] = tables.n_free
+        status = k.assign(
+            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, self._config, self._control,
+            tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words, tables.neutral,
+            b.rows, b.slots, b.late, b.corrections, b.fresh,
+        )  # fmt: skip
+        tables.n_free = int(self._control[k.N_FREE])
+        return int(status)
+
+    def _fold(self, chunk: Chunk) -> None:
+        control, b = self._control, self._buffers
+        n, n_corrections = int(control[k.N_OUT]), int(control[k.N_CORRECTIONS])
+        self._acc.reset(b.fresh[: control[k.N_FRESH]])
+        self._acc.fold(chunk, b.rows[:n], b.slots[:n])
+        if n_corrections:
+            which = b.corrections[:n_corrections]
+            self._correct(chunk, b.rows[which], b.slots[which])
+        control[k.N_OUT] = control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
+
+    def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
+        """Note rows of windows closed already: partial merges are stale, and within L corrections are due."""
+        indices = self._grid.slice_of(chunk.time_us[rows])
+        for index in np.unique(indices):
+            self._merge.forget(int(index))
+            if self._spec.lateness_us == 0:
+                continue
+            if index not in self._deltas:
+                self._deltas[int(index)] = self._acc.tables.create(0)
+            mine = indices == index
+            targets, fresh = self._acc.tables.pair(self._deltas[int(index)], slots[mine])
+            self._acc.reset(targets[fresh])
+            self._count_rows(targets)
+            self._acc.fold(chunk, rows[mine], targets)
+
+    def _count_rows(self, slots: Ints) -> None:
+        np.add.at(self._acc.tables.words[:, ROWS], slots, 1)
+
+    # Time
+
+    def _due(self, watermark_us: int) -> tuple[list[Firing], list[int]]:
+        firings: list[Firing] = []
+        scratch: list[int] = []
+        at_end = watermark_us == PLUS_INFINITY
+        # Invariant: corrections pending were judged in one step of the grid; they come out at its end.
+        due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us) if self._deltas else PLUS_INFINITY
+        if self._deltas and due <= watermark_us:
+            for end in self._corrected_ends(due):
+                firings.append(self._correction(end, due, scratch, at_end=at_end))
+            scratch += self._deltas.values()
+            self._deltas.clear()
+        fired_us = self._watermark_us
+        while (end := self._next_end(fired_us)) is not None and end <= watermark_us:
+            firings.append(self._on_time(end, scratch, at_end=at_end))
+            fired_us = end
+        # Corrections at P precede what fires on time at P, and follow what fired before P.
+        firings.sort(key=lambda f: (f.point_us, f.end_us))
+        return firings, scratch
+
+    def _next_end(self, fired_us: int) -> int | None:
+        """Return the first window end after `fired_us` that has rows."""
+        grid = self._grid
+        if not self._slices or fired_us == PLUS_INFINITY:
+            return None
+        if grid.everything:
+            return PLUS_INFINITY
+        if fired_us == MINUS_INFINITY:
+            index = self._slices.keys()[0]
+            return int(grid.first_end(np.array([grid.slice_start(index)]))[0])
+        after = int(grid.end_at_or_after(np.array([fired_us + 1]))[0])
+        first_slice = (after - grid.size_us - grid.offset_us) // grid.slice_us
+        place = self._slices.bisect_left(first_slice)
+        if place == len(self._slices):
+            return None
+        start = grid.slice_start(self._slices.keys()[place])
+        return max(after, int(grid.first_end(np.array([start]))[0]))
+
+    def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
+        slots = self._window_slots(end, scratch)
+        self._emitted += int(row_counts(slots, self._acc.tables.words))
+        closed = None
+        if self._spec.lateness_us and not at_end:
+            closed = self._closed.setdefault(end, ClosedWindow())
+        final = at_end or self._spec.lateness_us == 0
+        return Firing(end, self._grid.start_of(end), end, late=False, is_final=final, slots=slots, closed=closed)
+
+    def _correction(self, end: int, due: int, scratch: list[int], *, at_end: bool) -> Firing:
+        first = self._first_slice(end)
+        touched = [self._deltas[i] for i in self._deltas.irange(first, first + self._grid.slices - 1)]
+        table = touched[0]
+        if len(touched) > 1:
+            table = self._acc.tables.create(0)
+            scratch.append(table)
+            for other in touched:
+                source = self._acc.tables.slots(other)
+                targets, fresh = self._acc.tables.pair(table, source)
+                self._acc.merge(targets, source, fresh)
+        slots = self._acc.tables.slots(table)
+        self._emitted += int(row_counts(slots, self._acc.tables.words))
+        if self._spec.mode != "discarding":
+            slots = self._contents_of(first, slots, scratch)
+        closed = self._closed.setdefault(end, ClosedWindow())
+        final = at_end or add(end, self._spec.lateness_us) <= due
+        return Firing(due, self._grid.start_of(end), end, late=True, is_final=final, slots=slots, closed=closed)
+
+    def _contents_of(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
+        """Return slots with the whole contents of a window, for the keys of `slots`."""
+        words = self._acc.tables.words
+        keys, nulls = words[slots, 0], (words[slots, ROWS] & NULL_FLAG != 0).astype(np.uint8)
+        if self._grid.slices == 1:
+            return self._acc.tables.find(self._slices[first], keys, nulls)
+        table = self._merge.window_of_keys(first, keys, nulls)
+        scratch.append(table)
+        return self._acc.tables.slots(table)
+
+    def _corrected_ends(self, due: int) -> list[int]:
+        """Return the ends of closed windows, not expired before `due`, that hold a pending correction."""
+        ends: set[int] = set()
+        for index in self._deltas:
+            first, last = self._closed_ends(index, due)
+            ends.update(range(first, last + 1, self._grid.slide_us))
+        return sorted(ends)
+
+    def _closed_ends(self, index: int, due: int) -> tuple[int, int]:
+        """Return the first and last end of the windows of a slice that are closed and not expired before `due`."""
+        start = np.array([self._grid.slice_start(index)])
+        alive = int(self._grid.end_at_or_after(np.array([due - self._spec.lateness_us]))[0])
+        closed = int(self._grid.end_at_or_after(np.array([self._watermark_us + 1]))[0]) - self._grid.slide_us
+        first, last = int(self._grid.first_end(start)[0]), int(self._grid.last_end(start)[0])
+        return max(first, alive), min(last, closed)
+
+    def _window_slots(self, end: int, scratch: list[int]) -> Ints:
+        first = self._first_slice(end)
+        if self._grid.slices == 1:
+            return self._acc.tables.slots(self._slices[first])
+        slots, table = self._merge.window(first)
+        if table >= 0:
+            scratch.append(table)
+        return slots
+
+    def _first_slice(self, end: int) -> int:
+        return 0 if self._grid.everything else (end - self._grid.size_us - self._grid.offset_us) // self._grid.slice_us
+
+    # Slices
+
+    def _new_slice(self, index: int) -> None:
+        before = max((self._acc.tables.count(r) for r in self._slices.values()[-1:]), default=0)
+        self._slices[index] = self._acc.tables.create(index, before)
+        self._remap()
+
+    def _retire(self) -> None:
+        """Release slices whose last window has expired, and forget closed windows that have (S18, S30)."""
+        lateness, changed = self._spec.lateness_us, False
+        while self._slices:
+            index = self._slices.keys()[0]
+            last = int(self._grid.last_end(np.array([self._grid.slice_start(index)]))[0])
+            if add(last, lateness) > self._watermark_us:
+                break
+            self._merge.forget(index)
+            self._acc.release(self._slices.pop(index))
+            changed = True
+        if not self._slices:
+            self._merge.clear()
+        while self._closed and add(self._closed.keys()[0], lateness) <= self._watermark_us:
+            self._closed.popitem(0)
+        if changed:
+            self._remap()
+
+    def _remap(self) -> None:
+        """Rebuild the map from slice index to directory row that the kernel reads."""
+        size = max(16, 1 << (2 * len(self._slices)).bit_length())
+        self._map = np.full(size, -1, np.int64)
+        k.enter_slices(self._map, np.array(list(self._slices), np.int64), np.array(list(self._slices.values()), np.int64))
+
+    # Looking
+
+    def counts(self) -> Counts:
+        """Count (row, window) pairs emitted, and open: recounted from the state, not kept beside it."""
+        n_open = 0
+        for index, table in self._slices.items():
+            start = np.array([self._grid.slice_start(index)])
+            first, last = int(self._grid.first_end(start)[0]), int(self._grid.last_end(start)[0])
+            if self._watermark_us != MINUS_INFINITY and not self._grid.everything:
+                first = max(first, int(self._grid.end_at_or_after(np.array([self._watermark_us + 1]))[0]))
+            n_open += self._rows_in(table) * self._n_ends(first, last)
+        due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
+        for index, table in self._deltas.items():
+            n_open += self._rows_in(table) * self._n_ends(*self._closed_ends(index, due))
+        return Counts(self._emitted, n_open)
+
+    def live_words(self) -> Ints:
+        """Return the key words that state still refers to; repeats allowed."""
+        tables = self._acc.tables
+        parts = [tables.words[tables.slots(row), 0] for row in tables.live]
+        parts += [window.words for window in self._closed.values()]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    @property
+    def open_windows(self) -> int:
+        """Slices that hold rows."""
+        return len(self._slices)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held: no table, no closed window."""
+        return not self._acc.tables.live and not self._closed
+
+    def _rows_in(self, table: int) -> int:
+        return int(row_counts(self._acc.tables.slots(table), self._acc.tables.words))
+
+    def _n_ends(self, first: int, last: int) -> int:
+        if self._grid.everything:
+            return 1
+        return max(0, (last - first) // self._grid.slide_us + 1)
+
+

@@ -1,0 +1,162 @@
+"""Windows merged from slices when they fire: block suffixes and prefixes, so a slice is merged a few times, not n (D7).
+
+The time line of slices is cut in blocks of n, the slices of a window. A window that starts inside a
+block is a suffix of it and a prefix of the next; suffixes are right folds, prefixes left folds. So the
+association of floating-point sums is a function of the window alone, whatever fired before::
+
+    block b                 block b + 1
+    | s s s [s s s s s s s | s s s] s s s s s s s |
+             suffix         prefix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventtime.windows.accumulators import Accumulators
+
+__all__ = ("SliceMerge",)
+
+Ints = NDArray[np.int64]
+_NONE = -1
+
+
+class SliceMerge:
+    """Merges the slices of a window, keeping partial merges between windows.
+
+    Firing: `window`. Corrections: `window_of_keys`. A slice changed: `forget`. End: `clear`.
+    Suffixes are kept at every ~sqrt(n)th slice and within the current stretch, so memory is a
+    multiple of sqrt(n), not n, of a window's keys.
+
+    Args:
+        accumulators: of the shard.
+        slices: directory row of each slice that has rows, by its index; owned by the shard.
+        n: slices in a window.
+    """
+
+    def __init__(self, accumulators: Accumulators, slices: Mapping[int, int], n: int) -> None:
+        self._acc = accumulators
+        self._tables = accumulators.tables
+        self._slices = slices
+        self._n = n
+        self._stride = max(1, isqrt(n))
+        self._suffixes: dict[int, int] = {}
+        self._suffix_block = _NONE
+        self._prefix = _NONE
+        self._prefix_block = _NONE
+        self._prefix_end = 0
+
+    def window(self, first: int) -> tuple[Ints, int]:
+        """Merge the window that starts with slice `first`.
+
+        Returns:
+            Its slots, one for each key, and the scratch table to release once they are read (-1: none).
+        """
+        rows = [self._slices[i] for i in range(first, first + self._n) if i in self._slices]
+        if len(rows) == 1:
+            return self._tables.slots(rows[0]), _NONE
+        # A copy each time: partial merges go on changing before the results are read.
+        if first % self._n == 0:
+            joined = self._copy(self._prefix_to(first // self._n, first + self._n))
+        else:
+            joined = self._copy(self._suffix_from(first))
+            self._add(joined, self._prefix_to(first // self._n + 1, first + self._n))
+        return self._tables.slots(joined), joined
+
+    def window_of_keys(self, first: int, keys: Ints, nulls: NDArray[np.uint8]) -> int:
+        """Merge the window that starts with slice `first` for some keys only; returns a table to release.
+
+        The association is that of `window`. Cost: O(n * keys).
+        """
+        cut = first + self._n if first % self._n == 0 else (first // self._n + 1) * self._n
+        suffix = self._tables.create(0)
+        if first % self._n:
+            for i in range(cut - 1, first - 1, -1):
+                if i in self._slices:
+                    merged = self._tables.create(0)
+                    self._add(merged, self._slices[i], keys, nulls)
+                    self._add(merged, suffix)
+                    self._acc.release(suffix)
+                    suffix = merged
+        prefix = self._tables.create(0)
+        for i in range(first if first % self._n == 0 else cut, first + self._n):
+            if i in self._slices:
+                self._add(prefix, self._slices[i], keys, nulls)
+        self._add(suffix, prefix)
+        self._acc.release(prefix)
+        return suffix
+
+    def forget(self, index: int) -> None:
+        """Drop partial merges that hold slice `index`: a late row changed it."""
+        if index // self._n == self._suffix_block:
+            self._drop_suffixes([i for i in self._suffixes if i <= index])
+        if index // self._n == self._prefix_block and index < self._prefix_end:
+            self._drop_prefix()
+
+    def clear(self) -> None:
+        """Release all partial merges."""
+        self._drop_suffixes(list(self._suffixes))
+        self._drop_prefix()
+
+    def _prefix_to(self, block: int, end: int) -> int:
+        if self._prefix_block != block or self._prefix_end > end:
+            self._drop_prefix()
+            self._prefix, self._prefix_block = self._tables.create(0), block
+            self._prefix_end = block * self._n
+        for i in range(self._prefix_end, end):
+            if i in self._slices:
+                self._add(self._prefix, self._slices[i])
+        self._prefix_end = end
+        return self._prefix
+
+    def _suffix_from(self, first: int) -> int:
+        block = first // self._n
+        if block != self._suffix_block:
+            self._drop_suffixes(list(self._suffixes))
+            self._suffix_block = block
+        self._drop_suffixes([i for i in self._suffixes if i < first])
+        if first in self._suffixes:
+            return self._suffixes[first]
+        end = (block + 1) * self._n
+        above = min(self._suffixes, default=end)
+        for i in range(above - 1, first - 1, -1):
+            if i in self._slices:
+                table = self._copy(self._slices[i])
+            else:
+                table = self._tables.create(0)
+            if i + 1 in self._suffixes:
+                self._add(table, self._suffixes[i + 1])
+                if (i + 1) % self._stride and i + 1 >= first + self._stride:
+                    self._drop_suffixes([i + 1])
+            self._suffixes[i] = table
+        return self._suffixes[first]
+
+    def _copy(self, source: int) -> int:
+        table = self._tables.create(0, self._tables.count(source))
+        self._add(table, source)
+        return table
+
+    def _add(
+        self, into: int, source: int, keys: Ints | None = None, nulls: NDArray[np.uint8] | None = None
+    ) -> None:
+        if keys is None or nulls is None:
+            slots = self._tables.slots(source)
+        else:
+            slots = self._tables.find(source, keys, nulls)
+            slots = slots[slots >= 0]
+        if len(slots):
+            targets, fresh = self._tables.pair(into, slots)
+            self._acc.merge(targets, slots, fresh)
+
+    def _drop_suffixes(self, indices: list[int]) -> None:
+        for i in indices:
+            self._acc.release(self._suffixes.pop(i))
+
+    def _drop_prefix(self) -> None:
+        if self._prefix != _NONE:
+            self._acc.release(self._prefix)
+        self._prefix = self._prefix_block = _NONE
