@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks import harness, memory, report
+from benchmarks import goals, harness, memory, report
 from benchmarks.answer import Answer, disagreements
 from benchmarks.contender import Contender
 from benchmarks.dataset import HOUR_US, START_US, Dataset, materialise
@@ -57,12 +57,14 @@ def test_files_hold_the_generated_rows_in_batches_of_the_asked_size() -> None:
 @pytest.mark.parametrize(
     ("workload", "contenders"),
     [
-        ("hourly", "duckdb,polars,pyarrow,bytewax,floor"),
-        ("hourly_parquet", "duckdb@2,polars,pyarrow"),
-        ("strings", "duckdb,floor"),
-        ("tumbling_1m", "duckdb,floor"),
-        ("sliding_60", "duckdb,floor"),
-        ("sliding_6", "duckdb,floor"),
+        ("hourly", "ours,ours@2,duckdb,polars,pyarrow,bytewax,floor"),
+        ("hourly_parquet", "ours@2,duckdb@2,polars,pyarrow"),
+        ("strings", "ours,duckdb,floor"),
+        ("tumbling_1m", "ours,duckdb,floor"),
+        ("sliding_60", "ours,ours:tumbling_1m,duckdb,floor"),
+        ("sliding_6", "ours,duckdb,floor"),
+        ("small_batches", "ours,floor"),
+        ("ten_days", "ours,ours:day"),
     ],
 )
 def test_all_contenders_agree_on_the_rows_of_every_window(
@@ -89,6 +91,19 @@ def test_a_contender_that_fails_is_named_and_the_others_go_on(tmp_path: Path) ->
     assert len(outcome["rounds"]["duckdb"]) == 1
 
 
+def test_goals_are_read_from_the_results_of_a_folder(tmp_path: Path) -> None:
+    def rounds(wall_s: float) -> list[report.Round]:
+        return [report.Round(wall_s, wall_s, 100)] * 3
+
+    outcome = report.Outcome("hourly", "", 10, dict.fromkeys(("ours", "duckdb", "floor"), 10))
+    outcome.rounds = {"ours": rounds(1.0), "duckdb": rounds(3.0), "floor": rounds(0.4)}
+    report.write(tmp_path / "a.json", [outcome], {"commit": "c"}, {})
+    lines = goals.table(tmp_path).splitlines()
+    assert "| at least 2.5x | 3.00x | 3.00-3.00 | yes |" in lines[2]
+    assert "not measured" in lines[3]
+    assert "| at most 2x | 2.50x | 2.50-2.50 | **no** |" in lines[4]
+
+
 def _answer(on_time: dict[int, int], missed: dict[int, int], total: float = 1.0) -> Answer:
     return Answer(1, on_time, missed, total, 1.0, 1.0, 1.0)
 
@@ -106,10 +121,12 @@ def test_two_that_judge_lateness_have_to_agree_in_everything() -> None:
     assert Answer.from_json(json.loads(json.dumps(ours.to_json()))) == ours
 
 
-def test_contenders_are_parsed_with_their_threads() -> None:
+def test_contenders_are_parsed_with_their_threads_and_workload() -> None:
     assert Contender.parse("duckdb@2") == Contender("duckdb", 2)
-    assert str(Contender.parse("ours")) == "ours"
-    for wrong in ("spark", "duckdb@0", "duckdb@x"):
+    assert Contender.parse("ours@2:day") == Contender("ours", 2, "day")
+    assert [str(Contender.parse(n)) for n in ("ours", "ours@2:day")] == ["ours", "ours@2:day"]
+    assert Contender.parse("ours:day").plays(WORKLOADS["ten_days"]).repeats == 1
+    for wrong in ("spark", "duckdb@0", "duckdb@x", "ours:weekly"):
         with pytest.raises(ValueError, match=wrong):
             Contender.parse(wrong)
 
