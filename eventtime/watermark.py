@@ -272,7 +272,7 @@ class _Percentile:
     columns: tuple[str | pc.Expression, ...] = ()
 
     def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
-        from eventtime.percentile import RunningPercentile  # noqa: PLC0415
+        from eventtime.running_percentile import RunningPercentile  # noqa: PLC0415
 
         return RunningPercentile(self.share, self.initial_us, self.warm_up, self.every)
 
