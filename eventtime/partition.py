@@ -52,6 +52,7 @@ class Ready:
         after_us: its own watermark after the last row read, filtered ones included.
         keys: (n,) key words; key_nulls: (n,) bytes or empty.
         lanes: columns of aggregates; empty lanes for those that come as Arrow arrays.
+        columns: the same columns as Arrow arrays.
         numbers: (n,) each row's number in its partition.
     """
 
@@ -62,6 +63,7 @@ class Ready:
     keys: Ints
     key_nulls: NDArray[np.uint8]
     lanes: list[Lane]
+    columns: list[pa.Array]
     numbers: Ints | range
 
     def __len__(self) -> int:
@@ -162,6 +164,7 @@ class PartitionIntake:
         if self._held is None:
             return None
         rows, self._held = self._held, None
+        self.ledger.waiting -= len(rows.time_us)
         return self._guarded(rows, last=True)
 
     def _number(self, n: int) -> range:
@@ -223,12 +226,13 @@ class PartitionIntake:
             self.ledger.filtered += n - len(kept)
             time_us, own_before, numbers = time_us[kept], own_before[kept], np.asarray(numbers)[kept]
         keys, nulls = self._keys(batch)
+        columns = [batch.column(name) for name in self.intake.columns]
         lanes = [
-            lane_of(batch.column(name)) if wanted else Lane("object", np.empty(0, np.int64), NO_NULLS)
-            for name, wanted in zip(self.intake.columns, self.intake.lanes, strict=True)
+            lane_of(column) if wanted else Lane("object", np.empty(0, np.int64), NO_NULLS)
+            for column, wanted in zip(columns, self.intake.lanes, strict=True)
         ]
         self.ledger.waiting += len(time_us)
-        return Ready(batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, numbers)
+        return Ready(batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, columns, numbers)
 
     def _keys(self, batch: pa.RecordBatch) -> tuple[Ints, NDArray[np.uint8]]:
         if not self.intake.keys:
