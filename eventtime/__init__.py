@@ -1,5 +1,6 @@
 """Event-time windows over streams of Arrow record batches."""
 
+from eventtime.advise import Advice, BoundCost, Disorder, advise
 from eventtime.clock import Clock, ManualClock, SystemClock
 from eventtime.errors import (
     AggregateOverflowError,
@@ -29,7 +30,14 @@ from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
 from eventtime.sources.partitions import by_column
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
-from eventtime.watermark import BatchGenerator, ascending, bounded_disorder, custom, percentile, punctuated
+from eventtime.watermark import (
+    BatchGenerator,
+    ascending,
+    bounded_disorder,
+    custom,
+    percentile,
+    punctuated,
+)
 from eventtime.windows.aggregate import (
     Aggregate,
     collect,
@@ -51,13 +59,16 @@ from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
 
 __all__ = (
+    "DROP",
+    "Advice",
     "Aggregate",
     "AggregateOverflowError",
     "AggregateTypeError",
     "BatchGenerator",
+    "BoundCost",
     "Clock",
     "ColumnError",
-    "DROP",
+    "Disorder",
     "DurationError",
     "EventTimeError",
     "KeyedStream",
@@ -80,6 +91,7 @@ __all__ = (
     "UserAggregate",
     "UserCodeError",
     "WindowedStream",
+    "advise",
     "all",
     "any",
     "ascending",
