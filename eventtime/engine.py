@@ -149,6 +149,7 @@ class Engine:
         if tag not in schemas:
             msg = f"there is no side output {tag!r}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(str(t) for t in schemas)}")
+        self._stages.flush()
         return pa.Table.from_batches(self._kept.sides.pop(tag, []), schemas[tag])
 
     @property

@@ -143,6 +143,7 @@ class Execution:
                     self._stages.forget_keys(replay.held_keys())
         if pending is not None:
             yield from self._out(pending())
+        self._stages.flush()
 
     def _submitted(self, step: Step) -> Callable[[], list[pa.RecordBatch]]:
         chunk = step.chunk

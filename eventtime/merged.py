@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,37 +12,73 @@ from numpy.typing import NDArray
 from eventtime.lanes import DECIMAL, NO_NULLS, Lane
 from eventtime.partition import Ready
 from eventtime.time_kernels import gather_rows
-from eventtime.windows.chunk import Chunk
+from eventtime.windows.chunk import Chunk, Origin
 
-__all__ = ("Part", "merged_chunk", "one_partition_chunk", "places_of")
+__all__ = ("CHUNK_ROWS", "Piece", "Scratch", "merged_chunk", "one_partition_chunk", "positions_of")
 
 Ints = NDArray[np.int64]
-Part = tuple[int, Ready, int, int]
-"""(partition, its rows, first row taken, one past the last taken)."""
+CHUNK_ROWS = 131_072
 
 
-def merged_chunk(parts: Sequence[Part], segments: Ints, judged: Ints, combined_us: int) -> Chunk:
-    """Make one chunk of the rows that `segments` take from partitions.
+@dataclass
+class Piece:
+    """Consecutive rows of one partition's buffer.
 
     Args:
-        parts: what was taken, by partition.
-        segments: (s, 3) partition, first, one past the last; in replay order.
+        number: that stands for it in segments.
+        partition: its index.
+        ready: the buffer.
+        first, last: the first row taken, and one past the last.
+    """
+
+    number: int
+    partition: int
+    ready: Ready
+    first: int
+    last: int
+
+
+@dataclass
+class Scratch:
+    """Arrays of a chunk that are written again and again: fresh memory costs more than what is put in it."""
+
+    arrays: dict[object, Ints] = field(default_factory=dict)
+
+    def array(self, name: object, n: int) -> Ints:
+        """Return (n,) int64 of arbitrary content, the same memory each time for a name."""
+        held = self.arrays.get(name)
+        if held is None or len(held) < n:
+            held = self.arrays[name] = np.empty(max(n, CHUNK_ROWS), np.int64)
+        return held[:n]
+
+
+def merged_chunk(
+    pieces: Sequence[Piece], segments: Ints, judged: Ints, combined_us: int, scratch: Scratch
+) -> Chunk:
+    """Make one chunk of the rows that `segments` take from pieces.
+
+    Args:
+        pieces: by number.
+        segments: (s, 3) piece, first row, one past the last; in replay order.
         judged: (n,) the combined watermark before each row.
         combined_us: the one after the last.
+        scratch: where its columns are put.
     """
-    if len(parts) == 1:
-        return one_partition_chunk(*parts[0], judged, None, combined_us)
-    merged = _Merged(parts, segments, len(judged))
+    if len(segments) == 1:
+        piece, first, last = (int(x) for x in segments[0])
+        found = pieces[piece]
+        return one_partition_chunk(found.partition, found.ready, first, last, judged, None, combined_us)
+    merged = _Merged(pieces, segments, len(judged), scratch)
     return Chunk(
-        time_us=merged.gather(lambda r: r.time_us),
+        time_us=merged.gather("time", lambda r: r.time_us),
         watermark_us=judged,
         own_watermark_us=None,
-        keys=merged.gather(lambda r: r.keys),
+        keys=merged.gather("keys", lambda r: r.keys),
         key_nulls=merged.gather_flags(lambda r: r.key_nulls, 0),
-        lanes=[merged.lane(i) for i in range(len(parts[0][1].lanes))],
+        lanes=[merged.lane(i) for i in range(len(pieces[0].ready.lanes))],
         column=merged.column,
-        rows=merged.rows,
-        partition_of=lambda positions: merged.places(positions)[0],
+        origin=merged.origin,
+        partition_of=merged.partition_of,
         watermark_after_us=combined_us,
     )
 
@@ -58,81 +95,76 @@ def one_partition_chunk(
         keys=ready.keys[part],
         key_nulls=ready.key_nulls[part],
         lanes=[Lane(x.kind, x.values[part], x.valid[part]) for x in ready.lanes],
-        column=lambda i: ready.batch.column(i).slice(first, last - first),
-        rows=lambda positions: ready.batch.take(pa.array(positions + first)),
+        column=lambda i: ready.columns[i].slice(first, last - first),
+        origin=lambda positions: ([ready.batch], np.zeros(len(positions), np.int64), positions + first),
         partition_of=lambda positions: np.full(len(positions), p),
         watermark_after_us=combined_us,
     )
 
 
-def places_of(segments: Ints) -> tuple[Ints, Ints]:
-    """Return ``partition`` (n,) and ``row`` (n,) of the rows that segments lay in order."""
+def positions_of(segments: Ints, number: int) -> Ints:
+    """Return the positions in the chunk of the rows of one piece, ascending."""
     lengths = segments[:, 2] - segments[:, 1]
     starts = np.cumsum(lengths) - lengths
-    rows = np.arange(int(lengths.sum())) + np.repeat(segments[:, 1] - starts, lengths)
-    return np.repeat(segments[:, 0], lengths), rows
+    mine = segments[:, 0] == number
+    within = np.cumsum(lengths[mine]) - lengths[mine]
+    return np.arange(int(lengths[mine].sum())) + np.repeat(starts[mine] - within, lengths[mine])
 
 
 class _Merged:
     """The order of one chunk; what only some pipelines need is computed when asked for."""
 
-    def __init__(self, parts: Sequence[Part], segments: Ints, n: int) -> None:
-        self._parts, self._segments, self._n = list(parts), segments, n
-        self._places: tuple[Ints, Ints] | None = None
+    def __init__(self, pieces: Sequence[Piece], segments: Ints, n: int, scratch: Scratch) -> None:
+        self._pieces, self._segments, self._n, self._scratch = list(pieces), segments, n, scratch
+        lengths = segments[:, 2] - segments[:, 1]
+        self._ends = np.cumsum(lengths)
+        # Row of the piece less position in the chunk, by segment.
+        self._shifts = segments[:, 2] - self._ends
 
     def places(self, positions: Ints) -> tuple[Ints, Ints]:
-        if self._places is None:
-            self._places = places_of(self._segments)
-        return self._places[0][positions], self._places[1][positions]
+        """Return piece and row of positions. Cost: O(positions * log segments)."""
+        segment = np.searchsorted(self._ends, positions, side="right")
+        return self._segments[segment, 0], positions + self._shifts[segment]
 
-    def gather(self, column: Callable[[Ready], NDArray[np.int64]], width: int = 1) -> Ints:
-        addresses = np.zeros(max(p for p, *_ in self._parts) + 1, np.int64)
-        arrays = [(p, np.ascontiguousarray(column(ready))) for p, ready, _, _ in self._parts]
-        for p, array in arrays:
-            addresses[p] = array.ctypes.data
-        out = np.empty(self._n * width, np.int64)
+    def partition_of(self, positions: Ints) -> Ints:
+        return np.array([piece.partition for piece in self._pieces])[self.places(positions)[0]]
+
+    def gather(self, name: object, column: Callable[[Ready], NDArray[np.int64]], width: int = 1) -> Ints:
+        arrays = [np.ascontiguousarray(column(piece.ready)) for piece in self._pieces]
+        addresses = np.array([array.ctypes.data for array in arrays], np.int64)
+        out = self._scratch.array(name, self._n * width)
         gather_rows(addresses, self._segments, len(self._segments), width, out)
         return out
 
     def gather_flags(self, column: Callable[[Ready], NDArray[np.uint8]], absent: int) -> NDArray[np.uint8]:
-        """Gather bytes that may be missing for partitions in which all rows have the value `absent`."""
-        if not any(column(ready).size for _, ready, _, _ in self._parts):
+        """Gather bytes that may be missing for pieces in which all rows have the value `absent`."""
+        if not any(column(piece.ready).size for piece in self._pieces):
             return NO_NULLS
-        whole, bases = [], {}
-        for p, ready, first, last in self._parts:
-            bases[p] = sum(map(len, whole)) - first
-            flags = column(ready)
-            whole.append(flags[first:last] if flags.size else np.full(last - first, absent, np.uint8))
-        partitions, rows = self.places(np.arange(self._n))
-        shift = np.zeros(max(bases) + 1, np.int64)
-        shift[list(bases)] = list(bases.values())
-        return np.concatenate(whole)[rows + shift[partitions]]
+        flags = [column(piece.ready) for piece in self._pieces]
+        whole = [f if f.size else np.full(len(p.ready), absent, np.uint8) for f, p in zip(flags, self._pieces, strict=True)]
+        bases = np.cumsum([0, *(len(f) for f in whole[:-1])])
+        pieces, rows = self.places(np.arange(self._n))
+        return np.concatenate(whole)[rows + bases[pieces]]
 
     def lane(self, i: int) -> Lane:
-        kind = self._parts[0][1].lanes[i].kind
+        kind = self._pieces[0].ready.lanes[i].kind
         valid = self.gather_flags(lambda r: r.lanes[i].valid, 1)
-        values = self._parts[0][1].lanes[i].values
-        if values.size == 0:
+        values = self._pieces[0].ready.lanes[i].values
+        if values.size == 0 and all(piece.ready.lanes[i].values.size == 0 for piece in self._pieces):
             return Lane(kind, values, valid)
         width = 2 if kind == DECIMAL else 1
-        gathered = self.gather(lambda r: r.lanes[i].values.view(np.int64), width)
+        gathered = self.gather(i, lambda r: r.lanes[i].values.view(np.int64), width)
         return Lane(kind, gathered.reshape(-1, 2) if width == 2 else gathered.view(values.dtype), valid)
 
     def column(self, i: int) -> pa.Array:
-        return self._taken(np.arange(self._n), lambda ready: pa.RecordBatch.from_arrays([ready.batch.column(i)], ["x"])).column(0)
+        pieces, rows = self.places(np.arange(self._n))
+        used = np.unique(pieces)
+        columns = [self._pieces[number].ready.columns[i] for number in used]
+        bases = np.zeros(len(self._pieces), np.int64)
+        bases[used] = np.cumsum([0, *(len(c) for c in columns[:-1])])
+        if pa.types.is_dictionary(columns[0].type):
+            columns = pa.chunked_array(columns).unify_dictionaries().chunks
+        return pa.concat_arrays(columns).take(pa.array(rows + bases[pieces]))
 
-    def rows(self, positions: Ints) -> pa.RecordBatch:
-        return self._taken(positions, lambda ready: ready.batch)
-
-    def _taken(self, positions: Ints, batch: Callable[[Ready], pa.RecordBatch]) -> pa.RecordBatch:
-        """Take rows partition by partition, then put them back in order."""
-        partitions, rows = self.places(positions)
-        pieces, order = [], []
-        for p, ready, _, _ in self._parts:
-            mine = np.flatnonzero(partitions == p)
-            if len(mine):
-                pieces.append(batch(ready).take(pa.array(rows[mine])))
-                order.append(mine)
-        if len(pieces) < 2:
-            return pieces[0] if pieces else batch(self._parts[0][1]).slice(0, 0)
-        return pa.concat_batches(pieces).take(pa.array(np.argsort(np.concatenate(order))))
+    def origin(self, positions: Ints) -> Origin:
+        return [piece.ready.batch for piece in self._pieces], *self.places(positions)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.merged import Part, places_of
+from eventtime.merged import Piece, positions_of
 from eventtime.partition import PartitionIntake, Quarantined
 
 __all__ = ("Aside", "QuarantineOrder", "quarantine_batch", "quarantine_schema")
@@ -43,24 +43,22 @@ class QuarantineOrder:
     def __init__(self, intakes: Sequence[PartitionIntake]) -> None:
         self._intakes = intakes
 
-    def passed(self, parts: Sequence[Part], segments: Ints) -> list[Aside]:
+    def passed(self, pieces: Sequence[Piece], segments: Ints) -> list[Aside]:
         """Return what stood before rows that were just taken, in order."""
-        waiting = [part for part in parts if self._intakes[part[0]].quarantined]
-        if not waiting:
-            return []
-        partitions, _ = places_of(segments)
         found = []
-        for p, ready, first, last in waiting:
-            numbers = np.asarray(ready.numbers)[first:last]
-            positions = np.flatnonzero(partitions == p)
-            for rows in self._taken_before(p, int(numbers[-1])):
-                found.append(Aside(p, rows, positions[np.searchsorted(numbers, rows.numbers)]))
+        for piece in pieces:
+            if not self._intakes[piece.partition].quarantined:
+                continue
+            numbers = np.asarray(piece.ready.numbers)[piece.first : piece.last]
+            positions = positions_of(segments, piece.number)
+            for rows in self._taken_before(piece.partition, int(numbers[-1])):
+                found.append(Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)]))
         return found
 
-    def rest(self, p: int) -> list[Aside]:
-        """Return what is left of a partition that has ended."""
+    def rest(self, p: int, place: int) -> list[Aside]:
+        """Return what is left of a partition that has ended, before `place` in the chunk."""
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
-        return [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
+        return [Aside(p, r, np.full(len(r.numbers), place)) for r in rows]
 
     def _taken_before(self, p: int, number: int) -> list[Quarantined]:
         taken, kept = [], []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eventtime.merged import merged_chunk
+from eventtime.merged import CHUNK_ROWS, Piece, Scratch, merged_chunk
 from eventtime.partition import PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
@@ -24,15 +24,13 @@ from eventtime.windows.chunk import Chunk
 __all__ = ("Replay", "Step")
 
 Ints = NDArray[np.int64]
-_CHUNK_ROWS = 65_536
-
 
 @dataclass(frozen=True)
 class Step:
     """One step of a replay.
 
     Args:
-        chunk: rows taken; None when a partition ended.
+        chunk: rows taken, at least one; None when all that was left of the partitions was their end.
         taken: (partition, rows) of the chunk.
         aside: quarantined rows whose place in the order was passed.
     """
@@ -45,7 +43,7 @@ class Step:
 class Replay:
     """Merges the partitions of a run.
 
-    Running: `steps`. Watching: `held_keys`.
+    Running: `steps`. Watching: `held_keys`. The arrays of a chunk are written again two steps later.
 
     Args:
         readers: one for each partition.
@@ -62,31 +60,76 @@ class Replay:
         self._addresses, self._lengths, self._positions = (np.zeros(n, np.int64) for _ in range(3))
         self._afters, self._watermarks = (np.full(n, MINUS_INFINITY) for _ in range(2))
         self._active = np.ones(n, np.bool_)
-        self._segments = np.empty((_CHUNK_ROWS, 3), np.int64)
+        self._numbers = np.zeros(n, np.int64)
+        self._segments = np.empty((CHUNK_ROWS, 3), np.int64)
+        self._scratch = [Scratch(), Scratch()]
         self._aside = QuarantineOrder(self._intakes)
+        self._pieces: list[Piece] = []
 
     def steps(self) -> Iterator[Step]:
         """Yield all rows in replay order, as chunks with their watermarks."""
         while self._active.any():
-            before = self._positions.copy()
-            judged = np.empty(_CHUNK_ROWS, np.int64)
-            n, n_segments, combined_us, needs = merge_partitions(
-                self._addresses, self._lengths, self._positions, self._afters, self._watermarks, self._active,
-                self._progress.combined_us, _CHUNK_ROWS, judged, self._segments,
-            )  # fmt: skip
-            self._progress.combined_us = int(combined_us)
-            if n:
-                yield self._step(before, self._segments[:n_segments].copy(), judged[:n], int(combined_us))
-            if needs >= 0 and not self._read(int(needs)):
-                yield Step(None, [], self._aside.rest(int(needs)))
+            step = self._step()
+            if step is not None:
+                yield step
 
     def held_keys(self) -> list[Ints]:
         """Return the key words of rows read but not yet taken."""
         return [r.keys[p:] for r, p in zip(self._ready, self._positions, strict=True) if r is not None]
 
+    def _step(self) -> Step | None:
+        scratch = self._scratch.pop(0)
+        self._scratch.append(scratch)
+        judged = scratch.array("judged", CHUNK_ROWS)
+        asides: list[Aside] = []
+        self._begin_pieces()
+        n = n_segments = 0
+        while n < CHUNK_ROWS and self._active.any():
+            n, n_segments, combined_us, needs = merge_partitions(
+                self._addresses, self._lengths, self._positions, self._afters, self._watermarks, self._active,
+                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, judged, self._segments, n_segments,
+            )  # fmt: skip
+            self._progress.combined_us = int(combined_us)
+            if needs < 0:
+                break
+            if n and len(self._pieces) == 1 and self._active.sum() == 1:
+                # One partition is left: its buffers go on one by one, as they are, without a copy.
+                break
+            if not self._read(int(needs)):
+                asides += self._aside.rest(int(needs), n)
+        return self._cut(n, n_segments, judged, asides, scratch)
+
+    def _cut(self, n: int, n_segments: int, judged: Ints, asides: list[Aside], scratch: Scratch) -> Step | None:
+        for p in np.flatnonzero(self._active):
+            self._progress.partitions[p].watermark_us = int(self._watermarks[p])
+        if not n:
+            return Step(None, [], asides) if asides or not self._active.any() else None
+        segments = self._segments[:n_segments].copy()
+        taken = [piece for piece in self._ended_pieces() if piece.last > piece.first]
+        chunk = merged_chunk(self._pieces, segments, judged[:n], self._progress.combined_us, scratch)
+        asides += self._aside.passed(taken, segments)
+        return Step(chunk, [(piece.partition, piece.last - piece.first) for piece in taken], asides)
+
+    def _begin_pieces(self) -> None:
+        self._pieces = []
+        for p, ready in enumerate(self._ready):
+            if ready is not None and self._active[p]:
+                self._numbers[p] = len(self._pieces)
+                first = int(self._positions[p])
+                self._pieces.append(Piece(len(self._pieces), p, ready, first, first))
+
+    def _ended_pieces(self) -> list[Piece]:
+        """Say of the buffers still in use how far they were taken."""
+        for p, ready in enumerate(self._ready):
+            if ready is not None and self._active[p]:
+                self._pieces[self._numbers[p]].last = int(self._positions[p])
+        return self._pieces
+
     def _read(self, p: int) -> bool:
         """Get the next rows of a partition; false when it has ended."""
         intake = self._intakes[p]
+        if self._ready[p] is not None:
+            self._pieces[self._numbers[p]].last = int(self._positions[p])
         while True:
             answer = self._readers[p].read()
             if isinstance(answer, MalformedRows):
@@ -109,20 +152,13 @@ class Replay:
         self._lengths[p], self._positions[p], self._afters[p] = len(ready), 0, ready.after_us
         self._watermarks[p] = ready.own_before_us[0] if len(ready) else ready.after_us
         self._progress.partitions[p].watermark_us = int(self._watermarks[p])
+        self._numbers[p] = len(self._pieces)
+        self._pieces.append(Piece(len(self._pieces), p, ready, 0, 0))
 
     def _finish(self, p: int) -> None:
+        for other in np.flatnonzero(self._active):
+            self._progress.partitions[other].watermark_us = int(self._watermarks[other])
         self._active[p] = False
         self._ready[p] = None
         self._progress.finish(p)
         self._readers[p].close()
-
-    def _step(self, before: Ints, segments: Ints, judged: Ints, combined_us: int) -> Step:
-        parts = []
-        for p in np.flatnonzero(self._positions > before):
-            ready = self._ready[p]
-            assert ready is not None
-            parts.append((int(p), ready, int(before[p]), int(self._positions[p])))
-            self._progress.partitions[p].watermark_us = int(self._watermarks[p])
-        chunk = merged_chunk(parts, segments, judged, combined_us)
-        aside = self._aside.passed(parts, segments)
-        return Step(chunk, [(p, last - first) for p, _, first, last in parts], aside)

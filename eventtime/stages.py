@@ -15,7 +15,7 @@ from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, to_us
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
-from eventtime.windows.late import LateShape, late_rows
+from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
 
 __all__ = ("Stages",)
@@ -28,9 +28,8 @@ class _Stage:
     plan: StagePlan
     operator: WindowOperator
     codec: KeyCodec
-    late: LateShape
+    late: LateRows
     before: Transform | None
-    late_rows: int = 0
     watermark_us: int = MINUS_INFINITY
 
 
@@ -38,7 +37,7 @@ class _Stage:
 class Stages:
     """The operators of a run.
 
-    Rows: `submit`. Time: `advance`. Looking: `ledgers`, `late_rows`, `open_windows`, `is_empty`. Ending: `close`.
+    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`, `is_empty`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -58,9 +57,10 @@ class Stages:
             codec = KeyCodec(plan.key_types)
             names = self.partitions if i == 0 else [f"window {i}"]
             spec = plan.spec
-            late = LateShape(spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names)
+            shape = LateShape(spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names)
+            late = LateRows(shape, plan.late_columns, plan.late_schema)
             before = None if i == 0 else Transform(plan.steps, plan.input)
-            operator = WindowOperator(spec, codec, late, self.shards)
+            operator = WindowOperator(spec, codec, shape, self.shards)
             self.stages.append(_Stage(plan, operator, codec, late, before))
 
     @property
@@ -98,6 +98,16 @@ class Stages:
         counts = [stage.operator.counts() for stage in self.stages]
         return [OperatorLedger(c.assigned, c.emitted, c.open, c.missed) for c in counts]
 
+    def flush(self) -> None:
+        """Hand over late rows that were gathered."""
+        for stage in self.stages:
+            self._flush(stage)
+
+    def _flush(self, stage: _Stage) -> None:
+        rows = stage.late.flush()
+        if rows is not None and stage.plan.late_tag is not None:
+            self.side(stage.plan.late_tag, rows)
+
     @property
     def open_windows(self) -> int:
         """Slices of time that hold rows, in the first operator."""
@@ -115,10 +125,10 @@ class Stages:
 
     def _onwards(self, i: int, chunk: Chunk | None, produced: Produced) -> list[pa.RecordBatch]:
         stage = self.stages[i]
-        if chunk is not None and len(produced.late):
-            stage.late_rows += len(produced.late)
-            if stage.plan.late_tag is not None:
-                self.side(stage.plan.late_tag, late_rows(stage.late, chunk, produced.late))
+        if chunk is not None and len(produced.late) and stage.plan.late_tag is not None:
+            stage.late.add(chunk, produced.late)
+            if stage.late.is_due:
+                self._flush(stage)
         if i + 1 == len(self.stages):
             return [r.batch for r in produced.results if r.batch.num_rows]
         following = self._chunk(i + 1, produced)
@@ -145,7 +155,7 @@ class Stages:
         return Chunk(
             time_us, watermark_us, None, keys, nulls, _lanes(stage.plan, batch),
             column=lambda c: batch.column(stage.plan.columns[c]),
-            rows=lambda positions: batch.select(list(stage.plan.late_columns)).take(pa.array(positions)),
+            origin=lambda positions: ([batch], np.zeros(len(positions), np.int64), positions),
             partition_of=lambda positions: np.zeros(len(positions), np.int64),
             watermark_after_us=stage.watermark_us,
         )  # fmt: skip

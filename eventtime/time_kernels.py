@@ -75,7 +75,7 @@ def _sift_down(heap, size, at, watermarks):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def merge_partitions(  # type: ignore[no-untyped-def]
-    addresses, lengths, positions, afters, watermarks, active, combined_us, limit, judged, segments
+    addresses, lengths, positions, afters, watermarks, active, pieces, combined_us, n, limit, judged, segments, n_segments
 ):
     """Take rows in replay order: always from the partition furthest behind (S10, D1).
 
@@ -85,13 +85,14 @@ def merge_partitions(  # type: ignore[no-untyped-def]
         afters: (p,) own watermark after the buffered rows.
         watermarks: (p,) own watermark before the next row.
         active: (p,) whether the partition is unfinished.
+        pieces: (p,) number that stands for the partition's buffer in `segments`.
         combined_us: the combined watermark so far.
-        limit: rows to take at the most.
+        n, n_segments: rows and segments in `judged` and `segments` already; rows are taken up to `limit`.
         judged: (limit,) out: the combined watermark before each row.
-        segments: (limit, 3) out: partition, first row, row after the last.
+        segments: (limit, 3) out: piece, first row, row after the last.
 
     Returns:
-        Rows taken, segments written, the combined watermark, and the partition that needs rows (-1: none).
+        Rows, segments, the combined watermark, and the partition that needs rows (-1: none).
     """
     heap = np.empty(active.size, np.int64)
     size = 0
@@ -101,7 +102,6 @@ def merge_partitions(  # type: ignore[no-untyped-def]
             size += 1
     for at in range(size // 2 - 1, -1, -1):
         _sift_down(heap, size, at, watermarks)
-    n = n_segments = 0
     while size > 0 and n < limit:
         p = heap[0]
         combined_us = max(combined_us, watermarks[p])
@@ -115,20 +115,22 @@ def merge_partitions(  # type: ignore[no-untyped-def]
             if size > 2 and _behind(heap[2], second, watermarks):
                 second = heap[2]
             bound, tie = watermarks[second], p < second
-        i = first
-        last = min(lengths[p], first + limit - n)
+        i, last = np.uint64(first), np.uint64(min(lengths[p], first + limit - n))
+        shift = np.uint64(n - first)
         while i < last:
             w = own[i]
             if w > bound or (w == bound and not tie):
                 break
             combined_us = max(combined_us, w)
-            judged[n + i - first] = combined_us
-            i += 1
-        segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = p, first, i
-        n_segments += 1 if i > first else 0
-        n += i - first
-        positions[p] = i
-        watermarks[p] = own[i] if i < lengths[p] else afters[p]
+            judged[i + shift] = combined_us
+            i += np.uint64(1)
+        after = np.int64(i)
+        if after > first:
+            segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = pieces[p], first, after
+            n_segments += 1
+        n += after - first
+        positions[p] = after
+        watermarks[p] = own[i] if after < lengths[p] else afters[p]
         _sift_down(heap, size, 0, watermarks)
     if size > 0:
         combined_us = max(combined_us, watermarks[heap[0]])
@@ -138,9 +140,10 @@ def merge_partitions(  # type: ignore[no-untyped-def]
 @njit(**_options)
 def gather_rows(addresses, segments, n_segments, width, out):  # type: ignore[no-untyped-def]
     """Copy the rows of segments one after another; `width` 8-byte words a row."""
-    at = 0
+    at = np.uint64(0)
     for s in range(n_segments):
-        source = carray(address_of(addresses[segments[s, 0]]), (segments[s, 2] * width,))
-        for i in range(segments[s, 1] * width, segments[s, 2] * width):
-            out[at] = source[i]
-            at += 1
+        first, n = segments[s, 1] * width, np.uint64((segments[s, 2] - segments[s, 1]) * width)
+        source = carray(address_of(addresses[segments[s, 0]] + 8 * first), (n,))
+        for i in range(n):
+            out[at + i] = source[i]
+        at += n

@@ -14,17 +14,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = (
-    "COUNT", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT", "NULL_FLAG",
+    "COUNT", "DENSE", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT", "NULL_FLAG",
     "PAGE_END", "PAGE_SLOTS", "ROWS", "TABLE", "WIDTH", "address_of", "collect_slots", "find_slots",
-    "free_pages_of", "hash_word", "lookup", "pair_slots", "rehash", "row_counts", "slots_of", "take_slot",
+    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "rehash", "row_counts", "slots_of", "take_slot",
 )  # fmt: skip
 
 PAGE_SLOTS = 256
 NO_SLOT = -1
 
 # Columns of a directory row.
-KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END = range(8)
-WIDTH = 8
+KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END, DENSE = range(9)
+WIDTH = 9
 
 # The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
 HEAD = 2
@@ -54,6 +54,12 @@ def hash_word(key):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
+def mixed_word(key, dense):  # type: ignore[no-untyped-def]
+    """Mix a key for one table: where keys are a dense range, they are their own perfect hash."""
+    return np.uint64(key) if dense != 0 else hash_word(key)
+
+
+@njit(inline="always", **_options)
 def _tag(mixed, is_null):  # type: ignore[no-untyped-def]
     tag = (mixed >> np.uint64(33)) | (np.uint64(is_null) << np.uint64(31))
     return np.int64(tag << np.uint64(32))
@@ -63,16 +69,17 @@ def _tag(mixed, is_null):  # type: ignore[no-untyped-def]
 def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untyped-def]
     """Return ``(slot, place)``: the slot of the key or NO_SLOT, and the entry where it is or belongs."""
     tag = _tag(mixed, is_null)
-    place = np.int64(mixed & np.uint64(mask))
+    wrap = np.uint64(mask)
+    place = mixed & wrap
     while True:
         entry = entries[place]
         if entry == 0:
-            return np.int64(NO_SLOT), place
+            return np.int64(NO_SLOT), np.int64(place)
         if (entry ^ tag) >> 32 == 0:
-            slot = (entry & 0xFFFFFFFF) - 1
-            if words[slot, 0] == key:
-                return slot, place
-        place = (place + 1) & mask
+            slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
+            if words[slot, np.uint64(0)] == key:
+                return np.int64(slot), np.int64(place)
+        place = (place + np.uint64(1)) & wrap
 
 
 @njit(inline="always", **_options)
@@ -112,16 +119,29 @@ def put(row, entries, place, slot, words, key, mixed, is_null):  # type: ignore[
 
 
 @njit(**_options)
-def rehash(old, new, words):  # type: ignore[no-untyped-def]
-    """Move all entries of a table into a larger, zeroed one."""
+def key_range(entries, words):  # type: ignore[no-untyped-def]
+    """Return the least and the greatest key of a table; null keys count as their word, 0."""
+    low, high = np.int64(2**63 - 1), np.int64(-(2**63))
+    for i in range(entries.size):
+        if entries[i] != 0:
+            key = words[(entries[i] & 0xFFFFFFFF) - 1, 0]
+            low, high = min(low, key), max(high, key)
+    return low, high
+
+
+@njit(**_options)
+def rehash(old, new, words, dense):  # type: ignore[no-untyped-def]
+    """Move all entries of a table into a larger, zeroed one, hashed or by their own words."""
     mask = new.size - 1
     for i in range(old.size):
         entry = old[i]
         if entry != 0:
-            place = np.int64(hash_word(words[(entry & 0xFFFFFFFF) - 1, 0]) & np.uint64(mask))
+            slot = (entry & 0xFFFFFFFF) - 1
+            mixed = mixed_word(words[slot, 0], dense)
+            place = np.int64(mixed & np.uint64(mask))
             while new[place] != 0:
                 place = (place + 1) & mask
-            new[place] = entry
+            new[place] = _tag(mixed, (words[slot, ROWS] >> 62) & 1) | (slot + 1)
 
 
 @njit(**_options)
@@ -173,7 +193,7 @@ def find_slots(row, words, keys, nulls, out):  # type: ignore[no-untyped-def]
     """Look keys up in one table without inserting; NO_SLOT where absent."""
     entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
     for i in range(keys.size):
-        slot, _ = lookup(entries, row[MASK], words, keys[i], hash_word(keys[i]), nulls[i])
+        slot, _ = lookup(entries, row[MASK], words, keys[i], mixed_word(keys[i], row[DENSE]), nulls[i])
         out[i] = slot
 
 
@@ -188,7 +208,7 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
     for i in range(source.size):
         key = words[source[i], 0]
         is_null = np.int64((words[source[i], ROWS] >> 62) & 1)
-        mixed = hash_word(key)
+        mixed = mixed_word(key, row[DENSE])
         slot, place = lookup(entries, row[MASK], words, key, mixed, is_null)
         fresh[i] = slot == NO_SLOT
         if slot == NO_SLOT:

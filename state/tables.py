@@ -51,15 +51,22 @@ class Tables:
         self._pooled = 0
         self.add_pages(1)
 
-    def create(self, key: int, expected: int = 0) -> int:
-        """Make an empty table and return its directory row."""
+    def create(self, key: int, expected: int = 0, *, like: int | None = None) -> int:
+        """Make an empty table and return its directory row.
+
+        Args:
+            key: of the table.
+            expected: keys to make room for.
+            like: a table whose keys it will resemble: as large, and hashed the same way.
+        """
         if not self._free_rows:
             n = len(self.dirs)
             self.dirs = np.concatenate([self.dirs, np.zeros_like(self.dirs)])
             self._free_rows = list(range(2 * n - 1, n - 1, -1))
         row = self._free_rows.pop()
-        self.dirs[row] = (key, 0, 0, 0, -1, -1, 0, 0)
-        self._set_entries(row, self._zeroed(_entries_for(expected)))
+        self.dirs[row] = (key, 0, 0, 0, -1, -1, 0, 0, 0 if like is None else self.dirs[like, k.DENSE])
+        size = _entries_for(expected) if like is None else len(self._entries[like])
+        self._set_entries(row, self._zeroed(size))
         return row
 
     def retire(self, row: int) -> None:
@@ -73,8 +80,14 @@ class Tables:
         """Double the entries of a table, or make room for `expected` keys. Cost: O(keys)."""
         old = self._entries[row]
         size = max(2 * len(old), _entries_for(expected))
+        low, high = k.key_range(old, self.words)
+        # Keys that fill a good part of their range are their own perfect hash: neighbours lie side by side.
+        dense = 0 <= int(high) - int(low) < 4 * max(expected, self.count(row))
+        if dense:
+            size = max(size, 1 << (int(high) - int(low)).bit_length())
         new = self._zeroed(size)
-        k.rehash(old, new, self.words)
+        self.dirs[row, k.DENSE] = dense
+        k.rehash(old, new, self.words, dense)
         self._set_entries(row, new)
         self._give_back(old)
 

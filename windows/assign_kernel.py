@@ -6,7 +6,8 @@ import numpy as np
 from numba import carray, njit
 
 from eventtime.state.kernels import (
-    COUNT, MASK, NO_SLOT, PAGE_END, NEXT_SLOT, ROWS, TABLE, address_of, hash_word, lookup, put, take_slot,
+    COUNT, DENSE, MASK, NEXT_SLOT, NO_SLOT, PAGE_END, ROWS, TABLE, address_of, hash_word, lookup, mixed_word, put,
+    take_slot,
 )  # fmt: skip
 
 __all__ = (
@@ -64,13 +65,14 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     Stops: FIRE before a row that touches a closed window while ends up to W have not fired (so what
     fires never holds a later row); NEW_SLICE, GROW, PAGES for room. Never half-way through a row.
     """
-    n = time.size
+    end, one = np.uint64(time.size), np.uint64(1)
     g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
     lateness, shards, shard = config[LATENESS], config[SHARDS], config[SHARD]
     everything = config[GLOBAL] != 0
     with_nulls = nulls.size > 0
-    n_out, n_late, n_corrections = control[N_OUT], control[N_LATE], control[N_CORRECTIONS]
-    n_fresh, n_free, next_tick = control[N_FRESH], control[N_FREE], control[NEXT_TICK]
+    n_out, n_late = np.uint64(control[N_OUT]), np.uint64(control[N_LATE])
+    n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
+    n_free, next_tick = control[N_FREE], control[NEXT_TICK]
     lo, hi = np.int64(0), np.int64(0)
     first, last = np.int64(0), np.int64(0)
     slice_index = np.int64(0)
@@ -80,12 +82,12 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     entries = carray(address_of(words.ctypes.data), (0,))
     mask = np.int64(0)
     limit = np.int64(0)
-    i = control[POSITION]
-    while i < n:
+    dense = np.int64(0)
+    i = np.uint64(control[POSITION])
+    while i < end:
         key = keys[i]
-        mixed = hash_word(key)
-        if shards > 1 and shard_of(mixed, shards) != shard:
-            i += 1
+        if shards > 1 and shard_of(hash_word(key), shards) != shard:
+            i += one
             continue
         t = time[i]
         w = watermark[i]
@@ -102,14 +104,14 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
                 first = -((size + offset - hi) // slide) * slide + offset + size
             table = _directory_row(slice_index, map_rows, dirs)
             if table >= 0:
-                mask = dirs[table, MASK]
+                mask, dense = dirs[table, MASK], dirs[table, DENSE]
                 entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))
                 limit = (mask + 1) * 3 // 5
         if first <= w:
             if not everything and last + lateness <= w:
                 late[n_late] = i
-                n_late += 1
-                i += 1
+                n_late += one
+                i += one
                 continue
             if next_tick <= w:
                 status = FIRE
@@ -119,6 +121,7 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
             control[WHICH] = slice_index
             break
         is_null = np.int64(nulls[i]) if with_nulls else np.int64(0)
+        mixed = mixed_word(key, dense)
         slot, place = lookup(entries, mask, words, key, mixed, is_null)
         if slot == NO_SLOT:
             if dirs[table, COUNT] >= limit:
@@ -131,18 +134,18 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
             slot, n_free = take_slot(dirs[table], page_next, free, n_free, words, neutral)
             put(dirs[table], entries, place, slot, words, key, mixed, is_null)
             fresh[n_fresh] = slot
-            n_fresh += 1
-        words[slot, ROWS] += 1
+            n_fresh += one
+        words[np.uint64(slot), np.uint64(ROWS)] += 1
         out_row[n_out] = i
         out_slot[n_out] = slot
-        n_out += 1
+        n_out += one
         if first <= w:
             if first + lateness <= w:
                 late[n_late] = i
-                n_late += 1
-            corrections[n_corrections] = n_out - 1
-            n_corrections += 1
-        i += 1
+                n_late += one
+            corrections[n_corrections] = n_out - one
+            n_corrections += one
+        i += one
     control[POSITION] = i
     control[N_OUT], control[N_LATE], control[N_CORRECTIONS] = n_out, n_late, n_corrections
     control[N_FRESH], control[N_FREE] = n_fresh, n_free

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from eventtime.lanes import Lane
 
-__all__ = ("Chunk",)
+__all__ = ("Chunk", "Origin")
 
 Ints = NDArray[np.int64]
+Origin = tuple[Sequence[pa.RecordBatch], Ints, Ints]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Chunk:
         key_nulls: (n,) uint8, or empty.
         lanes: the columns of aggregates that words hold, by column index.
         column: gives one input column, (n,), for accumulators that are objects.
-        rows: gives the rows at positions with the columns that side outputs carry.
+        origin: says where the rows at positions stand in full: batches, and (m,) batch and (m,) row of each.
         partition_of: gives the partition names' index of rows at positions.
         watermark_after_us: the combined watermark after the last row.
     """
@@ -40,7 +41,7 @@ class Chunk:
     key_nulls: NDArray[np.uint8]
     lanes: Sequence[Lane]
     column: Callable[[int], pa.Array]
-    rows: Callable[[Ints], pa.RecordBatch]
+    origin: Callable[[Ints], Origin]
     partition_of: Callable[[Ints], Ints]
     watermark_after_us: int
 

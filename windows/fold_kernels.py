@@ -14,69 +14,77 @@ __all__ = ("add_decimal", "add_float", "add_int", "add_moments", "add_ordered")
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
 
+# Indices are unsigned: a signed one costs a test for negative values at each access, which made these
+# loops four times slower.
+_U = np.uint64
+
+
 @njit(**_options)
 def add_int(rows, slots, values, valid, words, count, total, low, high, unsigned):  # type: ignore[no-untyped-def]
     """Fold int64 values; `unsigned` ones carry the bits of uint64 (ordered by a flipped sign)."""
     with_nulls = valid.size > 0
     flip = np.int64(-(2**63)) if unsigned else np.int64(0)
+    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
     for i in range(rows.size):
-        row = rows[i]
+        row = _U(rows[_U(i)])
         if with_nulls and valid[row] == 0:
             continue
         value = values[row]
-        at = words[slots[i]]
-        if count >= 0:
-            at[count] += 1
+        slot = _U(slots[_U(i)])
+        words[slot, at_count] += 1
         if total >= 0:
-            before = at[total]
+            before = words[slot, at_total]
             after = before + value
-            at[total] = after
+            words[slot, at_total] = after
             if ((before ^ after) & (value ^ after)) < 0:
-                at[total + 1] += 1 if value > 0 else -1
+                words[slot, at_total + _U(1)] += 1 if value > 0 else -1
             if unsigned and value < 0:
-                at[total + 1] += 1
-        if low >= 0 and (value ^ flip) < at[low]:
-            at[low] = value ^ flip
-        if high >= 0 and (value ^ flip) > at[high]:
-            at[high] = value ^ flip
+                words[slot, at_total + _U(1)] += 1
+        if low >= 0 and (value ^ flip) < words[slot, at_low]:
+            words[slot, at_low] = value ^ flip
+        if high >= 0 and (value ^ flip) > words[slot, at_high]:
+            words[slot, at_high] = value ^ flip
 
 
 @njit(**_options)
 def add_float(rows, slots, values, valid, words, floats, count, total, low, high):  # type: ignore[no-untyped-def]
     """Fold float64 values; NaN is greater than every number (D10)."""
     with_nulls = valid.size > 0
+    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
     for i in range(rows.size):
-        row = rows[i]
+        row = _U(rows[_U(i)])
         if with_nulls and valid[row] == 0:
             continue
         value = values[row]
-        slot = slots[i]
-        if count >= 0:
-            words[slot, count] += 1
-        at = floats[slot]
+        slot = _U(slots[_U(i)])
+        words[slot, at_count] += 1
         if total >= 0:
-            at[total] += value
+            floats[slot, at_total] += value
         # Invariant: an empty low is NaN, an empty high is -inf, so that first values replace them.
-        if low >= 0 and (value < at[low] or at[low] != at[low]):
-            at[low] = value
-        if high >= 0 and (value > at[high] or value != value):
-            at[high] = value
+        if low >= 0:
+            held = floats[slot, at_low]
+            if not value >= held and (value == value or held != held):
+                floats[slot, at_low] = value
+        if high >= 0:
+            held = floats[slot, at_high]
+            if not value <= held and held == held:
+                floats[slot, at_high] = value
 
 
 @njit(**_options)
 def add_moments(rows, slots, values, valid, words, floats, count):  # type: ignore[no-untyped-def]
     """Fold float64 values into the words (count, mean, squared distances) (Welford 1962)."""
     with_nulls = valid.size > 0
+    at_count, at_mean, at_squares = _U(count), _U(count + 1), _U(count + 2)
     for i in range(rows.size):
-        row = rows[i]
+        row = _U(rows[_U(i)])
         if with_nulls and valid[row] == 0:
             continue
-        slot = slots[i]
-        words[slot, count] += 1
-        at = floats[slot]
-        distance = values[row] - at[count + 1]
-        at[count + 1] += distance / words[slot, count]
-        at[count + 2] += distance * (values[row] - at[count + 1])
+        slot = _U(slots[_U(i)])
+        words[slot, at_count] += 1
+        distance = values[row] - floats[slot, at_mean]
+        floats[slot, at_mean] += distance / words[slot, at_count]
+        floats[slot, at_squares] += distance * (values[row] - floats[slot, at_mean])
 
 
 @njit(**_options)
@@ -87,15 +95,15 @@ def add_ordered(rows, slots, values, valid, time, words, first, last):  # type: 
     """
     with_nulls = valid.size > 0
     for i in range(rows.size):
-        row = rows[i]
+        row = _U(rows[_U(i)])
         if with_nulls and valid[row] == 0:
             continue
-        at = words[slots[i]]
+        at = words[_U(slots[_U(i)])]
         t = time[row]
-        if first >= 0 and (at[first] == 0 or t < at[first + 1]):
-            at[first], at[first + 1], at[first + 2] = 1, t, values[row]
-        if last >= 0 and (at[last] == 0 or t >= at[last + 1]):
-            at[last], at[last + 1], at[last + 2] = 1, t, values[row]
+        if first >= 0 and (at[_U(first)] == 0 or t < at[_U(first + 1)]):
+            at[_U(first)], at[_U(first + 1)], at[_U(first + 2)] = 1, t, values[row]
+        if last >= 0 and (at[_U(last)] == 0 or t >= at[_U(last + 1)]):
+            at[_U(last)], at[_U(last + 1)], at[_U(last + 2)] = 1, t, values[row]
 
 
 @njit(inline="always", **_options)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.timestamp import from_us
-from eventtime.windows.chunk import Chunk
+from eventtime.windows.chunk import Chunk, Origin
 from eventtime.windows.grid import Grid
 
-__all__ = ("LateShape", "late_fields", "late_rows", "windows_missed")
+__all__ = ("LateRows", "LateShape", "late_fields", "windows_missed")
 
 Ints = NDArray[np.int64]
+_CHUNKS_GATHERED = 16
 REASONS = pa.array(["beyond_lateness", "idle_partition"])
 
 
@@ -60,27 +62,81 @@ def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple
     return grid.ends_in(grid.first_end(time_us), end), end
 
 
-def late_rows(shape: LateShape, chunk: Chunk, positions: Ints) -> pa.RecordBatch:
-    """Build the side output's rows for the late rows at `positions` of a chunk, in their order."""
-    grid = shape.grid
-    time_us, watermark_us = chunk.time_us[positions], chunk.watermark_us[positions]
-    missed, end = windows_missed(shape, time_us, watermark_us)
-    first = grid.first_end(time_us)
-    start = end - grid.size_us
-    own = watermark_us if chunk.own_watermark_us is None else chunk.own_watermark_us[positions]
-    # Under its own partition's watermark the row would have missed nothing: another one's silence made it late.
-    by_idleness = (first - own > -shape.lateness_us) & (own != watermark_us)
-    names = pa.array(shape.partitions, pa.string())
-    extra = [
-        from_us(start, shape.bounds_type, shape.time_unit),
-        from_us(end, shape.bounds_type, shape.time_unit),
-        pa.array(missed.astype(np.int32)),
-        pa.array(grid.ends_in(first, grid.last_end(time_us)).astype(np.int32)),
-        from_us(watermark_us, shape.bounds_type, shape.time_unit),
-        pa.array(watermark_us - end - shape.lateness_us, pa.int64()).cast(pa.duration("us")),
-        names.take(pa.array(chunk.partition_of(positions))),
-        REASONS.take(pa.array(by_idleness.astype(np.int8))),
+@dataclass
+class LateRows:
+    """Late rows on their way to the side output, gathered over several chunks before they are laid out.
+
+    Args:
+        shape: of the rows.
+        columns: own columns that they carry.
+        schema: of the output.
+    """
+
+    shape: LateShape
+    columns: Sequence[str]
+    schema: pa.Schema
+    _numbers: list[tuple[Ints, Ints, Ints, Ints]] = field(default_factory=list)
+    _origins: list[Origin] = field(default_factory=list)
+
+    def add(self, chunk: Chunk, positions: Ints) -> None:
+        """Take the late rows of a chunk, at ascending positions."""
+        watermark_us = chunk.watermark_us[positions]
+        own_us = watermark_us if chunk.own_watermark_us is None else chunk.own_watermark_us[positions]
+        self._numbers.append((chunk.time_us[positions], watermark_us, own_us, chunk.partition_of(positions)))
+        self._origins.append(chunk.origin(positions))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough have been gathered; more would keep too many batches alive."""
+        return len(self._origins) >= _CHUNKS_GATHERED
+
+    def flush(self) -> pa.RecordBatch | None:
+        """Lay the gathered rows out, in their order; None when there are none."""
+        if not self._origins:
+            return None
+        time_us, watermark_us, own_us, partitions = (np.concatenate(a) for a in zip(*self._numbers, strict=True))
+        shape, grid = self.shape, self.shape.grid
+        missed, end = windows_missed(shape, time_us, watermark_us)
+        first = grid.first_end(time_us)
+        # Under its own partition's watermark the row would have missed nothing: another one's silence made it late.
+        by_idleness = (first - own_us > -shape.lateness_us) & (own_us != watermark_us)
+        extra = [
+            from_us(end - grid.size_us, shape.bounds_type, shape.time_unit),
+            from_us(end, shape.bounds_type, shape.time_unit),
+            pa.array(missed.astype(np.int32)),
+            pa.array(grid.ends_in(first, grid.last_end(time_us)).astype(np.int32)),
+            from_us(watermark_us, shape.bounds_type, shape.time_unit),
+            pa.array(watermark_us - end - shape.lateness_us, pa.int64()).cast(pa.duration("us")),
+            pa.array(shape.partitions, pa.string()).take(pa.array(partitions)),
+            REASONS.take(pa.array(by_idleness.astype(np.int8))),
+        ]
+        rows = _fetched(self._origins, self.columns)
+        self._numbers.clear()
+        self._origins.clear()
+        return pa.RecordBatch.from_arrays([*rows.columns, *extra], schema=self.schema)
+
+
+def _fetched(origins: Sequence[Origin], columns: Sequence[str]) -> pa.RecordBatch:
+    """Take rows batch by batch, each batch once, then put them back in order."""
+    numbers: dict[int, int] = {}
+    distinct: list[pa.RecordBatch] = []
+    which: list[Ints] = []
+    for batches, batch_of, _ in origins:
+        for batch in batches:
+            if id(batch) not in numbers:
+                numbers[id(batch)] = len(distinct)
+                distinct.append(batch)
+        which.append(np.array([numbers[id(b)] for b in batches], np.int64)[batch_of])
+    batch_of_row, rows = np.concatenate(which), np.concatenate([rows for _, _, rows in origins])
+    by_batch = np.argsort(batch_of_row, kind="stable")
+    cuts = np.cumsum(np.bincount(batch_of_row, minlength=len(distinct)))[:-1]
+    taken = [
+        distinct[i].select(list(columns)).take(pa.array(mine))
+        for i, mine in enumerate(np.split(rows[by_batch], cuts))
+        if len(mine)
     ]
-    rows = chunk.rows(positions)
-    schema = pa.schema([*rows.schema, *late_fields(shape.bounds_type)])
-    return pa.RecordBatch.from_arrays([*rows.columns, *extra], schema=schema)
+    if len(taken) == 1:
+        return taken[0]
+    order = np.empty(len(rows), np.int64)
+    order[by_batch] = np.arange(len(rows))
+    return pa.concat_batches(taken).take(pa.array(order))

@@ -294,8 +294,8 @@ class Shard:
     # Slices
 
     def _new_slice(self, index: int) -> None:
-        before = max((self._acc.tables.count(r) for r in self._slices.values()[-1:]), default=0)
-        self._slices[index] = self._acc.tables.create(index, before)
+        like = self._slices.values()[-1] if self._slices else None
+        self._slices[index] = self._acc.tables.create(index, like=like)
         self._remap()
 
     def _retire(self) -> None:
