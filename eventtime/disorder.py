@@ -185,7 +185,8 @@ def _rounded_up(behind_us: Ints) -> Ints:
     bits = np.frexp(behind_us.astype(np.float64))[1]
     shift = np.maximum(bits - _STEP_BITS - 1, 0).astype(np.int64)
     # Equal to ((behind >> shift) + 1 << shift) - 1, which would overflow at the upper end.
-    return behind_us | ((np.int64(1) << shift) - 1)
+    rounded: Ints = behind_us | ((np.int64(1) << shift) - 1)
+    return rounded
 
 
 def _merged(values: list[Ints], counts: list[Ints]) -> tuple[Ints, Ints]:

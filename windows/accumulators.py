@@ -79,15 +79,15 @@ class Accumulators:
         for _, accumulator, _ in self._objects:
             accumulator.reset(slots)
 
-    def fold(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
+    def fold(self, chunk: Chunk, rows: NDArray[np.int32], slots: NDArray[np.int32]) -> None:
         """Fold rows of a chunk, (m,) positions, into (m,) slots in order."""
         for fold in self._folds:
             fold.run(rows, slots, chunk.lanes[fold.column], chunk.time_us, self.tables.words)
         if self._objects and len(rows):
             places = pa.array(rows)
-            time_us = chunk.time_us[rows]
+            time_us, wide = chunk.time_us[rows], slots.astype(np.int64)
             for _, accumulator, columns in self._objects:
-                accumulator.add(slots, [chunk.column(c).take(places) for c in columns], time_us)
+                accumulator.add(wide, [chunk.column(c).take(places) for c in columns], time_us)
 
     def merge(self, into: Ints, source: Ints, fresh: NDArray[np.bool_]) -> None:
         """Merge `source` into `into`, where `fresh` ones of `into` were just made."""

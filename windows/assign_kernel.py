@@ -12,9 +12,9 @@ from eventtime.state.kernels import (
 
 __all__ = (
     "DONE", "FIRE", "GROW", "NEW_SLICE", "PAGES", "assign",
-    "G", "GLOBAL", "LATENESS", "OFFSET", "SHARD", "SHARDS", "SIZE", "SLIDE", "CONFIG_WIDTH",
+    "G", "GLOBAL", "LATENESS", "OFFSET", "SIZE", "SLIDE", "CONFIG_WIDTH",
     "N_CORRECTIONS", "N_FREE", "N_FRESH", "N_LATE", "N_OUT", "NEXT_TICK", "POSITION", "WHICH", "CONTROL_WIDTH",
-    "enter_slices",
+    "enter_slices", "rows_of_shard",
     "shard_of",
 )  # fmt: skip
 
@@ -22,8 +22,8 @@ __all__ = (
 DONE, FIRE, NEW_SLICE, GROW, PAGES = range(5)
 
 # Configuration words.
-G, OFFSET, SIZE, SLIDE, LATENESS, SHARDS, SHARD, GLOBAL = range(8)
-CONFIG_WIDTH = 8
+G, OFFSET, SIZE, SLIDE, LATENESS, GLOBAL = range(6)
+CONFIG_WIDTH = 6
 
 # Control words, kept between calls: the kernel goes on where it stopped.
 POSITION, N_OUT, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(8)
@@ -51,8 +51,43 @@ def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
+def rows_of_shard(keys, shards, shard, out):  # type: ignore[no-untyped-def]
+    """List the rows whose key falls to a shard; without a branch, for it would be guessed wrong half the time."""
+    n = np.uint64(0)
+    for i in range(keys.size):
+        out[n] = i
+        n += np.uint64(shard_of(hash_word(keys[np.uint64(i)]), shards) == shard)
+    return np.int64(n)
+
+
+@njit(inline="always", **_options)
+def _run(  # type: ignore[no-untyped-def]
+    time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end, out_row, out_slot, n_out,
+):  # fmt: skip
+    """Take rows as long as all is usual: same slice, its windows open, key found at the first look."""
+    wrap = np.uint64(mask)
+    while at < end:
+        i = np.uint64(mine[at]) if sharded else at
+        t = time[i]
+        if t < lo or t >= hi or first <= watermark[i]:
+            break
+        key = keys[i]
+        entry = entries[mixed_word(key, dense) & wrap]
+        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
+        # Invariant: the entry of the null key is negative, of no key zero.
+        if entry <= 0 or words[slot, np.uint64(0)] != key:
+            break
+        words[slot, np.uint64(ROWS)] += 1
+        out_row[n_out] = i
+        out_slot[n_out] = slot
+        n_out += np.uint64(1)
+        at += np.uint64(1)
+    return at, n_out
+
+
+@njit(**_options)
 def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
-    time, watermark, keys, nulls, config, control, dirs, map_rows, page_next, free, words, neutral,
+    time, watermark, keys, nulls, mine, config, control, dirs, map_rows, page_next, free, words, neutral,
     out_row, out_slot, late, corrections, fresh,
 ):  # fmt: skip
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
@@ -62,14 +97,14 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     came after some had closed when first <= W; those of the last sort that are folded all the same
     are listed in `corrections`, as indices into `out_row` and `out_slot`.
 
+    `mine` lists the rows of this shard; empty: all.
+
     Stops: FIRE before a row that touches a closed window while ends up to W have not fired (so what
     fires never holds a later row); NEW_SLICE, GROW, PAGES for room. Never half-way through a row.
     """
-    end, one = np.uint64(time.size), np.uint64(1)
+    one = np.uint64(1)
     g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
-    lateness, shards, shard = config[LATENESS], config[SHARDS], config[SHARD]
-    everything = config[GLOBAL] != 0
-    with_nulls = nulls.size > 0
+    lateness, everything = config[LATENESS], config[GLOBAL] != 0
     n_out, n_late = np.uint64(control[N_OUT]), np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
     n_free, next_tick = control[N_FREE], control[NEXT_TICK]
@@ -83,12 +118,19 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     mask = np.int64(0)
     limit = np.int64(0)
     dense = np.int64(0)
-    i = np.uint64(control[POSITION])
-    while i < end:
+    plain = nulls.size == 0
+    sharded = mine.size > 0
+    at, end = np.uint64(control[POSITION]), np.uint64(mine.size if sharded else time.size)
+    while at < end:
+        if plain and table >= 0:
+            at, n_out = _run(
+                time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
+                out_row, out_slot, n_out,
+            )  # fmt: skip
+            if at == end:
+                break
+        i = np.uint64(mine[at]) if sharded else at
         key = keys[i]
-        if shards > 1 and shard_of(hash_word(key), shards) != shard:
-            i += one
-            continue
         t = time[i]
         w = watermark[i]
         if t < lo or t >= hi:
@@ -111,7 +153,7 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
             if not everything and last + lateness <= w:
                 late[n_late] = i
                 n_late += one
-                i += one
+                at += one
                 continue
             if next_tick <= w:
                 status = FIRE
@@ -120,7 +162,7 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
             status = NEW_SLICE
             control[WHICH] = slice_index
             break
-        is_null = np.int64(nulls[i]) if with_nulls else np.int64(0)
+        is_null = np.int64(0) if plain else np.int64(nulls[i])
         mixed = mixed_word(key, dense)
         slot, place = lookup(entries, mask, words, key, mixed, is_null)
         if slot == NO_SLOT:
@@ -145,8 +187,8 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
                 n_late += one
             corrections[n_corrections] = n_out - one
             n_corrections += one
-        i += one
-    control[POSITION] = i
+        at += one
+    control[POSITION] = at
     control[N_OUT], control[N_LATE], control[N_CORRECTIONS] = n_out, n_late, n_corrections
     control[N_FRESH], control[N_FREE] = n_fresh, n_free
     return status

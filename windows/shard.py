@@ -57,15 +57,17 @@ class _Buffers:
     """Scratch of the assign kernel, as long as the longest chunk so far."""
 
     rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    slots: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    slots: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    mine: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     corrections: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     fresh: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def fit(self, n: int) -> None:
         if len(self.rows) < n:
-            self.rows, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(3))
-            self.slots, self.fresh = np.empty(n, np.int64), np.empty(n, np.int64)
+            self.rows, self.slots, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(4))
+            # One more than rows: the next row is written before it is known whether it counts.
+            self.mine, self.fresh = np.empty(n + 1, np.int32), np.empty(n, np.int64)
 
 
 class Shard:
@@ -84,10 +86,11 @@ class Shard:
     def __init__(self, spec: WindowSpec, codec: KeyCodec, index: int = 0, shards: int = 1) -> None:
         # Configuration.
         self._spec, self._grid, self._codec = spec, spec.grid, codec
+        self._index, self._shards = index, shards
         grid = spec.grid
         self._config = np.array(
             [grid.slice_us or 1, grid.offset_us, grid.size_us, grid.slide_us or 1, spec.lateness_us,
-             shards, index, grid.everything], np.int64,
+             grid.everything], np.int64,
         )  # fmt: skip
         # State that is rebuilt: scratch, caches of partial merges.
         self._acc = Accumulators(spec.outputs, spec.types)
@@ -116,15 +119,19 @@ class Shard:
         control, buffers = self._control, self._buffers
         buffers.fit(len(chunk))
         control[k.POSITION] = control[k.N_LATE] = 0
+        mine = buffers.mine[:0]
+        if self._shards > 1:
+            mine = buffers.mine[: k.rows_of_shard(chunk.keys, self._shards, self._index, buffers.mine)]
         fired: list[Fired] = []
-        while True:
-            status = self._assign(chunk)
+        while len(mine) or self._shards == 1:
+            status = self._assign(chunk, mine)
             if status in {k.DONE, k.FIRE}:
                 self._fold(chunk)
             if status == k.DONE:
                 break
             if status == k.FIRE:
-                fired += self.advance(int(chunk.watermark_us[control[k.POSITION]]))
+                at = int(control[k.POSITION])
+                fired += self.advance(int(chunk.watermark_us[mine[at] if len(mine) else at]))
             elif status == k.NEW_SLICE:
                 self._new_slice(int(control[k.WHICH]))
             elif status == k.GROW:
@@ -147,11 +154,11 @@ class Shard:
         self._retire()
         return fired
 
-    def _assign(self, chunk: Chunk) -> int:
+    def _assign(self, chunk: Chunk, mine: NDArray[np.int32]) -> int:
         tables, b = self._acc.tables, self._buffers
         self._control[k.N_FREE] = tables.n_free
         status = k.assign(
-            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, self._config, self._control,
+            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, mine, self._config, self._control,
             tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words, tables.neutral,
             b.rows, b.slots, b.late, b.corrections, b.fresh,
         )  # fmt: skip
@@ -165,7 +172,7 @@ class Shard:
         self._acc.fold(chunk, b.rows[:n], b.slots[:n])
         if n_corrections:
             which = b.corrections[:n_corrections]
-            self._correct(chunk, b.rows[which], b.slots[which])
+            self._correct(chunk, b.rows[which], b.slots[which].astype(np.int64))
         control[k.N_OUT] = control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
 
     def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
@@ -181,7 +188,7 @@ class Shard:
             targets, fresh = self._acc.tables.pair(self._deltas[int(index)], slots[mine])
             self._acc.reset(targets[fresh])
             self._count_rows(targets)
-            self._acc.fold(chunk, rows[mine], targets)
+            self._acc.fold(chunk, rows[mine], targets.astype(np.int32))
 
     def _count_rows(self, slots: Ints) -> None:
         np.add.at(self._acc.tables.words[:, ROWS], slots, 1)

@@ -1,0 +1,99 @@
+"""What one call of the command line knows of itself: how much it says, and where."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from numba.core.event import Event
+
+__all__ = ("Session", "common_options", "now_s")
+
+
+@dataclass
+class Session:
+    """Options that every command takes.
+
+    Args:
+        traceback: errors come with one.
+        quiet: nothing is said beside results and errors.
+        json: one JSON object on stdout instead of text.
+    """
+
+    traceback: bool = False
+    quiet: bool = False
+    json: bool = False
+
+    def say(self, text: str = "") -> None:
+        """Print a line for people on stdout; not with `--json` or `--quiet`."""
+        if not (self.json or self.quiet):
+            click.echo(text)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether progress can be shown."""
+        return sys.stderr.isatty() and not (self.json or self.quiet)
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Say once on stderr if kernels are compiled inside the block; they are kept for later runs."""
+        if self.quiet:
+            yield
+            return
+        from numba.core.event import Listener, install_listener
+
+        class _FirstCompilation(Listener):
+            said = False
+
+            def on_start(self, event: Event) -> None:  # noqa: ARG002
+                if not self.said:
+                    self.said = True
+                    click.echo(
+                        "eventtime: compiling kernels for this machine, which takes some seconds; "
+                        "later runs find them on disk",
+                        err=True,
+                    )
+
+            def on_end(self, event: Event) -> None:
+                pass
+
+        # Fired only where the cache on disk has no kernel of that signature.
+        with install_listener("numba:compile", _FirstCompilation()):
+            yield
+
+
+def common_options(command: Any) -> Any:
+    """Add the options that every command takes."""
+    for option in (
+        click.option(
+            "--traceback", is_flag=True, expose_value=False, callback=_remember,
+            envvar="EVENTTIME_DEBUG", help="Show where an error comes from (or EVENTTIME_DEBUG=1).",
+        ),
+        click.option(
+            "--quiet", "-q", is_flag=True, expose_value=False, callback=_remember,
+            help="Say nothing but results and errors.",
+        ),
+        click.option(
+            "--json", is_flag=True, expose_value=False, callback=_remember,
+            help="Print one JSON object instead of text.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value and option.name is not None:
+        setattr(context.ensure_object(Session), option.name, True)
+
+
+def now_s() -> float:
+    """Return seconds for measuring spans."""
+    return time.perf_counter()
