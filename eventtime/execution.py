@@ -134,7 +134,7 @@ class Execution:
                 pending = None
             self._set_aside(step.aside)
             if step.chunk is None:
-                yield from self._out(self._stages.advance(self._progress.combined_us))
+                yield from self._out(self._stages.advance(step.watermark_us))
             else:
                 pending = self._submitted(step)
                 if not self._stages.overlaps:

@@ -17,7 +17,7 @@ from eventtime.partition import PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions
-from eventtime.timestamp import MINUS_INFINITY
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.windows.chunk import Chunk
 
@@ -33,11 +33,13 @@ class Step:
         chunk: rows taken, at least one; None when all that was left of the partitions was their end.
         taken: (partition, rows) of the chunk.
         aside: quarantined rows whose place in the order was passed.
+        watermark_us: the combined one after all of this.
     """
 
     chunk: Chunk | None
     taken: list[tuple[int, int]]
     aside: list[Aside]
+    watermark_us: int
 
 
 class Replay:
@@ -69,27 +71,28 @@ class Replay:
     def steps(self) -> Iterator[Step]:
         """Yield all rows in replay order, as chunks with their watermarks."""
         while self._active.any():
-            step = self._step()
-            if step is not None:
-                yield step
+            yield self._step()
+        # Plus infinity is a step of its own: what fires below it is not final yet, wherever chunks were cut.
+        yield Step(None, [], [], PLUS_INFINITY)
 
     def held_keys(self) -> list[Ints]:
         """Return the key words of rows read but not yet taken."""
         return [r.keys[p:] for r, p in zip(self._ready, self._positions, strict=True) if r is not None]
 
-    def _step(self) -> Step | None:
+    def _step(self) -> Step:
         scratch = self._scratch.pop(0)
         self._scratch.append(scratch)
         judged = scratch.array("judged", CHUNK_ROWS)
         asides: list[Aside] = []
         self._begin_pieces()
         n = n_segments = 0
+        reached_us = self._progress.combined_us
         while n < CHUNK_ROWS and self._active.any():
             n, n_segments, combined_us, needs = merge_partitions(
                 self._addresses, self._lengths, self._positions, self._afters, self._watermarks, self._active,
                 self._numbers, self._progress.combined_us, n, CHUNK_ROWS, judged, self._segments, n_segments,
             )  # fmt: skip
-            self._progress.combined_us = int(combined_us)
+            self._progress.combined_us = reached_us = int(combined_us)
             if needs < 0:
                 break
             if n and len(self._pieces) == 1 and self._active.sum() == 1:
@@ -97,18 +100,20 @@ class Replay:
                 break
             if not self._read(int(needs)):
                 asides += self._aside.rest(int(needs), n)
-        return self._cut(n, n_segments, judged, asides, scratch)
+        return self._cut(n, n_segments, judged, reached_us, asides, scratch)
 
-    def _cut(self, n: int, n_segments: int, judged: Ints, asides: list[Aside], scratch: Scratch) -> Step | None:
+    def _cut(  # noqa: PLR0917
+        self, n: int, n_segments: int, judged: Ints, reached_us: int, asides: list[Aside], scratch: Scratch
+    ) -> Step:
         for p in np.flatnonzero(self._active):
             self._progress.partitions[p].watermark_us = int(self._watermarks[p])
         if not n:
-            return Step(None, [], asides) if asides or not self._active.any() else None
+            return Step(None, [], asides, reached_us)
         segments = self._segments[:n_segments].copy()
         taken = [piece for piece in self._ended_pieces() if piece.last > piece.first]
-        chunk = merged_chunk(self._pieces, segments, judged[:n], self._progress.combined_us, scratch)
+        chunk = merged_chunk(self._pieces, segments, judged[:n], reached_us, scratch)
         asides += self._aside.passed(taken, segments)
-        return Step(chunk, [(piece.partition, piece.last - piece.first) for piece in taken], asides)
+        return Step(chunk, [(piece.partition, piece.last - piece.first) for piece in taken], asides, reached_us)
 
     def _begin_pieces(self) -> None:
         self._pieces = []
