@@ -55,9 +55,11 @@ class QuarantineOrder:
                 found.append(Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)]))
         return found
 
-    def rest(self, p: int, place: int) -> list[Aside]:
-        """Return what is left of a partition that has ended, before `place` in the chunk."""
-        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
+    def rest(self, p: int, place: int, last: int) -> list[Aside]:
+        """Return what stood behind the last row, number `last`, of a partition that ended at `place` in the chunk."""
+        # What stood before it comes out when the chunk is passed.
+        before = self._taken_before(p, last)
+        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, before
         return [Aside(p, r, np.full(len(r.numbers), place)) for r in rows]
 
     def _taken_before(self, p: int, number: int) -> list[Quarantined]:

@@ -63,6 +63,7 @@ class Replay:
         self._afters, self._watermarks = (np.full(n, MINUS_INFINITY) for _ in range(2))
         self._active = np.ones(n, np.bool_)
         self._numbers = np.zeros(n, np.int64)
+        self._last_rows = np.full(n, -1)
         self._segments = np.empty((CHUNK_ROWS, 3), np.int64)
         self._scratch = [Scratch(), Scratch()]
         self._aside = QuarantineOrder(self._intakes)
@@ -99,7 +100,7 @@ class Replay:
                 # One partition is left: its buffers go on one by one, as they are, without a copy.
                 break
             if not self._read(int(needs)):
-                asides += self._aside.rest(int(needs), n)
+                asides += self._aside.rest(int(needs), n, int(self._last_rows[needs]))
         return self._cut(n, n_segments, judged, reached_us, asides, scratch)
 
     def _cut(  # noqa: PLR0917
@@ -158,6 +159,7 @@ class Replay:
         self._watermarks[p] = ready.own_before_us[0] if len(ready) else ready.after_us
         self._progress.partitions[p].watermark_us = int(self._watermarks[p])
         self._numbers[p] = len(self._pieces)
+        self._last_rows[p] = ready.numbers[-1] if len(ready) else self._last_rows[p]
         self._pieces.append(Piece(len(self._pieces), p, ready, 0, 0))
 
     def _finish(self, p: int) -> None:
