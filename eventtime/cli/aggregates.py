@@ -1,4 +1,4 @@
-"""Aggregates as the command line writes them: `mean(dep_delay) as delay`. Read by hand, never run."""
+"""Aggregates as the command line writes them, `mean(dep_delay) as delay`: read, never run."""
 
 from __future__ import annotations
 
@@ -139,8 +139,12 @@ def parse_aggregates(texts: Sequence[str]) -> dict[str, Aggregate]:
 def _function(parser: _Parser) -> str:
     token = parser.name("the function")
     function = token.text.lower()
-    if function in FUNCTIONS:
-        return function
+    if function not in FUNCTIONS:
+        _refuse(parser, token, function)
+    return function
+
+
+def _refuse(parser: _Parser, token: _Token, function: str) -> NoReturn:
     near = difflib.get_close_matches(function, [*FUNCTIONS, *_OTHER_NAMES], n=1)
     meant = _OTHER_NAMES.get(near[0], near[0]) if near else None
     hint = f"did you mean {meant!r}? " if meant else ""
@@ -183,9 +187,7 @@ def _arguments(parser: _Parser, function: str) -> tuple[list[_Token], int | None
         parser.expect(",", f"{token.text!r}")
 
 
-def _build(
-    parser: _Parser, function: str, columns: list[_Token], ddof: int | None
-) -> Aggregate:
+def _build(parser: _Parser, function: str, columns: list[_Token], ddof: int | None) -> Aggregate:
     from eventtime.windows.aggregate import Aggregate
 
     if len(columns) > 1:

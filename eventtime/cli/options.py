@@ -116,7 +116,9 @@ pipeline_options = _adding((*_INPUT, *_PIPELINE))
 run_options = _adding(_RUN)
 
 
-def declared_stream(files: tuple[str, ...], given: Mapping[str, Any], *, keeps_late: bool) -> Stream:
+def declared_stream(
+    files: tuple[str, ...], given: Mapping[str, Any], *, keeps_late: bool
+) -> Stream:
     """Build the stream that the options declare.
 
     Args:
@@ -172,7 +174,7 @@ def _windows(given: Mapping[str, Any]) -> GridAssigner:
     if slide is None:
         return tumbling(window, offset=offset or "0s")
     if parse_us(slide, name="--slide", zero=False) > size_us:
-        msg = f"--slide {slide} is longer than --window {window}: rows between windows would be in none"
+        msg = f"--slide {slide} is longer than --window {window}: rows between would be in none"
         raise PlanError(msg, place="--slide", remedy=f"make it at most {window}")
     return sliding(window, slide=slide, offset=offset or "0s")
 

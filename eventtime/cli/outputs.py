@@ -57,7 +57,7 @@ class FirstRows:
 class Discard:
     """Takes rows that are counted in the ledger and wanted nowhere."""
 
-    def open(self, schema: pa.Schema) -> SinkWriter:  # noqa: ARG002
+    def open(self, schema: pa.Schema) -> SinkWriter:
         """Start."""
         return self
 

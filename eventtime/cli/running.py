@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,8 +12,8 @@ from eventtime.cli.outputs import Discard, FirstRows
 from eventtime.cli.progress import ProgressLine
 from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
+from eventtime.errors import PlanError
 from eventtime.plan import DROP, Windowed, walk
-from eventtime.run_tags import QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,3 +24,160 @@ if TYPE_CHECKING:
     from eventtime.stream import Stream
 
 __all__ = ("Finished", "Targets", "run_stream", "tell")
+
+QUARANTINE: Final = "quarantine"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where a run's rows go.
+
+    Args:
+        out: path of the results; None: the first ones are printed.
+        sides: paths of side outputs by tag; others are counted only.
+        overwrite: replace what is there.
+        shards: threads that share the keys.
+        rows: to print when there is no `out`.
+    """
+
+    out: str | None = None
+    sides: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    shards: int = 1
+    rows: int = 10
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], late_tags: list[str]) -> Targets:
+        """Read the values of `run_options`.
+
+        Raises:
+            PlanError: `--late` is given, but no late rows are kept; or two outputs have one path.
+        """
+        sides = {}
+        if given["late"]:
+            if not late_tags:
+                msg = "the pipeline keeps no late rows: its windows say late=DROP"
+                raise PlanError(msg, place="--late", remedy="leave out --late, or late=DROP")
+            sides[late_tags[0]] = given["late"]
+        if given["quarantine"]:
+            sides[QUARANTINE] = given["quarantine"]
+        paths = [path for path in (given["out"], *sides.values()) if path]
+        if len(set(paths)) < len(paths):
+            msg = f"two outputs have the path {max(paths, key=paths.count)!r}"
+            raise PlanError(msg, place="--out, --late, --quarantine", remedy="give each its own")
+        return cls(given["out"], sides, given["overwrite"], given["shards"], given["rows"])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended.
+
+    Args:
+        run: its ledger and report.
+        first: the first results, where they were not written.
+        targets: where rows went.
+        late_tags: tags of the side outputs of late rows.
+        seconds: it took.
+    """
+
+    run: Run
+    first: FirstRows
+    targets: Targets
+    late_tags: list[str]
+    seconds: float
+
+
+def late_tags(stream: Stream) -> list[str]:
+    """List the tags of a stream's late side outputs, first window first."""
+    windows = [node for node in walk(stream.node) if isinstance(node, Windowed)][::-1]
+    usual = ["late", *(f"late_{i}" for i in range(2, len(windows) + 1))]
+    named = [w.late or tag for w, tag in zip(windows, usual, strict=True)]
+    return [tag for tag in named if tag != DROP]
+
+
+def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
+    """Run to the end of input; rows that nobody asked for are counted and let go."""
+    tags = late_tags(stream)
+    first = FirstRows(targets.rows)
+    sides: dict[str, str | Sink] = {tag: Discard() for tag in (*tags, QUARANTINE)}
+    sides.update(targets.sides)
+    line = ProgressLine() if session.is_live else None
+    start = now_s()
+    try:
+        with session.compiling():
+            run = stream.run(
+                targets.out or first,
+                sides=sides,
+                shards=targets.shards,
+                overwrite=targets.overwrite,
+                progress=line,
+            )
+    finally:
+        if line is not None:
+            line.clear()
+    return Finished(run, first, targets, tags, now_s() - start)
+
+
+def tell(finished: Finished, session: Session) -> None:
+    """Print what came out: results or their path, the ledger, and what to do about late rows."""
+    if session.json:
+        click.echo(json.dumps(_document(finished), default=str))
+        return
+    run, targets = finished.run, finished.targets
+    total, report = run.ledger.total, run.report
+    if targets.out is None:
+        if finished.first.kept:
+            show_rows("" if session.quiet else _heading(finished), finished.first.table())
+        elif not report.results:
+            session.say("no results: no row was in time for a window")
+        session.say()
+    if session.quiet:
+        return
+    speed = total.rows_in / max(finished.seconds, 1e-9)
+    session.say(f"{total.rows_in:,} rows in {finished.seconds:.2f} s ({speed:,.0f} rows/s)")
+    session.say(f"{report.results:,} results{_where(targets.out)}")
+    session.say(_late_line(finished))
+    aside = total.null_time + total.future + total.malformed
+    if aside:
+        kept = _where(targets.sides.get(QUARANTINE)) or "; --quarantine PATH keeps them"
+        session.say(f"{aside:,} rows set aside, without a usable time{kept}")
+    session.say()
+    show_ledger(run.ledger)
+
+
+def _heading(finished: Finished) -> str:
+    shown, results = finished.first.kept, finished.run.report.results
+    return "Results" if shown == results else f"The first {shown:,} of {results:,} results"
+
+
+def _late_line(finished: Finished) -> str:
+    late, rows = finished.run.ledger.total.late, finished.run.ledger.total.rows_in
+    if not late:
+        return "no row missed a window"
+    text = f"{late:,} rows ({late / rows:.2%}) missed a window and are not in these results"
+    written = [path for tag, path in finished.targets.sides.items() if tag in finished.late_tags]
+    if written:
+        return text + _where(written[0])
+    return f"{text}: --late PATH keeps them, --allowed-lateness or a larger bound lets them in"
+
+
+def _where(path: str | None) -> str:
+    return f" -> {path}" if path else ""
+
+
+def _document(finished: Finished) -> dict[str, Any]:
+    run, targets = finished.run, finished.targets
+    results: dict[str, Any] = {
+        "rows": run.report.results,
+        "columns": run.schema.names,
+        "path": targets.out,
+    }
+    if targets.out is None:
+        results["first"] = json_rows(finished.first.table()) if finished.first.kept else []
+    return {
+        "results": results,
+        "sides": dict(targets.sides),
+        "ledger": run.ledger.to_dict(),
+        "seconds": round(finished.seconds, 6),
+        "rows_per_second": round(run.ledger.total.rows_in / max(finished.seconds, 1e-9)),
+    }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numba.core.event import Event
 
 __all__ = ("Session", "common_options", "now_s")
@@ -43,16 +44,16 @@ class Session:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Say once on stderr if kernels are compiled inside the block; they are kept for later runs."""
+        """Say once on stderr if kernels are compiled inside the block, which is so in first runs."""
         if self.quiet:
             yield
             return
         from numba.core.event import Listener, install_listener
 
-        class _FirstCompilation(Listener):
+        class _FirstCompilation(Listener):  # type: ignore[misc]
             said = False
 
-            def on_start(self, event: Event) -> None:  # noqa: ARG002
+            def on_start(self, event: Event) -> None:
                 if not self.said:
                     self.said = True
                     click.echo(

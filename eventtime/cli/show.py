@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,8 @@ import pyarrow.compute as pc
 from eventtime.ledger import PartitionLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventtime.ledger import Ledger
 
 __all__ = ("json_rows", "show_ledger", "show_rows", "show_table")
@@ -39,7 +40,9 @@ def show_table(
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        table = Table(
+            title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD
+        )
         for i, column in enumerate(columns):
             table.add_column(column, justify="left" if i < left else "right", no_wrap=i < left)
         for row in rows:
@@ -63,7 +66,9 @@ def show_rows(title: str, table: pa.Table) -> None:
     columns = [_cells(column) for column in table.columns]
     numbers = [_is_number(field.type) for field in table.schema]
     left = next((i for i, is_number in enumerate(numbers) if is_number), len(numbers))
-    show_table(title, table.column_names, [list(row) for row in zip(*columns, strict=True)], left=left)
+    show_table(
+        title, table.column_names, [list(row) for row in zip(*columns, strict=True)], left=left
+    )
 
 
 def show_ledger(ledger: Ledger) -> None:

@@ -1,0 +1,134 @@
+"""The command line's way in: commands, errors as text, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from eventtime.cli.advise import advise
+from eventtime.cli.demo import demo
+from eventtime.cli.light import RUNS_NO_USER_CODE, leave_out_pandas
+from eventtime.cli.replay import explain, replay, run
+from eventtime.cli.session import Session
+from eventtime.errors import (
+    AggregateOverflowError,
+    EventTimeError,
+    PlanError,
+    SinkError,
+    SourceError,
+    UserCodeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("EXIT_CODES", "cli", "main")
+
+EXIT_CODES: Final[tuple[tuple[type[EventTimeError], int], ...]] = (
+    (PlanError, 2),
+    (SourceError, 3),
+    (AggregateOverflowError, 3),
+    (SinkError, 4),
+    (UserCodeError, 5),
+)
+"""Exit codes by class of error; others end with 1."""
+_INTERRUPTED: Final = 130
+
+_HELP: Final = """Event-time windows over files of rows, in one process.
+
+\b
+Start here:
+  eventtime demo                                        a month of real flights
+  eventtime advise flights/*.parquet --time departed    which bound on disorder?
+  eventtime replay flights/*.parquet --time departed --key origin --window 1h \\
+    --agg 'mean(dep_delay) as delay' --max-disorder 4h --out hourly.parquet
+
+\b
+Exit codes:
+  0  done (also if the reader of stdout went away)
+  1  unexpected: a fault of eventtime
+  2  usage or plan: a bad option, an unknown column, a malformed duration
+  3  input: not found, cut short, schemas that differ, a sum that leaves its type
+  4  output: exists already, not writable, disk full
+  5  code of yours raised or returned something else
+  130  interrupted; nothing is left half-written under a final name"""
+
+
+def _version(context: click.Context, option: click.Parameter, value: object) -> None:
+    if value:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"eventtime {version('eventtime')}")
+        except PackageNotFoundError:
+            click.echo("eventtime, from a folder where it is not installed")
+        context.exit()
+
+
+@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def cli() -> None:
+    """Hold the commands together."""
+
+
+for _command in (replay, run, explain, advise, demo):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None: those of this process.
+
+    Returns:
+        The exit code.
+    """
+    session = Session()
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments and arguments[0] in RUNS_NO_USER_CODE:
+            leave_out_pandas()
+    try:
+        cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - nobody is above
+        return _ended(error, session)
+    return 0
+
+
+def _ended(error: BaseException, session: Session) -> int:
+    """Tell why a command ended early; returns the exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        # The reader has seen enough. What is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        _complain("interrupted; nothing was written under the final name", session)
+        return _INTERRUPTED
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    if isinstance(error, EventTimeError):
+        _complain(str(error), session)
+    else:
+        fix = "this is a fault of eventtime: report it with what --traceback shows"
+        _complain(f"{type(error).__name__}: {error}\n  fix: {fix}", session)
+    return code
+
+
+def _complain(text: str, session: Session) -> None:
+    if session.traceback:
+        traceback.print_exc()
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(text, err=True)
