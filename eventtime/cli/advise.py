@@ -76,7 +76,8 @@ def tell_advice(advice: Advice, session: Session) -> None:
     show_table(
         "Disorder: how far rows are behind the latest before them",
         [
-            "partition", "rows", "null times", "out of order", "median", "90 %", "99 %", "99.9 %", "max",
+            "partition", "rows", "null times", "out of order",
+            "median", "90 %", "99 %", "99.9 %", "max",
         ],
         [
             [

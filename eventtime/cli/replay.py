@@ -31,7 +31,7 @@ Aggregates are FUNCTION(COLUMN) [as NAME]:
   count() count(c) sum min max mean var stddev first last any all count_distinct collect
 Durations are written 90s, 15m, 1h30m, 7d (units us ms s m h d w)."""
 
-_EXPLAIN_HELP = """Print the plan of a pipeline, run nothing: that of a FILE.py, or of options of replay.
+_EXPLAIN_HELP = """Print the plan of a FILE.py, or of the options that replay takes; run nothing.
 
 \b
 Examples:

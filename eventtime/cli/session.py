@@ -44,7 +44,7 @@ class Session:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Say once on stderr if kernels are compiled inside the block, which is so in first runs."""
+        """Say once on stderr if kernels are compiled inside the block, as in first runs."""
         if self.quiet:
             yield
             return
