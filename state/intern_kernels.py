@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from eventtime.state.kernels import hash_word
 
-__all__ = ("intern_bytes", "intern_rows", "rebuild")
+__all__ = ("copy_bytes", "intern_bytes", "intern_rows", "rebuild")
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 _MANY = np.uint64(0x9E3779B97F4A7C15)
@@ -182,3 +182,12 @@ def rebuild(numbers, spans, blob, known, entries):  # type: ignore[no-untyped-de
         while entries[place] != 0:
             place = (place + 1) & mask
         entries[place] = _entry(mixed, number)
+
+
+@njit(**_options)
+def copy_bytes(spans, ids, blob, offsets, out):  # type: ignore[no-untyped-def]
+    """Lay the strings of ids side by side."""
+    for i in range(ids.size):
+        start, at = np.uint64(spans[ids[i], 0]), np.uint64(offsets[i])
+        for b in range(np.uint64(spans[ids[i], 1])):
+            out[at + b] = blob[start + b]

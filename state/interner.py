@@ -52,7 +52,9 @@ class _Ids:
     def _forget(self, alive: NDArray[np.bool_]) -> Ints:
         kept = self.numbers()
         kept = kept[alive[kept]]
-        free = np.setdiff1d(np.arange(self.capacity), kept)[::-1]
+        gone = np.ones(self.capacity, np.bool_)
+        gone[kept] = False
+        free = np.flatnonzero(gone)[::-1]
         self.free[: len(free)] = free
         self.counts[0], self.counts[2] = len(kept), len(free)
         self.entries = np.zeros(max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), np.int64)
@@ -102,11 +104,12 @@ class BytesInterner(_Ids):
         lengths = self.spans[ids, 1]
         offsets = np.zeros(len(ids) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        index = np.repeat(self.spans[ids, 0] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        data = pa.py_buffer(self.blob[index])
-        large = pa.large_binary()
-        array = pa.Array.from_buffers(large, len(ids), [None, pa.py_buffer(offsets), data])
-        return array.cast(kind) if kind != large else array
+        data = np.empty(int(offsets[-1]), np.uint8)
+        k.copy_bytes(self.spans, ids, self.blob, offsets, data)
+        wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+        # What went in as text was valid text.
+        plain = pa.py_buffer(offsets if wide else offsets.astype(np.int32))
+        return pa.Array.from_buffers(kind, len(ids), [None, plain, pa.py_buffer(data)])
 
     def keep_only(self, alive: NDArray[np.bool_]) -> None:
         """Forget all ids but those alive, (capacity,) bool. Cost: O(ids + bytes)."""

@@ -9,6 +9,7 @@ that null is a group of its own whatever value its word holds.
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -16,7 +17,7 @@ from numba.extending import intrinsic
 __all__ = (
     "COUNT", "DENSE", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT", "NULL_FLAG",
     "PAGE_END", "PAGE_SLOTS", "ROWS", "TABLE", "WIDTH", "address_of", "collect_slots", "find_slots",
-    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "rehash", "row_counts", "slots_of", "take_slot",
+    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "prefetch", "read_words", "rehash", "row_counts", "slots_of", "sorted_order", "take_slot",
 )  # fmt: skip
 
 PAGE_SLOTS = 256
@@ -42,6 +43,22 @@ def address_of(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN
         return builder.inttoptr(args[0], cgutils.intp_t.as_pointer())
 
     return types.CPointer(types.int64)(types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Ask for the cache line at an address, to be there when it is read a few rows later."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        byte = ir.IntType(8).as_pointer()
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        pointer = builder.inttoptr(args[0], byte)
+        builder.call(function, [pointer, flag(1), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 @njit(inline="always", **_options)
@@ -216,3 +233,47 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
             put(row, entries, place, slot, words, key, mixed, is_null)
         out[i] = slot
     return n_free
+
+
+@njit(**_options)
+def read_words(words, slots, out):  # type: ignore[no-untyped-def]
+    """Copy accumulators to columns: ``out[w, i] = words[slots[i], w]``; each is visited once."""
+    width = np.uint64(words.shape[1])
+    ahead = np.uint64(16)
+    n = np.uint64(slots.size)
+    base = words.ctypes.data
+    for i in range(n):
+        if i + ahead < n:
+            prefetch(np.int64(base + slots[i + ahead] * np.int64(width) * 8))
+        slot = np.uint64(slots[i])
+        for word in range(width):
+            out[word, i] = words[slot, word]
+
+
+@njit(**_options)
+def sorted_order(keys, low, bits, order, spare):  # type: ignore[no-untyped-def]
+    """Write the stable order of keys, by radix: passes of 11 bits over ``keys - low``, which has `bits` bits.
+
+    `order` and `spare` are (n,) int64; returns whether the order is in `spare`.
+    """
+    counts = np.empty(2048, np.int64)
+    n = np.uint64(keys.size)
+    for i in range(n):
+        order[i] = i
+    swapped = False
+    for shift in range(0, bits, 11):
+        counts[:] = 0
+        for i in range(n):
+            digit = (np.uint64(keys[i]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)
+            counts[digit] += 1
+        total = np.int64(0)
+        for digit in range(2048):
+            counts[digit], total = total, total + counts[digit]
+        for i in range(n):
+            found = np.uint64(order[i])
+            digit = (np.uint64(keys[found]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)
+            spare[np.uint64(counts[digit])] = found
+            counts[digit] += 1
+        order, spare = spare, order
+        swapped = not swapped
+    return swapped

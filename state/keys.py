@@ -6,7 +6,7 @@ ids from an interner. Null is a group of its own, told apart by a byte beside th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from eventtime.errors import PlanError
 from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
 from eventtime.state.interner import BytesInterner, RowInterner
+from eventtime.state.kernels import sorted_order
 
 __all__ = ("KeyCodec", "check_key_type")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 _SIGN = np.int64(-(2**63))
+_FEW = 512
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -110,7 +112,7 @@ class KeyCodec:
             sortable = words ^ _SIGN if lane_kind(self.types[0]) == UINT64 else words
         if nulls.any():
             return np.lexsort((sortable, nulls))
-        return np.argsort(sortable, kind="stable")
+        return _order(sortable)
 
     @property
     def interned(self) -> bool:
@@ -122,17 +124,17 @@ class KeyCodec:
         outer = self._rows if self._rows is not None else (self._bytes[0] if self._bytes else None)
         return 0 if outer is None else len(outer)
 
-    def keep_only(self, words: Ints) -> None:
-        """Forget all ids but the given ones (repeats allowed): closed windows leave no key behind (S30)."""
+    def keep_only(self, held: Iterable[Ints]) -> None:
+        """Forget all ids but those in any of the arrays (repeats allowed): closed windows leave no key behind (S30)."""
         if self._rows is not None:
-            self._rows.keep_only(_flags(words, self._rows.capacity))
+            self._rows.keep_only(_flags(held, self._rows.capacity))
             rows = self._rows.take(self._rows.numbers())
             for i, interner in enumerate(self._bytes):
                 if interner is not None:
                     present = (rows[:, -1] >> i) & 1 == 0
-                    interner.keep_only(_flags(rows[present, i], interner.capacity))
+                    interner.keep_only(_flags([rows[present, i]], interner.capacity))
         elif self.types and self._bytes[0] is not None:
-            self._bytes[0].keep_only(_flags(words, self._bytes[0].capacity))
+            self._bytes[0].keep_only(_flags(held, self._bytes[0].capacity))
 
     def _encode_one(self, i: int, column: pa.Array) -> tuple[Ints, Bytes]:
         if pa.types.is_dictionary(column.type):
@@ -183,7 +185,17 @@ class KeyCodec:
         return self._ranks[1]
 
 
-def _flags(ids: Ints, capacity: int) -> NDArray[np.bool_]:
+def _flags(held: Iterable[Ints], capacity: int) -> NDArray[np.bool_]:
     flags = np.zeros(capacity, np.bool_)
-    flags[ids] = True
+    for ids in held:
+        flags[ids] = True
     return flags
+
+
+def _order(keys: Ints) -> Ints:
+    """Return the stable order of keys: by radix, for they are many and their range is often small."""
+    if len(keys) < _FEW:
+        return np.argsort(keys, kind="stable")
+    low, high = int(keys.min()), int(keys.max())
+    order, spare = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    return spare if sorted_order(keys, low, (high - low).bit_length(), order, spare) else order

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
+from eventtime.state.kernels import read_words
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
 from eventtime.windows.accumulator import Accumulator
@@ -106,9 +107,11 @@ class Accumulators:
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
         columns: list[pa.Array] = [None] * len(self.outputs)
+        words = np.empty((self.tables.words.shape[1], len(slots)), np.int64)
+        read_words(self.tables.words, slots, words)
         for i, reader in enumerate(self._readers):
             if reader is not None:
-                columns[i] = self._read(i, reader, slots, describe)
+                columns[i] = self._read(i, reader, words, describe)
         for i, accumulator, _ in self._objects:
             columns[i] = accumulator.result(slots)
         return columns
@@ -121,9 +124,9 @@ class Accumulators:
                 accumulator.release(slots)
         self.tables.retire(row)
 
-    def _read(self, i: int, reader: SlotValues, slots: Ints, describe: Callable[[int], str]) -> pa.Array:
+    def _read(self, i: int, reader: SlotValues, words: Ints, describe: Callable[[int], str]) -> pa.Array:
         try:
-            return reader(self.tables.words, slots)
+            return reader(words)
         except SumTooLarge as error:
 
 

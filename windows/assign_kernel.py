@@ -6,7 +6,7 @@ import numpy as np
 from numba import carray, njit
 
 from eventtime.state.kernels import (
-    COUNT, DENSE, MASK, NEXT_SLOT, NO_SLOT, PAGE_END, ROWS, TABLE, address_of, hash_word, lookup, mixed_word, put,
+    COUNT, DENSE, MASK, NEXT_SLOT, NO_SLOT, PAGE_END, ROWS, TABLE, address_of, hash_word, lookup, mixed_word, prefetch, put,
     take_slot,
 )  # fmt: skip
 
@@ -28,6 +28,10 @@ CONFIG_WIDTH = 6
 # Control words, kept between calls: the kernel goes on where it stopped.
 POSITION, N_OUT, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(8)
 CONTROL_WIDTH = 8
+
+# Tables with more entries than this do not stay in the second-level cache.
+_FAR = 1 << 16
+_AHEAD = np.uint64(24)
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
@@ -61,28 +65,56 @@ def rows_of_shard(keys, shards, shard, out):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
+def _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end):  # type: ignore[no-untyped-def]
+    """Fetch the entry of a row well ahead, and the accumulator of one half as far ahead."""
+    if at + _AHEAD < end:
+        i = np.uint64(mine[at + _AHEAD]) if sharded else at + _AHEAD
+        place = mixed_word(keys[i], dense) & wrap
+        prefetch(np.int64(entries.ctypes.data) + np.int64(place) * 8)
+    if at + _AHEAD // np.uint64(2) < end:
+        i = np.uint64(mine[at + _AHEAD // np.uint64(2)]) if sharded else at + _AHEAD // np.uint64(2)
+        slot = (entries[mixed_word(keys[i], dense) & wrap] & 0xFFFFFFFF) - 1
+        prefetch(np.int64(words.ctypes.data) + slot * words.shape[1] * 8)
+
+
+@njit(inline="always", **_options)
 def _run(  # type: ignore[no-untyped-def]
     time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end, out_row, out_slot, n_out,
+    row, limit, neutral, fresh, n_fresh,
 ):  # fmt: skip
-    """Take rows as long as all is usual: same slice, its windows open, key found at the first look."""
+    """Take rows as long as all is usual: same slice, its windows open, key found or its place free at the first look."""
     wrap = np.uint64(mask)
+    far = mask >= _FAR
     while at < end:
         i = np.uint64(mine[at]) if sharded else at
+        if far:
+            _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end)
         t = time[i]
         if t < lo or t >= hi or first <= watermark[i]:
             break
         key = keys[i]
-        entry = entries[mixed_word(key, dense) & wrap]
+        mixed = mixed_word(key, dense)
+        entry = entries[mixed & wrap]
         slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
-        # Invariant: the entry of the null key is negative, of no key zero.
-        if entry <= 0 or words[slot, np.uint64(0)] != key:
+        if entry == 0:
+            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
+                break
+            slot = np.uint64(row[NEXT_SLOT])
+            row[NEXT_SLOT] += 1
+            for word in range(np.uint64(neutral.size)):
+                words[slot, word] = neutral[word]
+            put(row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0))
+            fresh[n_fresh] = slot
+            n_fresh += np.uint64(1)
+        # Invariant: the entry of the null key is negative.
+        elif entry < 0 or words[slot, np.uint64(0)] != key:
             break
         words[slot, np.uint64(ROWS)] += 1
         out_row[n_out] = i
         out_slot[n_out] = slot
         n_out += np.uint64(1)
         at += np.uint64(1)
-    return at, n_out
+    return at, n_out, n_fresh
 
 
 @njit(**_options)
@@ -123,9 +155,9 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     at, end = np.uint64(control[POSITION]), np.uint64(mine.size if sharded else time.size)
     while at < end:
         if plain and table >= 0:
-            at, n_out = _run(
+            at, n_out, n_fresh = _run(
                 time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
-                out_row, out_slot, n_out,
+                out_row, out_slot, n_out, dirs[table], limit, neutral, fresh, n_fresh,
             )  # fmt: skip
             if at == end:
                 break

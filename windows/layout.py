@@ -36,8 +36,8 @@ _SUMS = {INT: merge.SUM_INT, UINT64: merge.SUM_INT, FLOAT: merge.SUM_FLOAT, DECI
 _MINS = {INT: merge.MIN_INT, UINT64: merge.MIN_INT, FLOAT: merge.MIN_FLOAT, DECIMAL: merge.DECIMAL_MIN}
 _MAXES = {INT: merge.MAX_INT, UINT64: merge.MAX_INT, FLOAT: merge.MAX_FLOAT, DECIMAL: merge.DECIMAL_MAX}
 
-SlotValues = Callable[[Ints, Ints], pa.Array]
-"""Reads one result column: (words, slots) -> (len(slots),) array."""
+SlotValues = Callable[[Ints], pa.Array]
+"""Reads one result column: (width, n) words -> (n,) array."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Layout:
             out: type of the result.
         """
         if column < 0:
-            return lambda words, slots: pa.array(words[slots, ROWS] & (NULL_FLAG - 1), pa.int64())
+            return lambda words: pa.array(words[ROWS] & (NULL_FLAG - 1), pa.int64())
         lane = self.kinds[column] = lane_kind(kind)
         if aggregate.function in {"first", "last"}:
             at = self._place(merge.FIRST if aggregate.function == "first" else merge.LAST, column)
@@ -82,7 +82,7 @@ class Layout:
             return readout.spread(at, aggregate.ddof, root=aggregate.function == "stddev")
         count = self._place(merge.COUNT, column)
         if aggregate.function == "count":
-            return lambda words, slots: pa.array(words[slots, count], pa.int64())
+            return lambda words: pa.array(words[count], pa.int64())
         if aggregate.function in {"sum", "mean"}:
             total = self._place(_SUMS[lane], column)
             average = aggregate.function == "mean"

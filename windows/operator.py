@@ -130,9 +130,8 @@ class WindowOperator:
 
     def forget_keys(self, held: Sequence[Ints]) -> None:
         """Drop keys that no state and none of the `held` words (rows read but not yet processed) refers to (S30)."""
-        words = np.unique(np.concatenate([*(s.live_words() for s in self._shards), *held]))
-        self._codec.keep_only(words)
-        self._live_keys = len(words)
+        self._codec.keep_only([*(s.live_words() for s in self._shards), *held])
+        self._live_keys = len(self._codec)
 
     def close(self) -> None:
         """Stop the shards' threads."""

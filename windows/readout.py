@@ -1,4 +1,4 @@
-"""Reading results out of the words of slots: each function returns a reader (words, slots) -> Arrow column."""
+"""Reading results out of accumulators: each function returns a reader from their words, as columns, to an Arrow column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventtime.lanes import DECIMAL, FLOAT, UINT64, to_arrow
 __all__ = ("SumTooLarge", "extreme", "mean", "ordered", "spread", "total")
 
 Ints = NDArray[np.int64]
-Reader = Callable[[Ints, Ints], pa.Array]
+Reader = Callable[[Ints], pa.Array]
 
 
 class SumTooLarge(Exception):  # noqa: N818
@@ -34,18 +34,18 @@ class SumTooLarge(Exception):  # noqa: N818
 def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
     """Read a sum; null where no value was seen."""
 
-    def read(words: Ints, slots: Ints) -> pa.Array:
-        seen = words[slots, count] > 0
+    def read(words: Ints) -> pa.Array:
+        seen = words[count] > 0
         if lane == FLOAT:
-            return to_arrow(words.view(np.float64)[slots, at], out, seen)
+            return to_arrow(words[at].view(np.float64), out, seen)
         if lane == DECIMAL:
-            return _decimal_sums(words, slots, at, out, seen)
-        carries = words[slots, at + 1]
+            return _decimal_sums(words, at, out, seen)
+        carries = words[at + 1]
         if carries.any():
             position = int(np.flatnonzero(carries)[0])
-            value = (int(carries[position]) << 64) + int(words[slots[position], at])
+            value = (int(carries[position]) << 64) + int(words[at, position])
             raise SumTooLarge(position, str(value), out)
-        return to_arrow(words[slots, at], out, seen)
+        return to_arrow(words[at], out, seen)
 
     return read
 
@@ -53,16 +53,16 @@ def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
 def mean(lane: str, at: int, count: int, kind: pa.DataType) -> Reader:
     """Read sum / count as float64."""
 
-    def read(words: Ints, slots: Ints) -> pa.Array:
-        n = words[slots, count]
+    def read(words: Ints) -> pa.Array:
+        n = words[count]
         if lane == FLOAT:
-            sums = words.view(np.float64)[slots, at]
+            sums = words[at].view(np.float64)
         elif lane == DECIMAL:
-            high = words[slots, at + 2].astype(np.float64) * 2.0**128
-            middle = words[slots, at + 1].view(np.uint64).astype(np.float64) * 2.0**64
-            sums = _decimal_floats(words, slots, at, high + middle) / 10.0**kind.scale
+            high = words[at + 2].astype(np.float64) * 2.0**128
+            middle = words[at + 1].view(np.uint64).astype(np.float64) * 2.0**64
+            sums = _decimal_floats(words, at, high + middle) / 10.0**kind.scale
         else:
-            sums = words[slots, at].astype(np.float64) + words[slots, at + 1] * 2.0**64
+            sums = words[at].astype(np.float64) + words[at + 1] * 2.0**64
         with np.errstate(divide="ignore", invalid="ignore"):
             return to_arrow(sums / n, pa.float64(), n > 0)
 
@@ -72,13 +72,13 @@ def mean(lane: str, at: int, count: int, kind: pa.DataType) -> Reader:
 def extreme(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
     """Read a minimum or maximum; null where no value was seen."""
 
-    def read(words: Ints, slots: Ints) -> pa.Array:
-        seen = words[slots, count] > 0
+    def read(words: Ints) -> pa.Array:
+        seen = words[count] > 0
         if lane == FLOAT:
-            return to_arrow(words.view(np.float64)[slots, at], out, seen)
+            return to_arrow(words[at].view(np.float64), out, seen)
         if lane == DECIMAL:
-            return _decimals(_pairs(words, slots, at + 1), out, seen)
-        values = words[slots, at]
+            return _decimals(_pairs(words, at + 1), out, seen)
+        values = words[at]
         return to_arrow(values ^ np.int64(-(2**63)) if lane == UINT64 else values, out, seen)
 
     return read
@@ -87,10 +87,10 @@ def extreme(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
 def ordered(at: int, out: pa.DataType) -> Reader:
     """Read a first or last value: words (set, time, bits)."""
 
-    def read(words: Ints, slots: Ints) -> pa.Array:
-        bits = words[slots, at + 2]
+    def read(words: Ints) -> pa.Array:
+        bits = words[at + 2]
         values = bits.view(np.float64) if pa.types.is_floating(out) else bits
-        return to_arrow(values, out, words[slots, at] != 0)
+        return to_arrow(values, out, words[at] != 0)
 
     return read
 
@@ -98,18 +98,18 @@ def ordered(at: int, out: pa.DataType) -> Reader:
 def spread(at: int, ddof: int, *, root: bool) -> Reader:
     """Read a variance or standard deviation from (count, mean, squared distances)."""
 
-    def read(words: Ints, slots: Ints) -> pa.Array:
-        n = words[slots, at]
+    def read(words: Ints) -> pa.Array:
+        n = words[at]
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = words.view(np.float64)[slots, at + 2] / (n - ddof)
+            variance = words[at + 2].view(np.float64) / (n - ddof)
             values = np.sqrt(variance) if root else variance
         return to_arrow(values, pa.float64(), n > ddof)
 
     return read
 
 
-def _pairs(words: Ints, slots: Ints, at: int) -> Ints:
-    return np.stack([words[slots, at], words[slots, at + 1]], axis=1)
+def _pairs(words: Ints, at: int) -> Ints:
+    return np.stack([words[at], words[at + 1]], axis=1)
 
 
 def _decimals(pairs: Ints, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
@@ -119,21 +119,21 @@ def _decimals(pairs: Ints, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Arra
     return array if out == wide else array.cast(out)
 
 
-def _decimal_sums(words: Ints, slots: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
-    low, high, top = (words[slots, at + i] for i in range(3))
+def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
+    low, high, top = (words[at + i] for i in range(3))
     limit_high = (10**38 - 1) >> 64
     suspects = np.flatnonzero((top != high >> 63) | (high >= limit_high) | (high < -limit_high))
     for position in suspects:
         exact = (int(top[position]) << 128) + (int(high[position]) % 2**64 << 64) + int(low[position]) % 2**64
         if abs(exact) >= 10**38:
             raise SumTooLarge(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
-    return _decimals(_pairs(words, slots, at), out, seen)
+    return _decimals(_pairs(words, at), out, seen)
 
 
-def _decimal_floats(words: Ints, slots: Ints, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decimal_floats(words: Ints, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add the low word; negative sums cancel in floats unless top and middle are taken as signed together."""
-    low = words[slots, at].view(np.uint64).astype(np.float64)
-    top, middle = words[slots, at + 2], words[slots, at + 1]
+    low = words[at].view(np.uint64).astype(np.float64)
+    top, middle = words[at + 2], words[at + 1]
     signed = np.where(top == middle >> 63, middle.astype(np.float64) * 2.0**64, upper)
-    small = (top == middle >> 63) & (middle == words[slots, at] >> 63)
-    return np.where(small, words[slots, at].astype(np.float64), signed + low)
+    small = (top == middle >> 63) & (middle == words[at] >> 63)
+    return np.where(small, words[at].astype(np.float64), signed + low)
