@@ -11,7 +11,7 @@ import click
 
 from eventtime.cli.advise import advise
 from eventtime.cli.demo import demo
-from eventtime.cli.light import RUNS_NO_USER_CODE, leave_out_pandas
+from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
 from eventtime.errors import (
@@ -94,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session()
     if arguments is None:
         arguments = sys.argv[1:]
-        if arguments and arguments[0] in RUNS_NO_USER_CODE:
-            leave_out_pandas()
+        lighten(arguments[0] if arguments else "")
     try:
         cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
         sys.stdout.flush()
