@@ -26,11 +26,13 @@ class Aside:
         partition: its index.
         rows: what was set aside.
         places: (n,) int64, the position in the chunk before which each row stood.
+        rank: of asides at one place: ends of partitions as they came, then what stood right before the row.
     """
 
     partition: int
     rows: Quarantined
     places: Ints
+    rank: int = 2**31
 
 
 class QuarantineOrder:
@@ -42,6 +44,7 @@ class QuarantineOrder:
 
     def __init__(self, intakes: Sequence[PartitionIntake]) -> None:
         self._intakes = intakes
+        self._ended = 0
 
     def passed(self, pieces: Sequence[Piece], segments: Ints) -> list[Aside]:
         """Return what stood before rows that were just taken, in order."""
@@ -60,7 +63,8 @@ class QuarantineOrder:
         # What stood before it comes out when the chunk is passed.
         before = self._taken_before(p, last)
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, before
-        return [Aside(p, r, np.full(len(r.numbers), place)) for r in rows]
+        self._ended += 1
+        return [Aside(p, r, np.full(len(r.numbers), place), self._ended) for r in rows]
 
     def _taken_before(self, p: int, number: int) -> list[Quarantined]:
         taken, kept = [], []
@@ -85,7 +89,7 @@ def quarantine_batch(schema: pa.Schema, asides: Sequence[Aside], names: Sequence
     laid = pa.concat_batches([_laid_out(schema, aside, names[aside.partition]) for aside in asides])
     order = np.lexsort((
         np.concatenate([a.rows.numbers for a in asides]),
-        np.concatenate([np.full(len(a.places), a.partition) for a in asides]),
+        np.concatenate([np.full(len(a.places), a.rank) for a in asides]),
         np.concatenate([a.places for a in asides]),
     ))
     return laid.take(pa.array(order))
