@@ -23,6 +23,8 @@ __all__ = ("SliceMerge",)
 
 Ints = NDArray[np.int64]
 _NONE = -1
+# Block -1 lies right before the offset: no block is a number that no block has.
+_NO_BLOCK = -(2**63)
 
 
 class SliceMerge:
@@ -45,9 +47,9 @@ class SliceMerge:
         self._n = n
         self._stride = max(1, isqrt(n))
         self._suffixes: dict[int, int] = {}
-        self._suffix_block = _NONE
+        self._suffix_block = _NO_BLOCK
         self._prefix = _NONE
-        self._prefix_block = _NONE
+        self._prefix_block = _NO_BLOCK
         self._prefix_end = 0
 
     def window(self, first: int) -> tuple[Ints, int]:
@@ -159,4 +161,4 @@ class SliceMerge:
     def _drop_prefix(self) -> None:
         if self._prefix != _NONE:
             self._acc.release(self._prefix)
-        self._prefix = self._prefix_block = _NONE
+        self._prefix, self._prefix_block = _NONE, _NO_BLOCK
