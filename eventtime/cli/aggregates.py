@@ -77,13 +77,6 @@ class _Parser:
         self._next += 1
         return True
 
-    def expect(self, sign: str, after: str) -> None:
-        """Go past a sign that has to come."""
-        token = self.peek()
-        if not self.takes(sign):
-            found = f"{token.text!r}" if token.text else "nothing"
-            self.fail(f"{sign!r} is missing after {after}; found {found}", token.at)
-
     def name(self, what: str) -> _Token:
         """Take a name."""
         token = self.take()
@@ -109,7 +102,8 @@ def parse_aggregate(text: str) -> tuple[str, Aggregate]:
     """
     parser = _Parser(text)
     function = _function(parser)
-    parser.expect("(", function)
+    if not parser.takes("("):
+        parser.fail(f"'(' is missing after {function!r}", parser.peek().at)
     columns, ddof = _arguments(parser, function)
     name = "_".join([function, *(token.text for token in columns)])
     if parser.takes("as"):
@@ -184,7 +178,8 @@ def _arguments(parser: _Parser, function: str) -> tuple[list[_Token], int | None
             columns.append(token)
         if parser.takes(")"):
             return columns, ddof
-        parser.expect(",", f"{token.text!r}")
+        if not parser.takes(","):
+            parser.fail(f"',' or ')' is missing after {token.text!r}", parser.peek().at)
 
 
 def _build(parser: _Parser, function: str, columns: list[_Token], ddof: int | None) -> Aggregate:

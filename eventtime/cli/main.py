@@ -69,7 +69,24 @@ def _version(context: click.Context, option: click.Parameter, value: object) -> 
         context.exit()
 
 
-@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+class _ReaderGone(Exception):  # noqa: N818 - no error
+    """Raised when nobody reads stdout any more."""
+
+
+class _Commands(click.Group):
+    """The commands; click itself would end with 1 when the reader of stdout goes away."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was chosen."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+        return result
+
+
+@click.group(cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
     help="Show the version and exit.",
@@ -97,7 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lighten(arguments[0] if arguments else "")
     try:
         cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
-        sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - nobody is above
         return _ended(error, session)
     return 0
@@ -105,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _ended(error: BaseException, session: Session) -> int:
     """Tell why a command ended early; returns the exit code."""
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        # The reader has seen enough. What is left in the buffer must not fail again at exit.
+    if isinstance(error, _ReaderGone):
+        # It has seen enough. What is left in the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -117,13 +133,40 @@ def _ended(error: BaseException, session: Session) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
     if isinstance(error, EventTimeError):
-        _complain(str(error), session)
-    else:
-        fix = "this is a fault of eventtime: report it with what --traceback shows"
-        _complain(f"{type(error).__name__}: {error}\n  fix: {fix}", session)
+        _complain(_in_words_of_the_command_line(error), session)
+        return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    code, fix = 1, "this is a fault of eventtime: report it with what --traceback shows"
+    if isinstance(error, OSError):
+        # Sources and sinks say what they met; what is left is stdout.
+        code, fix = 4, "check the space and the permissions where stdout goes"
+    elif isinstance(error, SystemExit):
+        code, fix = 5, "let no function of the pipeline call sys.exit"
+    _complain(f"{type(error).__name__}: {error}\n  fix: {fix}", session)
     return code
+
+
+_WORDS: Final = (
+    ("time=…", "--time"),
+    ("time_unit='s', 'ms', 'us' or 'ns'", "--time-unit s, ms, us or ns"),
+    ("key_by(...)", "--key"),
+    ("percentile(share=…)", "--percentile"),
+    ("on_malformed='quarantine'", "--on-malformed quarantine"),
+    ("--offset=", "--offset"),
+    ("--window=", "--window"),
+    ("--slide=", "--slide"),
+    ("--max-disorder=", "--max-disorder"),
+    ("--allowed-lateness=", "--allowed-lateness"),
+    ("--max-future=", "--max-future"),
+)
+
+
+def _in_words_of_the_command_line(error: EventTimeError) -> str:
+    """Name options where the library, which knows none, names arguments."""
+    text = str(error)
+    for argument, option in _WORDS:
+        text = text.replace(argument, option)
+    return text
 
 
 def _complain(text: str, session: Session) -> None:

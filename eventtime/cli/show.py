@@ -41,10 +41,15 @@ def show_table(
         from rich.table import Table
 
         table = Table(
-            title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
         )
         for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i < left else "right", no_wrap=i < left)
+            table.add_column(column, justify="left" if i < left else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         Console(markup=False, highlight=False).print(table)
