@@ -45,7 +45,7 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 class Accumulators:
     """Folds rows, merges slots and reads results; which slot belongs to which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `copy`, `merge`. Reading: `results`. Ending: `release`.
+    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `results`. Ending: `release`.
 
     Args:
         outputs: the aggregates.
@@ -98,6 +98,19 @@ class Accumulators:
         merge_kernels.merge_words(into, source, words, words.view(np.float64), self._program)
         for _, accumulator, _ in self._objects:
             accumulator.merge(into, source)
+
+    def absorb(self, table: int, source: Ints) -> None:
+        """Merge `source` slots into a table by key; what is in the table came before."""
+        tables = self.tables
+        if self._objects:
+            into, fresh = tables.pair(table, source)
+            self.merge(into, source, fresh)
+            return
+        tables.reserve(table, len(source))
+        tables.n_free = merge_kernels.absorb(
+            tables.dirs[table], source, tables.page_next, tables.free_pages, tables.n_free, tables.words,
+            tables.words.view(np.float64), tables.neutral, self._program,
+        )  # fmt: skip
 
     def results(self, slots: Ints, describe: Callable[[int], str]) -> list[pa.Array]:
         """Read all aggregates of slots.

@@ -32,6 +32,7 @@ CONTROL_WIDTH = 8
 # Tables with more entries than this do not stay in the second-level cache.
 _FAR = 1 << 16
 _AHEAD = np.uint64(24)
+_RECENT = 16
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
@@ -150,6 +151,8 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     mask = np.int64(0)
     limit = np.int64(0)
     dense = np.int64(0)
+    # Disorder moves rows to and fro between a few slices.
+    recent = np.full((_RECENT, 5), -1, np.int64)
     plain = nulls.size == 0
     sharded = mine.size > 0
     at, end = np.uint64(control[POSITION]), np.uint64(mine.size if sharded else time.size)
@@ -166,17 +169,23 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
         t = time[i]
         w = watermark[i]
         if t < lo or t >= hi:
-            if everything:
-                slice_index = 0
-                lo, hi = np.int64(-(2**63)), np.int64(2**63 - 1)
-                first, last = hi, hi
-            else:
-                slice_index = (t - offset) // g
-                lo = offset + slice_index * g
+            slice_index = np.int64(0) if everything else (t - offset) // g
+            place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
+            if recent[place, 0] == slice_index and recent[place, 4] >= 0:
+                lo, first, last, table = recent[place, 1], recent[place, 2], recent[place, 3], recent[place, 4]
                 hi = lo + g
-                last = (lo - offset) // slide * slide + offset + size
-                first = -((size + offset - hi) // slide) * slide + offset + size
-            table = _directory_row(slice_index, map_rows, dirs)
+            else:
+                if everything:
+                    lo, hi = np.int64(-(2**63)), np.int64(2**63 - 1)
+                    first, last = hi, hi
+                else:
+                    lo = offset + slice_index * g
+                    hi = lo + g
+                    last = (lo - offset) // slide * slide + offset + size
+                    first = -((size + offset - hi) // slide) * slide + offset + size
+                table = _directory_row(slice_index, map_rows, dirs)
+                recent[place, 0], recent[place, 1], recent[place, 2] = slice_index, lo, first
+                recent[place, 3], recent[place, 4] = last, np.int64(-1) if everything else table
             if table >= 0:
                 mask, dense = dirs[table, MASK], dirs[table, DENSE]
                 entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))

@@ -79,6 +79,21 @@ class Grid:
         shift = self.offset_us + self.size_us
         return shift - (shift - time_us) // self.slide_us * self.slide_us
 
+    def end_from(self, time_us: int) -> int:
+        """Return the smallest window end at or after one time."""
+        shift = self.offset_us + self.size_us
+        return shift - (shift - time_us) // self.slide_us * self.slide_us
+
+    def first_end_at(self, slice_start: int) -> int:
+        """Return the smallest end of the windows that hold the slice that starts there."""
+        return PLUS_INFINITY if self.everything else self.end_from(slice_start + self.slice_us)
+
+    def last_end_at(self, slice_start: int) -> int:
+        """Return the greatest end of the windows that hold the slice that starts there."""
+        if self.everything:
+            return PLUS_INFINITY
+        return (slice_start - self.offset_us) // self.slide_us * self.slide_us + self.offset_us + self.size_us
+
     def start_of(self, end_us: int) -> int:
         """Return the start of the window that ends at `end_us`."""
         return MINUS_INFINITY if self.everything else end_us - self.size_us

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eventtime.state.kernels import HEAD, NULL_FLAG, ROWS
 from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
+from eventtime.windows import primitives as kept
 from eventtime.windows import readout
 from eventtime.windows.aggregate import Aggregate
 from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
@@ -26,15 +27,15 @@ _LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
 _NAN, _MINUS_INF = (int(np.float64(x).view(np.int64)) for x in (np.nan, -np.inf))
 
 _EMPTY: dict[int, tuple[int, ...]] = {
-    merge.COUNT: (0,), merge.SUM_INT: (0, 0), merge.SUM_FLOAT: (0,), merge.MIN_INT: (_LARGEST,),
-    merge.MAX_INT: (_SMALLEST,), merge.MIN_FLOAT: (_NAN,), merge.MAX_FLOAT: (_MINUS_INF,), merge.MOMENTS: (0, 0, 0),
-    merge.FIRST: (0, 0, 0), merge.LAST: (0, 0, 0), merge.DECIMAL_SUM: (0, 0, 0), merge.DECIMAL_MIN: (0, 0, 0),
-    merge.DECIMAL_MAX: (0, 0, 0),
+    kept.COUNT: (0,), kept.SUM_INT: (0, 0), kept.SUM_FLOAT: (0,), kept.MIN_INT: (_LARGEST,),
+    kept.MAX_INT: (_SMALLEST,), kept.MIN_FLOAT: (_NAN,), kept.MAX_FLOAT: (_MINUS_INF,), kept.MOMENTS: (0, 0, 0),
+    kept.FIRST: (0, 0, 0), kept.LAST: (0, 0, 0), kept.DECIMAL_SUM: (0, 0, 0), kept.DECIMAL_MIN: (0, 0, 0),
+    kept.DECIMAL_MAX: (0, 0, 0),
 }  # fmt: skip
 
-_SUMS = {INT: merge.SUM_INT, UINT64: merge.SUM_INT, FLOAT: merge.SUM_FLOAT, DECIMAL: merge.DECIMAL_SUM}
-_MINS = {INT: merge.MIN_INT, UINT64: merge.MIN_INT, FLOAT: merge.MIN_FLOAT, DECIMAL: merge.DECIMAL_MIN}
-_MAXES = {INT: merge.MAX_INT, UINT64: merge.MAX_INT, FLOAT: merge.MAX_FLOAT, DECIMAL: merge.DECIMAL_MAX}
+_SUMS = {INT: kept.SUM_INT, UINT64: kept.SUM_INT, FLOAT: kept.SUM_FLOAT, DECIMAL: kept.DECIMAL_SUM}
+_MINS = {INT: kept.MIN_INT, UINT64: kept.MIN_INT, FLOAT: kept.MIN_FLOAT, DECIMAL: kept.DECIMAL_MIN}
+_MAXES = {INT: kept.MAX_INT, UINT64: kept.MAX_INT, FLOAT: kept.MAX_FLOAT, DECIMAL: kept.DECIMAL_MAX}
 
 SlotValues = Callable[[Ints], pa.Array]
 """Reads one result column: (width, n) words -> (n,) array."""
@@ -48,7 +49,6 @@ class Layout:
     """
 
     words: list[int] = field(default_factory=lambda: [0] * HEAD)
-    steps: list[tuple[int, int]] = field(default_factory=list)
     places: dict[tuple[int, int], int] = field(default_factory=dict)
     kinds: dict[int, str] = field(default_factory=dict)
 
@@ -75,12 +75,12 @@ class Layout:
             return lambda words: pa.array(words[ROWS] & (NULL_FLAG - 1), pa.int64())
         lane = self.kinds[column] = lane_kind(kind)
         if aggregate.function in {"first", "last"}:
-            at = self._place(merge.FIRST if aggregate.function == "first" else merge.LAST, column)
+            at = self._place(kept.FIRST if aggregate.function == "first" else kept.LAST, column)
             return readout.ordered(at, out)
         if aggregate.function in {"var", "stddev"}:
-            at = self._place(merge.MOMENTS, column)
+            at = self._place(kept.MOMENTS, column)
             return readout.spread(at, aggregate.ddof, root=aggregate.function == "stddev")
-        count = self._place(merge.COUNT, column)
+        count = self._place(kept.COUNT, column)
         if aggregate.function == "count":
             return lambda words: pa.array(words[count], pa.int64())
         if aggregate.function in {"sum", "mean"}:
@@ -98,8 +98,9 @@ class Layout:
 
     @property
     def program(self) -> Ints:
-        """What a merge does: (steps, 2) int64 of primitive and first word."""
-        return np.array(self.steps, np.int64).reshape(-1, 2)
+        """What a merge does, (steps, 5) int64; see `merge_kernels`."""
+        steps = [step for column in sorted(self.kinds) for step in self._steps(column)]
+        return np.array(steps, np.int64).reshape(-1, 5)
 
     def folds(self) -> list[Fold]:
         """Return one fold for each column that words hold."""
@@ -110,8 +111,20 @@ class Layout:
         if place is None:
             place = self.places[primitive, column] = len(self.words)
             self.words.extend(_EMPTY[primitive])
-            self.steps.append((primitive, place))
         return place
+
+    def _steps(self, column: int) -> list[tuple[int, ...]]:
+        at, lane = self._offsets(column).get, self.kinds[column]
+        steps = []
+        if at(kept.COUNT) is not None:
+            kind = {FLOAT: merge.FLOAT_STATS, DECIMAL: merge.DECIMAL_STATS}.get(lane, merge.INT_STATS)
+            places = [at(primitives.get(lane, -1), -1) for primitives in (_SUMS, _MINS, _MAXES)]
+            steps.append((kind, at(kept.COUNT, -1), *places))
+        if at(kept.MOMENTS) is not None:
+            steps.append((merge.MOMENTS, at(kept.MOMENTS, -1), -1, -1, -1))
+        if at(kept.FIRST) is not None or at(kept.LAST) is not None:
+            steps.append((merge.ORDERED, at(kept.FIRST, -1), at(kept.LAST, -1), -1, -1))
+        return steps
 
     def _offsets(self, column: int) -> dict[int, int]:
         return {primitive: at for (primitive, c), at in self.places.items() if c == column}
@@ -137,23 +150,23 @@ class Fold:
         at = self.offsets.get
         floats = words.view(np.float64)
         values, valid = lane.values, lane.valid
-        if merge.MOMENTS in self.offsets:
+        if kept.MOMENTS in self.offsets:
             plain = _as_floats(lane)
-            fold.add_moments(rows, slots, plain, valid, words, floats, self.offsets[merge.MOMENTS])
-        if merge.FIRST in self.offsets or merge.LAST in self.offsets:
+            fold.add_moments(rows, slots, plain, valid, words, floats, self.offsets[kept.MOMENTS])
+        if kept.FIRST in self.offsets or kept.LAST in self.offsets:
             bits = values.view(np.int64)
-            fold.add_ordered(rows, slots, bits, valid, time_us, words, at(merge.FIRST, -1), at(merge.LAST, -1))
-        count = at(merge.COUNT, -1)
+            fold.add_ordered(rows, slots, bits, valid, time_us, words, at(kept.FIRST, -1), at(kept.LAST, -1))
+        count = at(kept.COUNT, -1)
         if count < 0:
             return
         if lane.kind == FLOAT:
-            offsets = (at(merge.SUM_FLOAT, -1), at(merge.MIN_FLOAT, -1), at(merge.MAX_FLOAT, -1))
+            offsets = (at(kept.SUM_FLOAT, -1), at(kept.MIN_FLOAT, -1), at(kept.MAX_FLOAT, -1))
             fold.add_float(rows, slots, values, valid, words, floats, count, *offsets)
         elif lane.kind == DECIMAL:
-            offsets = (at(merge.DECIMAL_SUM, -1), at(merge.DECIMAL_MIN, -1), at(merge.DECIMAL_MAX, -1))
+            offsets = (at(kept.DECIMAL_SUM, -1), at(kept.DECIMAL_MIN, -1), at(kept.DECIMAL_MAX, -1))
             fold.add_decimal(rows, slots, values, valid, words, count, *offsets)
         else:
-            offsets = (at(merge.SUM_INT, -1), at(merge.MIN_INT, -1), at(merge.MAX_INT, -1))
+            offsets = (at(kept.SUM_INT, -1), at(kept.MIN_INT, -1), at(kept.MAX_INT, -1))
             plain = values if lane.kind != OBJECT else np.zeros(len(time_us), np.int64)
             fold.add_int(rows, slots, plain, valid, words, count, *offsets, lane.kind == UINT64)
 

@@ -223,14 +223,14 @@ class Shard:
             return PLUS_INFINITY
         if fired_us == MINUS_INFINITY:
             index = self._slices.keys()[0]
-            return int(grid.first_end(np.array([grid.slice_start(index)]))[0])
-        after = int(grid.end_at_or_after(np.array([fired_us + 1]))[0])
+            return grid.first_end_at(grid.slice_start(index))
+        after = grid.end_from(fired_us + 1)
         first_slice = (after - grid.size_us - grid.offset_us) // grid.slice_us
         place = self._slices.bisect_left(first_slice)
         if place == len(self._slices):
             return None
         start = grid.slice_start(self._slices.keys()[place])
-        return max(after, int(grid.first_end(np.array([start]))[0]))
+        return max(after, grid.first_end_at(start))
 
     def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
         slots = self._window_slots(end, scratch)
@@ -249,9 +249,7 @@ class Shard:
             table = self._acc.tables.create(0)
             scratch.append(table)
             for other in touched:
-                source = self._acc.tables.slots(other)
-                targets, fresh = self._acc.tables.pair(table, source)
-                self._acc.merge(targets, source, fresh)
+                self._acc.absorb(table, self._acc.tables.slots(other))
         slots = self._acc.tables.slots(table)
         self._emitted += int(row_counts(slots, self._acc.tables.words))
         if self._spec.mode != "discarding":
@@ -280,10 +278,10 @@ class Shard:
 
     def _closed_ends(self, index: int, due: int) -> tuple[int, int]:
         """Return the first and last end of the windows of a slice that are closed and not expired before `due`."""
-        start = np.array([self._grid.slice_start(index)])
-        alive = int(self._grid.end_at_or_after(np.array([due - self._spec.lateness_us]))[0])
-        closed = int(self._grid.end_at_or_after(np.array([self._watermark_us + 1]))[0]) - self._grid.slide_us
-        first, last = int(self._grid.first_end(start)[0]), int(self._grid.last_end(start)[0])
+        start = self._grid.slice_start(index)
+        alive = self._grid.end_from(due - self._spec.lateness_us)
+        closed = self._grid.end_from(self._watermark_us + 1) - self._grid.slide_us
+        first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
         return max(first, alive), min(last, closed)
 
     def _window_slots(self, end: int, scratch: list[int]) -> Ints:
@@ -302,15 +300,18 @@ class Shard:
 
     def _new_slice(self, index: int) -> None:
         like = self._slices.values()[-1] if self._slices else None
-        self._slices[index] = self._acc.tables.create(index, like=like)
-        self._remap()
+        row = self._slices[index] = self._acc.tables.create(index, like=like)
+        if 2 * len(self._slices) > len(self._map):
+            self._remap()
+        else:
+            k.enter_slices(self._map, np.array([index]), np.array([row]))
 
     def _retire(self) -> None:
         """Release slices whose last window has expired, and forget closed windows that have (S18, S30)."""
         lateness, changed = self._spec.lateness_us, False
         while self._slices:
             index = self._slices.keys()[0]
-            last = int(self._grid.last_end(np.array([self._grid.slice_start(index)]))[0])
+            last = self._grid.last_end_at(self._grid.slice_start(index))
             if add(last, lateness) > self._watermark_us:
                 break
             self._merge.forget(index)
@@ -335,10 +336,10 @@ class Shard:
         """Count (row, window) pairs emitted, and open: recounted from the state, not kept beside it."""
         n_open = 0
         for index, table in self._slices.items():
-            start = np.array([self._grid.slice_start(index)])
-            first, last = int(self._grid.first_end(start)[0]), int(self._grid.last_end(start)[0])
+            start = self._grid.slice_start(index)
+            first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
             if self._watermark_us != MINUS_INFINITY and not self._grid.everything:
-                first = max(first, int(self._grid.end_at_or_after(np.array([self._watermark_us + 1]))[0]))
+                first = max(first, self._grid.end_from(self._watermark_us + 1))
             n_open += self._rows_in(table) * self._n_ends(first, last)
         due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
         for index, table in self._deltas.items():

@@ -25,14 +25,15 @@ Ints = NDArray[np.int64]
 _NONE = -1
 # Block -1 lies right before the offset: no block is a number that no block has.
 _NO_BLOCK = -(2**63)
+_KEPT_SLOTS = 1 << 21
 
 
 class SliceMerge:
     """Merges the slices of a window, keeping partial merges between windows.
 
     Firing: `window`. Corrections: `window_of_keys`. A slice changed: `forget`. End: `clear`.
-    Suffixes are kept at every ~sqrt(n)th slice and within the current stretch, so memory is a
-    multiple of sqrt(n), not n, of a window's keys.
+    Where keys are many, suffixes are kept only at every ~sqrt(n)th slice and within the current stretch, so
+    memory is a multiple of sqrt(n), not n, of a window's keys.
 
     Args:
         accumulators: of the shard.
@@ -107,7 +108,8 @@ class SliceMerge:
     def _prefix_to(self, block: int, end: int) -> int:
         if self._prefix_block != block or self._prefix_end > end:
             self._drop_prefix()
-            self._prefix, self._prefix_block = self._tables.create(0), block
+            like = next(iter(self._slices.values()), None)
+            self._prefix, self._prefix_block = self._tables.create(0, like=like), block
             self._prefix_end = block * self._n
         for i in range(self._prefix_end, end):
             if i in self._slices:
@@ -132,13 +134,14 @@ class SliceMerge:
                 table = self._tables.create(0)
             if i + 1 in self._suffixes:
                 self._add(table, self._suffixes[i + 1])
-                if (i + 1) % self._stride and i + 1 >= first + self._stride:
+                far = i + 1 >= first + self._stride and (i + 1) % self._stride
+                if far and self._tables.count(table) * self._n > _KEPT_SLOTS:
                     self._drop_suffixes([i + 1])
             self._suffixes[i] = table
         return self._suffixes[first]
 
     def _copy(self, source: int) -> int:
-        table = self._tables.create(0, self._tables.count(source))
+        table = self._tables.create(0, like=source)
         self._add(table, source)
         return table
 
@@ -151,8 +154,7 @@ class SliceMerge:
             slots = self._tables.find(source, keys, nulls)
             slots = slots[slots >= 0]
         if len(slots):
-            targets, fresh = self._tables.pair(into, slots)
-            self._acc.merge(targets, slots, fresh)
+            self._acc.absorb(into, slots)
 
     def _drop_suffixes(self, indices: list[int]) -> None:
         for i in indices:
