@@ -23,7 +23,7 @@ from eventtime.windows.layout import Layout, SlotValues
 from eventtime.windows.readout import SumTooLarge
 from eventtime.windows.user_aggregate import UserAccumulator
 
-__all__ = ("Accumulators", "Output", "output_types")
+__all__ = ("Accumulators", "Output", "Reading", "output_types")
 
 Ints = NDArray[np.int64]
 
@@ -37,6 +37,19 @@ class Output:
     columns: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """The contents of slots at one moment.
+
+    Args:
+        words: (width, n) int64, columns of words.
+        objects: (n,) results of the accumulators that are objects.
+    """
+
+    words: Ints
+    objects: list[pa.Array]
+
+
 def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> list[pa.DataType]:
     """Return the result type of each output over input columns of the given types."""
     return [result_type(o.aggregate, tuple(types[c] for c in o.columns)) for o in outputs]
@@ -45,7 +58,7 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 class Accumulators:
     """Folds rows, merges slots and reads results; which slot belongs to which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `results`. Ending: `release`.
+    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`. Ending: `release`.
 
     Args:
         outputs: the aggregates.
@@ -112,21 +125,26 @@ class Accumulators:
             tables.words.view(np.float64), tables.neutral, self._program,
         )  # fmt: skip
 
-    def results(self, slots: Ints, describe: Callable[[int], str]) -> list[pa.Array]:
-        """Read all aggregates of slots.
+    def read(self, slots: Ints) -> Reading:
+        """Read accumulators as they are now. Cost: each slot is visited once."""
+        words = np.empty((self.tables.words.shape[1], len(slots)), np.int64)
+        read_words(self.tables.words, slots, words)
+        return Reading(words, [accumulator.result(slots) for _, accumulator, _ in self._objects])
+
+    def results(self, readings: Sequence[Reading], describe: Callable[[int], str]) -> list[pa.Array]:
+        """Turn readings into one column for each aggregate.
 
         Args:
-            slots: (n,) int64.
+            readings: one after another.
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
         columns: list[pa.Array] = [None] * len(self.outputs)
-        words = np.empty((self.tables.words.shape[1], len(slots)), np.int64)
-        read_words(self.tables.words, slots, words)
+        words = readings[0].words if len(readings) == 1 else np.concatenate([r.words for r in readings], axis=1)
         for i, reader in enumerate(self._readers):
             if reader is not None:
                 columns[i] = self._read(i, reader, words, describe)
-        for i, accumulator, _ in self._objects:
-            columns[i] = accumulator.result(slots)
+        for n, (i, _, _) in enumerate(self._objects):
+            columns[i] = pa.concat_arrays([r.objects[n] for r in readings])
         return columns
 
     def release(self, row: int) -> None:

@@ -13,7 +13,7 @@ from eventtime.duration import format_us
 from eventtime.state.kernels import NULL_FLAG, ROWS
 from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import from_us
-from eventtime.windows.accumulators import Accumulators
+from eventtime.windows.accumulators import Accumulators, Reading
 from eventtime.windows.closed import ClosedWindow
 
 __all__ = ("Emission", "Firing", "ResultShape", "Segment", "TIMING_TYPE")
@@ -90,7 +90,7 @@ class Segment:
 
 
 class Emission:
-    """Builds results.
+    """Builds results: `add` what fires, `build` rows of it.
 
     Args:
         accumulators: of the shard.
@@ -102,29 +102,55 @@ class Emission:
     def __init__(self, accumulators: Accumulators, codec: KeyCodec, shape: ResultShape, schema: pa.Schema) -> None:
         self._acc, self._codec, self._shape, self._schema = accumulators, codec, shape, schema
 
-    def build(self, firings: Sequence[Firing]) -> tuple[pa.RecordBatch, list[Segment]]:
-        """Read the results of firings, given in the order in which they come out.
+        self._firings: list[Firing] = []
+        self._segments: list[Segment] = []
+        self._readings: list[Reading] = []
+        self._rows = 0
 
-        Cost: one vectorised pass for each column over all firings together, a sort of the keys of each.
+    def add(self, firings: Sequence[Firing]) -> int:
+        """Read firings, given in the order in which they come out, before their slots change.
+
+        Returns:
+            The rows folded into the windows that fired on time.
+
+        Cost: one pass over the slots, and a sort of the keys of each firing.
         """
         words = self._acc.tables.words
-        parts, segments, at = [], [], 0
+        parts, on_time, first = [], [], self._rows
         for firing in firings:
             keys = words[firing.slots, 0]
             nulls = words[firing.slots, ROWS] & NULL_FLAG != 0
             order = self._codec.order(keys, nulls)
-            slots = firing.slots[order]
-            parts.append(slots)
+            parts.append(firing.slots[order])
             place = (firing.point_us, firing.end_us, firing.start_us)
-            segments.append(Segment(place, at, keys[order], nulls[order]))
-            at += len(slots)
-        batch, old = self._read(firings, segments, np.concatenate(parts))
-        if not self._shape.retracting:
-            return batch, segments
-        return self._with_retractions(firings, segments, batch, old)
+            self._segments.append(Segment(place, self._rows, keys[order], nulls[order]))
+            if not firing.late:
+                on_time.append(slice(self._rows - first, self._rows - first + len(order)))
+            self._rows += len(order)
+        reading = self._acc.read(np.concatenate(parts))
+        self._readings.append(reading)
+        self._firings += firings
+        return sum(int((reading.words[ROWS, part] & (NULL_FLAG - 1)).sum()) for part in on_time)
 
-    def _read(
-        self, firings: Sequence[Firing], segments: list[Segment], slots: Ints
+    def build(self) -> tuple[pa.RecordBatch, list[Segment]] | None:
+        """Make one batch of all that was added since the last one; None if nothing was.
+
+        Cost: one vectorised pass for each column over all firings together.
+        """
+        if not self._firings:
+            return None
+        firings, segments, readings = self._firings, self._segments, self._readings
+        self._firings, self._segments, self._readings, self._rows = [], [], [], 0
+        batch, old = self._laid_out(firings, segments, readings)
+        return self._with_retractions(firings, segments, batch, old) if self._shape.retracting else (batch, segments)
+
+    @property
+    def must_build(self) -> bool:
+        """Whether what was added cannot wait: a retraction repeats rows that must exist by then."""
+        return self._shape.retracting
+
+    def _laid_out(
+        self, firings: Sequence[Firing], segments: list[Segment], readings: Sequence[Reading]
     ) -> tuple[pa.RecordBatch, list[Ints]]:
         sizes = np.array([len(s.words) for s in segments])
         keys = self._codec.decode(
@@ -134,7 +160,7 @@ class Emission:
             from_us(np.repeat(np.array(values, np.int64), sizes), self._shape.bounds_type, self._shape.time_unit)
             for values in ([f.start_us for f in firings], [f.end_us for f in firings])
         ]
-        results = self._acc.results(slots, lambda position: self._describe(firings, segments, position))
+        results = self._acc.results(readings, lambda position: self._describe(firings, segments, position))
         numbered = [_versions(f, s) for f, s in zip(firings, segments, strict=True)]
         late = np.repeat(np.array([f.late for f in firings], np.int8), sizes)
         columns = [
@@ -144,7 +170,7 @@ class Emission:
             pa.array(np.repeat(np.array([f.is_final for f in firings], np.bool_), sizes)),
         ]  # fmt: skip
         if self._shape.retracting:
-            columns.append(pa.array(np.ones(len(slots), np.int8)))
+            columns.append(pa.array(np.ones(int(sizes.sum()), np.int8)))
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         return batch, [old for _, old in numbered]
 

@@ -131,7 +131,7 @@ class Shard:
                 break
             if status == k.FIRE:
                 at = int(control[k.POSITION])
-                fired += self.advance(int(chunk.watermark_us[mine[at] if len(mine) else at]))
+                fired += self._advance(int(chunk.watermark_us[mine[at] if len(mine) else at]))
             elif status == k.NEW_SLICE:
                 self._new_slice(int(control[k.WHICH]))
             elif status == k.GROW:
@@ -143,16 +143,23 @@ class Shard:
 
     def advance(self, watermark_us: int) -> list[Fired]:
         """Fire what ends up to the watermark, in ascending order of the points it passes; then retire slices."""
+        fired = self._advance(watermark_us)
+        last = self._emission.build()
+        return fired if last is None else [*fired, last]
+
+    def _advance(self, watermark_us: int) -> list[Fired]:
         if watermark_us <= self._watermark_us:
             return []
         firings, scratch = self._due(watermark_us)
         self._watermark_us = watermark_us
         self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
-        fired = [self._emission.build(firings)] if firings else []
+        if firings:
+            self._emitted += self._emission.add(firings)
+        built = self._emission.build() if self._emission.must_build else None
         for table in scratch:
             self._acc.release(table)
         self._retire()
-        return fired
+        return [] if built is None else [built]
 
     def _assign(self, chunk: Chunk, mine: NDArray[np.int32]) -> int:
         tables, b = self._acc.tables, self._buffers
@@ -234,7 +241,6 @@ class Shard:
 
     def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
         slots = self._window_slots(end, scratch)
-        self._emitted += int(row_counts(slots, self._acc.tables.words))
         closed = None
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
