@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.timestamp import from_us
+from eventtime.timestamp import LATEST, PLUS_INFINITY, from_us
 from eventtime.windows.chunk import Chunk, Origin
 from eventtime.windows.grid import Grid
 
@@ -17,6 +17,8 @@ __all__ = ("LateRows", "LateShape", "late_fields", "windows_missed")
 
 Ints = NDArray[np.int64]
 _CHUNKS_GATHERED = 16
+# Stands for infinity in sums: beyond every window end and lateness.
+_BEYOND = LATEST + LATEST // 2
 REASONS = pa.array(["beyond_lateness", "idle_partition"])
 
 
@@ -57,7 +59,7 @@ def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple
     grid = shape.grid
     if grid.everything:
         return np.ones(len(time_us), np.int64), grid.last_end(time_us)
-    expired = grid.end_at_or_after(watermark_us - shape.lateness_us + 1) - grid.slide_us
+    expired = grid.end_at_or_after(np.minimum(watermark_us, _BEYOND) - shape.lateness_us + 1) - grid.slide_us
     end = np.minimum(grid.last_end(time_us), expired)
     return grid.ends_in(grid.first_end(time_us), end), end
 
@@ -99,14 +101,16 @@ class LateRows:
         missed, end = windows_missed(shape, time_us, watermark_us)
         first = grid.first_end(time_us)
         # Under its own partition's watermark the row would have missed nothing: another one's silence made it late.
-        by_idleness = (first - own_us > -shape.lateness_us) & (own_us != watermark_us)
+        own_us = np.maximum(own_us, -_BEYOND)
+        by_idleness = (first > own_us - shape.lateness_us) & (own_us != watermark_us)
+        forever = watermark_us == PLUS_INFINITY
         extra = [
             from_us(end - grid.size_us, shape.bounds_type, shape.time_unit),
             from_us(end, shape.bounds_type, shape.time_unit),
             pa.array(missed.astype(np.int32)),
             pa.array(grid.ends_in(first, grid.last_end(time_us)).astype(np.int32)),
             from_us(watermark_us, shape.bounds_type, shape.time_unit),
-            pa.array(watermark_us - end - shape.lateness_us, pa.int64()).cast(pa.duration("us")),
+            pa.array(watermark_us - end - shape.lateness_us, pa.int64(), mask=forever).cast(pa.duration("us")),
             pa.array(shape.partitions, pa.string()).take(pa.array(partitions)),
             REASONS.take(pa.array(by_idleness.astype(np.int8))),
         ]
