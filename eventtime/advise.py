@@ -118,7 +118,7 @@ class Advice:
         longest, step = self.total.max_us, self.total.largest_step_us
         if longest > _DAY_US and step > _DAY_US and 2 * step > longest:
             return (
-                f"a row is {format_us(step)} ahead of all before it in its partition, which makes "
+                f"a row is {step // _DAY_US:,} days ahead of all before it in its partition, which makes "
                 "those after it late; if its time is wrong, --max-future sets such rows aside"
             )
         return ""

@@ -126,7 +126,10 @@ def _ended(error: BaseException, session: Session) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        _complain("interrupted; nothing was written under the final name", session)
+        if session.is_published:
+            _complain("interrupted after the outputs were complete", session)
+        else:
+            _complain("interrupted; nothing was written under the final name", session)
         return _INTERRUPTED
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code

@@ -48,7 +48,7 @@ def stream_in_file(path: str, name: str | None = None) -> Stream:
         raise PlanError(msg, place=path, remedy=f"choose one, such as --name {found[-1]}")
     unfinished = [_unfinished(n, v) for n, v in names.items() if _unfinished(n, v)]
     msg = "the file declares no stream with windows at its top level"
-    remedy = unfinished[0] if unfinished else (
+    remedy = unfinished[-1] if unfinished else (
         "assign one to a variable, such as hourly = et.read_parquet(…).watermark(…)"
         ".window(…).aggregate(…)"
     )  # fmt: skip

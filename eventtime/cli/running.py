@@ -112,6 +112,7 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
                 overwrite=targets.overwrite,
                 progress=line,
             )
+            session.is_published = bool(targets.out or targets.sides)
     finally:
         if line is not None:
             line.clear()

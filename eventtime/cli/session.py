@@ -26,11 +26,13 @@ class Session:
         traceback: errors come with one.
         quiet: nothing is said beside results and errors.
         json: one JSON object on stdout instead of text.
+        is_published: outputs stand under their final names.
     """
 
     traceback: bool = False
     quiet: bool = False
     json: bool = False
+    is_published: bool = False
 
     def say(self, text: str = "") -> None:
         """Print a line for people on stdout; not with `--json` or `--quiet`."""

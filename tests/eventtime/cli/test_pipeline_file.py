@@ -1,0 +1,102 @@
+"""`eventtime run` and `explain` find the stream that a Python file declares."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from command_line import FLIGHTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from command_line import Call
+
+HOURLY = f"""
+import eventtime as et
+flights = et.read_parquet({FLIGHTS!r}, time="departed").watermark(et.bounded_disorder("4h"))
+hourly = flights.key_by("origin").window(et.tumbling("1h")).aggregate(n=et.count())
+"""
+DAILY = HOURLY + 'daily = hourly.window(et.tumbling("1d")).aggregate(n=et.sum("n"))\n'
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    return tmp_path / "pipeline.py"
+
+
+def test_the_only_stream_with_windows_is_run(call: Call, write: Path, tmp_path: Path) -> None:
+    write.write_text(HOURLY + "again = hourly\n")
+    out, late = tmp_path / "out.parquet", tmp_path / "late.csv"
+    done = call("run", write, "--out", out, "--late", late, "--json")
+    assert (done.code, json.loads(done.out)["ledger"]["total"]["late"]) == (0, 2_021)
+    assert pq.read_table(out).num_rows == 1_743
+    assert len(late.read_text().splitlines()) == 2_022
+
+
+def test_of_several_one_is_named(call: Call, write: Path) -> None:
+    write.write_text(DAILY)
+    done = call("run", write)
+    assert done.code == 2
+    assert "2 streams with windows: hourly, daily" in done.err
+    assert "--name daily" in done.err
+    assert json.loads(call("run", write, "--name", "daily", "--json").out)["results"]["rows"] == 31
+    assert "tumbling('1d')" in call("explain", write, "--name", "daily").out
+
+
+def test_a_file_may_import_from_its_folder(call: Call, write: Path, tmp_path: Path) -> None:
+    (tmp_path / "declared_beside.py").write_text(HOURLY)
+    write.write_text("from declared_beside import hourly\n")
+    assert "tumbling('1h')" in call("explain", write).out
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "told"),
+    [
+        ("x = 1\n", [], 2, "no stream with windows"),
+        (HOURLY.replace(".aggregate(n=et.count())", ""), [], 2, "add .aggregate(…) to 'hourly'"),
+        (HOURLY, ["--name", "x"], 2, "no variable 'x'"),
+        (HOURLY, ["--name", "flights"], 2, "add .watermark(…).window(…)"),
+        (HOURLY, ["--name", "et"], 2, "is a module"),
+        ("x = 1\ny = 1 / 0\n", [], 5, "pipeline.py, line 2"),
+        ("x = (\n", [], 5, "SyntaxError"),
+        ("import sys\nsys.exit(3)\n", [], 5, "SystemExit"),
+        ("import eventtime as et\net.tumbling('1x')\n", [], 2, "'1x' is not a duration"),
+        (HOURLY.replace('1h")', '1h"), late=et.DROP'), ["--late", "x.csv"], 2, "late=DROP"),
+    ],
+)
+def test_a_file_that_cannot_run_is_explained(
+    call: Call, write: Path, text: str, options: list[str], code: int, told: str
+) -> None:
+    write.write_text(text)
+    done = call("run", write, *options)
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
+    assert "Traceback" not in done.err
+
+
+def test_code_of_the_user_that_raises_while_running(call: Call, write: Path) -> None:
+    write.write_text(
+        "import eventtime as et\n"
+        "class Broken:\n"
+        "    def on_batch(self, times):\n"
+        "        raise KeyError('lost')\n"
+        f"s = et.read_parquet({FLIGHTS!r}, time='departed').watermark(et.custom(Broken))"
+        ".window(et.tumbling('1h')).aggregate(n=et.count())\n"
+    )
+    done = call("run", write)
+    assert done.code == 5
+    assert "Broken.on_batch raised KeyError" in done.err
+
+
+def test_no_such_file(call: Call, tmp_path: Path) -> None:
+    done = call("run", tmp_path / "nope.py")
+    assert (done.code, "nope.py" in done.err) == (3, True)
+
+
+def test_a_name_goes_with_a_file(call: Call) -> None:
+    done = call("explain", FLIGHTS, "--name", "x")
+    assert (done.code, "--name 'x'" in done.err) == (2, True)
