@@ -237,7 +237,7 @@ def _generate(spec: Spec) -> Callable[[Row], Time | None]:
                 return largest
             case PunctuatedColumn(column):
                 value: int | None = row[column]
-                return value
+                return value if value is None or abs(value) <= TIME_LIMIT else None
             case PunctuatedWhere(column):
                 return t if row[column] else None
             case Custom():
@@ -316,7 +316,11 @@ class Oracle:
             counts[reason] += 1
             self.quarantine.append(row | {"partition": name, "reason": reason})
             return
-        counts["windowed" if self.operator.take(row, name, partition.watermark) else "late"] += 1
+        if self.spec.where is not None and not row[self.spec.where]:
+            counts["filtered"] += 1
+        else:
+            missed = not self.operator.take(row, name, partition.watermark)
+            counts["late" if missed else "windowed"] += 1
         proposed = partition.generate(row)
         if proposed is not None:
             partition.watermark = max(partition.watermark, proposed)
@@ -381,14 +385,15 @@ def replay(
         )
         for name, rows in partitions.items()
     }
-    for name in names:
-        if not rest[name]:
-            oracle.finish(name)
-    while any(rest.values()):
-        name = min((n for n in names if rest[n]), key=lambda n: (oracle.partitions[n].watermark, n))
-        row, is_future = rest[name].pop(0)
-        oracle.row(name, row, is_future=is_future)
-        if not rest[name]:
+    unfinished = set(names)
+    while unfinished:
+        name = min(unfinished, key=lambda n: (oracle.partitions[n].watermark, n))
+        if rest[name]:
+            row, is_future = rest[name].pop(0)
+            oracle.row(name, row, is_future=is_future)
+        else:
+            # Its end is found as a row is: when it is furthest behind and asked for more.
+            unfinished.remove(name)
             oracle.finish(name)
     if not names:
         oracle.operator.advance(INFINITY)

@@ -52,7 +52,7 @@ def _slice(row: Row, spec: Spec) -> int:
     """Number of the slice of gcd(size, slide) that holds the row; 0 in the global window."""
     if spec.size is None:
         return 0
-    number: int = (row[spec.time] - spec.offset) // math.gcd(spec.size, spec.step)
+    number: int = (row[spec.time] - spec.offset % spec.step) // math.gcd(spec.size, spec.step)
     return number
 
 
@@ -70,7 +70,7 @@ def _sum(values: Sequence[Any], slices: Sequence[int], window: Window, spec: Spe
     first = last = 0
     if spec.size is not None:
         grid = math.gcd(spec.size, spec.step)
-        first = int(window[0] - spec.offset) // grid
+        first = int(window[0] - spec.offset % spec.step) // grid
         last = first + spec.size // grid
     count = max(last - first, 1)
     # A window that is a block folds left; another is a suffix of one and a prefix of the next.

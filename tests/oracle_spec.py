@@ -75,6 +75,8 @@ class Spec:
     idle_after: int | None = None
     all_idle: str = "hold"
     time: str = "t"
+    where: str | None = None
+    """A boolean column: behind the watermark only rows in which it is true go on."""
 
     @property
     def step(self) -> int:

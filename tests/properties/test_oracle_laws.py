@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given, settings
+
 from oracle import Oracle, replay, windows_of
 from strategies import Case, Push, Schedule, cases, drive, schedules
 
