@@ -1,7 +1,8 @@
 """Event-time windows over streams of Arrow record batches."""
 
-from eventtime.advise import Advice, BoundCost, Disorder, advise
+from eventtime.advise import Advice, BoundCost, advise
 from eventtime.clock import Clock, ManualClock, SystemClock
+from eventtime.disorder import Disorder
 from eventtime.errors import (
     AggregateOverflowError,
     AggregateTypeError,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventtime.stream import Stream
     from eventtime.transform import Step
 
-__all__ = ("Advice", "BoundCost", "Disorder", "advise")
+__all__ = ("Advice", "BoundCost", "advise")
 
 _DAY_US: Final = 86_400_000_000
 _BATCH_ROWS: Final = 65_536
@@ -118,8 +118,8 @@ class Advice:
         longest, step = self.total.max_us, self.total.largest_step_us
         if longest > _DAY_US and step > _DAY_US and 2 * step > longest:
             return (
-                f"a row is {step // _DAY_US:,} days ahead of all before it in its partition, which makes "
-                "those after it late; if its time is wrong, --max-future sets such rows aside"
+                f"a row is {step // _DAY_US:,} days ahead of all before it in its partition, which "
+                "makes those after it late; if its time is wrong, --max-future sets such rows aside"
             )
         return ""
 
@@ -227,7 +227,7 @@ def _measured(
             if isinstance(read, MalformedRows):
                 tally.add_malformed(read.rows.num_rows)
                 rows += read.rows.num_rows
-            elif isinstance(read, pa.RecordBatch):
+            elif not isinstance(read, Poll):
                 reading.add(transform.apply(read)[0], tally)
                 rows += read.num_rows
             if progress is not None:

@@ -10,7 +10,7 @@ from eventtime.errors import PlanError
 from eventtime.windows.grid import Grid
 
 __all__ = (
-    "GlobalWindow", "SlidingWindows", "TumblingWindows", "WindowAssigner", "global_window", "sliding", "tumbling",
+    "GlobalWindow", "GridAssigner", "SlidingWindows", "TumblingWindows", "WindowAssigner", "global_window", "sliding", "tumbling",
 )  # fmt: skip
 
 

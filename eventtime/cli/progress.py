@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from eventtime.report import ProgressReport
 
-__all__ = ("ProgressLine",)
+__all__ = ("ProgressLine", "describe")
 
 _FIRST_S: Final = 0.5
 _BETWEEN_S: Final = 0.1

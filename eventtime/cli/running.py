@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eventtime.sinks.base import Sink
     from eventtime.stream import Stream
 
-__all__ = ("Finished", "Targets", "run_stream", "tell")
+__all__ = ("Finished", "Targets", "late_tags", "run_stream", "tell")
 
 QUARANTINE: Final = "quarantine"
 

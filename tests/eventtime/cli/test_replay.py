@@ -95,12 +95,12 @@ def test_every_declaration_reaches_the_plan(call: Call) -> None:
     ):  # fmt: skip
         assert part in plan
     assert "late rows to 'late'" in call(*sliding, "--late", "late.csv").out
-    plan = call(
+    whole = call(
         "explain", FLIGHTS, "--time", "departed", "--global", "--agg", "count()",
         "--punctuated", "scheduled", "--json",
     )  # fmt: skip
-    assert any("global_window" in line for line in json.loads(plan.out)["plan"])
-    assert "punctuated(column='scheduled')" in plan.out
+    assert any("global_window" in line for line in json.loads(whole.out)["plan"])
+    assert "punctuated(column='scheduled')" in whole.out
 
 
 def test_formats_are_told_by_suffix_or_option(call: Call, tmp_path: Path) -> None:
