@@ -28,8 +28,8 @@ __all__ = ("Advice", "BoundCost", "advise")
 
 _DAY_US: Final = 86_400_000_000
 _BATCH_ROWS: Final = 65_536
-_DISTINCT_ALL: Final = 1 << 23
-_DISTINCT_MIN: Final = 1 << 16
+_DISTINCT_ALL: Final = 1 << 20
+_DISTINCT_MIN: Final = 1 << 15
 _ROUND_BOUNDS: Final = (
     "0", "1ms", "10ms", "100ms", "1s", "5s", "15s", "30s", "1m", "5m", "15m", "30m",
     "1h", "2h", "3h", "4h", "6h", "8h", "12h", "1d", "2d", "3d", "1w", "2w", "4w", "13w", "52w",

@@ -16,6 +16,7 @@ Ints = NDArray[np.int64]
 _PENDING_ROWS: Final = 1 << 20
 _STEP_BITS: Final = 10
 """Once coarse, delays are told apart by their leading 11 bits: to 0.1 %."""
+_STEPS: Final = 54 << _STEP_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,7 @@ class DisorderTally:
         self._rows = self._null_times = self._malformed = 0
         self._latest, self._largest_step, self._max = MINUS_INFINITY, 0, 0
         self._behind, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._steps = np.empty(0, np.int64)
         self._pending: list[Ints] = []
         self._pending_rows = 0
         self._exact = True
@@ -162,8 +164,11 @@ class DisorderTally:
     def result(self) -> Disorder:
         """Return what was counted so far."""
         self._sort_in()
-        # Rounded up, but never beyond what occurs.
-        behind, counts = _merged([np.minimum(self._behind, self._max)], [self._counts])
+        behind, counts = self._behind, self._counts
+        if not self._exact:
+            steps = np.flatnonzero(self._steps)
+            # Rounded up, but never beyond what occurs.
+            behind, counts = np.minimum(_ends(steps), self._max), self._steps[steps]
         return Disorder(
             self._partition, self._rows, self._null_times, self._malformed, self._largest_step,
             behind, counts, self._exact,
@@ -172,21 +177,32 @@ class DisorderTally:
     def _sort_in(self) -> None:
         pending = np.concatenate([np.empty(0, np.int64), *self._pending])
         self._pending, self._pending_rows = [], 0
-        pending = pending if self._exact else _rounded_up(pending)
+        if not self._exact:
+            self._steps += np.bincount(_step(pending), minlength=_STEPS)
+            return
         values, counts = np.unique(pending, return_counts=True)
         self._behind, self._counts = _merged([self._behind, values], [self._counts, counts])
-        if self._exact and len(self._behind) > self._distinct:
+        if len(self._behind) > self._distinct:
             self._exact = False
-            self._behind, self._counts = _merged([_rounded_up(self._behind)], [self._counts])
+            self._steps = np.zeros(_STEPS, np.int64)
+            np.add.at(self._steps, _step(self._behind), self._counts)
+            self._behind = self._counts = np.empty(0, np.int64)
 
 
-def _rounded_up(behind_us: Ints) -> Ints:
-    """Replace each delay by the longest that has the same leading bits."""
-    bits = np.frexp(behind_us.astype(np.float64))[1]
-    shift = np.maximum(bits - _STEP_BITS - 1, 0).astype(np.int64)
-    # Equal to ((behind >> shift) + 1 << shift) - 1, which would overflow at the upper end.
-    rounded: Ints = behind_us | ((np.int64(1) << shift) - 1)
-    return rounded
+def _step(behind_us: Ints) -> Ints:
+    """Number the steps that delays are counted in: exact below 2,048, then 1,024 a doubling."""
+    bits = np.frexp(behind_us.astype(np.float64))[1].astype(np.int64)
+    # A float rounds up near a power of two; the number of the step comes out the same.
+    shift = np.maximum(bits - _STEP_BITS - 1, 0)
+    step: Ints = (shift << _STEP_BITS) + (behind_us >> shift)
+    return step
+
+
+def _ends(steps: Ints) -> Ints:
+    """Return the longest delay of each step."""
+    shift = np.maximum((steps >> _STEP_BITS) - 1, 0)
+    ends: Ints = ((steps - (shift << _STEP_BITS)) << shift) | ((np.int64(1) << shift) - 1)
+    return ends
 
 
 def _merged(values: list[Ints], counts: list[Ints]) -> tuple[Ints, Ints]:
