@@ -18,7 +18,7 @@ from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
 from eventtime.windows.accumulators import Output, output_types
 from eventtime.windows.aggregate import Aggregate
 from eventtime.windows.emission import ResultShape
-from eventtime.windows.late import late_fields
+from eventtime.windows.late import beside_own, late_fields
 from eventtime.windows.layout import Layout
 from eventtime.windows.shard import WindowSpec
 
@@ -123,6 +123,7 @@ def compile_plan(node: Node) -> CompiledPlan:
         stage = _stage(i, schema, time if i == 0 else "window_start", unit, *part)
         stages.append(stage)
         schema = stage.spec.schema
+    _check_tags([s.late_tag for s in stages])
     stages[0], wanted = _prune_stage(stages[0], watermark, time)
     branches = tuple(_branch(source, steps, wanted) for source, steps in sources)
     return CompiledPlan(
@@ -232,6 +233,13 @@ def _check_chain(upstream: Windowed) -> None:
         )
 
 
+def _check_tags(tags: Sequence[str | None]) -> None:
+    for i, tag in enumerate(tags):
+        if tag is not None and tag in tags[:i]:
+            msg = f"two windows send their late rows to {tag!r}"
+            raise PlanError(msg, place="window(late=…)", remedy="give each a tag of its own")
+
+
 def _stage(  # noqa: PLR0917
     index: int, schema: pa.Schema, time: str, time_unit: str | None, steps: list[Step], keys: tuple[str, ...],
     windowed: Windowed, aggregated: Aggregated,
@@ -257,10 +265,10 @@ def _stage(  # noqa: PLR0917
     result = shape.schema(key_types, fields)
     spec = WindowSpec(grid, windowed.lateness_us, windowed.mode, outputs, types, shape, result)
     lanes = tuple(_as_lane(i, outputs, types) for i in range(len(columns)))
-    late = () if windowed.late == DROP else (windowed.late_columns or tuple(own.names))
+    late = () if windowed.late == DROP else (tuple(own.names) if windowed.late_columns is None else windowed.late_columns)
     check_columns(own, late, place="window(late_columns=…)")
     tag = None if windowed.late == DROP else windowed.late or ("late" if index == 0 else f"late_{index + 1}")
-    late_schema = pa.schema([*(own.field(n) for n in late), *late_fields(bounds)])
+    late_schema = beside_own(pa.schema([own.field(n) for n in late]), late_fields(bounds))
     return StagePlan(
         schema, all_steps, time, time_unit, keys, key_types, tuple(columns), lanes, late, tag, late_schema, spec
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import CompiledPlan, compile_plan
-from eventtime.errors import PlanError
+from eventtime.errors import PlanError, SchemaError
 from eventtime.execution import QUARANTINE
 from eventtime.ledger import Ledger
 from eventtime.merged import one_partition_chunk
@@ -95,6 +95,7 @@ class Engine:
 
         Raises:
             PlanError: unknown or finished partition, missing columns, or the engine was suspended.
+            SchemaError: a column of another type.
         """
         p = self._index(partition)
         schema = self._plan.branches[0].schema
@@ -102,6 +103,10 @@ class Engine:
         if missing:
             msg = f"the batch has no column {missing[0]!r}"
             raise PlanError(msg, place=f"partition {partition!r}", remedy=f"give columns {', '.join(schema.names)}")
+        for name, wanted in zip(schema.names, schema.types, strict=True):
+            if (kind := batch.schema.field(name).type) != wanted:
+                msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
+                raise SchemaError(msg, place=f"partition {partition!r}", remedy="cast it to the type of the stream")
         if batch.num_rows == 0:
             return
         self._progress.heard(p)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eventtime.merged import Piece, positions_of
 from eventtime.partition import PartitionIntake, Quarantined
+from eventtime.windows.late import beside_own, own_names
 
 __all__ = ("Aside", "QuarantineOrder", "quarantine_batch", "quarantine_schema")
 
@@ -81,7 +82,7 @@ class QuarantineOrder:
 def quarantine_schema(columns: pa.Schema, *, text: bool) -> pa.Schema:
     """Return the schema of the side output: own columns, then partition, reason, detail (and line, raw for text)."""
     extra = [pa.field(name, pa.string()) for name in ("partition", "reason", "detail")]
-    return pa.schema([*columns, *extra, *(_TEXT if text else [])])
+    return beside_own(columns, [*extra, *(_TEXT if text else [])])
 
 
 def quarantine_batch(schema: pa.Schema, asides: Sequence[Aside], names: Sequence[str]) -> pa.RecordBatch:
@@ -97,16 +98,19 @@ def quarantine_batch(schema: pa.Schema, asides: Sequence[Aside], names: Sequence
 
 def _laid_out(schema: pa.Schema, aside: Aside, name: str) -> pa.RecordBatch:
     rows, n = aside.rows.rows, aside.rows.rows.num_rows
-    own = {
+    laid = {
         "partition": pa.array([name] * n, pa.string()),
         "reason": pa.array([aside.rows.reason] * n, pa.string()),
         "detail": pa.array(aside.rows.detail, pa.string()),
     }
-    columns = [
-        own[f.name] if f.name in own
-        else (rows.column(f.name) if f.name in rows.schema.names else pa.nulls(n, f.type))
-        for f in schema
-    ]  # fmt: skip
+    # Rows that did not parse have a line and their text, all others the columns of their partition.
+    text = [f.name for f in _TEXT]
+    unread = aside.rows.reason == "malformed" and rows.schema.names == text
+    # The extra columns come last: of text sources `raw`, otherwise `detail`.
+    extra = [*laid, *text] if schema.names[-1] == text[-1] else [*laid]
+    names = text if unread else own_names(rows.schema.names, extra)
+    laid.update(zip(names, rows.columns, strict=True))
+    columns = [laid[f.name] if f.name in laid else pa.nulls(n, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

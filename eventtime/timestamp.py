@@ -107,13 +107,17 @@ def to_us(array: pa.Array, time_unit: str | None = None) -> tuple[NDArray[np.int
     [1, 0]
     """
     unit = unit_of(array.type, time_unit)
+    if pa.types.is_uint64(array.type) and unit == "ns":
+        # The upper half of uint64 is a time in nanoseconds, but no int64.
+        array, unit = pc.divide(array, pa.scalar(1_000, pa.uint64())), "us"
     raw, valid = _raw_int64(array)
     factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
     if factor < 0:
         time_us = np.floor_divide(raw, -factor)
         inside = None
     else:
-        inside = _inside(raw, EARLIEST // factor, LATEST // factor)
+        # The range is symmetric: rounding its upper end down is rounding its lower end up.
+        inside = _inside(raw, -(LATEST // factor), LATEST // factor)
         time_us = raw if factor == 1 else (raw if inside is None else np.where(inside, raw, 0)) * factor
     admitted = inside if valid is None else (valid if inside is None else valid & inside)
     if admitted is not None:
@@ -177,6 +181,9 @@ def from_us(time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None
         kind: the wanted type; integers take `time_unit`.
         time_unit: unit of integers.
 
+    Raises:
+        TimeColumnError: a time leaves the type; shows the time and the type.
+
     >>> from_us(np.array([0, PLUS_INFINITY]), pa.date32()).to_pylist()
     [datetime.date(1970, 1, 1), None]
     """
@@ -185,9 +192,31 @@ def from_us(time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None
     factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
     with np.errstate(over="ignore"):
         raw = time_us * -factor if factor < 0 else np.floor_divide(time_us, factor)
+    _check_fit(time_us, raw, infinite, kind, factor)
     mask = infinite if infinite.any() else None
     if kind.bit_width == 64 and not pa.types.is_unsigned_integer(kind):
         return pa.array(raw, pa.int64(), mask=mask).view(kind)
     if pa.types.is_date32(kind):
         return pa.array(raw.astype(np.int32), pa.int32(), mask=mask).view(kind)
     return pa.array(np.where(infinite, 0, raw), pa.int64(), mask=mask).cast(kind)
+
+
+def _check_fit(
+    time_us: NDArray[np.int64], raw: NDArray[np.int64], infinite: NDArray[np.bool_], kind: pa.DataType, factor: int
+) -> None:
+    """Refuse times that the type cannot hold: a window may end after the last nanosecond or 32-bit second."""
+    lost = np.zeros(len(raw), np.bool_)
+    if factor > 0 and not pa.types.is_integer(kind):
+        return
+    if factor < 0:
+        lost = np.floor_divide(raw, -factor) != time_us
+    if pa.types.is_integer(kind):
+        unsigned = pa.types.is_unsigned_integer(kind)
+        bits = kind.bit_width - (0 if unsigned else 1)
+        low, high = (0 if unsigned else -(2**bits)), min(2**bits, 2**63) - 1
+        lost |= (raw < low) | (raw > high)
+    lost &= ~infinite
+    if lost.any():
+        msg = f"the time {int(time_us[lost][0])} µs does not fit type {kind} of the time column"
+        remedy = "give the column a wider type before the watermark, such as timestamp('us') or int64"
+        raise TimeColumnError(msg, place="window bounds", remedy=remedy)

@@ -110,4 +110,5 @@ class Grid:
         behind = watermark_us - self.offset_us
         boundary = (behind // g + 1) * g
         expiry = ((behind - lateness_us) // g + 1) * g + lateness_us
-        return self.offset_us + (min(boundary, expiry) if lateness_us else boundary)
+        # A generator of the user's may say anything below plus infinity.
+        return min(PLUS_INFINITY, self.offset_us + (min(boundary, expiry) if lateness_us else boundary))

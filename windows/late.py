@@ -13,7 +13,7 @@ from eventtime.timestamp import LATEST, PLUS_INFINITY, from_us
 from eventtime.windows.chunk import Chunk, Origin
 from eventtime.windows.grid import Grid
 
-__all__ = ("LateRows", "LateShape", "late_fields", "windows_missed")
+__all__ = ("LateRows", "LateShape", "beside_own", "late_fields", "own_names", "windows_missed")
 
 Ints = NDArray[np.int64]
 _CHUNKS_GATHERED = 16
@@ -52,6 +52,21 @@ def late_fields(bounds_type: pa.DataType) -> list[pa.Field]:
         pa.field("partition", pa.string()),
         pa.field("reason", pa.string()),
     ]
+
+
+def beside_own(own: pa.Schema, extra: Sequence[pa.Field]) -> pa.Schema:
+    """Put fields of a side output behind a row's own columns; of equal names the own one becomes `row_<name>`.
+
+    >>> beside_own(pa.schema({"t": pa.int64(), "partition": pa.int8()}), [pa.field("partition", pa.string())]).names
+    ['t', 'row_partition', 'partition']
+    """
+    names = own_names(own.names, [field.name for field in extra])
+    return pa.schema([*(f.with_name(n) for f, n in zip(own, names, strict=True)), *extra])
+
+
+def own_names(names: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """Return the names that a row's own columns have in a side output with these others."""
+    return [f"row_{name}" if name in extra else name for name in names]
 
 
 def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple[Ints, Ints]:

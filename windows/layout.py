@@ -79,7 +79,7 @@ class Layout:
             return readout.ordered(at, out)
         if aggregate.function in {"var", "stddev"}:
             at = self._place(kept.MOMENTS, column)
-            return readout.spread(at, aggregate.ddof, root=aggregate.function == "stddev")
+            return readout.spread(at, aggregate.ddof, kind, root=aggregate.function == "stddev")
         count = self._place(kept.COUNT, column)
         if aggregate.function == "count":
             return lambda words: pa.array(words[count], pa.int64())
@@ -174,4 +174,9 @@ class Fold:
 def _as_floats(lane: Lane) -> NDArray[np.float64]:
     if lane.kind == UINT64:
         return lane.values.view(np.uint64).astype(np.float64)
+    if lane.kind == DECIMAL:
+        low, high = lane.values[:, 0], lane.values[:, 1]
+        wide = high.astype(np.float64) * 2.0**64 + low.view(np.uint64).astype(np.float64)
+        # Small negative ones would cancel between the words.
+        return np.where(high == low >> 63, low.astype(np.float64), wide)
     return lane.values.astype(np.float64, copy=False)

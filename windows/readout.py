@@ -95,13 +95,16 @@ def ordered(at: int, out: pa.DataType) -> Reader:
     return read
 
 
-def spread(at: int, ddof: int, *, root: bool) -> Reader:
+def spread(at: int, ddof: int, kind: pa.DataType, *, root: bool) -> Reader:
     """Read a variance or standard deviation from (count, mean, squared distances)."""
+
+    # Decimals were folded as their unscaled integers.
+    scale = 10.0 ** (2 * kind.scale) if pa.types.is_decimal(kind) else 1.0
 
     def read(words: Ints) -> pa.Array:
         n = words[at]
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = words[at + 2].view(np.float64) / (n - ddof)
+            variance = words[at + 2].view(np.float64) / (n - ddof) / scale
             values = np.sqrt(variance) if root else variance
         return to_arrow(values, pa.float64(), n > ddof)
 
