@@ -1,0 +1,177 @@
+"""Event time at the door (S1): units, the admitted range, infinities, and types that are too narrow."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from eventtime.errors import TimeColumnError
+from eventtime.timestamp import (
+    EARLIEST,
+    LATEST,
+    MINUS_INFINITY,
+    PLUS_INFINITY,
+    add,
+    bounds_type,
+    check_time_type,
+    from_us,
+    to_us,
+)
+
+DAY = 86_400_000_000
+
+
+def stamps(values: list[int | None], unit: str) -> pa.Array:
+    return pa.array(values, pa.int64()).view(pa.timestamp(unit))
+
+
+def test_finer_units_round_down_also_before_1970() -> None:
+    time_us, admitted = to_us(stamps([1_999, -1, -1_000, -1_001], "ns"))
+    assert time_us.tolist() == [1, -1, -1, -2]
+    assert admitted is None
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1_000_000), ("ms", 1_000), ("us", 1)])
+def test_the_admitted_range_is_the_same_in_every_unit(unit: str, factor: int) -> None:
+    edge = LATEST // factor
+    time_us, admitted = to_us(stamps([edge, -edge, edge + 1, -edge - 1], unit))
+    assert admitted is not None
+    assert admitted.tolist() == [True, True, False, False]
+    assert time_us.tolist() == [edge * factor, -edge * factor, 0, 0]
+
+
+def test_two_to_the_62_is_admitted_and_one_more_is_not() -> None:
+    _, admitted = to_us(stamps([EARLIEST - 1, EARLIEST, LATEST, LATEST + 1], "us"))
+    assert admitted is not None
+    assert admitted.tolist() == [False, True, True, False]
+
+
+def test_the_limits_of_int64_are_not_admitted() -> None:
+    time_us, admitted = to_us(stamps([MINUS_INFINITY, PLUS_INFINITY], "us"))
+    assert admitted is not None
+    assert not admitted.any()
+    assert time_us.tolist() == [0, 0]
+
+
+def test_nulls_are_not_admitted() -> None:
+    time_us, admitted = to_us(stamps([7, None], "us"))
+    assert time_us.tolist() == [7, 0]
+    assert admitted is not None
+    assert admitted.tolist() == [True, False]
+
+
+def test_no_rows_are_no_times() -> None:
+    time_us, admitted = to_us(stamps([], "s"))
+    assert len(time_us) == 0
+    assert admitted is None
+
+
+def test_dates_are_days_or_milliseconds() -> None:
+    days = [dt.date(1969, 12, 31), dt.date(1970, 1, 2)]
+    for kind in (pa.date32(), pa.date64()):
+        assert to_us(pa.array(days, kind))[0].tolist() == [-DAY, DAY]
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.uint16(), pa.int64(), pa.uint64()])
+def test_integers_count_the_unit_that_is_said(kind: pa.DataType) -> None:
+    assert to_us(pa.array([0, 2, None], kind), "ms")[0].tolist() == [0, 2_000, 0]
+
+
+def test_the_upper_half_of_uint64_is_a_time_in_nanoseconds_only() -> None:
+    values = pa.array([2**64 - 1, None], pa.uint64())
+    assert to_us(values, "ns")[0].tolist() == [(2**64 - 1) // 1_000, 0]
+    _, admitted = to_us(values, "us")
+    assert admitted is not None
+    assert not admitted.any()
+
+
+def test_a_slice_of_a_column_keeps_its_own_rows() -> None:
+    assert to_us(stamps([1, None, 3, 4], "us").slice(2))[0].tolist() == [3, 4]
+
+
+def test_adding_saturates_and_infinities_stay() -> None:
+    assert add(PLUS_INFINITY, -5) == PLUS_INFINITY
+    assert add(MINUS_INFINITY, 5) == MINUS_INFINITY
+    assert add(PLUS_INFINITY - 1, 5) == PLUS_INFINITY
+    assert add(MINUS_INFINITY + 1, -5) == MINUS_INFINITY
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.float64(), pa.time64("us"), pa.duration("s"), pa.bool_()]
+)
+def test_a_type_without_time_is_refused_by_name(kind: pa.DataType) -> None:
+    with pytest.raises(TimeColumnError, match=r"'when' is of type .*holds no time"):
+        check_time_type("when", kind, None)
+
+
+def test_integers_without_a_unit_are_refused() -> None:
+    with pytest.raises(TimeColumnError, match=r"integers \(int32\) of an unknown unit"):
+        check_time_type("when", pa.int32(), None)
+
+
+def test_an_unknown_unit_is_refused_and_shown() -> None:
+    with pytest.raises(TimeColumnError, match="time unit 'h' is unknown"):
+        check_time_type("when", pa.int64(), "h")
+
+
+def test_bounds_keep_the_type_of_the_column_where_it_is_fine_enough() -> None:
+    assert bounds_type(pa.timestamp("s", "Asia/Tokyo"), None, 60_000_000) == pa.timestamp(
+        "s", "Asia/Tokyo"
+    )
+    assert bounds_type(pa.date32(), None, DAY, 0) == pa.date32()
+    assert bounds_type(pa.int32(), "s", 60_000_000) == pa.int32()
+
+
+def test_bounds_are_microseconds_where_the_column_is_too_coarse() -> None:
+    assert bounds_type(pa.date32(), None, DAY // 24) == pa.timestamp("us")
+    assert bounds_type(pa.date64(), None, 1_000) == pa.timestamp("us")
+    assert bounds_type(pa.int64(), "s", 500_000) == pa.timestamp("us")
+    assert bounds_type(pa.timestamp("ms", "UTC"), None, 1_500) == pa.timestamp("us", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        (pa.timestamp("s"), None),
+        (pa.timestamp("ns", "UTC"), None),
+        (pa.date32(), None),
+        (pa.date64(), None),
+        (pa.int32(), "s"),
+        (pa.uint64(), "ms"),
+    ],
+)
+def test_times_go_out_as_they_came_in(kind: pa.DataType, unit: str | None) -> None:
+    time_us = np.array([0, 5 * DAY], np.int64)
+    out = from_us(time_us, kind, unit)
+    assert out.type == kind
+    assert to_us(out, unit)[0].tolist() == time_us.tolist()
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us"), pa.timestamp("ns"), pa.date32(), pa.int32(), pa.uint64()]
+)
+def test_infinities_go_out_as_null(kind: pa.DataType) -> None:
+    unit = "s" if pa.types.is_integer(kind) else None
+    out = from_us(np.array([MINUS_INFINITY, 0, PLUS_INFINITY]), kind, unit)
+    assert out.is_null().to_pylist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("time_us", "kind"),
+    [
+        (2**63 // 1_000 + 1, pa.timestamp("ns")),
+        (-(2**63) // 1_000 - 1, pa.timestamp("ns")),
+        (2**31 * 1_000_000, pa.int32()),
+        (-1_000_000, pa.uint32()),
+        (-1_000_000, pa.uint64()),
+    ],
+)
+def test_a_time_that_leaves_its_type_is_an_error_that_shows_it(
+    time_us: int, kind: pa.DataType
+) -> None:
+    with pytest.raises(TimeColumnError, match=re.escape(f"{time_us} µs does not fit type {kind}")):
+        from_us(np.array([0, time_us]), kind, "s" if pa.types.is_integer(kind) else None)
