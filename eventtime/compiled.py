@@ -224,6 +224,9 @@ def _check_union(sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Se
 
 
 def _check_chain(upstream: Windowed) -> None:
+    if upstream.assigner.grid.everything:
+        msg = "results of the global window have no start, so no window can hold them"
+        raise PlanError(msg, place=upstream.describe(), remedy="make the global window the last")
     if upstream.lateness_us and upstream.mode != "discarding":
         msg = f"windows over windows would count corrections twice: the first is {upstream.mode}"
         raise PlanError(

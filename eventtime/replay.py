@@ -143,7 +143,7 @@ class Replay:
                 continue
             if isinstance(answer, Poll):
                 ready = intake.drain()
-                if ready is None or not len(ready):
+                if ready is None:
                     self._finish(p)
                     return False
             else:

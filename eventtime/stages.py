@@ -12,7 +12,7 @@ from eventtime.compiled import StagePlan
 from eventtime.lanes import NO_NULLS, Lane, lane_of
 from eventtime.ledger import OperatorLedger
 from eventtime.state.keys import KeyCodec
-from eventtime.timestamp import MINUS_INFINITY, to_us
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
 from eventtime.windows.late import LateRows, LateShape
@@ -134,7 +134,9 @@ class Stages:
         following = self._chunk(i + 1, produced)
         if following is None:
             return self._onwards(i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us))
-        return self._onwards(i + 1, following, self.stages[i + 1].operator.process(following))
+        results = self._onwards(i + 1, following, self.stages[i + 1].operator.process(following))
+        # Behind the last point that fired: at plus infinity it makes a difference to `is_final`.
+        return results + self._onwards(i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us))
 
     def _chunk(self, i: int, produced: Produced) -> Chunk | None:
         """Make rows of the results of the operator before, each judged as of the point it was fired at."""
@@ -146,8 +148,10 @@ class Stages:
             return None
         batch = pa.concat_batches([r.batch for r in results])
         watermark_us = _judged(results, upstream, before)
+        after_us = max(before, upstream.downstream_before(results[-1].points[-1][0] + 1))
         assert stage.before is not None
-        time_us, _ = to_us(batch.column(stage.plan.time), stage.plan.time_unit)
+        # The first window of all may start before the first time admitted.
+        time_us, _ = to_us(batch.column(stage.plan.time), stage.plan.time_unit, latest=PLUS_INFINITY)
         batch, kept = stage.before.apply_keeping_places(batch)
         if kept is not None:
             time_us, watermark_us = time_us[kept], watermark_us[kept]
@@ -157,7 +161,7 @@ class Stages:
             column=lambda c: batch.column(stage.plan.columns[c]),
             origin=lambda positions: ([batch], np.zeros(len(positions), np.int64), positions),
             partition_of=lambda positions: np.zeros(len(positions), np.int64),
-            watermark_after_us=stage.watermark_us,
+            watermark_after_us=after_us,
         )  # fmt: skip
 
 

@@ -92,16 +92,19 @@ def unit_of(kind: pa.DataType, time_unit: str | None) -> str:
     return time_unit or "us"
 
 
-def to_us(array: pa.Array, time_unit: str | None = None) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+def to_us(
+    array: pa.Array, time_unit: str | None = None, *, latest: int = LATEST
+) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """Convert an Arrow time column to int64 microseconds UTC (S1); finer units round down.
 
     Args:
         array: (n,) timestamp of any unit and zone, date32, date64 or integers; nulls allowed.
         time_unit: unit of integers.
+        latest: last time admitted, and with a minus the first.
 
     Returns:
         ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when all
-        rows are. A row is not admitted when it is null or outside [EARLIEST, LATEST]; its value is then 0.
+        rows are. A row is not admitted when it is null or outside [-latest, latest]; its value is then 0.
 
     >>> to_us(pa.array([1_500, None], pa.timestamp("ns")))[0].tolist()
     [1, 0]
@@ -117,7 +120,7 @@ def to_us(array: pa.Array, time_unit: str | None = None) -> tuple[NDArray[np.int
         inside = None
     else:
         # The range is symmetric: rounding its upper end down is rounding its lower end up.
-        inside = _inside(raw, -(LATEST // factor), LATEST // factor)
+        inside = _inside(raw, -(latest // factor), latest // factor)
         time_us = raw if factor == 1 else (raw if inside is None else np.where(inside, raw, 0)) * factor
     admitted = inside if valid is None else (valid if inside is None else valid & inside)
     if admitted is not None:
