@@ -28,7 +28,9 @@ _FEW = 512
 
 def _is_bytes(kind: pa.DataType) -> bool:
     t = pa.types
-    return t.is_string(kind) or t.is_binary(kind) or t.is_large_string(kind) or t.is_large_binary(kind)
+    return (
+        t.is_string(kind) or t.is_binary(kind) or t.is_large_string(kind) or t.is_large_binary(kind)
+    )
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -100,7 +102,10 @@ class KeyCodec:
         if self._rows is None:
             return [self._decode_one(0, words, nulls)]
         rows = self._rows.take(words)
-        return [self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0) for i in range(len(self.types))]
+        return [
+            self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0)
+            for i in range(len(self.types))
+        ]
 
     def order(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
         """Return the permutation that sorts keys ascending, column by column, nulls last (S24)."""
@@ -145,7 +150,11 @@ class KeyCodec:
             if not lane.valid.size:
                 return lane.values, NO_NULLS
             return np.where(lane.valid != 0, lane.values, 0), lane.valid ^ 1
-        nulls = column.is_null().to_numpy(zero_copy_only=False).view(np.uint8) if column.null_count else NO_NULLS
+        nulls = (
+            column.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
+            if column.null_count
+            else NO_NULLS
+        )
         storage = _storage_type(column.type)
         return interner.intern(column if storage == column.type else column.cast(storage)), nulls
 
@@ -176,11 +185,17 @@ class KeyCodec:
         assert outer is not None
         if self._ranks[0] != outer.version:
             numbers = outer.numbers()
-            columns = self.decode(numbers, np.zeros(len(numbers), np.bool_))
+            decoded = self.decode(numbers, np.zeros(len(numbers), np.bool_))
+            # Arrow sorts no views.
+            columns = [
+                c if c.type == (kind := _storage_type(c.type)) else c.cast(kind) for c in decoded
+            ]
             table = pa.table(columns, names=[str(i) for i in range(len(columns))])
             keys = [(name, "ascending") for name in table.column_names]
             ranks = np.zeros(outer.capacity, np.int64)
-            ranks[numbers[pc.sort_indices(table, sort_keys=keys).to_numpy()]] = np.arange(len(numbers))
+            ranks[numbers[pc.sort_indices(table, sort_keys=keys).to_numpy()]] = np.arange(
+                len(numbers)
+            )
             self._ranks = (outer.version, ranks)
         return self._ranks[1]
 

@@ -1,4 +1,4 @@
-"""Event time at the door (S1): units, the admitted range, infinities, and types that are too narrow."""
+"""Event time at the door (S1): units, the admitted range, infinities, narrow types."""
 
 from __future__ import annotations
 

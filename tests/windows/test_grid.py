@@ -1,4 +1,4 @@
-"""The grid by floor division (S13, S14): edges, negative times, sizes that are no multiple of the slide, int64's ends."""
+"""The grid by floor division (S13, S14): edges, negative times, odd sizes, the ends of int64."""
 
 from __future__ import annotations
 

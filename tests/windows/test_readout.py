@@ -1,17 +1,20 @@
-"""Results at the edges of their types: sums that leave int64, decimals beyond 38 digits, NaN, -0.0, ties (D10)."""
+"""Results at the edges of their types: sums that overflow, wide decimals, NaN, -0.0, ties (D10)."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
 import eventtime as et
 from windowing import in_slices, one, pipeline, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
 NAN, INF = math.nan, math.inf
@@ -109,7 +112,7 @@ def test_durations_add_up_to_a_duration() -> None:
 # Decimals
 
 
-def decimals(values: list[str | None], precision: int = 38, scale: int = 2) -> pa.Array:
+def decimals(values: Sequence[str | None], precision: int = 38, scale: int = 2) -> pa.Array:
     return pa.array(
         [None if v is None else Decimal(v) for v in values], pa.decimal128(precision, scale)
     )
