@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,7 +128,7 @@ class Emission:
             if not firing.late:
                 on_time.append(slice(self._rows - first, self._rows - first + len(order)))
             self._rows += len(order)
-        reading = self._acc.read(np.concatenate(parts))
+        reading = self._acc.read(_joined(parts))
         self._readings.append(reading)
         self._firings += firings
         return sum(int((reading.words[ROWS, part] & (NULL_FLAG - 1)).sum()) for part in on_time)
@@ -153,19 +154,14 @@ class Emission:
         self, firings: Sequence[Firing], segments: list[Segment], readings: Sequence[Reading]
     ) -> tuple[pa.RecordBatch, list[Ints]]:
         sizes = np.array([len(s.words) for s in segments])
-        keys = self._codec.decode(
-            np.concatenate([s.words for s in segments]), np.concatenate([s.nulls for s in segments])
-        )
-        bounds = [
-            from_us(np.repeat(np.array(values, np.int64), sizes), self._shape.bounds_type, self._shape.time_unit)
-            for values in ([f.start_us for f in firings], [f.end_us for f in firings])
-        ]
+        keys = self._codec.decode(_joined([s.words for s in segments]), _joined([s.nulls for s in segments]))
+        bounds = [self._repeated(v, sizes) for v in ([f.start_us for f in firings], [f.end_us for f in firings])]
         results = self._acc.results(readings, lambda position: self._describe(firings, segments, position))
         numbered = [_versions(f, s) for f, s in zip(firings, segments, strict=True)]
         late = np.repeat(np.array([f.late for f in firings], np.int8), sizes)
         columns = [
             *keys, *bounds, *results,
-            pa.array(np.concatenate([v for v, _ in numbered])),
+            pa.array(_joined([v for v, _ in numbered])),
             pa.DictionaryArray.from_arrays(pa.array(late), _TIMINGS),
             pa.array(np.repeat(np.array([f.is_final for f in firings], np.bool_), sizes)),
         ]  # fmt: skip
@@ -173,6 +169,16 @@ class Emission:
             columns.append(pa.array(np.ones(int(sizes.sum()), np.int8)))
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         return batch, [old for _, old in numbered]
+
+    def _repeated(self, bounds_us: list[int], sizes: Ints) -> pa.Array:
+        """Repeat a window bound for each row of its firing."""
+        shape = self._shape
+        once = from_us(np.array(bounds_us, np.int64), shape.bounds_type, shape.time_unit)
+        if len(once) == 1:
+            return pa.repeat(once[0], int(sizes[0]))
+        if once.null_count or shape.bounds_type.bit_width != 64:
+            return once.take(pa.array(np.repeat(np.arange(len(once)), sizes)))
+        return pa.array(np.repeat(once.view(pa.int64()).to_numpy(), sizes)).view(shape.bounds_type)
 
     def _with_retractions(
         self, firings: Sequence[Firing], segments: list[Segment], batch: pa.RecordBatch, old_rows: list[Ints]
@@ -212,6 +218,10 @@ class Emission:
         shown = from_us(bounds.to_numpy(), self._shape.bounds_type, self._shape.time_unit)
         length = format_us(firing.end_us - firing.start_us) if shown.null_count == 0 else "everything"
         return f"window [{shown[0]}, {shown[1]}) of {length}, key {named or '(none)'}"
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _versions(firing: Firing, segment: Segment) -> tuple[NDArray[np.int32], Ints]:
