@@ -185,6 +185,7 @@ class Shard:
     def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
         """Note rows of windows closed already: partial merges are stale, and within L corrections are due."""
         indices = self._grid.slice_of(chunk.time_us[rows])
+        into = np.empty(len(rows), np.int32)
         for index in np.unique(indices):
             self._merge.forget(int(index))
             if self._spec.lateness_us == 0:
@@ -195,7 +196,10 @@ class Shard:
             targets, fresh = self._acc.tables.pair(self._deltas[int(index)], slots[mine])
             self._acc.reset(targets[fresh])
             self._count_rows(targets)
-            self._acc.fold(chunk, rows[mine], targets.astype(np.int32))
+            into[mine] = targets
+        if self._spec.lateness_us:
+            # All slices at once: in the order of rows, which `collect` shows.
+            self._acc.fold(chunk, rows, into)
 
     def _count_rows(self, slots: Ints) -> None:
         np.add.at(self._acc.tables.words[:, ROWS], slots, 1)
