@@ -166,7 +166,10 @@ class KeyCodec:
             return np.zeros(len(column), np.int64), nulls
         if value_nulls.size:
             nulls = nulls | value_nulls[codes]
-        return values[codes], (nulls if nulls.any() else NO_NULLS)
+        if not nulls.any():
+            return values[codes], NO_NULLS
+        # One word for all nulls, whatever stands first in the dictionary.
+        return np.where(nulls != 0, 0, values[codes]), nulls
 
     def _decode_one(self, i: int, words: Ints, nulls: NDArray[np.bool_]) -> pa.Array:
         interner = self._bytes[i]
