@@ -1,4 +1,4 @@
-"""Keys as words and back (D11): every type, null as a group, order, and the memory of keys that are gone (S30)."""
+"""Keys as words and back (D11): every type, null as a group, order, forgotten keys (S30)."""
 
 from __future__ import annotations
 
@@ -160,6 +160,7 @@ def test_many_unsigned_keys_around_the_sign_are_ordered() -> None:
 
 def test_memory_of_keys_that_are_gone_is_given_back() -> None:
     codec = KeyCodec([pa.string()])
+    words = np.empty(0, np.int64)
     for day in range(50):
         words, _ = codec.encode([pa.array([f"day {day} key {i}" for i in range(1_000)])])
         codec.keep_only([words[:10]])

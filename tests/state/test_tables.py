@@ -1,4 +1,4 @@
-"""Slot tables: growth, dense and hashed keys, the null key, pages given back; a model beside random operations."""
+"""Slot tables: growth, dense and hashed keys, the null key, pages given back; beside a model."""
 
 from __future__ import annotations
 
