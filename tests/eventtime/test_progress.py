@@ -1,4 +1,4 @@
-"""Watermarks of partitions and the combined one (S5-S9): minimum, idleness, coming and going; it never goes back."""
+"""Watermarks of partitions and the combined one (S5-S9), which never goes back."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_rows_end_the_silence() -> None:
 
 
 def test_a_clock_that_steps_back_adds_no_silence_and_takes_none_away() -> None:
-    # 0 -> 8: eight of silence; 8 -> -1000: none; -1000 -> -998: two; -998 -> -997: one more, eleven in all.
+    # 0 -> 8: eight; 8 -> -1000: none; -1000 -> -998: two; -998 -> -997: one, so eleven in all.
     progress = progress_of("a", "b")
     silence(progress, 1, 0, 8, -1_000, -998)
     assert not progress.partitions[1].idle
