@@ -51,11 +51,11 @@ from eventtime.windows.aggregate import (
     user,
     var,
 )
-from eventtime.windows.aggregate import all_ as all  # noqa: A004
-from eventtime.windows.aggregate import any_ as any  # noqa: A004
-from eventtime.windows.aggregate import max_ as max  # noqa: A004
-from eventtime.windows.aggregate import min_ as min  # noqa: A004
-from eventtime.windows.aggregate import sum_ as sum  # noqa: A004
+from eventtime.windows.aggregate import all_ as all
+from eventtime.windows.aggregate import any_ as any
+from eventtime.windows.aggregate import max_ as max
+from eventtime.windows.aggregate import min_ as min
+from eventtime.windows.aggregate import sum_ as sum
 from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
 

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import PlanError, SchemaError
 from eventtime.expressions import check_columns, columns_of, type_of
-from eventtime.plan import DROP, Aggregated, Keyed, Node, Read, Stepped, United, Watermarked, Windowed
-from eventtime.sources.base import Source
+from eventtime.plan import (
+    DROP,
+    Aggregated,
+    Keyed,
+    Node,
+    Read,
+    Stepped,
+    United,
+    Watermarked,
+    Windowed,
+)
 from eventtime.state.keys import check_key_type
 from eventtime.timestamp import bounds_type, check_time_type
 from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
 from eventtime.windows.accumulators import Output, output_types
-from eventtime.windows.aggregate import Aggregate
 from eventtime.windows.emission import ResultShape
 from eventtime.windows.late import beside_own, late_fields
 from eventtime.windows.layout import Layout
 from eventtime.windows.shard import WindowSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.sources.base import Source
+    from eventtime.windows.aggregate import Aggregate
 
 __all__ = ("Branch", "CompiledPlan", "StagePlan", "compile_plan", "result_schema")
 
@@ -96,7 +110,9 @@ class _Parsed:
     """The tree read from the result to the sources."""
 
     final_steps: list[Step] = field(default_factory=list)
-    stages: list[tuple[list[Step], tuple[str, ...], Windowed, Aggregated]] = field(default_factory=list)
+    stages: list[tuple[list[Step], tuple[str, ...], Windowed, Aggregated]] = field(
+        default_factory=list
+    )
     watermark: Watermarked | None = None
 
 
@@ -179,7 +195,9 @@ def _parse(node: Node) -> _Parsed:
         for step in stage_steps:
             if isinstance(step, MapBatches):
                 msg = f"{step.describe()} stands between watermark and window, where rows must keep their places"
-                raise PlanError(msg, place="map_batches(...)", remedy="move it before .watermark(...)")
+                raise PlanError(
+                    msg, place="map_batches(...)", remedy="move it before .watermark(...)"
+                )
     return parsed
 
 
@@ -209,18 +227,24 @@ def _through(schema: pa.Schema, steps: Sequence[Step]) -> pa.Schema:
     return schema
 
 
-def _check_union(sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Sequence[pa.Schema]) -> None:
+def _check_union(
+    sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Sequence[pa.Schema]
+) -> None:
     first = sources[0][0]
     for (source, _), schema in zip(sources[1:], schemas[1:], strict=True):
         if (source.time, source.time_unit) != (first.time, first.time_unit):
             msg = f"united streams have different event times: {first.time!r} and {source.time!r}"
-            raise SchemaError(msg, place=source.describe(), remedy="rename one with with_columns and select")
+            raise SchemaError(
+                msg, place=source.describe(), remedy="rename one with with_columns and select"
+            )
         if not schema.equals(schemas[0]):
             wanted = {f.name: f.type for f in schemas[0]}
             got = {f.name: f.type for f in schema}
             odd = next((n for n in [*wanted, *got] if wanted.get(n) != got.get(n)), "their order")
             msg = f"united streams differ in column {odd!r}: {wanted.get(odd)} and {got.get(odd)}"
-            raise SchemaError(msg, place=source.describe(), remedy="make them equal with with_columns and select")
+            raise SchemaError(
+                msg, place=source.describe(), remedy="make them equal with with_columns and select"
+            )
 
 
 def _check_chain(upstream: Windowed) -> None:
@@ -243,7 +267,7 @@ def _check_tags(tags: Sequence[str | None]) -> None:
             raise PlanError(msg, place="window(late=…)", remedy="give each a tag of its own")
 
 
-def _stage(  # noqa: PLR0917
+def _stage(
     index: int, schema: pa.Schema, time: str, time_unit: str | None, steps: list[Step], keys: tuple[str, ...],
     windowed: Windowed, aggregated: Aggregated,
 ) -> StagePlan:  # fmt: skip
@@ -260,20 +284,48 @@ def _stage(  # noqa: PLR0917
         for name, a in aggregated.aggregates
     )
     grid = windowed.assigner.grid
-    bounds = bounds_type(schema.field(time).type, time_unit, grid.size_us, grid.slide_us, grid.offset_us)
-    shape = ResultShape(keys, bounds, time_unit if pa.types.is_integer(bounds) else None, windowed.mode == "retracting")
+    bounds = bounds_type(
+        schema.field(time).type, time_unit, grid.size_us, grid.slide_us, grid.offset_us
+    )
+    shape = ResultShape(
+        keys,
+        bounds,
+        time_unit if pa.types.is_integer(bounds) else None,
+        windowed.mode == "retracting",
+    )
     key_types = tuple(_value_type(own.field(k).type) for k in keys)
-    fields = [pa.field(o.name, t) for o, t in zip(outputs, output_types(outputs, types), strict=True)]
+    fields = [
+        pa.field(o.name, t) for o, t in zip(outputs, output_types(outputs, types), strict=True)
+    ]
     _check_names(keys, [f.name for f in fields])
     result = shape.schema(key_types, fields)
     spec = WindowSpec(grid, windowed.lateness_us, windowed.mode, outputs, types, shape, result)
     lanes = tuple(_as_lane(i, outputs, types) for i in range(len(columns)))
-    late = () if windowed.late == DROP else (tuple(own.names) if windowed.late_columns is None else windowed.late_columns)
+    late = (
+        ()
+        if windowed.late == DROP
+        else (tuple(own.names) if windowed.late_columns is None else windowed.late_columns)
+    )
     check_columns(own, late, place="window(late_columns=…)")
-    tag = None if windowed.late == DROP else windowed.late or ("late" if index == 0 else f"late_{index + 1}")
+    tag = (
+        None
+        if windowed.late == DROP
+        else windowed.late or ("late" if index == 0 else f"late_{index + 1}")
+    )
     late_schema = beside_own(pa.schema([own.field(n) for n in late]), late_fields(bounds))
     return StagePlan(
-        schema, all_steps, time, time_unit, keys, key_types, tuple(columns), lanes, late, tag, late_schema, spec
+        schema,
+        all_steps,
+        time,
+        time_unit,
+        keys,
+        key_types,
+        tuple(columns),
+        lanes,
+        late,
+        tag,
+        late_schema,
+        spec,
     )
 
 
@@ -302,7 +354,8 @@ def _column_name(made: Sequence[tuple[str, pc.Expression]], column: str | pc.Exp
 
 def _as_lane(column: int, outputs: Sequence[Output], types: Sequence[pa.DataType]) -> bool:
     return any(
-        column in o.columns and Layout.holds(o.aggregate, [types[c] for c in o.columns]) for o in outputs
+        column in o.columns and Layout.holds(o.aggregate, [types[c] for c in o.columns])
+        for o in outputs
     )
 
 
@@ -347,7 +400,9 @@ def _branch(source: Source, steps: tuple[Step, ...], wanted: set[str]) -> Branch
     return Branch(source, columns, pa.schema([whole.field(n) for n in columns]), pruned)
 
 
-def _pruned(steps: Sequence[Step], schema: pa.Schema, wanted: set[str]) -> tuple[tuple[Step, ...], set[str]]:
+def _pruned(
+    steps: Sequence[Step], schema: pa.Schema, wanted: set[str]
+) -> tuple[tuple[Step, ...], set[str]]:
     """Return the steps without what nothing reads, and the columns they must be given."""
     schemas = [schema]
     for step in steps:

@@ -8,7 +8,7 @@ from typing import Final
 
 from eventtime.errors import DurationError
 
-__all__ = ("DurationLike", "LONGEST", "format_us", "parse_us")
+__all__ = ("LONGEST", "DurationLike", "format_us", "parse_us")
 
 
 DurationLike = str | int | timedelta
@@ -28,7 +28,8 @@ def parse_us(value: DurationLike, *, name: str, zero: bool = True, negative: boo
     """Read a duration.
 
     Args:
-        value: text such as '4h', '1h30m', '250ms' (units us ms s m h d w), a timedelta, or the number 0.
+        value: text such as '4h', '1h30m', '250ms' (units us ms s m h d w), a timedelta, or the
+            number 0.
         name: of the argument, for the message.
         zero: whether zero is allowed.
         negative: whether a leading '-' is allowed.
@@ -48,7 +49,9 @@ def parse_us(value: DurationLike, *, name: str, zero: bool = True, negative: boo
         raise DurationError(msg, place=f"{name}=", remedy="give a duration of zero or more")
     if micros == 0 and not zero:
         msg = f"duration {value!r} is zero"
-        raise DurationError(msg, place=f"{name}=", remedy="give a duration above zero, such as '1h'")
+        raise DurationError(
+            msg, place=f"{name}=", remedy="give a duration above zero, such as '1h'"
+        )
     if abs(micros) > LONGEST:
         msg = f"duration {value!r} is longer than 36,500 years"
         raise DurationError(msg, place=f"{name}=", remedy="give a shorter one")
@@ -66,7 +69,9 @@ def _read(value: DurationLike, name: str) -> int:
         return 0
     msg = f"{value!r} is not a duration"
     raise DurationError(
-        msg, place=f"{name}=", remedy="write it with units (us ms s m h d w), such as '90s' or '1h30m'"
+        msg,
+        place=f"{name}=",
+        remedy="write it with units (us ms s m h d w), such as '90s' or '1h30m'",
     )
 
 

@@ -1,12 +1,14 @@
 """The engine driven by hand: push batches, poll, advance the clock, finish or suspend (S5–S9).
 
-The replay loop and the live loop stand on the same parts; this is the door for tests, for embedding in
+The replay loop and the live loop stand on the same parts; this is the door for tests, for
+embedding in
 another program, and for partitions that come and go.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +23,11 @@ from eventtime.partition import Intake, PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.stages import Stages
-from eventtime.stream import Stream
 from eventtime.time_kernels import judge
 from eventtime.transform import Transform
+
+if TYPE_CHECKING:
+    from eventtime.stream import Stream
 
 __all__ = ("Engine",)
 
@@ -42,8 +46,10 @@ class _Kept:
 class Engine:
     """A pipeline that is fed by its caller, one partition's rows at a time.
 
-    Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`, `suspend`. Taking:
-    `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Not for several threads at once.
+    Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`,
+        `suspend`. Taking:
+    `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Not for several threads at
+    once.
 
     Args:
         stream: declares the pipeline; its sources give the schema only and are not read.
@@ -61,7 +67,12 @@ class Engine:
     """
 
     def __init__(
-        self, stream: Stream, partitions: list[str] | tuple[str, ...], *, clock: Clock | None = None, shards: int = 1
+        self,
+        stream: Stream,
+        partitions: list[str] | tuple[str, ...],
+        *,
+        clock: Clock | None = None,
+        shards: int = 1,
     ) -> None:
         self._plan: CompiledPlan = compile_plan(stream.node)
         self._clock = clock if clock is not None else SystemClock()
@@ -102,11 +113,19 @@ class Engine:
         missing = [f.name for f in schema if f.name not in batch.schema.names]
         if missing:
             msg = f"the batch has no column {missing[0]!r}"
-            raise PlanError(msg, place=f"partition {partition!r}", remedy=f"give columns {', '.join(schema.names)}")
+            raise PlanError(
+                msg,
+                place=f"partition {partition!r}",
+                remedy=f"give columns {', '.join(schema.names)}",
+            )
         for name, wanted in zip(schema.names, schema.types, strict=True):
             if (kind := batch.schema.field(name).type) != wanted:
                 msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
-                raise SchemaError(msg, place=f"partition {partition!r}", remedy="cast it to the type of the stream")
+                raise SchemaError(
+                    msg,
+                    place=f"partition {partition!r}",
+                    remedy="cast it to the type of the stream",
+                )
         if batch.num_rows == 0:
             return
         self._progress.heard(p)
@@ -150,10 +169,14 @@ class Engine:
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
-        schemas = {s.late_tag: s.late_schema for s in self._plan.stages} | {QUARANTINE: self._quarantine}
+        schemas = {s.late_tag: s.late_schema for s in self._plan.stages} | {
+            QUARANTINE: self._quarantine
+        }
         if tag not in schemas:
             msg = f"there is no side output {tag!r}"
-            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(str(t) for t in schemas)}")
+            raise PlanError(
+                msg, place="side(...)", remedy=f"tags are {', '.join(str(t) for t in schemas)}"
+            )
         self._stages.flush()
         return pa.Table.from_batches(self._kept.sides.pop(tag, []), schemas[tag])
 
@@ -165,7 +188,9 @@ class Engine:
     @property
     def ledger(self) -> Ledger:
         """The balance as of now."""
-        partitions = {name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)}
+        partitions = {
+            name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
+        }
         return Ledger(partitions, self._stages.ledgers())
 
     @property
@@ -176,11 +201,23 @@ class Engine:
     def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
         if name in self._names:
             msg = f"partition {name!r} is known already"
-            raise PlanError(msg, place="add_partition(...)", remedy="give each partition its own name")
+            raise PlanError(
+                msg, place="add_partition(...)", remedy="give each partition its own name"
+            )
         p = self._progress.add(name, known_at_start=known_at_start, historical=historical)
-        stage, watermark, branch = self._plan.stages[0], self._plan.watermark, self._plan.branches[0]
+        stage, watermark, branch = (
+            self._plan.stages[0],
+            self._plan.watermark,
+            self._plan.branches[0],
+        )
         shared = Intake(
-            stage.time, stage.time_unit, stage.keys, stage.columns, stage.lanes, watermark.max_future_us, self._clock
+            stage.time,
+            stage.time_unit,
+            stage.keys,
+            stage.columns,
+            stage.lanes,
+            watermark.max_future_us,
+            self._clock,
         )
         before = Transform(branch.steps, branch.schema, name)
         self._names.append(name)
@@ -197,7 +234,9 @@ class Engine:
         judge(ready.own_before_us, others_us, self._progress.combined_us, judged)
         self._progress.moved(p, ready.after_us)
         combined_us = self._progress.combined_us
-        chunk = one_partition_chunk(p, ready, 0, len(ready), judged, ready.own_before_us, combined_us)
+        chunk = one_partition_chunk(
+            p, ready, 0, len(ready), judged, ready.own_before_us, combined_us
+        )
         results, late = self._stages.submit(chunk)()
         ledger = self._intakes[p].ledger
         ledger.waiting -= len(ready)
@@ -219,7 +258,9 @@ class Engine:
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
         if rows:
             asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
-            self._kept.take_side(QUARANTINE, quarantine_batch(self._quarantine, asides, self._names))
+            self._kept.take_side(
+                QUARANTINE, quarantine_batch(self._quarantine, asides, self._names)
+            )
 
     def _index(self, partition: str) -> int:
         if self._suspended:
@@ -227,7 +268,11 @@ class Engine:
             raise PlanError(msg, place=f"partition {partition!r}", remedy="make a new engine")
         if partition not in self._names:
             msg = f"there is no partition {partition!r}"
-            raise PlanError(msg, place="engine", remedy=f"partitions are {', '.join(self._names)}; see add_partition")
+            raise PlanError(
+                msg,
+                place="engine",
+                remedy=f"partitions are {', '.join(self._names)}; see add_partition",
+            )
         p = self._names.index(partition)
         if self._progress.partitions[p].finished:
             msg = f"partition {partition!r} has finished"

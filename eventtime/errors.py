@@ -25,7 +25,8 @@ class EventTimeError(Exception):
 
     Args:
         what: one sentence that shows the offending value.
-        place: where it was found (file, column, argument, window and key); empty when `what` says it.
+        place: where it was found (file, column, argument, window and key); empty when `what` says
+            it.
         remedy: what the user can do about it.
 
     >>> print(EventTimeError("size '0s' is zero", place="tumbling(size=…)", remedy="use '1h'"))

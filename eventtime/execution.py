@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from eventtime.compiled import Branch, CompiledPlan
 from eventtime.errors import TimeColumnError
 from eventtime.ledger import Ledger
 from eventtime.partition import Intake, PartitionIntake
@@ -15,11 +15,14 @@ from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step
 from eventtime.report import ProgressReport
-from eventtime.sources.base import PartitionReader
 from eventtime.stages import Stages
 from eventtime.transform import Transform
 
-__all__ = ("Execution", "QUARANTINE")
+if TYPE_CHECKING:
+    from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.sources.base import PartitionReader
+
+__all__ = ("QUARANTINE", "Execution")
 
 QUARANTINE = "quarantine"
 _BATCH_ROWS = 65_536
@@ -30,7 +33,8 @@ SideOutput = Callable[[str, pa.RecordBatch], None]
 class Execution:
     """A run.
 
-    Running: `results`. Looking, at any moment between two results: `ledger`, `report`, `is_empty`. Ending: `close`.
+    Running: `results`. Looking, at any moment between two results: `ledger`, `report`,
+        `is_empty`. Ending: `close`.
     Reading ends, and threads stop, when `results` is exhausted, closed or raises.
 
     Args:
@@ -57,7 +61,9 @@ class Execution:
         late = {s.late_tag: s.late_schema for s in self._plan.stages if s.late_tag is not None}
         return {**late, QUARANTINE: self._quarantine}
 
-    def results(self, watch: Callable[[ProgressReport], None] | None = None) -> Iterator[pa.RecordBatch]:
+    def results(
+        self, watch: Callable[[ProgressReport], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Yield results in the order of S24.
 
         Args:
@@ -73,7 +79,9 @@ class Execution:
 
     def ledger(self) -> Ledger:
         """Return the balance as of now. Cost: O(keys held), for `open` is recounted from the state."""
-        partitions = {name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)}
+        partitions = {
+            name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
+        }
         return Ledger(partitions, self._stages.ledgers())
 
     def report(self) -> ProgressReport:
@@ -84,7 +92,10 @@ class Execution:
             rows=sum(part.rows_in for part in ledgers),
             total_rows=None if None in totals else sum(t for t in totals if t is not None),
             watermark_us=self._progress.combined_us,
-            latest_us=max((intake.watermark_us for intake in self._intakes), default=self._progress.combined_us),
+            latest_us=max(
+                (intake.watermark_us for intake in self._intakes),
+                default=self._progress.combined_us,
+            ),
             held_by=self._progress.held_by,
             open_windows=self._stages.open_windows,
             late=sum(part.late for part in ledgers),
@@ -104,9 +115,15 @@ class Execution:
         self._stages.close()
 
     def _open(self) -> None:
-        pairs = [(b, reader) for b in self._plan.branches for reader in b.source.open(list(b.columns), _BATCH_ROWS)]
+        pairs = [
+            (b, reader)
+            for b in self._plan.branches
+            for reader in b.source.open(list(b.columns), _BATCH_ROWS)
+        ]
         names = _unique([r.name for _, r in pairs])
-        for name, (branch, reader) in sorted(zip(names, pairs, strict=True), key=lambda pair: pair[0]):
+        for name, (branch, reader) in sorted(
+            zip(names, pairs, strict=True), key=lambda pair: pair[0]
+        ):
             self._names.append(name)
             self._readers.append(reader)
             self._progress.add(name)
@@ -115,7 +132,12 @@ class Execution:
     def _intake(self, name: str, branch: Branch) -> PartitionIntake:
         stage, watermark = self._plan.stages[0], self._plan.watermark
         shared = Intake(
-            stage.time, stage.time_unit, stage.keys, stage.columns, stage.lanes, watermark.max_future_us
+            stage.time,
+            stage.time_unit,
+            stage.keys,
+            stage.columns,
+            stage.lanes,
+            watermark.max_future_us,
         )
         before = Transform(branch.steps, branch.schema, name)
         after = Transform(stage.steps, before.schema, name)
@@ -181,11 +203,15 @@ class Execution:
             column = self._plan.stages[0].time
             msg = f"time column {column!r} is null in all {total.rows_in:,} rows"
             sources = "; ".join(b.source.describe() for b in self._plan.branches)
-            raise TimeColumnError(msg, place=sources, remedy="name the column that holds the event time")
+            raise TimeColumnError(
+                msg, place=sources, remedy="name the column that holds the event time"
+            )
 
 
 def _unique(names: list[str]) -> list[str]:
-    return names if len(set(names)) == len(names) else [f"{i}/{name}" for i, name in enumerate(names)]
+    return (
+        names if len(set(names)) == len(names) else [f"{i}/{name}" for i, name in enumerate(names)]
+    )
 
 
 def _is_text(branch: Branch) -> bool:

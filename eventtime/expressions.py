@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import ColumnError, PlanError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 __all__ = ("check_columns", "columns_of", "evaluate", "project", "type_of")
 
 
 def project(batch: pa.RecordBatch, columns: Mapping[str, pc.Expression]) -> pa.RecordBatch:
     """Compute columns from a batch, rows in order. Cost: some 100 µs a call, then vectorised."""
-    from pyarrow import acero  # noqa: PLC0415
+    from pyarrow import acero
 
-    source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([batch])))
+    source = acero.Declaration(
+        "table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([batch]))
+    )
     options = acero.ProjectNodeOptions(list(columns.values()), list(columns))
     plan = acero.Declaration.from_sequence([source, acero.Declaration("project", options)])
     # Several threads would not keep the order of rows.
@@ -65,7 +70,7 @@ def check_columns(schema: pa.Schema, names: Sequence[str], *, place: str) -> Non
     for name in names:
         if name in schema.names:
             continue
-        import difflib  # noqa: PLC0415
+        import difflib
 
         near = difflib.get_close_matches(str(name), schema.names, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""

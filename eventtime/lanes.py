@@ -9,7 +9,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ("DECIMAL", "FLOAT", "INT", "NO_NULLS", "OBJECT", "UINT64", "Lane", "lane_kind", "lane_of", "to_arrow")
+__all__ = (
+    "DECIMAL",
+    "FLOAT",
+    "INT",
+    "NO_NULLS",
+    "OBJECT",
+    "UINT64",
+    "Lane",
+    "lane_kind",
+    "lane_of",
+    "to_arrow",
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -67,7 +78,9 @@ def lane_of(array: pa.Array) -> Lane:
     return Lane(kind, _buffer(_as_int64(array), np.int64), valid)
 
 
-def to_arrow(values: NDArray[np.int64] | NDArray[np.float64], kind: pa.DataType, valid: NDArray[np.bool_]) -> pa.Array:
+def to_arrow(
+    values: NDArray[np.int64] | NDArray[np.float64], kind: pa.DataType, valid: NDArray[np.bool_]
+) -> pa.Array:
     """Convert lane values back to a column of type `kind`; rows not `valid` become null."""
     mask = None if valid.all() else ~valid
     if lane_kind(kind) == FLOAT:
@@ -88,7 +101,9 @@ def _as_int64(array: pa.Array) -> pa.Array:
     return array.cast(pa.int64())
 
 
-def _buffer(array: pa.Array, dtype: type[np.int64] | type[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
+def _buffer(
+    array: pa.Array, dtype: type[np.int64] | type[np.float64]
+) -> NDArray[np.int64] | NDArray[np.float64]:
     """View the values; what stands under a null is arbitrary and never read."""
     data = array.buffers()[1]
     if data is None or not len(array):

@@ -87,11 +87,15 @@ class Ledger:
         for name, part in self.partitions.items():
             if part.rows_in != part.accounted:
                 msg = f"{part.rows_in} rows came in, {part.accounted} are accounted for: {part}"
-                raise LedgerError(msg, place=f"partition {name!r}", remedy="this is a bug of eventtime: report it")
+                raise LedgerError(
+                    msg, place=f"partition {name!r}", remedy="this is a bug of eventtime: report it"
+                )
         for i, operator in enumerate(self.operators):
             if operator.assigned != operator.emitted + operator.open + operator.missed:
                 msg = f"assigned is not emitted + open + missed: {operator}"
-                raise LedgerError(msg, place=f"operator {i}", remedy="this is a bug of eventtime: report it")
+                raise LedgerError(
+                    msg, place=f"operator {i}", remedy="this is a bug of eventtime: report it"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, for JSON."""
@@ -109,7 +113,15 @@ class Ledger:
         named = [*self.partitions.items(), ("total", self.total)]
         rows += [[name, *(f"{getattr(part, c):,}" for c in columns)] for name, part in named]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+        lines = [
+            "  ".join(
+                [
+                    row[0].ljust(widths[0]),
+                    *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+                ]
+            )
+            for row in rows
+        ]
         for i, o in enumerate(self.operators):
             lines.append(
                 f"operator {i + 1}: {o.assigned:,} (row, window) pairs = {o.emitted:,} emitted + {o.open:,} open + {o.missed:,} missed"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, NO_NULLS, Lane
-from eventtime.partition import Ready
 from eventtime.time_kernels import gather_rows
 from eventtime.windows.chunk import Chunk, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventtime.partition import Ready
 
 __all__ = ("CHUNK_ROWS", "Piece", "Scratch", "merged_chunk", "one_partition_chunk", "positions_of")
 
@@ -67,7 +71,9 @@ def merged_chunk(
     if len(segments) == 1:
         piece, first, last = (int(x) for x in segments[0])
         found = pieces[piece]
-        return one_partition_chunk(found.partition, found.ready, first, last, judged, None, combined_us)
+        return one_partition_chunk(
+            found.partition, found.ready, first, last, judged, None, combined_us
+        )
     merged = _Merged(pieces, segments, len(judged), scratch)
     return Chunk(
         time_us=merged.gather("time", lambda r: r.time_us),
@@ -96,7 +102,11 @@ def one_partition_chunk(
         key_nulls=ready.key_nulls[part],
         lanes=[Lane(x.kind, x.values[part], x.valid[part]) for x in ready.lanes],
         column=lambda i: ready.columns[i].slice(first, last - first),
-        origin=lambda positions: ([ready.batch], np.zeros(len(positions), np.int64), positions + first),
+        origin=lambda positions: (
+            [ready.batch],
+            np.zeros(len(positions), np.int64),
+            positions + first,
+        ),
         partition_of=lambda positions: np.full(len(positions), p),
         watermark_after_us=combined_us,
     )
@@ -120,6 +130,7 @@ class _Merged:
         self._ends = np.cumsum(lengths)
         # Row of the piece less position in the chunk, by segment.
         self._shifts = segments[:, 2] - self._ends
+        self._columns: dict[int, pa.Array] = {}
 
     def places(self, positions: Ints) -> tuple[Ints, Ints]:
         """Return piece and row of positions. Cost: O(positions * log segments)."""
@@ -129,19 +140,26 @@ class _Merged:
     def partition_of(self, positions: Ints) -> Ints:
         return np.array([piece.partition for piece in self._pieces])[self.places(positions)[0]]
 
-    def gather(self, name: object, column: Callable[[Ready], NDArray[np.int64]], width: int = 1) -> Ints:
+    def gather(
+        self, name: object, column: Callable[[Ready], NDArray[np.int64]], width: int = 1
+    ) -> Ints:
         arrays = [np.ascontiguousarray(column(piece.ready)) for piece in self._pieces]
         addresses = np.array([array.ctypes.data for array in arrays], np.int64)
         out = self._scratch.array(name, self._n * width)
         gather_rows(addresses, self._segments, len(self._segments), width, out)
         return out
 
-    def gather_flags(self, column: Callable[[Ready], NDArray[np.uint8]], absent: int) -> NDArray[np.uint8]:
+    def gather_flags(
+        self, column: Callable[[Ready], NDArray[np.uint8]], absent: int
+    ) -> NDArray[np.uint8]:
         """Gather bytes that may be missing for pieces in which all rows have the value `absent`."""
         if not any(column(piece.ready).size for piece in self._pieces):
             return NO_NULLS
         flags = [column(piece.ready) for piece in self._pieces]
-        whole = [f if f.size else np.full(len(p.ready), absent, np.uint8) for f, p in zip(flags, self._pieces, strict=True)]
+        whole = [
+            f if f.size else np.full(len(p.ready), absent, np.uint8)
+            for f, p in zip(flags, self._pieces, strict=True)
+        ]
         bases = np.cumsum([0, *(len(f) for f in whole[:-1])])
         pieces, rows = self.places(np.arange(self._n))
         return np.concatenate(whole)[rows + bases[pieces]]
@@ -150,13 +168,24 @@ class _Merged:
         kind = self._pieces[0].ready.lanes[i].kind
         valid = self.gather_flags(lambda r: r.lanes[i].valid, 1)
         values = self._pieces[0].ready.lanes[i].values
-        if values.size == 0 and all(piece.ready.lanes[i].values.size == 0 for piece in self._pieces):
+        if values.size == 0 and all(
+            piece.ready.lanes[i].values.size == 0 for piece in self._pieces
+        ):
             return Lane(kind, values, valid)
         width = 2 if kind == DECIMAL else 1
         gathered = self.gather(i, lambda r: r.lanes[i].values.view(np.int64), width)
-        return Lane(kind, gathered.reshape(-1, 2) if width == 2 else gathered.view(values.dtype), valid)
+        return Lane(
+            kind, gathered.reshape(-1, 2) if width == 2 else gathered.view(values.dtype), valid
+        )
 
     def column(self, i: int) -> pa.Array:
+        # A chunk is folded once for each step of the windows' grid that it crosses; it is laid
+        # out once.
+        if i not in self._columns:
+            self._columns[i] = self._laid_out(i)
+        return self._columns[i]
+
+    def _laid_out(self, i: int) -> pa.Array:
         pieces, rows = self.places(np.arange(self._n))
         used = np.unique(pieces)
         columns = [self._pieces[number].ready.columns[i] for number in used]

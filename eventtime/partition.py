@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.clock import Clock
 from eventtime.lanes import NO_NULLS, Lane, lane_of
 from eventtime.ledger import PartitionLedger
-from eventtime.state.keys import KeyCodec
 from eventtime.time_kernels import clamp, future_rows
 from eventtime.timestamp import MINUS_INFINITY, to_us
-from eventtime.transform import Transform
-from eventtime.watermark import RunningGenerator
+
+if TYPE_CHECKING:
+    from eventtime.clock import Clock
+    from eventtime.state.keys import KeyCodec
+    from eventtime.transform import Transform
+    from eventtime.watermark import RunningGenerator
 
 __all__ = ("NEIGHBOURS", "Intake", "PartitionIntake", "Quarantined", "Ready")
 
@@ -83,11 +86,19 @@ class _Rows:
         return _Rows(self.batch.filter(pa.array(mask)), self.time_us[mask], numbers)
 
     def part(self, first: int, last: int) -> _Rows:
-        return _Rows(self.batch.slice(first, last - first), self.time_us[first:last], self.numbers[first:last])
+        return _Rows(
+            self.batch.slice(first, last - first),
+            self.time_us[first:last],
+            self.numbers[first:last],
+        )
 
     def then(self, rows: _Rows) -> _Rows:
         numbers = np.concatenate([np.asarray(self.numbers), np.asarray(rows.numbers)])
-        return _Rows(pa.concat_batches([self.batch, rows.batch]), np.concatenate([self.time_us, rows.time_us]), numbers)
+        return _Rows(
+            pa.concat_batches([self.batch, rows.batch]),
+            np.concatenate([self.time_us, rows.time_us]),
+            numbers,
+        )
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,9 @@ class PartitionIntake:
         self.ledger.malformed += rows.num_rows
         errors = [str(e) for e in rows.column("error").to_pylist()]
         numbers = np.asarray(self._number(rows.num_rows))
-        self.quarantined.append(Quarantined(rows.select(["line", "raw"]), "malformed", errors, numbers))
+        self.quarantined.append(
+            Quarantined(rows.select(["line", "raw"]), "malformed", errors, numbers)
+        )
 
     def drain(self) -> Ready | None:
         """Let the rows on that the future guard still held; the partition has ended."""
@@ -195,7 +208,9 @@ class PartitionIntake:
             rows = rows.where(~future)
         return self._judged(rows)
 
-    def _compare_with_neighbours(self, rows: _Rows, guard: int, *, last: bool) -> tuple[_Rows, Bools]:
+    def _compare_with_neighbours(
+        self, rows: _Rows, guard: int, *, last: bool
+    ) -> tuple[_Rows, Bools]:
         """Judge all rows whose next neighbours are known; hold the rest back."""
         if self._held is not None:
             rows = self._held.then(rows)
@@ -224,7 +239,11 @@ class PartitionIntake:
         batch, kept = self.after.apply_keeping_places(rows.batch)
         if kept is not None:
             self.ledger.filtered += n - len(kept)
-            time_us, own_before, numbers = time_us[kept], own_before[kept], np.asarray(numbers)[kept]
+            time_us, own_before, numbers = (
+                time_us[kept],
+                own_before[kept],
+                np.asarray(numbers)[kept],
+            )
         keys, nulls = self._keys(batch)
         columns = [batch.column(name) for name in self.intake.columns]
         lanes = [
@@ -232,7 +251,9 @@ class PartitionIntake:
             for column, wanted in zip(columns, self.intake.lanes, strict=True)
         ]
         self.ledger.waiting += len(time_us)
-        return Ready(batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, columns, numbers)
+        return Ready(
+            batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, columns, numbers
+        )
 
     def _keys(self, batch: pa.RecordBatch) -> tuple[Ints, NDArray[np.uint8]]:
         if not self.intake.keys:
@@ -244,7 +265,9 @@ class PartitionIntake:
         if n:
             aside = rows.where(which)
             numbers = np.asarray(aside.numbers)
-            self.quarantined.append(Quarantined(aside.batch, reason, [_DETAILS[reason]] * n, numbers))
+            self.quarantined.append(
+                Quarantined(aside.batch, reason, [_DETAILS[reason]] * n, numbers)
+            )
         return n
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-
+from typing import TYPE_CHECKING
 
 from eventtime.duration import format_us
-from eventtime.progress import AllIdle
-from eventtime.sources.base import Source
-from eventtime.transform import Step
-from eventtime.watermark import WatermarkGenerator
-from eventtime.windows.accumulation import AccumulationMode
-from eventtime.windows.aggregate import Aggregate
-from eventtime.windows.assigner import GridAssigner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventtime.progress import AllIdle
+    from eventtime.sources.base import Source
+    from eventtime.transform import Step
+    from eventtime.watermark import WatermarkGenerator
+    from eventtime.windows.accumulation import AccumulationMode
+    from eventtime.windows.aggregate import Aggregate
+    from eventtime.windows.assigner import GridAssigner
 
 __all__ = (
-    "DROP", "Aggregated", "Keyed", "Node", "Read", "Stepped", "United", "Watermarked", "Windowed", "describe", "walk",
+    "DROP", "Aggregated", "Keyed", "Node", "Read", "Stepped", "United", "Watermarked", "Windowed",
+    "describe", "walk",
 )  # fmt: skip
 
 DROP = "eventtime.DROP"
@@ -72,7 +76,11 @@ class Watermarked:
         text = f"watermark {self.generator.describe()}, minimum over partitions"
         if self.idle_after_us is not None:
             text += f", idle after {format_us(self.idle_after_us)} (live only), all idle: {self.all_idle}"
-        return text + (f", future beyond {format_us(self.max_future_us)}" if self.max_future_us is not None else "")
+        return text + (
+            f", future beyond {format_us(self.max_future_us)}"
+            if self.max_future_us is not None
+            else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,16 @@ class Windowed:
 
     def describe(self) -> str:
         """Return one line for `explain()`."""
-        late = "late rows counted only" if self.late == DROP else f"late rows to {self.late or 'late'!r}"
-        lateness = f", allowed lateness {format_us(self.lateness_us)}, {self.mode}" if self.lateness_us else ""
+        late = (
+            "late rows counted only"
+            if self.late == DROP
+            else f"late rows to {self.late or 'late'!r}"
+        )
+        lateness = (
+            f", allowed lateness {format_us(self.lateness_us)}, {self.mode}"
+            if self.lateness_us
+            else ""
+        )
         return f"window {self.assigner.describe()}{lateness}, {late}"
 
 
@@ -140,5 +156,3 @@ def describe(node: Node, *, notes: dict[int, str] | None = None, depth: int = 0)
     note = (notes or {}).get(id(node), "")
     lines.append("  " * depth + ("" if isinstance(node, Read) else "-> ") + node.describe() + note)
     return "\n".join(lines)
-
-

@@ -17,7 +17,9 @@ def check_all_idle(policy: str) -> None:
     """Refuse an unknown all-idle policy (S7)."""
     if policy not in get_args(AllIdle):
         msg = f"all-idle policy {policy!r} is unknown"
-        raise PlanError(msg, place="watermark(all_idle=…)", remedy=f"one of {', '.join(get_args(AllIdle))}")
+        raise PlanError(
+            msg, place="watermark(all_idle=…)", remedy=f"one of {', '.join(get_args(AllIdle))}"
+        )
 
 
 @dataclass
@@ -48,7 +50,8 @@ class PartitionProgress:
 class Progress:
     """All partitions and their combined watermark.
 
-    Rows: `heard`. Silence: `polled_empty`. Coming and going: `add`, `finish`. Reading: `combined_us`, `others_us`.
+    Rows: `heard`. Silence: `polled_empty`. Coming and going: `add`, `finish`. Reading:
+        `combined_us`, `others_us`.
 
     Args:
         idle_after_us: silence after which a partition is idle; None: never (replay).
@@ -63,7 +66,8 @@ class Progress:
     def add(self, name: str, *, known_at_start: bool = True, historical: bool = False) -> int:
         """Add a partition and return its index (S8).
 
-        Known at the start or historical: from minus infinity. Found later: from the combined watermark.
+        Known at the start or historical: from minus infinity. Found later: from the combined
+        watermark.
         """
         start = MINUS_INFINITY if known_at_start or historical else self.combined_us
         self.partitions.append(PartitionProgress(name, start))
@@ -71,7 +75,10 @@ class Progress:
 
     def others_us(self, index: int) -> int:
         """Return the minimum over the partitions that count, without one; plus infinity if there is none."""
-        return min((p.watermark_us for i, p in enumerate(self.partitions) if i != index and p.counts), default=PLUS_INFINITY)
+        return min(
+            (p.watermark_us for i, p in enumerate(self.partitions) if i != index and p.counts),
+            default=PLUS_INFINITY,
+        )
 
     def heard(self, index: int) -> None:
         """Note that rows came: the partition counts again, with its own watermark (S6)."""

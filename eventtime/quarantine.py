@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from eventtime.merged import Piece, positions_of
 from eventtime.partition import PartitionIntake, Quarantined
 from eventtime.windows.late import beside_own, own_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ("Aside", "QuarantineOrder", "quarantine_batch", "quarantine_schema")
 
@@ -27,7 +30,8 @@ class Aside:
         partition: its index.
         rows: what was set aside.
         places: (n,) int64, the position in the chunk before which each row stood.
-        rank: of asides at one place: ends of partitions as they came, then what stood right before the row.
+        rank: of asides at one place: ends of partitions as they came, then what stood right
+            before the row.
     """
 
     partition: int
@@ -56,7 +60,9 @@ class QuarantineOrder:
             numbers = np.asarray(piece.ready.numbers)[piece.first : piece.last]
             positions = positions_of(segments, piece.number)
             for rows in self._taken_before(piece.partition, int(numbers[-1])):
-                found.append(Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)]))
+                found.append(
+                    Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)])
+                )
         return found
 
     def rest(self, p: int, place: int, last: int) -> list[Aside]:
@@ -85,14 +91,18 @@ def quarantine_schema(columns: pa.Schema, *, text: bool) -> pa.Schema:
     return beside_own(columns, [*extra, *(_TEXT if text else [])])
 
 
-def quarantine_batch(schema: pa.Schema, asides: Sequence[Aside], names: Sequence[str]) -> pa.RecordBatch:
+def quarantine_batch(
+    schema: pa.Schema, asides: Sequence[Aside], names: Sequence[str]
+) -> pa.RecordBatch:
     """Lay quarantined rows out as one batch, in replay order; columns that a row does not have are null."""
     laid = pa.concat_batches([_laid_out(schema, aside, names[aside.partition]) for aside in asides])
-    order = np.lexsort((
-        np.concatenate([a.rows.numbers for a in asides]),
-        np.concatenate([np.full(len(a.places), a.rank) for a in asides]),
-        np.concatenate([a.places for a in asides]),
-    ))
+    order = np.lexsort(
+        (
+            np.concatenate([a.rows.numbers for a in asides]),
+            np.concatenate([np.full(len(a.places), a.rank) for a in asides]),
+            np.concatenate([a.places for a in asides]),
+        )
+    )
     return laid.take(pa.array(order))
 
 
@@ -116,4 +126,6 @@ def _laid_out(schema: pa.Schema, aside: Aside, name: str) -> pa.RecordBatch:
 
 def _part(rows: Quarantined, first: int, last: int) -> Quarantined:
     part = slice(first, last)
-    return Quarantined(rows.rows.slice(first, last - first), rows.reason, rows.detail[part], rows.numbers[part])
+    return Quarantined(
+        rows.rows.slice(first, last - first), rows.reason, rows.detail[part], rows.numbers[part]
+    )

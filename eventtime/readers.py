@@ -48,7 +48,12 @@ def read_parquet(
     """
     return Stream.read(
         parquet_source(
-            paths, time=time, time_unit=time_unit, partition_by=partition_by, filesystem=filesystem, hive=hive
+            paths,
+            time=time,
+            time_unit=time_unit,
+            partition_by=partition_by,
+            filesystem=filesystem,
+            hive=hive,
         )
     )
 
@@ -65,7 +70,12 @@ def read_ipc(
     """Read Arrow IPC files or streams (Feather too); arguments and errors as `read_parquet`."""
     return Stream.read(
         ipc_source(
-            paths, time=time, time_unit=time_unit, partition_by=partition_by, filesystem=filesystem, hive=hive
+            paths,
+            time=time,
+            time_unit=time_unit,
+            partition_by=partition_by,
+            filesystem=filesystem,
+            hive=hive,
         )
     )
 
@@ -87,8 +97,10 @@ def read_csv(
 
     Args:
         paths, time, time_unit, partition_by, filesystem, hive: as `read_parquet`.
-        on_malformed: a row that does not parse is an 'error', or goes to the side output 'quarantine'.
-        schema: types of columns that would be inferred wrongly; a schema or a mapping from name to type.
+        on_malformed: a row that does not parse is an 'error', or goes to the side output
+            'quarantine'.
+        schema: types of columns that would be inferred wrongly; a schema or a mapping from name
+            to type.
         delimiter: between fields; None: a comma, or a tab in .tsv files.
         newlines_in_values: whether quoted fields may hold line breaks.
 
@@ -129,7 +141,8 @@ def from_arrow(data: Any, *, time: str, time_unit: str | None = None) -> Stream:
     """Read Arrow data in memory.
 
     Args:
-        data: a record batch, table, list of batches, or anything with `__arrow_c_stream__` (polars, DuckDB); or
+        data: a record batch, table, list of batches, or anything with `__arrow_c_stream__`
+            (polars, DuckDB); or
             a dict of those, each one a partition of that name.
         time: event-time column.
         time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.

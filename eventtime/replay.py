@@ -1,36 +1,43 @@
 """Replay: bounded partitions read in event-time order of their watermarks, as chunks (S10).
 
-Which partition the next row comes from depends on the rows alone, so neither batch cuts nor the speed
+Which partition the next row comes from depends on the rows alone, so neither batch cuts nor the
+speed
 of files can show in any result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.merged import CHUNK_ROWS, Piece, Scratch, merged_chunk
-from eventtime.partition import PartitionIntake, Ready
-from eventtime.progress import Progress
+from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
-from eventtime.quarantine import Aside, QuarantineOrder
-from eventtime.windows.chunk import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventtime.partition import PartitionIntake, Ready
+    from eventtime.progress import Progress
+    from eventtime.windows.chunk import Chunk
 
 __all__ = ("Replay", "Step")
 
 Ints = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Step:
     """One step of a replay.
 
     Args:
-        chunk: rows taken, at least one; None when all that was left of the partitions was their end.
+        chunk: rows taken, at least one; None when all that was left of the partitions was their
+            end.
         taken: (partition, rows) of the chunk.
         aside: quarantined rows whose place in the order was passed.
         watermark_us: the combined one after all of this.
@@ -45,7 +52,8 @@ class Step:
 class Replay:
     """Merges the partitions of a run.
 
-    Running: `steps`. Watching: `held_keys`. The arrays of a chunk are written again two steps later.
+    Running: `steps`. Watching: `held_keys`. The arrays of a chunk are written again two steps
+        later.
 
     Args:
         readers: one for each partition.
@@ -54,7 +62,10 @@ class Replay:
     """
 
     def __init__(
-        self, readers: Sequence[PartitionReader], intakes: Sequence[PartitionIntake], progress: Progress
+        self,
+        readers: Sequence[PartitionReader],
+        intakes: Sequence[PartitionIntake],
+        progress: Progress,
     ) -> None:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
@@ -73,12 +84,15 @@ class Replay:
         """Yield all rows in replay order, as chunks with their watermarks."""
         while self._active.any():
             yield self._step()
-        # Plus infinity is a step of its own: what fires below it is not final yet, wherever chunks were cut.
+        # Plus infinity is a step of its own: what fires below it is not final yet, wherever
+        # chunks were cut.
         yield Step(None, [], [], PLUS_INFINITY)
 
     def held_keys(self) -> list[Ints]:
         """Return the key words of rows read but not yet taken."""
-        return [r.keys[p:] for r, p in zip(self._ready, self._positions, strict=True) if r is not None]
+        return [
+            r.keys[p:] for r, p in zip(self._ready, self._positions, strict=True) if r is not None
+        ]
 
     def _step(self) -> Step:
         scratch = self._scratch.pop(0)
@@ -90,8 +104,10 @@ class Replay:
         reached_us = self._progress.combined_us
         while n < CHUNK_ROWS and self._active.any():
             n, n_segments, combined_us, needs = merge_partitions(
-                self._addresses, self._lengths, self._positions, self._afters, self._watermarks, self._active,
-                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, judged, self._segments, n_segments,
+                self._addresses, self._lengths, self._positions, self._afters, self._watermarks,
+                self._active,
+                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, judged, self._segments,
+                n_segments,
             )  # fmt: skip
             self._progress.combined_us = reached_us = int(combined_us)
             if needs < 0:
@@ -103,8 +119,14 @@ class Replay:
                 asides += self._aside.rest(int(needs), n, int(self._last_rows[needs]))
         return self._cut(n, n_segments, judged, reached_us, asides, scratch)
 
-    def _cut(  # noqa: PLR0917
-        self, n: int, n_segments: int, judged: Ints, reached_us: int, asides: list[Aside], scratch: Scratch
+    def _cut(
+        self,
+        n: int,
+        n_segments: int,
+        judged: Ints,
+        reached_us: int,
+        asides: list[Aside],
+        scratch: Scratch,
     ) -> Step:
         for p in np.flatnonzero(self._active):
             self._progress.partitions[p].watermark_us = int(self._watermarks[p])
@@ -114,7 +136,12 @@ class Replay:
         taken = [piece for piece in self._ended_pieces() if piece.last > piece.first]
         chunk = merged_chunk(self._pieces, segments, judged[:n], reached_us, scratch)
         asides += self._aside.passed(taken, segments)
-        return Step(chunk, [(piece.partition, piece.last - piece.first) for piece in taken], asides, reached_us)
+        return Step(
+            chunk,
+            [(piece.partition, piece.last - piece.first) for piece in taken],
+            asides,
+            reached_us,
+        )
 
     def _begin_pieces(self) -> None:
         self._pieces = []

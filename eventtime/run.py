@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from eventtime.errors import PlanError
-from eventtime.ledger import Ledger
 from eventtime.report import ProgressReport
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution
+    from eventtime.ledger import Ledger
     from eventtime.sinks.base import Sink, SinkWriter
 
 __all__ = ("Run", "run_plan")
@@ -27,7 +28,8 @@ Progress = Callable[[ProgressReport], None]
 class Run:
     """A finished run.
 
-    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account: `ledger`.
+    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account:
+        `ledger`.
 
     Args:
         schema: of the results.
@@ -102,8 +104,8 @@ def run_plan(
     progress: Progress | None,
 ) -> Run:
     """Run to the end of input and publish; see `Stream.run`."""
-    from eventtime.execution import Execution  # noqa: PLC0415 - numba is loaded when something runs
-    from eventtime.sinks.base import commit_all  # noqa: PLC0415
+    from eventtime.execution import Execution
+    from eventtime.sinks.base import commit_all
 
     outputs = _Outputs()
     execution = Execution(plan, outputs.take, shards=shards)
@@ -133,13 +135,15 @@ def _open_writers(
     *,
     overwrite: bool,
 ) -> None:
-    from eventtime.sinks.base import sink_for  # noqa: PLC0415
+    from eventtime.sinks.base import sink_for
 
     schemas = execution.side_schemas
     for tag in sides:
         if tag not in schemas:
             msg = f"there is no side output {tag!r}"
-            raise PlanError(msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}")
+            raise PlanError(
+                msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
+            )
     if sink is not None:
         outputs.writers[_RESULTS] = sink_for(sink, overwrite=overwrite).open(plan.schema)
     for tag, target in sides.items():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
 from eventtime.timestamp import MINUS_INFINITY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ("BUCKETS", "RunningPercentile", "bucket_edges", "count_disorder")
 
@@ -23,7 +27,9 @@ def bucket_edges() -> Ints:
     octave, step = np.divmod(np.arange(BUCKETS), _STEPS)
     wide = np.maximum(octave - 4, 0)
     edges = [
-        (int(s) + 1) if o == 0 else ((_STEPS + int(s) + 1) << int(w)) >> (0 if o >= 4 else 4 - int(o))
+        (int(s) + 1)
+        if o == 0
+        else ((_STEPS + int(s) + 1) << int(w)) >> (0 if o >= 4 else 4 - int(o))
         for o, s, w in zip(octave, step, wide, strict=True)
     ]
     return np.maximum.accumulate(np.array([max(1, e) for e in edges], np.int64))
@@ -92,8 +98,17 @@ class RunningPercentile:
         self._counts = np.zeros(BUCKETS, np.int64)
         self._edges = bucket_edges()
 
-    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:  # noqa: ARG002
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
         """Return the watermark after each row, (n,) int64."""
         out = np.empty(len(time_us), np.int64)
-        _advance(time_us, self._state, self._counts, self._edges, self._share, self._warm_up, self._every, out)
+        _advance(
+            time_us,
+            self._state,
+            self._counts,
+            self._edges,
+            self._share,
+            self._warm_up,
+            self._every,
+            out,
+        )
         return out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from eventtime.compiled import StagePlan
 from eventtime.lanes import NO_NULLS, Lane, lane_of
 from eventtime.ledger import OperatorLedger
 from eventtime.state.keys import KeyCodec
@@ -17,6 +17,9 @@ from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
+
+if TYPE_CHECKING:
+    from eventtime.compiled import StagePlan
 
 __all__ = ("Stages",)
 
@@ -37,7 +40,8 @@ class _Stage:
 class Stages:
     """The operators of a run.
 
-    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`, `is_empty`. Ending: `close`.
+    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`,
+        `is_empty`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -57,7 +61,9 @@ class Stages:
             codec = KeyCodec(plan.key_types)
             names = self.partitions if i == 0 else [f"window {i}"]
             spec = plan.spec
-            shape = LateShape(spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names)
+            shape = LateShape(
+                spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names
+            )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
             before = None if i == 0 else Transform(plan.steps, plan.input)
             operator = WindowOperator(spec, codec, shape, self.shards)
@@ -133,10 +139,14 @@ class Stages:
             return [r.batch for r in produced.results if r.batch.num_rows]
         following = self._chunk(i + 1, produced)
         if following is None:
-            return self._onwards(i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us))
+            return self._onwards(
+                i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us)
+            )
         results = self._onwards(i + 1, following, self.stages[i + 1].operator.process(following))
         # Behind the last point that fired: at plus infinity it makes a difference to `is_final`.
-        return results + self._onwards(i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us))
+        return results + self._onwards(
+            i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us)
+        )
 
     def _chunk(self, i: int, produced: Produced) -> Chunk | None:
         """Make rows of the results of the operator before, each judged as of the point it was fired at."""
@@ -151,7 +161,9 @@ class Stages:
         after_us = max(before, upstream.downstream_before(results[-1].points[-1][0] + 1))
         assert stage.before is not None
         # The first window of all may start before the first time admitted.
-        time_us, _ = to_us(batch.column(stage.plan.time), stage.plan.time_unit, latest=PLUS_INFINITY)
+        time_us, _ = to_us(
+            batch.column(stage.plan.time), stage.plan.time_unit, latest=PLUS_INFINITY
+        )
         batch, kept = stage.before.apply_keeping_places(batch)
         if kept is not None:
             time_us, watermark_us = time_us[kept], watermark_us[kept]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,20 +10,33 @@ import pyarrow.compute as pc
 
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
-from eventtime.plan import Aggregated, Keyed, Node, Read, Stepped, United, Watermarked, Windowed, describe
+from eventtime.plan import (
+    Aggregated,
+    Keyed,
+    Node,
+    Read,
+    Stepped,
+    United,
+    Watermarked,
+    Windowed,
+    describe,
+)
 from eventtime.progress import AllIdle, check_all_idle
-from eventtime.report import ProgressReport
 from eventtime.run import Run, run_plan
-from eventtime.sources.base import Source
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
-from eventtime.watermark import WatermarkGenerator
 from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
-from eventtime.windows.assigner import GridAssigner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
     from eventtime.compiled import CompiledPlan
+    from eventtime.report import ProgressReport
     from eventtime.sinks.base import Sink
+    from eventtime.sources.base import Source
+    from eventtime.watermark import WatermarkGenerator
+    from eventtime.windows.assigner import GridAssigner
 
 __all__ = ("KeyedStream", "Stream", "WindowedStream", "union")
 
@@ -65,7 +76,10 @@ class Stream:
         return Stream(Stepped(self.node, WithColumns(tuple(columns.items()))))
 
     def map_batches(
-        self, function: Callable[[pa.RecordBatch], pa.RecordBatch | pa.Table], *, schema: pa.Schema | None = None
+        self,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch | pa.Table],
+        *,
+        schema: pa.Schema | None = None,
     ) -> Stream:
         """Apply a function to whole batches, before the watermark or after the last window.
 
@@ -76,7 +90,11 @@ class Stream:
         """
         if not callable(function):
             msg = f"{function!r} is not a function"
-            raise PlanError(msg, place="map_batches(function)", remedy="give a function from RecordBatch to RecordBatch")
+            raise PlanError(
+                msg,
+                place="map_batches(function)",
+                remedy="give a function from RecordBatch to RecordBatch",
+            )
         return Stream(Stepped(self.node, MapBatches(function, schema)))
 
     def union(self, *others: Stream) -> Stream:
@@ -102,7 +120,9 @@ class Stream:
         """
         if not hasattr(generator, "build"):
             msg = f"{generator!r} is no watermark generator"
-            raise PlanError(msg, place="watermark(generator)", remedy="such as et.bounded_disorder('1h')")
+            raise PlanError(
+                msg, place="watermark(generator)", remedy="such as et.bounded_disorder('1h')"
+            )
         check_all_idle(all_idle)
         idle_us = None if idle_after is None else parse_us(idle_after, name="idle_after")
         future_us = None if max_future is None else parse_us(max_future, name="max_future")
@@ -110,9 +130,17 @@ class Stream:
 
     def key_by(self, *columns: str) -> KeyedStream:
         """Group by columns: integers, strings, binary, booleans, dates, times, dictionaries; null is a group."""
-        if not columns or len(set(columns)) != len(columns) or not all(isinstance(c, str) for c in columns):
+        if (
+            not columns
+            or len(set(columns)) != len(columns)
+            or not all(isinstance(c, str) for c in columns)
+        ):
             msg = f"keys {columns!r} are not one or more different column names"
-            raise PlanError(msg, place="key_by(...)", remedy="name each key column once; leave key_by out for no key")
+            raise PlanError(
+                msg,
+                place="key_by(...)",
+                remedy="name each key column once; leave key_by out for no key",
+            )
         return KeyedStream(Keyed(self.node, columns))
 
     def window(
@@ -130,7 +158,7 @@ class Stream:
     @property
     def schema(self) -> pa.Schema:
         """Columns of the rows that come out."""
-        from eventtime.compiled import result_schema  # noqa: PLC0415
+        from eventtime.compiled import result_schema
 
         return result_schema(self.node)
 
@@ -168,9 +196,16 @@ class Stream:
         """
         if not isinstance(shards, int) or shards < 1:
             msg = f"shards={shards!r} is not a number above zero"
-            raise PlanError(msg, place="run(shards=…)", remedy="1, or the number of processor cores")
+            raise PlanError(
+                msg, place="run(shards=…)", remedy="1, or the number of processor cores"
+            )
         return run_plan(
-            self._compiled(), sink=sink, sides=sides or {}, shards=shards, overwrite=overwrite, progress=progress
+            self._compiled(),
+            sink=sink,
+            sides=sides or {},
+            shards=shards,
+            overwrite=overwrite,
+            progress=progress,
         )
 
     def to_table(self) -> pa.Table:
@@ -179,7 +214,7 @@ class Stream:
 
     def _compiled(self) -> CompiledPlan:
         # Kernels, and with them numba, are loaded when something runs, not on import.
-        from eventtime.compiled import compile_plan  # noqa: PLC0415
+        from eventtime.compiled import compile_plan
 
         return compile_plan(self.node)
 
@@ -190,7 +225,9 @@ class Stream:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Run as an Arrow stream, which polars, DuckDB and pandas read as it is."""
         compiled = self._compiled()
-        return pa.RecordBatchReader.from_batches(compiled.schema, _results(compiled)).__arrow_c_stream__(requested_schema)
+        return pa.RecordBatchReader.from_batches(
+            compiled.schema, _results(compiled)
+        ).__arrow_c_stream__(requested_schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +281,9 @@ class WindowedStream:
         for name, aggregate in aggregates.items():
             if not isinstance(aggregate, Aggregate):
                 msg = f"{aggregate!r} is not an aggregate"
-                raise PlanError(msg, place=f"aggregate({name}=…)", remedy="such as et.count() or et.mean('x')")
+                raise PlanError(
+                    msg, place=f"aggregate({name}=…)", remedy="such as et.count() or et.mean('x')"
+                )
         if not aggregates:
             msg = "no aggregate is given"
             raise PlanError(msg, place="aggregate(...)", remedy="such as rows=et.count()")
@@ -265,7 +304,11 @@ def _windowed(
 ) -> WindowedStream:  # fmt: skip
     if not hasattr(assigner, "grid"):
         msg = f"{assigner!r} describes no windows"
-        raise PlanError(msg, place="window(assigner)", remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')")
+        raise PlanError(
+            msg,
+            place="window(assigner)",
+            remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')",
+        )
     check_mode(mode)
     lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
     columns = None if late_columns is None else tuple(late_columns)
@@ -276,7 +319,7 @@ def _windowed(
 
 
 def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
-    from eventtime.execution import Execution  # noqa: PLC0415
+    from eventtime.execution import Execution
 
     return Execution(compiled, lambda tag, batch: None).results()
 
@@ -284,7 +327,9 @@ def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
 def _check_expression(expression: Any, place: str) -> None:
     if not isinstance(expression, pc.Expression):
         msg = f"{expression!r} is no expression"
-        raise PlanError(msg, place=place, remedy="build one of pyarrow.compute, such as pc.field('x') > 0")
+        raise PlanError(
+            msg, place=place, remedy="build one of pyarrow.compute, such as pc.field('x') > 0"
+        )
 
 
 def _reads(node: Node) -> list[Read]:
@@ -293,5 +338,3 @@ def _reads(node: Node) -> list[Read]:
     if isinstance(node, United):
         return [read for branch in node.inputs for read in _reads(branch)]
     return _reads(node.input)
-
-

@@ -17,7 +17,9 @@ def clamp(raw, lag_us, watermark_us, before):  # type: ignore[no-untyped-def]
     """Write the watermark before each row and return the one after the last: it never goes back (S3, S4)."""
     for i in range(raw.size):
         before[i] = watermark_us
-        watermark_us = max(watermark_us, raw[i] - lag_us if raw[i] > -(2**62) - (2**62) + lag_us else raw[i])
+        watermark_us = max(
+            watermark_us, raw[i] - lag_us if raw[i] > -(2**62) - (2**62) + lag_us else raw[i]
+        )
     return watermark_us
 
 
@@ -34,7 +36,8 @@ def judge(own_before, others_us, combined_us, out):  # type: ignore[no-untyped-d
 def future_rows(time_us, n, latest_us, seen, max_future_us, ahead, out):  # type: ignore[no-untyped-def]
     """Mark the first `n` rows that are ahead of the rows around them by more than `max_future_us` (D8).
 
-    A row is compared with the latest admitted before it and with the lower median of the next `ahead` rows.
+    A row is compared with the latest admitted before it and with the lower median of the next
+    `ahead` rows.
     Returns the latest admitted time and whether there is any.
     """
     neighbours = np.empty(ahead, np.int64)
@@ -75,7 +78,19 @@ def _sift_down(heap, size, at, watermarks):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def merge_partitions(  # type: ignore[no-untyped-def]
-    addresses, lengths, positions, afters, watermarks, active, pieces, combined_us, n, limit, judged, segments, n_segments
+    addresses,
+    lengths,
+    positions,
+    afters,
+    watermarks,
+    active,
+    pieces,
+    combined_us,
+    n,
+    limit,
+    judged,
+    segments,
+    n_segments,
 ):
     """Take rows in replay order: always from the partition furthest behind (S10, D1).
 
@@ -87,7 +102,8 @@ def merge_partitions(  # type: ignore[no-untyped-def]
         active: (p,) whether the partition is unfinished.
         pieces: (p,) number that stands for the partition's buffer in `segments`.
         combined_us: the combined watermark so far.
-        n, n_segments: rows and segments in `judged` and `segments` already; rows are taken up to `limit`.
+        n, n_segments: rows and segments in `judged` and `segments` already; rows are taken up to
+            `limit`.
         judged: (limit,) out: the combined watermark before each row.
         segments: (limit, 3) out: piece, first row, row after the last.
 
@@ -126,7 +142,11 @@ def merge_partitions(  # type: ignore[no-untyped-def]
             i += np.uint64(1)
         after = np.int64(i)
         if after > first:
-            segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = pieces[p], first, after
+            segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = (
+                pieces[p],
+                first,
+                after,
+            )
             n_segments += 1
         n += after - first
         positions[p] = after

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from eventtime.errors import TimeColumnError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = (
     "EARLIEST",
@@ -103,8 +105,10 @@ def to_us(
         latest: last time admitted, and with a minus the first.
 
     Returns:
-        ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when all
-        rows are. A row is not admitted when it is null or outside [-latest, latest]; its value is then 0.
+        ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when
+        all
+        rows are. A row is not admitted when it is null or outside [-latest, latest]; its value is
+        then 0.
 
     >>> to_us(pa.array([1_500, None], pa.timestamp("ns")))[0].tolist()
     [1, 0]
@@ -121,7 +125,9 @@ def to_us(
     else:
         # The range is symmetric: rounding its upper end down is rounding its lower end up.
         inside = _inside(raw, -(latest // factor), latest // factor)
-        time_us = raw if factor == 1 else (raw if inside is None else np.where(inside, raw, 0)) * factor
+        time_us = (
+            raw if factor == 1 else (raw if inside is None else np.where(inside, raw, 0)) * factor
+        )
     admitted = inside if valid is None else (valid if inside is None else valid & inside)
     if admitted is not None:
         time_us = np.where(admitted, time_us, 0)
@@ -176,7 +182,9 @@ def bounds_type(kind: pa.DataType, time_unit: str | None, *steps_us: int) -> pa.
     return pa.timestamp("us", getattr(kind, "tz", None))
 
 
-def from_us(time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None = None) -> pa.Array:
+def from_us(
+    time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None = None
+) -> pa.Array:
     """Convert int64 microseconds to an Arrow time column; infinities become null.
 
     Args:
@@ -205,7 +213,11 @@ def from_us(time_us: NDArray[np.int64], kind: pa.DataType, time_unit: str | None
 
 
 def _check_fit(
-    time_us: NDArray[np.int64], raw: NDArray[np.int64], infinite: NDArray[np.bool_], kind: pa.DataType, factor: int
+    time_us: NDArray[np.int64],
+    raw: NDArray[np.int64],
+    infinite: NDArray[np.bool_],
+    kind: pa.DataType,
+    factor: int,
 ) -> None:
     """Refuse times that the type cannot hold: a window may end after the last nanosecond or 32-bit second."""
     lost = np.zeros(len(raw), np.bool_)
@@ -221,5 +233,7 @@ def _check_fit(
     lost &= ~infinite
     if lost.any():
         msg = f"the time {int(time_us[lost][0])} µs does not fit type {kind} of the time column"
-        remedy = "give the column a wider type before the watermark, such as timestamp('us') or int64"
+        remedy = (
+            "give the column a wider type before the watermark, such as timestamp('us') or int64"
+        )
         raise TimeColumnError(msg, place="window bounds", remedy=remedy)

@@ -31,7 +31,9 @@ class Filter:
         kind = type_of(schema, self.predicate, place=self.describe())
         if not pa.types.is_boolean(kind):
             msg = f"predicate {self.predicate} is of type {kind}, not bool"
-            raise PlanError(msg, place="filter(...)", remedy="compare something, such as pc.field('x') > 0")
+            raise PlanError(
+                msg, place="filter(...)", remedy="compare something, such as pc.field('x') > 0"
+            )
         return schema
 
     def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:
@@ -54,7 +56,7 @@ class Select:
         check_columns(schema, self.names, place=self.describe())
         return pa.schema([schema.field(name) for name in self.names])
 
-    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:  # noqa: ARG002
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:
         """Return the columns it must be given so that `wanted` come out."""
         return wanted
 
@@ -103,7 +105,7 @@ class MapBatches:
         empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
         return _called(self.function, empty, "a batch without rows, to learn the schema").schema
 
-    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:  # noqa: ARG002
+    def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:
         """Return the columns it must be given: all, for nobody knows what it reads."""
         return set(schema.names)
 
@@ -172,11 +174,13 @@ class Transform:
         if mapped.schema.equals(out):
             return mapped
         msg = f"{step.describe()} returned columns {_shown(mapped.schema)}, wanted {_shown(out)}"
-        raise UserCodeError(msg, place=place, remedy="return the same columns for each batch, or declare schema=")
+        raise UserCodeError(
+            msg, place=place, remedy="return the same columns for each batch, or declare schema="
+        )
 
 
 def _true(batch: pa.RecordBatch, predicate: pc.Expression) -> NDArray[np.bool_]:
-    mask = pc.fill_null(evaluate(batch, predicate), False)  # noqa: FBT003
+    mask = pc.fill_null(evaluate(batch, predicate), False)
     return mask.to_numpy(zero_copy_only=False)
 
 

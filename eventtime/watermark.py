@@ -7,9 +7,8 @@ watermark never goes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,9 @@ from numpy.typing import NDArray
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import EventTimeError, PlanError, UserCodeError
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, check_time_type, from_us, to_us
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = (
     "BatchGenerator", "RunningGenerator", "WatermarkGenerator", "ascending", "bounded_disorder", "custom",
@@ -100,7 +102,9 @@ def ascending() -> WatermarkGenerator:
     return _BoundedDisorder(0)
 
 
-def punctuated(*, column: str | None = None, where: pc.Expression | None = None) -> WatermarkGenerator:
+def punctuated(
+    *, column: str | None = None, where: pc.Expression | None = None
+) -> WatermarkGenerator:
     """Take the watermark from the rows themselves.
 
     Args:
@@ -111,7 +115,9 @@ def punctuated(*, column: str | None = None, where: pc.Expression | None = None)
         PlanError: neither or both are given.
     """
     if (column is None) == (where is None):
-        msg = f"punctuated() takes one of column= and where=, got column={column!r}, where={where!r}"
+        msg = (
+            f"punctuated() takes one of column= and where=, got column={column!r}, where={where!r}"
+        )
         raise PlanError(msg, place="punctuated(...)", remedy="give one of them")
     return _Punctuated(column, where)
 
@@ -152,7 +158,9 @@ def percentile(
     """
     if not 0 < share <= 1:
         msg = f"share {share!r} is not in (0, 1]"
-        raise PlanError(msg, place="percentile(share=…)", remedy="0.99 keeps 99 of 100 rows on time")
+        raise PlanError(
+            msg, place="percentile(share=…)", remedy="0.99 keeps 99 of 100 rows on time"
+        )
     if warm_up < 1 or every < 1:
         msg = f"warm_up={warm_up!r}, every={every!r}: both are numbers of rows above zero"
         raise PlanError(msg, place="percentile(...)", remedy="leave them out for the defaults")
@@ -164,10 +172,10 @@ class _BoundedDisorder:
     lag_us: int
     columns: tuple[str | pc.Expression, ...] = ()
 
-    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
+    def build(self, partition: str) -> RunningGenerator:
         return self
 
-    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:  # noqa: ARG002
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
         return time_us
 
     def describe(self) -> str:
@@ -184,7 +192,7 @@ class _Punctuated:
     def columns(self) -> tuple[str | pc.Expression, ...]:
         return (self.column if self.column is not None else self.where,)
 
-    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
+    def build(self, partition: str) -> RunningGenerator:
         return self
 
     def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
@@ -193,13 +201,17 @@ class _Punctuated:
             check_time_type(self.column, array.type, "us")
             values, admitted = to_us(array, "us")
             return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
-        from eventtime.expressions import evaluate  # noqa: PLC0415
+        from eventtime.expressions import evaluate
 
-        marks = pc.fill_null(evaluate(batch, self.where), False)  # noqa: FBT003
+        marks = pc.fill_null(evaluate(batch, self.where), False)
         return np.where(marks.to_numpy(zero_copy_only=False), time_us, MINUS_INFINITY)
 
     def describe(self) -> str:
-        return f"punctuated(column={self.column!r})" if self.column else f"punctuated(where={self.where})"
+        return (
+            f"punctuated(column={self.column!r})"
+            if self.column
+            else f"punctuated(where={self.where})"
+        )
 
 
 @dataclass(frozen=True)
@@ -208,7 +220,11 @@ class _Custom:
     columns: tuple[str | pc.Expression, ...] = ()
 
     def build(self, partition: str) -> RunningGenerator:
-        made = self.generator if hasattr(self.generator, "on_batch") and not isinstance(self.generator, type) else None
+        made = (
+            self.generator
+            if hasattr(self.generator, "on_batch") and not isinstance(self.generator, type)
+            else None
+        )
         return _RunningCustom(made if made is not None else self.generator(), partition)
 
     def describe(self) -> str:
@@ -223,15 +239,19 @@ class _RunningCustom:
         self._generator, self._partition = generator, partition
         self._rows = 0
 
-    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:  # noqa: ARG002
+    def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
         n = len(time_us)
         try:
             answer = self._generator.on_batch(time_us.copy())
         except EventTimeError:
             raise
         except Exception as error:
-            msg = f"{type(self._generator).__name__}.on_batch raised {type(error).__name__}: {error}"
-            raise UserCodeError(msg, place=self._place(time_us), remedy="see the cause above") from error
+            msg = (
+                f"{type(self._generator).__name__}.on_batch raised {type(error).__name__}: {error}"
+            )
+            raise UserCodeError(
+                msg, place=self._place(time_us), remedy="see the cause above"
+            ) from error
         self._rows += n
         return self._checked(answer, time_us)
 
@@ -271,12 +291,10 @@ class _Percentile:
     every: int
     columns: tuple[str | pc.Expression, ...] = ()
 
-    def build(self, partition: str) -> RunningGenerator:  # noqa: ARG002
-        from eventtime.running_percentile import RunningPercentile  # noqa: PLC0415
+    def build(self, partition: str) -> RunningGenerator:
+        from eventtime.running_percentile import RunningPercentile
 
         return RunningPercentile(self.share, self.initial_us, self.warm_up, self.every)
 
     def describe(self) -> str:
         return f"percentile({self.share}, initial={format_us(self.initial_us)!r})"
-
-

@@ -16,10 +16,10 @@ _MANY = np.uint64(0x9E3779B97F4A7C15)
 
 
 @intrinsic
-def _load8(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+def _load8(typingctx, address):  # type: ignore[no-untyped-def]
     """Load eight bytes at any address, aligned or not."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
         return builder.load(pointer, align=1)
 
@@ -27,10 +27,10 @@ def _load8(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001,
 
 
 @intrinsic
-def _load1(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+def _load1(typingctx, address):  # type: ignore[no-untyped-def]
     """Load one byte."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
         return builder.zext(builder.load(pointer), ir.IntType(64))
 
@@ -79,7 +79,8 @@ def intern_bytes(data, offsets, valid, position, entries, spans, blob, free, cou
     """Intern the strings from `position` on; stops early where a table must grow.
 
     Args:
-        data: address of the first byte; offsets: (n + 1,) int32 or int64; valid: (n,) bytes or empty.
+        data: address of the first byte; offsets: (n + 1,) int32 or int64; valid: (n,) bytes or
+            empty.
         entries: open-addressed, ``tag << 32 | id + 1``; spans: (ids, 2) start and length in `blob`.
         free: ids to give out next, from the back; counts: (ids given, blob bytes used, ids free).
 
@@ -119,7 +120,9 @@ def intern_bytes(data, offsets, valid, position, entries, spans, blob, free, cou
                 break
             if (entry ^ tag) >> 32 == 0:
                 number = (entry & 0xFFFFFFFF) - 1
-                if spans[number, 1] == length and _equal_bytes(start_of_blob + spans[number, 0], address, length):
+                if spans[number, 1] == length and _equal_bytes(
+                    start_of_blob + spans[number, 0], address, length
+                ):
                     out[i] = number
                     break
             place = (place + 1) & mask

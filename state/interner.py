@@ -57,7 +57,9 @@ class _Ids:
         free = np.flatnonzero(gone)[::-1]
         self.free[: len(free)] = free
         self.counts[0], self.counts[2] = len(kept), len(free)
-        self.entries = np.zeros(max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), np.int64)
+        self.entries = np.zeros(
+            max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), np.int64
+        )
         self.version += 1
         return kept
 
@@ -65,7 +67,8 @@ class _Ids:
 class BytesInterner(_Ids):
     """Ids for strings and binary values.
 
-    Making: `intern`. Reading: `take`. Forgetting: `keep_only`. Ids do not follow any order; nothing that
+    Making: `intern`. Reading: `take`. Forgetting: `keep_only`. Ids do not follow any order;
+        nothing that
     is seen outside may depend on them.
     """
 
@@ -89,11 +92,24 @@ class BytesInterner(_Ids):
             return out
         offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)
         offsets = offsets[array.offset : array.offset + len(array) + 1]
-        valid = array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8) if array.null_count else NO_NULLS
+        valid = (
+            array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+            if array.null_count
+            else NO_NULLS
+        )
         address, position, before = (data.address if data is not None else 0), 0, len(self)
         while position < len(array):
             position, short = k.intern_bytes(
-                address, offsets, valid, position, self.entries, self.spans, self.blob, self.free, self.counts, out
+                address,
+                offsets,
+                valid,
+                position,
+                self.entries,
+                self.spans,
+                self.blob,
+                self.free,
+                self.counts,
+                out,
             )
             self._make_room(short, int(offsets[position + 1] - offsets[position]) if short else 0)
         self.version += len(self) != before
@@ -151,7 +167,9 @@ class RowInterner(_Ids):
         out = np.empty(len(rows), np.int64)
         position, before = 0, len(self)
         while position < len(rows):
-            position, short = k.intern_rows(rows, position, self.entries, self.known, self.free, self.counts, out)
+            position, short = k.intern_rows(
+                rows, position, self.entries, self.known, self.free, self.counts, out
+            )
             if short == 1:
                 self.entries = np.zeros(2 * len(self.entries), np.int64)
                 k.rebuild(self.numbers(), _NO_SPANS, _NO_BYTES, self.known, self.entries)

@@ -15,9 +15,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = (
-    "COUNT", "DENSE", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT", "NULL_FLAG",
+    "COUNT", "DENSE", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT",
+    "NULL_FLAG",
     "PAGE_END", "PAGE_SLOTS", "ROWS", "TABLE", "WIDTH", "address_of", "collect_slots", "find_slots",
-    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "prefetch", "read_words", "rehash", "row_counts", "slots_of", "sorted_order", "take_slot",
+    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "prefetch",
+    "read_words", "rehash", "row_counts", "slots_of", "sorted_order", "take_slot",
 )  # fmt: skip
 
 PAGE_SLOTS = 256
@@ -36,20 +38,20 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 
 
 @intrinsic
-def address_of(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+def address_of(typingctx, address):  # type: ignore[no-untyped-def]
     """Turn an int64 address into a pointer to int64 that `carray` can view."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.inttoptr(args[0], cgutils.intp_t.as_pointer())
 
     return types.CPointer(types.int64)(types.int64), codegen
 
 
 @intrinsic
-def prefetch(typingctx, address):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
     """Ask for the cache line at an address, to be there when it is read a few rows later."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         byte = ir.IntType(8).as_pointer()
         flag = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
@@ -210,7 +212,9 @@ def find_slots(row, words, keys, nulls, out):  # type: ignore[no-untyped-def]
     """Look keys up in one table without inserting; NO_SLOT where absent."""
     entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
     for i in range(keys.size):
-        slot, _ = lookup(entries, row[MASK], words, keys[i], mixed_word(keys[i], row[DENSE]), nulls[i])
+        slot, _ = lookup(
+            entries, row[MASK], words, keys[i], mixed_word(keys[i], row[DENSE]), nulls[i]
+        )
         out[i] = slot
 
 
@@ -219,7 +223,8 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
     """Find or insert the keys of `source` slots in the table of `row`.
 
     The caller has made room: enough free pages, and entries for all keys.
-    Writes the slot of each into `out` and whether it is new into `fresh`; returns the free pages left.
+    Writes the slot of each into `out` and whether it is new into `fresh`; returns the free pages
+    left.
     """
     entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
     for i in range(source.size):

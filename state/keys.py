@@ -6,7 +6,7 @@ ids from an interner. Null is a group of its own, told apart by a byte beside th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from eventtime.errors import PlanError
 from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
 from eventtime.state.interner import BytesInterner, RowInterner
 from eventtime.state.kernels import sorted_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ("KeyCodec", "check_key_type")
 

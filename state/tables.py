@@ -1,7 +1,8 @@
 """Slot tables over one arena: for each table key -> slot, accumulators as rows of words, pages given back whole.
 
 A table stands for a slice of time (or a partial merge of slices). Its slots come in pages of the
-arena; when the table retires its pages return to the pool, keys included, so state is bounded by the
+arena; when the table retires its pages return to the pool, keys included, so state is bounded by
+the
 live windows (S30).
 """
 
@@ -64,7 +65,17 @@ class Tables:
             self.dirs = np.concatenate([self.dirs, np.zeros_like(self.dirs)])
             self._free_rows = list(range(2 * n - 1, n - 1, -1))
         row = self._free_rows.pop()
-        self.dirs[row] = (key, 0, 0, 0, -1, -1, 0, 0, 0 if like is None else self.dirs[like, k.DENSE])
+        self.dirs[row] = (
+            key,
+            0,
+            0,
+            0,
+            -1,
+            -1,
+            0,
+            0,
+            0 if like is None else self.dirs[like, k.DENSE],
+        )
         size = _entries_for(expected) if like is None else len(self._entries[like])
         self._set_entries(row, self._zeroed(size))
         return row
@@ -81,7 +92,8 @@ class Tables:
         old = self._entries[row]
         size = max(2 * len(old), _entries_for(expected))
         low, high = k.key_range(old, self.words)
-        # Keys that fill a good part of their range are their own perfect hash: neighbours lie side by side.
+        # Keys that fill a good part of their range are their own perfect hash: neighbours lie
+        # side by side.
         dense = 0 <= int(high) - int(low) < 4 * max(expected, self.count(row))
         if dense:
             size = max(size, 1 << (int(high) - int(low)).bit_length())
@@ -151,9 +163,13 @@ class Tables:
         """Assert that pages are either free or owned by one table, and counts agree with chains."""
         owned = [self.slots(row) // k.PAGE_SLOTS for row in self.live]
         pages = np.concatenate([np.unique(p) for p in owned] + [self.free_pages[: self.n_free]])
-        assert len(np.unique(pages)) == len(pages) == len(self.page_next), "a page is lost or owned twice"
+        assert len(np.unique(pages)) == len(pages) == len(self.page_next), (
+            "a page is lost or owned twice"
+        )
         for row in self.live:
-            assert np.count_nonzero(self._entries[row]) == self.count(row), "entries and count disagree"
+            assert np.count_nonzero(self._entries[row]) == self.count(row), (
+                "entries and count disagree"
+            )
 
     def _set_entries(self, row: int, entries: Ints) -> None:
         self._entries[row] = entries

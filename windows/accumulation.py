@@ -15,4 +15,6 @@ def check_mode(mode: str) -> None:
     """Refuse an unknown mode (S21)."""
     if mode not in get_args(AccumulationMode):
         msg = f"accumulation mode {mode!r} is unknown"
-        raise PlanError(msg, place="window(mode=…)", remedy=f"one of {', '.join(get_args(AccumulationMode))}")
+        raise PlanError(
+            msg, place="window(mode=…)", remedy=f"one of {', '.join(get_args(AccumulationMode))}"
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +13,19 @@ from eventtime.errors import AggregateOverflowError
 from eventtime.state.kernels import read_words
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
-from eventtime.windows.accumulator import Accumulator
 from eventtime.windows.aggregate import Aggregate, result_type
-from eventtime.windows.chunk import Chunk
 from eventtime.windows.by_reference import ReferenceAccumulator
 from eventtime.windows.collect import CollectAccumulator
 from eventtime.windows.count_distinct import CountDistinctAccumulator
 from eventtime.windows.layout import Layout, SlotValues
 from eventtime.windows.readout import SumTooLarge
 from eventtime.windows.user_aggregate import UserAccumulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventtime.windows.accumulator import Accumulator
+    from eventtime.windows.chunk import Chunk
 
 __all__ = ("Accumulators", "Output", "Reading", "output_types")
 
@@ -58,7 +62,8 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 class Accumulators:
     """Folds rows, merges slots and reads results; which slot belongs to which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`. Ending: `release`.
+    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`. Ending:
+        `release`.
 
     Args:
         outputs: the aggregates.
@@ -121,7 +126,8 @@ class Accumulators:
             return
         tables.reserve(table, len(source))
         tables.n_free = merge_kernels.absorb(
-            tables.dirs[table], source, tables.page_next, tables.free_pages, tables.n_free, tables.words,
+            tables.dirs[table], source, tables.page_next, tables.free_pages, tables.n_free,
+            tables.words,
             tables.words.view(np.float64), tables.neutral, self._program,
         )  # fmt: skip
 
@@ -131,7 +137,9 @@ class Accumulators:
         read_words(self.tables.words, slots, words)
         return Reading(words, [accumulator.result(slots) for _, accumulator, _ in self._objects])
 
-    def results(self, readings: Sequence[Reading], describe: Callable[[int], str]) -> list[pa.Array]:
+    def results(
+        self, readings: Sequence[Reading], describe: Callable[[int], str]
+    ) -> list[pa.Array]:
         """Turn readings into one column for each aggregate.
 
         Args:
@@ -139,7 +147,11 @@ class Accumulators:
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
         columns: list[pa.Array] = [None] * len(self.outputs)
-        words = readings[0].words if len(readings) == 1 else np.concatenate([r.words for r in readings], axis=1)
+        words = (
+            readings[0].words
+            if len(readings) == 1
+            else np.concatenate([r.words for r in readings], axis=1)
+        )
         for i, reader in enumerate(self._readers):
             if reader is not None:
                 columns[i] = self._read(i, reader, words, describe)
@@ -155,12 +167,12 @@ class Accumulators:
                 accumulator.release(slots)
         self.tables.retire(row)
 
-    def _read(self, i: int, reader: SlotValues, words: Ints, describe: Callable[[int], str]) -> pa.Array:
+    def _read(
+        self, i: int, reader: SlotValues, words: Ints, describe: Callable[[int], str]
+    ) -> pa.Array:
         try:
             return reader(words)
         except SumTooLarge as error:
-
-
             output = self.outputs[i]
             msg = f"{output.name} = {output.aggregate.describe()} is {error.value}, which does not fit {error.kind}"
             raise AggregateOverflowError(

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from eventtime.windows.user_aggregate import UserAggregate
 
 __all__ = (
-    "Aggregate", "all_", "any_", "collect", "count", "count_distinct", "first", "last", "max_", "mean", "min_",
+    "Aggregate", "all_", "any_", "collect", "count", "count_distinct", "first", "last", "max_",
+    "mean", "min_",
     "result_type", "stddev", "sum_", "user", "var",
 )  # fmt: skip
 
@@ -52,7 +53,7 @@ def count(column: Column | None = None) -> Aggregate:
 def sum_(column: Column) -> Aggregate:
     """Add values: int64 for integers and booleans (exact; an error if the result leaves int64), float64 in row
     order for floats, decimal128(38, s), durations. Null if there is no value.
-    """  # noqa: D205
+    """
     return Aggregate("sum", (_checked("sum", column),))
 
 
@@ -117,7 +118,9 @@ def user(aggregate: UserAggregate, *columns: Column) -> Aggregate:
     Raises:
         PlanError: a method of the protocol is missing.
     """
-    missing = [m for m in ("create", "add", "merge", "result", "result_type") if not hasattr(aggregate, m)]
+    missing = [
+        m for m in ("create", "add", "merge", "result", "result_type") if not hasattr(aggregate, m)
+    ]
     if missing:
         msg = f"{type(aggregate).__name__} lacks {', '.join(missing)}"
         raise PlanError(msg, place="user(aggregate=…)", remedy="implement eventtime.UserAggregate")
@@ -137,7 +140,9 @@ def result_type(aggregate: Aggregate, types: tuple[pa.DataType, ...]) -> pa.Data
     wanted = _RESULT_TYPES[aggregate.function](types[0])
     if wanted is None:
         msg = f"{aggregate.describe()} has no meaning for type {types[0]}"
-        raise AggregateTypeError(msg, place=f"column {aggregate.columns[0]}", remedy=_REMEDIES[aggregate.function])
+        raise AggregateTypeError(
+            msg, place=f"column {aggregate.columns[0]}", remedy=_REMEDIES[aggregate.function]
+        )
     return wanted
 
 
@@ -167,7 +172,12 @@ def _ordered_type(kind: pa.DataType) -> pa.DataType | None:
     t = pa.types
     if pa.types.is_dictionary(kind):
         return _ordered_type(kind.value_type)
-    ordered = lane_kind(kind) != OBJECT or t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
+    ordered = (
+        lane_kind(kind) != OBJECT
+        or t.is_string(kind)
+        or t.is_large_string(kind)
+        or t.is_string_view(kind)
+    )
     binary = t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind)
     return kind if ordered or binary or t.is_decimal(kind) else None
 
@@ -177,13 +187,15 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 _RESULT_TYPES = {
-    "sum": _sum_type, "mean": _mean_type, "var": _mean_type, "stddev": _mean_type, "any": _bool_type,
+    "sum": _sum_type, "mean": _mean_type, "var": _mean_type, "stddev": _mean_type, "any":
+    _bool_type,
     "all": _bool_type, "min": _ordered_type, "max": _ordered_type, "first": _plain, "last": _plain,
     "collect": lambda kind: pa.list_(_plain(kind)),
 }  # fmt: skip
 _NUMBERS = "use a column of numbers, or cast it with with_columns(...)"
 _REMEDIES = {
-    "sum": _NUMBERS + "; for text use count, min, max or collect", "mean": _NUMBERS, "var": _NUMBERS,
+    "sum": _NUMBERS + "; for text use count, min, max or collect", "mean": _NUMBERS, "var":
+    _NUMBERS,
     "stddev": _NUMBERS, "any": "use a boolean column or an expression such as pc.field('x') > 0",
     "all": "use a boolean column or an expression such as pc.field('x') > 0",
     "min": "use a type with an order", "max": "use a type with an order",
@@ -194,7 +206,11 @@ def _checked(function: str, column: Column) -> Column:
     if isinstance(column, str | pc.Expression):
         return column
     msg = f"{column!r} names no column"
-    raise PlanError(msg, place=f"{function}(column=…)", remedy="give a column's name or a pyarrow.compute expression")
+    raise PlanError(
+        msg,
+        place=f"{function}(column=…)",
+        remedy="give a column's name or a pyarrow.compute expression",
+    )
 
 
 def _checked_ddof(ddof: int) -> int:
@@ -202,5 +218,3 @@ def _checked_ddof(ddof: int) -> int:
         return ddof
     msg = f"ddof {ddof!r} is not a number of zero or more"
     raise PlanError(msg, place="ddof=", remedy="1 for a sample, 0 for the population")
-
-

@@ -6,15 +6,48 @@ import numpy as np
 from numba import carray, njit
 
 from eventtime.state.kernels import (
-    COUNT, DENSE, MASK, NEXT_SLOT, NO_SLOT, PAGE_END, ROWS, TABLE, address_of, hash_word, lookup, mixed_word, prefetch, put,
+    COUNT,
+    DENSE,
+    MASK,
+    NEXT_SLOT,
+    NO_SLOT,
+    PAGE_END,
+    ROWS,
+    TABLE,
+    address_of,
+    hash_word,
+    lookup,
+    mixed_word,
+    prefetch,
+    put,
     take_slot,
 )  # fmt: skip
 
 __all__ = (
-    "DONE", "FIRE", "GROW", "NEW_SLICE", "PAGES", "assign",
-    "G", "GLOBAL", "LATENESS", "OFFSET", "SIZE", "SLIDE", "CONFIG_WIDTH",
-    "N_CORRECTIONS", "N_FREE", "N_FRESH", "N_LATE", "N_OUT", "NEXT_TICK", "POSITION", "WHICH", "CONTROL_WIDTH",
-    "enter_slices", "rows_of_shard",
+    "CONFIG_WIDTH",
+    "CONTROL_WIDTH",
+    "DONE",
+    "FIRE",
+    "GLOBAL",
+    "GROW",
+    "LATENESS",
+    "NEW_SLICE",
+    "NEXT_TICK",
+    "N_CORRECTIONS",
+    "N_FREE",
+    "N_FRESH",
+    "N_LATE",
+    "N_OUT",
+    "OFFSET",
+    "PAGES",
+    "POSITION",
+    "SIZE",
+    "SLIDE",
+    "WHICH",
+    "G",
+    "assign",
+    "enter_slices",
+    "rows_of_shard",
     "shard_of",
 )  # fmt: skip
 
@@ -80,7 +113,8 @@ def _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end):  # t
 
 @njit(inline="always", **_options)
 def _run(  # type: ignore[no-untyped-def]
-    time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end, out_row, out_slot, n_out,
+    time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
+    out_row, out_slot, n_out,
     row, limit, neutral, fresh, n_fresh,
 ):  # fmt: skip
     """Take rows as long as all is usual: same slice, its windows open, key found or its place free at the first look."""
@@ -104,7 +138,9 @@ def _run(  # type: ignore[no-untyped-def]
             row[NEXT_SLOT] += 1
             for word in range(np.uint64(neutral.size)):
                 words[slot, word] = neutral[word]
-            put(row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0))
+            put(
+                row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0)
+            )
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
         # Invariant: the entry of the null key is negative.
@@ -119,8 +155,9 @@ def _run(  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
-    time, watermark, keys, nulls, mine, config, control, dirs, map_rows, page_next, free, words, neutral,
+def assign(  # type: ignore[no-untyped-def]
+    time, watermark, keys, nulls, mine, config, control, dirs, map_rows, page_next, free, words,
+    neutral,
     out_row, out_slot, late, corrections, fresh,
 ):  # fmt: skip
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
@@ -159,7 +196,8 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
     while at < end:
         if plain and table >= 0:
             at, n_out, n_fresh = _run(
-                time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
+                time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words,
+                at, end,
                 out_row, out_slot, n_out, dirs[table], limit, neutral, fresh, n_fresh,
             )  # fmt: skip
             if at == end:
@@ -172,7 +210,12 @@ def assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
             slice_index = np.int64(0) if everything else (t - offset) // g
             place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
             if recent[place, 0] == slice_index and recent[place, 4] >= 0:
-                lo, first, last, table = recent[place, 1], recent[place, 2], recent[place, 3], recent[place, 4]
+                lo, first, last, table = (
+                    recent[place, 1],
+                    recent[place, 2],
+                    recent[place, 3],
+                    recent[place, 4],
+                )
                 hi = lo + g
             else:
                 if everything:

@@ -10,7 +10,8 @@ from eventtime.errors import PlanError
 from eventtime.windows.grid import Grid
 
 __all__ = (
-    "GlobalWindow", "GridAssigner", "SlidingWindows", "TumblingWindows", "WindowAssigner", "global_window", "sliding", "tumbling",
+    "GlobalWindow", "GridAssigner", "SlidingWindows", "TumblingWindows", "WindowAssigner",
+    "global_window", "sliding", "tumbling",
 )  # fmt: skip
 
 
@@ -98,7 +99,9 @@ def tumbling(size: DurationLike, *, offset: DurationLike = "0s") -> TumblingWind
     return TumblingWindows(size_us, parse_us(offset, name="offset", negative=True) % size_us)
 
 
-def sliding(size: DurationLike, *, slide: DurationLike, offset: DurationLike = "0s") -> SlidingWindows:
+def sliding(
+    size: DurationLike, *, slide: DurationLike, offset: DurationLike = "0s"
+) -> SlidingWindows:
     """Describe windows `[offset + k*slide, offset + k*slide + size)`; size need not be a multiple of slide (S14).
 
     Args:
@@ -118,9 +121,13 @@ def sliding(size: DurationLike, *, slide: DurationLike, offset: DurationLike = "
     if slide_us > size_us:
         msg = f"slide {slide!r} is longer than size {size!r}: rows between two windows would be in none"
         raise PlanError(
-            msg, place="sliding(slide=…)", remedy=f"make slide at most {size!r}, or filter the rows first"
+            msg,
+            place="sliding(slide=…)",
+            remedy=f"make slide at most {size!r}, or filter the rows first",
         )
-    return SlidingWindows(size_us, slide_us, parse_us(offset, name="offset", negative=True) % slide_us)
+    return SlidingWindows(
+        size_us, slide_us, parse_us(offset, name="offset", negative=True) % slide_us
+    )
 
 
 def global_window() -> GlobalWindow:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import Lane
+if TYPE_CHECKING:
+    from eventtime.lanes import Lane
 
 __all__ = ("Chunk", "Origin")
 
@@ -29,7 +31,8 @@ class Chunk:
         key_nulls: (n,) uint8, or empty.
         lanes: the columns of aggregates that words hold, by column index.
         column: gives one input column, (n,), for accumulators that are objects.
-        origin: says where the rows at positions stand in full: batches, and (m,) batch and (m,) row of each.
+        origin: says where the rows at positions stand in full: batches, and (m,) batch and (m,)
+            row of each.
         partition_of: gives the partition names' index of rows at positions.
         watermark_after_us: the combined watermark after the last row.
     """

@@ -34,7 +34,9 @@ class ClosedWindow:
     emitted: list[pa.RecordBatch] = field(default_factory=list)
     n_emitted: int = 0
 
-    def next_versions(self, words: Ints, nulls: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ints]:
+    def next_versions(
+        self, words: Ints, nulls: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], Ints]:
         """Count the versions of keys on by one.
 
         Args:
@@ -42,7 +44,8 @@ class ClosedWindow:
             nulls: (n,) bool, true for the null key.
 
         Returns:
-            ``versions`` (n,) int32 from 1 and ``old_rows`` (n,) of the version before (-1: none). The
+            ``versions`` (n,) int32 from 1 and ``old_rows`` (n,) of the version before (-1: none).
+            The
             new rows are taken to be the next ones of `emitted`, in this order.
         """
         versions = np.ones(len(words), np.int32)

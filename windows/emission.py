@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +11,16 @@ from numpy.typing import NDArray
 
 from eventtime.duration import format_us
 from eventtime.state.kernels import NULL_FLAG, ROWS
-from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import from_us
-from eventtime.windows.accumulators import Accumulators, Reading
-from eventtime.windows.closed import ClosedWindow
 
-__all__ = ("Emission", "Firing", "ResultShape", "Segment", "TIMING_TYPE")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.state.keys import KeyCodec
+    from eventtime.windows.accumulators import Accumulators, Reading
+    from eventtime.windows.closed import ClosedWindow
+
+__all__ = ("TIMING_TYPE", "Emission", "Firing", "ResultShape", "Segment")
 
 Ints = NDArray[np.int64]
 TIMING_TYPE = pa.dictionary(pa.int8(), pa.string())
@@ -46,7 +49,11 @@ class ResultShape:
         fields = [pa.field(n, t) for n, t in zip(self.keys, key_types, strict=True)]
         fields += [pa.field(name, self.bounds_type) for name in _BOUNDS]
         fields += list(outputs)
-        fields += [pa.field("version", pa.int32()), pa.field("timing", TIMING_TYPE), pa.field("is_final", pa.bool_())]
+        fields += [
+            pa.field("version", pa.int32()),
+            pa.field("timing", TIMING_TYPE),
+            pa.field("is_final", pa.bool_()),
+        ]
         return pa.schema([*fields, pa.field("diff", pa.int8())] if self.retracting else fields)
 
 
@@ -100,7 +107,9 @@ class Emission:
         schema: of the result.
     """
 
-    def __init__(self, accumulators: Accumulators, codec: KeyCodec, shape: ResultShape, schema: pa.Schema) -> None:
+    def __init__(
+        self, accumulators: Accumulators, codec: KeyCodec, shape: ResultShape, schema: pa.Schema
+    ) -> None:
         self._acc, self._codec, self._shape, self._schema = accumulators, codec, shape, schema
 
         self._firings: list[Firing] = []
@@ -143,7 +152,11 @@ class Emission:
         firings, segments, readings = self._firings, self._segments, self._readings
         self._firings, self._segments, self._readings, self._rows = [], [], [], 0
         batch, old = self._laid_out(firings, segments, readings)
-        return self._with_retractions(firings, segments, batch, old) if self._shape.retracting else (batch, segments)
+        return (
+            self._with_retractions(firings, segments, batch, old)
+            if self._shape.retracting
+            else (batch, segments)
+        )
 
     @property
     def must_build(self) -> bool:
@@ -154,9 +167,16 @@ class Emission:
         self, firings: Sequence[Firing], segments: list[Segment], readings: Sequence[Reading]
     ) -> tuple[pa.RecordBatch, list[Ints]]:
         sizes = np.array([len(s.words) for s in segments])
-        keys = self._codec.decode(_joined([s.words for s in segments]), _joined([s.nulls for s in segments]))
-        bounds = [self._repeated(v, sizes) for v in ([f.start_us for f in firings], [f.end_us for f in firings])]
-        results = self._acc.results(readings, lambda position: self._describe(firings, segments, position))
+        keys = self._codec.decode(
+            _joined([s.words for s in segments]), _joined([s.nulls for s in segments])
+        )
+        bounds = [
+            self._repeated(v, sizes)
+            for v in ([f.start_us for f in firings], [f.end_us for f in firings])
+        ]
+        results = self._acc.results(
+            readings, lambda position: self._describe(firings, segments, position)
+        )
         numbered = [_versions(f, s) for f, s in zip(firings, segments, strict=True)]
         late = np.repeat(np.array([f.late for f in firings], np.int8), sizes)
         columns = [
@@ -181,7 +201,11 @@ class Emission:
         return pa.array(np.repeat(once.view(pa.int64()).to_numpy(), sizes)).view(shape.bounds_type)
 
     def _with_retractions(
-        self, firings: Sequence[Firing], segments: list[Segment], batch: pa.RecordBatch, old_rows: list[Ints]
+        self,
+        firings: Sequence[Firing],
+        segments: list[Segment],
+        batch: pa.RecordBatch,
+        old_rows: list[Ints],
     ) -> tuple[pa.RecordBatch, list[Segment]]:
         """Put each retracted row (diff -1) right before the row that replaces it (diff +1)."""
         pieces, moved, at = [], [], 0
@@ -213,10 +237,14 @@ class Emission:
         segment, firing = segments[index], firings[index]
         at = slice(position - segment.start, position - segment.start + 1)
         key = [c[0].as_py() for c in self._codec.decode(segment.words[at], segment.nulls[at])]
-        named = ", ".join(f"{name}={value!r}" for name, value in zip(self._shape.keys, key, strict=True))
+        named = ", ".join(
+            f"{name}={value!r}" for name, value in zip(self._shape.keys, key, strict=True)
+        )
         bounds = pa.array([firing.start_us, firing.end_us], pa.int64())
         shown = from_us(bounds.to_numpy(), self._shape.bounds_type, self._shape.time_unit)
-        length = format_us(firing.end_us - firing.start_us) if shown.null_count == 0 else "everything"
+        length = (
+            format_us(firing.end_us - firing.start_us) if shown.null_count == 0 else "everything"
+        )
         return f"window [{shown[0]}, {shown[1]}) of {length}, key {named or '(none)'}"
 
 

@@ -1,7 +1,9 @@
 """Kernels that fold the values of one column into the words of their slots, in row order (S24, S28).
 
-Offsets name the first word of a primitive; a negative one means that nobody asked for it. An integer
-sum takes two words, low and carry: together an exact 128-bit integer. `valid` is empty when no value is null.
+Offsets name the first word of a primitive; a negative one means that nobody asked for it. An
+integer
+sum takes two words, low and carry: together an exact 128-bit integer. `valid` is empty when no
+value is null.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ __all__ = ("add_decimal", "add_float", "add_int", "add_moments", "add_ordered")
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
 
-# Indices are unsigned: a signed one costs a test for negative values at each access, which made these
+# Indices are unsigned: a signed one costs a test for negative values at each access, which made
+# these
 # loops four times slower.
 _U = np.uint64
 
@@ -143,8 +146,12 @@ def add_decimal(rows, slots, values, valid, words, count, total, low, high):  # 
         if count >= 0:
             at[count] += 1
         if total >= 0:
-            add_192(at, total, value_low, value_high, np.int64(-1) if value_high < 0 else np.int64(0))
+            add_192(
+                at, total, value_low, value_high, np.int64(-1) if value_high < 0 else np.int64(0)
+            )
         if low >= 0 and (at[low] == 0 or less_128(value_high, value_low, at[low + 2], at[low + 1])):
             at[low], at[low + 1], at[low + 2] = 1, value_low, value_high
-        if high >= 0 and (at[high] == 0 or less_128(at[high + 2], at[high + 1], value_high, value_low)):
+        if high >= 0 and (
+            at[high] == 0 or less_128(at[high + 2], at[high + 1], value_high, value_low)
+        ):
             at[high], at[high + 1], at[high + 2] = 1, value_low, value_high

@@ -27,7 +27,11 @@ class Grid:
         offset_us: shift of the grid, in [0, slide_us).
 
     >>> grid = Grid(60, 40, 0)
-    >>> grid.slice_us, grid.first_end(np.array([-1])).tolist(), grid.last_end(np.array([-1])).tolist()
+    >>> (
+    ...     grid.slice_us,
+    ...     grid.first_end(np.array([-1])).tolist(),
+    ... )
+    grid.last_end(np.array([-1])).tolist()
     (20, [20], [20])
     """
 
@@ -92,7 +96,11 @@ class Grid:
         """Return the greatest end of the windows that hold the slice that starts there."""
         if self.everything:
             return PLUS_INFINITY
-        return (slice_start - self.offset_us) // self.slide_us * self.slide_us + self.offset_us + self.size_us
+        return (
+            (slice_start - self.offset_us) // self.slide_us * self.slide_us
+            + self.offset_us
+            + self.size_us
+        )
 
     def start_of(self, end_us: int) -> int:
         """Return the start of the window that ends at `end_us`."""
@@ -100,7 +108,11 @@ class Grid:
 
     def ends_in(self, first: Ints, last: Ints) -> Ints:
         """Count the windows whose ends lie in [first, last], both ends of windows."""
-        return np.ones(len(first), np.int64) if self.everything else (last - first) // self.slide_us + 1
+        return (
+            np.ones(len(first), np.int64)
+            if self.everything
+            else (last - first) // self.slide_us + 1
+        )
 
     def tick_after(self, watermark_us: int, lateness_us: int) -> int:
         """Return the next point at which anything fires or expires: a slice boundary or one plus L (D5)."""
@@ -111,4 +123,6 @@ class Grid:
         boundary = (behind // g + 1) * g
         expiry = ((behind - lateness_us) // g + 1) * g + lateness_us
         # A generator of the user's may say anything below plus infinity.
-        return min(PLUS_INFINITY, self.offset_us + (min(boundary, expiry) if lateness_us else boundary))
+        return min(
+            PLUS_INFINITY, self.offset_us + (min(boundary, expiry) if lateness_us else boundary)
+        )

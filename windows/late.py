@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.timestamp import LATEST, PLUS_INFINITY, from_us
-from eventtime.windows.chunk import Chunk, Origin
-from eventtime.windows.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.windows.chunk import Chunk, Origin
+    from eventtime.windows.grid import Grid
 
 __all__ = ("LateRows", "LateShape", "beside_own", "late_fields", "own_names", "windows_missed")
 
@@ -34,7 +38,12 @@ class LateShape:
     """
 
     def __init__(
-        self, grid: Grid, lateness_us: int, bounds_type: pa.DataType, time_unit: str | None, partitions: Sequence[str]
+        self,
+        grid: Grid,
+        lateness_us: int,
+        bounds_type: pa.DataType,
+        time_unit: str | None,
+        partitions: Sequence[str],
     ) -> None:
         self.grid, self.lateness_us = grid, lateness_us
         self.bounds_type, self.time_unit, self.partitions = bounds_type, time_unit, partitions
@@ -57,7 +66,8 @@ def late_fields(bounds_type: pa.DataType) -> list[pa.Field]:
 def beside_own(own: pa.Schema, extra: Sequence[pa.Field]) -> pa.Schema:
     """Put fields of a side output behind a row's own columns; of equal names the own one becomes `row_<name>`.
 
-    >>> beside_own(pa.schema({"t": pa.int64(), "partition": pa.int8()}), [pa.field("partition", pa.string())]).names
+    >>> beside_own(pa.schema({"t": pa.int64(), "partition": pa.int8()}), [pa.field("partition",
+    pa.string())]).names
     ['t', 'row_partition', 'partition']
     """
     names = own_names(own.names, [field.name for field in extra])
@@ -74,7 +84,10 @@ def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple
     grid = shape.grid
     if grid.everything:
         return np.ones(len(time_us), np.int64), grid.last_end(time_us)
-    expired = grid.end_at_or_after(np.minimum(watermark_us, _BEYOND) - shape.lateness_us + 1) - grid.slide_us
+    expired = (
+        grid.end_at_or_after(np.minimum(watermark_us, _BEYOND) - shape.lateness_us + 1)
+        - grid.slide_us
+    )
     end = np.minimum(grid.last_end(time_us), expired)
     return grid.ends_in(grid.first_end(time_us), end), end
 
@@ -98,8 +111,12 @@ class LateRows:
     def add(self, chunk: Chunk, positions: Ints) -> None:
         """Take the late rows of a chunk, at ascending positions."""
         watermark_us = chunk.watermark_us[positions]
-        own_us = watermark_us if chunk.own_watermark_us is None else chunk.own_watermark_us[positions]
-        self._numbers.append((chunk.time_us[positions], watermark_us, own_us, chunk.partition_of(positions)))
+        own_us = (
+            watermark_us if chunk.own_watermark_us is None else chunk.own_watermark_us[positions]
+        )
+        self._numbers.append(
+            (chunk.time_us[positions], watermark_us, own_us, chunk.partition_of(positions))
+        )
         self._origins.append(chunk.origin(positions))
 
     @property
@@ -111,11 +128,14 @@ class LateRows:
         """Lay the gathered rows out, in their order; None when there are none."""
         if not self._origins:
             return None
-        time_us, watermark_us, own_us, partitions = (np.concatenate(a) for a in zip(*self._numbers, strict=True))
+        time_us, watermark_us, own_us, partitions = (
+            np.concatenate(a) for a in zip(*self._numbers, strict=True)
+        )
         shape, grid = self.shape, self.shape.grid
         missed, end = windows_missed(shape, time_us, watermark_us)
         first = grid.first_end(time_us)
-        # Under its own partition's watermark the row would have missed nothing: another one's silence made it late.
+        # Under its own partition's watermark the row would have missed nothing: another one's
+        # silence made it late.
         own_us = np.maximum(own_us, -_BEYOND)
         by_idleness = (first > own_us - shape.lateness_us) & (own_us != watermark_us)
         forever = watermark_us == PLUS_INFINITY
@@ -125,7 +145,9 @@ class LateRows:
             pa.array(missed.astype(np.int32)),
             pa.array(grid.ends_in(first, grid.last_end(time_us)).astype(np.int32)),
             from_us(watermark_us, shape.bounds_type, shape.time_unit),
-            pa.array(watermark_us - end - shape.lateness_us, pa.int64(), mask=forever).cast(pa.duration("us")),
+            pa.array(watermark_us - end - shape.lateness_us, pa.int64(), mask=forever).cast(
+                pa.duration("us")
+            ),
             pa.array(shape.partitions, pa.string()).take(pa.array(partitions)),
             REASONS.take(pa.array(by_idleness.astype(np.int8))),
         ]

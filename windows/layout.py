@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
 from eventtime.state.kernels import HEAD, NULL_FLAG, ROWS
 from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
 from eventtime.windows import primitives as kept
 from eventtime.windows import readout
-from eventtime.windows.aggregate import Aggregate
-from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
+
+if TYPE_CHECKING:
+    from eventtime.windows.aggregate import Aggregate
 
 __all__ = ("Layout", "SlotValues")
 
@@ -62,7 +65,9 @@ class Layout:
         lane = lane_kind(kinds[0])
         return lane != OBJECT and not (lane == DECIMAL and aggregate.function in {"first", "last"})
 
-    def add(self, aggregate: Aggregate, column: int, kind: pa.DataType, out: pa.DataType) -> SlotValues:
+    def add(
+        self, aggregate: Aggregate, column: int, kind: pa.DataType, out: pa.DataType
+    ) -> SlotValues:
         """Give an aggregate its words; returns how to read its result.
 
         Args:
@@ -86,7 +91,11 @@ class Layout:
         if aggregate.function in {"sum", "mean"}:
             total = self._place(_SUMS[lane], column)
             average = aggregate.function == "mean"
-            return readout.mean(lane, total, count, kind) if average else readout.total(lane, total, count, out)
+            return (
+                readout.mean(lane, total, count, kind)
+                if average
+                else readout.total(lane, total, count, out)
+            )
         least = aggregate.function in {"min", "all"}
         at = self._place((_MINS if least else _MAXES)[lane], column)
         return readout.extreme(lane, at, count, out)
@@ -117,7 +126,9 @@ class Layout:
         at, lane = self._offsets(column).get, self.kinds[column]
         steps = []
         if at(kept.COUNT) is not None:
-            kind = {FLOAT: merge.FLOAT_STATS, DECIMAL: merge.DECIMAL_STATS}.get(lane, merge.INT_STATS)
+            kind = {FLOAT: merge.FLOAT_STATS, DECIMAL: merge.DECIMAL_STATS}.get(
+                lane, merge.INT_STATS
+            )
             places = [at(primitives.get(lane, -1), -1) for primitives in (_SUMS, _MINS, _MAXES)]
             steps.append((kind, at(kept.COUNT, -1), *places))
         if at(kept.MOMENTS) is not None:
@@ -155,7 +166,9 @@ class Fold:
             fold.add_moments(rows, slots, plain, valid, words, floats, self.offsets[kept.MOMENTS])
         if kept.FIRST in self.offsets or kept.LAST in self.offsets:
             bits = values.view(np.int64)
-            fold.add_ordered(rows, slots, bits, valid, time_us, words, at(kept.FIRST, -1), at(kept.LAST, -1))
+            fold.add_ordered(
+                rows, slots, bits, valid, time_us, words, at(kept.FIRST, -1), at(kept.LAST, -1)
+            )
         count = at(kept.COUNT, -1)
         if count < 0:
             return

@@ -6,7 +6,18 @@ import numpy as np
 from numba import carray, njit
 
 from eventtime.state.kernels import (
-    DENSE, MASK, NO_SLOT, NULL_FLAG, ROWS, TABLE, address_of, lookup, mixed_word, prefetch, put, take_slot,
+    DENSE,
+    MASK,
+    NO_SLOT,
+    NULL_FLAG,
+    ROWS,
+    TABLE,
+    address_of,
+    lookup,
+    mixed_word,
+    prefetch,
+    put,
+    take_slot,
 )  # fmt: skip
 from eventtime.windows.fold_kernels import add_192, less_128
 
@@ -14,7 +25,8 @@ __all__ = (
     "DECIMAL_STATS", "FLOAT_STATS", "INT_STATS", "MOMENTS", "ORDERED", "absorb", "merge_words",
 )  # fmt: skip
 
-# A step is (kind, then the first words of count, sum, min, max; or of first, last; or of moments); -1: not kept.
+# A step is (kind, then the first words of count, sum, min, max; or of first, last; or of
+# moments); -1: not kept.
 INT_STATS, FLOAT_STATS, DECIMAL_STATS, MOMENTS, ORDERED = range(5)
 
 _AHEAD = 8
@@ -36,7 +48,11 @@ def absorb(row, source, page_next, free, n_free, words, floats, neutral, program
     """
     entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
     width = np.uint64(words.shape[1])
-    base, stride, wrap = np.int64(words.ctypes.data), np.int64(words.shape[1] * 8), np.uint64(row[MASK])
+    base, stride, wrap = (
+        np.int64(words.ctypes.data),
+        np.int64(words.shape[1] * 8),
+        np.uint64(row[MASK]),
+    )
     for i in range(source.size):
         if i + _AHEAD < source.size:
             later = mixed_word(words[np.uint64(source[i + _AHEAD]), np.uint64(0)], row[DENSE])
@@ -102,9 +118,13 @@ def _merge_ints(step, a, b, words):  # type: ignore[no-untyped-def]
         if ((before ^ after) & (value ^ after)) < 0:
             words[a, carry] += 1 if value > 0 else -1
     if step[3] >= 0:
-        words[a, np.uint64(step[3])] = min(words[a, np.uint64(step[3])], words[b, np.uint64(step[3])])
+        words[a, np.uint64(step[3])] = min(
+            words[a, np.uint64(step[3])], words[b, np.uint64(step[3])]
+        )
     if step[4] >= 0:
-        words[a, np.uint64(step[4])] = max(words[a, np.uint64(step[4])], words[b, np.uint64(step[4])])
+        words[a, np.uint64(step[4])] = max(
+            words[a, np.uint64(step[4])], words[b, np.uint64(step[4])]
+        )
 
 
 @njit(**_options)
@@ -115,10 +135,14 @@ def _merge_decimals(step, a, b, words):  # type: ignore[no-untyped-def]
         add_192(into, step[2], source[step[2]], source[step[2] + 1], source[step[2] + 2])
     low, high = step[3], step[4]
     if low >= 0 and source[low] != 0:
-        if into[low] == 0 or less_128(source[low + 2], source[low + 1], into[low + 2], into[low + 1]):
+        if into[low] == 0 or less_128(
+            source[low + 2], source[low + 1], into[low + 2], into[low + 1]
+        ):
             into[low], into[low + 1], into[low + 2] = 1, source[low + 1], source[low + 2]
     if high >= 0 and source[high] != 0:
-        if into[high] == 0 or less_128(into[high + 2], into[high + 1], source[high + 2], source[high + 1]):
+        if into[high] == 0 or less_128(
+            into[high + 2], into[high + 1], source[high + 2], source[high + 1]
+        ):
             into[high], into[high + 1], into[high + 2] = 1, source[high + 1], source[high + 2]
 
 
@@ -126,7 +150,11 @@ def _merge_decimals(step, a, b, words):  # type: ignore[no-untyped-def]
 def _merge_ordered(step, a, b, words):  # type: ignore[no-untyped-def]
     into, source = words[a], words[b]
     first, last = step[1], step[2]
-    if first >= 0 and source[first] != 0 and (into[first] == 0 or source[first + 1] < into[first + 1]):
+    if (
+        first >= 0
+        and source[first] != 0
+        and (into[first] == 0 or source[first + 1] < into[first + 1])
+    ):
         into[first], into[first + 1], into[first + 2] = 1, source[first + 1], source[first + 2]
     if last >= 0 and source[last] != 0 and (into[last] == 0 or source[last + 1] >= into[last + 1]):
         into[last], into[last + 1], into[last + 2] = 1, source[last + 1], source[last + 2]

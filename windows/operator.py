@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
-from eventtime.windows.chunk import Chunk
-from eventtime.windows.emission import Segment
 from eventtime.windows.late import LateShape, windows_missed
 from eventtime.windows.shard import Fired, Shard, WindowSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventtime.state.keys import KeyCodec
+    from eventtime.windows.chunk import Chunk
+    from eventtime.windows.emission import Segment
 
 __all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")
 
@@ -64,7 +68,8 @@ class Produced:
 class WindowOperator:
     """Runs windows over chunks.
 
-    Rows: `submit`, then the call it returns; `process` does both. Time alone: `advance`. Looking: `counts`,
+    Rows: `submit`, then the call it returns; `process` does both. Time alone: `advance`. Looking:
+        `counts`,
     `open_windows`, `is_empty`. Ending: `close`. Shards run in threads: kernels release the GIL.
 
     Args:
@@ -92,7 +97,9 @@ class WindowOperator:
         if self._pool is None:
             outcome = self._shards[0].process(chunk)
             return lambda: self._finish(chunk, [outcome])
-        futures: list[Future[tuple[list[Fired], Ints]]] = [self._pool.submit(s.process, chunk) for s in self._shards]
+        futures: list[Future[tuple[list[Fired], Ints]]] = [
+            self._pool.submit(s.process, chunk) for s in self._shards
+        ]
         return lambda: self._finish(chunk, [f.result() for f in futures])
 
     def advance(self, watermark_us: int) -> Produced:
@@ -106,7 +113,11 @@ class WindowOperator:
         """Start of the earliest window that may still fire on time: the next operator's watermark (S25, D12)."""
         watermark_us, grid = self.watermark_us, self._spec.grid
         if watermark_us in {MINUS_INFINITY, PLUS_INFINITY} or grid.everything:
-            return watermark_us if not grid.everything or watermark_us == PLUS_INFINITY else MINUS_INFINITY
+            return (
+                watermark_us
+                if not grid.everything or watermark_us == PLUS_INFINITY
+                else MINUS_INFINITY
+            )
         return int(grid.end_at_or_after(np.array([watermark_us + 1]))[0]) - grid.size_us
 
     @property
@@ -122,7 +133,9 @@ class WindowOperator:
     def counts(self) -> OperatorCounts:
         """Count pairs; `open` is recounted from the state. Cost: O(keys held)."""
         parts = [shard.counts() for shard in self._shards]
-        return OperatorCounts(self._assigned, sum(p.emitted for p in parts), sum(p.open for p in parts), self._missed)
+        return OperatorCounts(
+            self._assigned, sum(p.emitted for p in parts), sum(p.open for p in parts), self._missed
+        )
 
     def keys_to_forget(self) -> bool:
         """Whether the key dictionary has outgrown the keys alive when it was last swept."""
@@ -158,7 +171,9 @@ class WindowOperator:
         """Return the downstream watermark just before the watermark passed `point_us`."""
         if self._spec.grid.everything:
             return MINUS_INFINITY
-        return int(self._spec.grid.end_at_or_after(np.array([point_us]))[0]) - self._spec.grid.size_us
+        return (
+            int(self._spec.grid.end_at_or_after(np.array([point_us]))[0]) - self._spec.grid.size_us
+        )
 
     def _in_order(self, fired: list[list[Fired]]) -> list[Results]:
         if sum(1 for f in fired if f) < 2:

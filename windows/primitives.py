@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 __all__ = (
-    "COUNT", "DECIMAL_MAX", "DECIMAL_MIN", "DECIMAL_SUM", "FIRST", "LAST", "MAX_FLOAT", "MAX_INT", "MIN_FLOAT",
+    "COUNT", "DECIMAL_MAX", "DECIMAL_MIN", "DECIMAL_SUM", "FIRST", "LAST", "MAX_FLOAT", "MAX_INT",
+    "MIN_FLOAT",
     "MIN_INT", "MOMENTS", "SUM_FLOAT", "SUM_INT",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 Reader = Callable[[Ints], pa.Array]
 
 
-class SumTooLarge(Exception):  # noqa: N818
+class SumTooLarge(Exception):
     """Raised when a sum does not fit its type; the operator adds window and key.
 
     Args:
@@ -97,7 +97,6 @@ def ordered(at: int, out: pa.DataType) -> Reader:
 
 def spread(at: int, ddof: int, kind: pa.DataType, *, root: bool) -> Reader:
     """Read a variance or standard deviation from (count, mean, squared distances)."""
-
     # Decimals were folded as their unscaled integers.
     scale = 10.0 ** (2 * kind.scale) if pa.types.is_decimal(kind) else 1.0
 
@@ -118,7 +117,9 @@ def _pairs(words: Ints, at: int) -> Ints:
 def _decimals(pairs: Ints, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
     wide = pa.decimal128(38, out.scale)
     validity = None if seen.all() else pa.py_buffer(np.packbits(seen, bitorder="little"))
-    array = pa.Array.from_buffers(wide, len(pairs), [validity, pa.py_buffer(np.ascontiguousarray(pairs))])
+    array = pa.Array.from_buffers(
+        wide, len(pairs), [validity, pa.py_buffer(np.ascontiguousarray(pairs))]
+    )
     return array if out == wide else array.cast(out)
 
 
@@ -127,7 +128,11 @@ def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_
     limit_high = (10**38 - 1) >> 64
     suspects = np.flatnonzero((top != high >> 63) | (high >= limit_high) | (high < -limit_high))
     for position in suspects:
-        exact = (int(top[position]) << 128) + (int(high[position]) % 2**64 << 64) + int(low[position]) % 2**64
+        exact = (
+            (int(top[position]) << 128)
+            + (int(high[position]) % 2**64 << 64)
+            + int(low[position]) % 2**64
+        )
         if abs(exact) >= 10**38:
             raise SumTooLarge(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
     return _decimals(_pairs(words, at), out, seen)

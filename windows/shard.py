@@ -1,12 +1,14 @@
 """One shard of the window operator: slices with their accumulators, what has fired, what is to be corrected.
 
 Rows come in, slots are found, windows fire as the watermark passes their ends, corrections as it
-passes the next tick, and slices retire. A shard owns the keys whose hash falls to it and shares nothing.
+passes the next tick, and slices retire. A shard owns the keys whose hash falls to it and shares
+nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +16,18 @@ from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
 from eventtime.state.kernels import NULL_FLAG, ROWS, row_counts
-from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows import assign_kernel as k
-from eventtime.windows.accumulation import AccumulationMode
 from eventtime.windows.accumulators import Accumulators, Output
-from eventtime.windows.chunk import Chunk
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.emission import Emission, Firing, ResultShape, Segment
-from eventtime.windows.grid import Grid
 from eventtime.windows.slice_merge import SliceMerge
+
+if TYPE_CHECKING:
+    from eventtime.state.keys import KeyCodec
+    from eventtime.windows.accumulation import AccumulationMode
+    from eventtime.windows.chunk import Chunk
+    from eventtime.windows.grid import Grid
 
 __all__ = ("Counts", "Shard", "WindowSpec")
 
@@ -65,7 +69,9 @@ class _Buffers:
 
     def fit(self, n: int) -> None:
         if len(self.rows) < n:
-            self.rows, self.slots, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(4))
+            self.rows, self.slots, self.late, self.corrections = (
+                np.empty(n, np.int32) for _ in range(4)
+            )
             # One more than rows: the next row is written before it is known whether it counts.
             self.mine, self.fresh = np.empty(n + 1, np.int32), np.empty(n, np.int64)
 
@@ -74,7 +80,8 @@ class Shard:
     """State and progress of one shard.
 
     Rows: `process`. Time: `advance`. Looking: `counts`, `live_words`, `is_empty`.
-    It does not guarantee that results come out while rows are processed: only at the latest when `process` returns.
+    It does not guarantee that results come out while rows are processed: only at the latest when
+    `process` returns.
 
     Args:
         spec: what to compute.
@@ -121,7 +128,9 @@ class Shard:
         control[k.POSITION] = control[k.N_LATE] = 0
         mine = buffers.mine[:0]
         if self._shards > 1:
-            mine = buffers.mine[: k.rows_of_shard(chunk.keys, self._shards, self._index, buffers.mine)]
+            mine = buffers.mine[
+                : k.rows_of_shard(chunk.keys, self._shards, self._index, buffers.mine)
+            ]
         fired: list[Fired] = []
         while len(mine) or self._shards == 1:
             status = self._assign(chunk, mine)
@@ -165,8 +174,10 @@ class Shard:
         tables, b = self._acc.tables, self._buffers
         self._control[k.N_FREE] = tables.n_free
         status = k.assign(
-            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, mine, self._config, self._control,
-            tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words, tables.neutral,
+            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, mine, self._config,
+            self._control,
+            tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words,
+            tables.neutral,
             b.rows, b.slots, b.late, b.corrections, b.fresh,
         )  # fmt: skip
         tables.n_free = int(self._control[k.N_FREE])
@@ -210,8 +221,13 @@ class Shard:
         firings: list[Firing] = []
         scratch: list[int] = []
         at_end = watermark_us == PLUS_INFINITY
-        # Invariant: corrections pending were judged in one step of the grid; they come out at its end.
-        due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us) if self._deltas else PLUS_INFINITY
+        # Invariant: corrections pending were judged in one step of the grid; they come out at its
+        # end.
+        due = (
+            self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
+            if self._deltas
+            else PLUS_INFINITY
+        )
         if self._deltas and due <= watermark_us:
             for end in self._corrected_ends(due):
                 firings.append(self._correction(end, due, scratch, at_end=at_end))
@@ -249,11 +265,21 @@ class Shard:
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or self._spec.lateness_us == 0
-        return Firing(end, self._grid.start_of(end), end, late=False, is_final=final, slots=slots, closed=closed)
+        return Firing(
+            end,
+            self._grid.start_of(end),
+            end,
+            late=False,
+            is_final=final,
+            slots=slots,
+            closed=closed,
+        )
 
     def _correction(self, end: int, due: int, scratch: list[int], *, at_end: bool) -> Firing:
         first = self._first_slice(end)
-        touched = [self._deltas[i] for i in self._deltas.irange(first, first + self._grid.slices - 1)]
+        touched = [
+            self._deltas[i] for i in self._deltas.irange(first, first + self._grid.slices - 1)
+        ]
         table = touched[0]
         if len(touched) > 1:
             table = self._acc.tables.create(0)
@@ -266,7 +292,15 @@ class Shard:
             slots = self._contents_of(first, slots, scratch)
         closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or add(end, self._spec.lateness_us) <= due
-        return Firing(due, self._grid.start_of(end), end, late=True, is_final=final, slots=slots, closed=closed)
+        return Firing(
+            due,
+            self._grid.start_of(end),
+            end,
+            late=True,
+            is_final=final,
+            slots=slots,
+            closed=closed,
+        )
 
     def _contents_of(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
         """Return slots with the whole contents of a window, for the keys of `slots`."""
@@ -304,7 +338,11 @@ class Shard:
         return slots
 
     def _first_slice(self, end: int) -> int:
-        return 0 if self._grid.everything else (end - self._grid.size_us - self._grid.offset_us) // self._grid.slice_us
+        return (
+            0
+            if self._grid.everything
+            else (end - self._grid.size_us - self._grid.offset_us) // self._grid.slice_us
+        )
 
     # Slices
 
@@ -338,7 +376,11 @@ class Shard:
         """Rebuild the map from slice index to directory row that the kernel reads."""
         size = max(16, 1 << (2 * len(self._slices)).bit_length())
         self._map = np.full(size, -1, np.int64)
-        k.enter_slices(self._map, np.array(list(self._slices), np.int64), np.array(list(self._slices.values()), np.int64))
+        k.enter_slices(
+            self._map,
+            np.array(list(self._slices), np.int64),
+            np.array(list(self._slices.values()), np.int64),
+        )
 
     # Looking
 
@@ -380,5 +422,3 @@ class Shard:
         if self._grid.everything:
             return 1
         return max(0, (last - first) // self._grid.slide_us + 1)
-
-

@@ -1,7 +1,8 @@
 """Windows merged from slices when they fire: block suffixes and prefixes, so a slice is merged a few times, not n (D7).
 
 The time line of slices is cut in blocks of n, the slices of a window. A window that starts inside a
-block is a suffix of it and a prefix of the next; suffixes are right folds, prefixes left folds. So the
+block is a suffix of it and a prefix of the next; suffixes are right folds, prefixes left folds.
+So the
 association of floating-point sums is a function of the window alone, whatever fired before::
 
     block b                 block b + 1
@@ -11,13 +12,16 @@ association of floating-point sums is a function of the window alone, whatever f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eventtime.windows.accumulators import Accumulators
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventtime.windows.accumulators import Accumulators
 
 __all__ = ("SliceMerge",)
 
@@ -32,7 +36,8 @@ class SliceMerge:
     """Merges the slices of a window, keeping partial merges between windows.
 
     Firing: `window`. Corrections: `window_of_keys`. A slice changed: `forget`. End: `clear`.
-    Where keys are many, suffixes are kept only at every ~sqrt(n)th slice and within the current stretch, so
+    Where keys are many, suffixes are kept only at every ~sqrt(n)th slice and within the current
+    stretch, so
     memory is a multiple of sqrt(n), not n, of a window's keys.
 
     Args:
@@ -57,7 +62,8 @@ class SliceMerge:
         """Merge the window that starts with slice `first`.
 
         Returns:
-            Its slots, one for each key, and the scratch table to release once they are read (-1: none).
+            Its slots, one for each key, and the scratch table to release once they are read (-1:
+            none).
         """
         rows = [self._slices[i] for i in range(first, first + self._n) if i in self._slices]
         if len(rows) == 1:
@@ -146,7 +152,11 @@ class SliceMerge:
         return table
 
     def _add(
-        self, into: int, source: int, keys: Ints | None = None, nulls: NDArray[np.uint8] | None = None
+        self,
+        into: int,
+        source: int,
+        keys: Ints | None = None,
+        nulls: NDArray[np.uint8] | None = None,
     ) -> None:
         if keys is None or nulls is None:
             slots = self._tables.slots(source)
