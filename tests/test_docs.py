@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FLIGHTS: Final = ROOT / "eventtime" / "data" / "flights"
 BLOCK: Final = re.compile(r"^```python\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+OUTPUT: Final = re.compile(r"^```text\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 
 
@@ -48,8 +49,18 @@ def test_links_within_the_repository_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{relative(path)} links to {target}"
 
 
-def test_the_readme_shows_an_example() -> None:
-    assert ROOT / "README.md" in pages_with_code()
+def test_the_readme_shows_what_its_example_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first block of output in the README is that of the first block of code, to the letter."""
+    shutil.copytree(FLIGHTS, tmp_path / "flights")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, shown = BLOCK.search(text), OUTPUT.search(text)
+    assert code is not None
+    assert shown is not None
+    exec(compile(code.group(1), "README.md", "exec"), {})
+    assert capsys.readouterr().out == shown.group(1)
 
 
 def test_rules_that_are_cited_exist() -> None:
