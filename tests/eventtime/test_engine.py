@@ -1,4 +1,4 @@
-"""The engine driven by hand (S5-S9, S11): partitions that fall idle, come and go; what it refuses."""
+"""The engine driven by hand (S5-S9, S11): partitions fall idle, come and go; what it refuses."""
 
 from __future__ import annotations
 

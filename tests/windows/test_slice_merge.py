@@ -1,4 +1,4 @@
-"""Sliding windows are merges of slices, bit for bit those of D7, and caches forget what late rows change."""
+"""Sliding windows are merges of slices, bit for bit those of D7, late rows and all."""
 
 from __future__ import annotations
 
