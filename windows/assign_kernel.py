@@ -234,7 +234,7 @@ def assign(  # type: ignore[no-untyped-def]
                 entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))
                 limit = (mask + 1) * 3 // 5
         if first <= w:
-            if not everything and last + lateness <= w:
+            if (last if everything else last + lateness) <= w:
                 late[n_late] = i
                 n_late += one
                 at += one
