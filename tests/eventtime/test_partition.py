@@ -1,4 +1,4 @@
-"""The door of a partition (S1, S11, S12): quarantine, and the future guard beside neighbours (D8)."""
+"""The door of a partition (S1, S11, S12): quarantine, and the future guard among neighbours."""
 
 from __future__ import annotations
 

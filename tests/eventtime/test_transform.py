@@ -1,4 +1,4 @@
-"""Steps between source and window: what they keep, and errors of user functions with their place."""
+"""Steps between source and window: what they keep, and errors of user functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 import eventtime as et
-from eventtime.transform import Filter, MapBatches, Select, Transform, WithColumns
+from eventtime.transform import Filter, MapBatches, Select, Step, Transform, WithColumns
 from windowing import rows
 
 SCHEMA = pa.schema({"t": pa.int64(), "x": pa.int64()})
@@ -37,7 +37,7 @@ def test_a_filter_keeps_what_is_true_and_neither_false_nor_null() -> None:
 
 
 def test_places_of_rows_survive_several_filters() -> None:
-    steps = [
+    steps: list[Step] = [
         Filter(pc.field("x") > 1),
         WithColumns((("x", pc.field("x") * 2),)),
         Filter(pc.field("x") < 8),
@@ -55,7 +55,11 @@ def test_where_all_rows_are_left_no_places_are_listed() -> None:
 
 
 def test_a_batch_without_rows_goes_through_all_steps() -> None:
-    steps = [Filter(pc.field("x") > 1), WithColumns((("y", pc.field("x") + 1),)), Select(("y",))]
+    steps: list[Step] = [
+        Filter(pc.field("x") > 1),
+        WithColumns((("y", pc.field("x") + 1),)),
+        Select(("y",)),
+    ]
     out, left_out = Transform(steps, SCHEMA).apply(batch())
     assert out.schema.names == ["y"]
     assert left_out == 0

@@ -76,7 +76,7 @@ def test_a_percentile_outside_its_range_is_refused() -> None:
 
 
 def test_a_percentile_learns_the_disorder_it_sees() -> None:
-    # Every other row is 5 s behind: the learnt bound is a little above that, far below the initial hour.
+    # Every other row is 5 s behind: the learnt bound is a little above that, far below an hour.
     seconds = [i if i % 2 else i - 5.0 for i in range(4_000)]
     before, late_before = counts(et.percentile(0.99, initial="0s", warm_up=10**9), rows(seconds))
     after, late_after = counts(
