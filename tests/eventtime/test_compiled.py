@@ -1,4 +1,4 @@
-"""Plans that cannot run are refused before a row is read; only the columns that are needed are opened."""
+"""Plans that cannot run are refused before a row is read; only needed columns are opened."""
 
 from __future__ import annotations
 

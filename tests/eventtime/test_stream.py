@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
-import polars
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -135,17 +135,17 @@ def test_leaving_a_loop_over_results_stops_the_run() -> None:
 def test_polars_and_duckdb_and_pyarrow_read_a_stream_as_it_is() -> None:
     minutes = pipeline(rows([0, 1, 61], k=["a", None, "a"]), keys=["k"])
     wanted = minutes.to_table()
-    frame = polars.from_arrow(pa.table(minutes))
-    assert isinstance(frame, polars.DataFrame)
+    frame = pl.from_arrow(pa.table(minutes))
+    assert isinstance(frame, pl.DataFrame)
     assert frame["n"].to_list() == wanted.column("n").to_pylist()
-    assert polars.DataFrame(minutes)["k"].to_list() == wanted.column("k").to_pylist()
+    assert pl.DataFrame(minutes)["k"].to_list() == wanted.column("k").to_pylist()
     reader = pa.RecordBatchReader.from_stream(minutes)
     assert duckdb.sql("select sum(n), count(*) from reader").fetchall() == [(3, 3)]
     assert pa.table(minutes).equals(wanted)
 
 
 def test_windows_over_polars_frames_are_windows_over_arrow() -> None:
-    frame = polars.DataFrame(pa.table(rows([0, 1, 61])))
+    frame = pl.DataFrame(pa.table(rows([0, 1, 61])))
     assert pipeline(frame).to_table().column("n").to_pylist() == [2, 1]
 
 
