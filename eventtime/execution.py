@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from eventtime.errors import TimeColumnError
 from eventtime.ledger import Ledger
+from eventtime.merged import CHUNKS_AHEAD
 from eventtime.partition import Intake, PartitionIntake
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
@@ -147,24 +149,23 @@ class Execution:
     def _loop(
         self, replay: Replay, watch: Callable[[ProgressReport], None] | None
     ) -> Iterator[pa.RecordBatch]:
-        pending: Callable[[], list[pa.RecordBatch]] | None = None
+        # Chunks that shards work on while the next one is prepared.
+        pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
+        ahead = CHUNKS_AHEAD if self._stages.overlaps else 0
         for step in replay.steps():
             if watch is not None:
                 watch(self.report())
-            if pending is not None:
-                yield from self._out(pending())
-                pending = None
             self._set_aside(step.aside)
+            if step.chunk is not None:
+                pending.append(self._submitted(step))
+            while len(pending) > (ahead if step.chunk is not None else 0):
+                yield from self._out(pending.popleft()())
             if step.chunk is None:
                 yield from self._out(self._stages.advance(step.watermark_us))
-            else:
-                pending = self._submitted(step)
-                if not self._stages.overlaps:
-                    yield from self._out(pending())
-                    pending = None
-                    self._stages.forget_keys(replay.held_keys())
-        if pending is not None:
-            yield from self._out(pending())
+            elif not ahead:
+                self._stages.forget_keys(replay.held_keys())
+        while pending:
+            yield from self._out(pending.popleft()())
         self._stages.flush()
 
     def _submitted(self, step: Step) -> Callable[[], list[pa.RecordBatch]]:

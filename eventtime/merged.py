@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 
     from eventtime.partition import Ready
 
-__all__ = ("CHUNK_ROWS", "Piece", "Scratch", "merged_chunk", "one_partition_chunk", "positions_of")
+__all__ = (
+    "CHUNKS_AHEAD",
+    "CHUNK_ROWS",
+    "Piece",
+    "Scratch",
+    "merged_chunk",
+    "one_partition_chunk",
+    "positions_of",
+)
 
 Ints = NDArray[np.int64]
 CHUNK_ROWS = 131_072
+CHUNKS_AHEAD = 2
 
 
 @dataclass

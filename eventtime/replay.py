@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eventtime.merged import CHUNK_ROWS, Piece, Scratch, merged_chunk
+from eventtime.merged import CHUNK_ROWS, CHUNKS_AHEAD, Piece, Scratch, merged_chunk
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions
@@ -76,7 +76,7 @@ class Replay:
         self._numbers = np.zeros(n, np.int64)
         self._last_rows = np.full(n, -1)
         self._segments = np.empty((CHUNK_ROWS, 3), np.int64)
-        self._scratch = [Scratch(), Scratch()]
+        self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
         self._pieces: list[Piece] = []
 

@@ -82,7 +82,11 @@ class WindowOperator:
     def __init__(self, spec: WindowSpec, codec: KeyCodec, late: LateShape, shards: int = 1) -> None:
         self._spec, self._codec, self._late = spec, codec, late
         self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
-        self._pool = ThreadPoolExecutor(shards, "eventtime-shard") if shards > 1 else None
+        # One thread for each shard: its chunks are processed in order, and it waits for no other shard.
+        self._threads = [
+            ThreadPoolExecutor(1, f"eventtime-shard-{i}")
+            for i in range(shards if shards > 1 else 0)
+        ]
         self._assigned = self._missed = 0
         self._live_keys = 0
         self.watermark_us = MINUS_INFINITY
@@ -94,11 +98,12 @@ class WindowOperator:
     def submit(self, chunk: Chunk) -> Callable[[], Produced]:
         """Start on a chunk; call what is returned to wait and take the results before the next `submit`."""
         self._assigned += self._pairs(chunk.time_us)
-        if self._pool is None:
+        if not self._threads:
             outcome = self._shards[0].process(chunk)
             return lambda: self._finish(chunk, [outcome])
         futures: list[Future[tuple[list[Fired], Ints]]] = [
-            self._pool.submit(s.process, chunk) for s in self._shards
+            thread.submit(s.process, chunk)
+            for thread, s in zip(self._threads, self._shards, strict=True)
         ]
         return lambda: self._finish(chunk, [f.result() for f in futures])
 
@@ -148,8 +153,8 @@ class WindowOperator:
 
     def close(self) -> None:
         """Stop the shards' threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        for thread in self._threads:
+            thread.shutdown()
 
     def _finish(self, chunk: Chunk, outcomes: list[tuple[list[Fired], Ints]]) -> Produced:
         late = outcomes[0][1]
