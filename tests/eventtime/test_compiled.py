@@ -16,6 +16,8 @@ from windowing import TIME, pipeline, rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventtime.sources.base import PartitionReader
+
 
 @dataclass(frozen=True, eq=False)
 class SpySource:
@@ -29,7 +31,7 @@ class SpySource:
     def schema(self) -> pa.Schema:
         return self.batch.schema
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[CutReader]:
+    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
         self.asked.append(None if columns is None else list(columns))
         return [CutReader("p", [self.batch.select(list(columns or self.batch.schema.names))])]
 
@@ -162,7 +164,8 @@ def test_a_column_that_does_not_exist_is_refused_where_it_stands(
 )
 def test_an_aggregate_is_not_named_like_another_column_of_the_result(name: str) -> None:
     with pytest.raises(et.PlanError, match=f"aggregate name {name!r} is taken"):
-        pipeline(rows([0], k=[1]), keys=["k"], **{name: et.count()}).explain()
+        marked = et.from_arrow(rows([0], k=[1]), time="t").watermark(et.ascending())
+        marked.key_by("k").window(MINUTE).aggregate(**{name: et.count()}).explain()
 
 
 def test_a_key_is_not_named_like_a_column_of_the_result() -> None:
