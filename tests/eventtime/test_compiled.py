@@ -163,8 +163,8 @@ def test_a_column_that_does_not_exist_is_refused_where_it_stands(
     "name", ["window_start", "window_end", "version", "timing", "is_final", "diff", "k"]
 )
 def test_an_aggregate_is_not_named_like_another_column_of_the_result(name: str) -> None:
+    marked = et.from_arrow(rows([0], k=[1]), time="t").watermark(et.ascending())
     with pytest.raises(et.PlanError, match=f"aggregate name {name!r} is taken"):
-        marked = et.from_arrow(rows([0], k=[1]), time="t").watermark(et.ascending())
         marked.key_by("k").window(MINUTE).aggregate(**{name: et.count()}).explain()
 
 
@@ -228,7 +228,7 @@ def test_united_streams_with_different_time_columns_are_refused() -> None:
 
 
 def hours(**window: Any) -> et.Stream:
-    return pipeline(rows([0, 4_000, 1]), **({"window": window} if window else {}))
+    return pipeline(rows([0, 4_000, 1]), window=window)
 
 
 @pytest.mark.parametrize("mode", ["accumulating", "retracting"])

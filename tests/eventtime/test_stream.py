@@ -13,6 +13,8 @@ import pytest
 import eventtime as et
 from windowing import pipeline, rows
 
+NOT_ONE: Any = object()
+
 
 def stream() -> et.Stream:
     return et.from_arrow(rows([0], x=[1]), time="t")
@@ -44,7 +46,7 @@ def stream() -> et.Stream:
         (lambda s: et.union(), "union of no streams"),
         (lambda s: et.sum(3), "3 names no column"),
         (lambda s: et.var("x", ddof=-1), "ddof -1 is not a number of zero or more"),
-        (lambda s: et.user(object(), "x"), "object lacks create, add, merge, result, result_type"),
+        (lambda s: et.user(NOT_ONE, "x"), "object lacks create, add, merge, result, result_type"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

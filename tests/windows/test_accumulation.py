@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,12 +10,17 @@ import eventtime as et
 from eventtime.windows.accumulation import check_mode
 from windowing import pipeline, rows
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # time:       0    60    | late rows: 5, 6 (at watermark 65), 7 (at 125)
 # window:     [0, 60) closes at 60, expires at 60 + 120 = 180
 SECONDS = [0, 65, 5, 6, 125, 7, 200]
 
 
-def corrected(mode: str, seconds: list[float] = SECONDS, **options: Any) -> list[dict[str, Any]]:
+def corrected(
+    mode: str, seconds: Sequence[float] = SECONDS, **options: Any
+) -> list[dict[str, Any]]:
     data = rows(
         seconds, x=[10**i for i in range(len(seconds))], k=options.pop("k", [1] * len(seconds))
     )

@@ -1,4 +1,4 @@
-"""One total order of results, whatever the keys, shards and cuts (S24); keys and state that are given back (S30)."""
+"""One total order of results, whatever the keys, shards and cuts (S24); keys given back (S30)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""Ids of byte strings and of rows: equal values one id, growth, and ids given out again (S30)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventtime.state.interner import BytesInterner, RowInterner
+
+
+def alive(interner: BytesInterner | RowInterner, ids: np.ndarray) -> np.ndarray:
+    flags = np.zeros(interner.capacity, np.bool_)
+    flags[ids] = True
+    return flags
+
+
+@given(st.lists(st.lists(st.binary(max_size=20), max_size=50), max_size=8), st.integers(0, 2**32))
+def test_equal_values_have_one_id_while_they_live(batches: list[list[bytes]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    interner = BytesInterner()
+    known: dict[bytes, int] = {}
+    for values in batches:
+        ids = interner.intern(pa.array(values, pa.binary())).tolist()
+        for value, number in zip(values, ids, strict=True):
+            assert known.setdefault(value, number) == number
+        assert len(set(known.values())) == len(known) == len(interner)
+        kept = {value: n for value, n in known.items() if rng.random() < 0.5}
+        interner.keep_only(alive(interner, np.array(list(kept.values()), np.int64)))
+        known = kept
+        numbers = np.array(list(known.values()), np.int64)
+        assert interner.take(numbers, pa.binary()).to_pylist() == list(known)
+        assert sorted(interner.numbers().tolist()) == sorted(known.values())
+
+
+def test_thousands_of_values_of_all_lengths_are_told_apart() -> None:
+    values = [bytes([i % 251]) * (i % 600) + str(i).encode() for i in range(20_000)]
+    interner = BytesInterner()
+    ids = interner.intern(pa.array(values, pa.binary()))
+    assert len(interner) == 20_000
+    assert interner.take(ids, pa.large_binary()).to_pylist() == values
+
+
+def test_values_that_differ_only_at_the_end_or_in_length_differ() -> None:
+    values = [b"a" * n for n in range(40)] + [b"a" * 39 + b"\x00", b"\x00", b"\x00\x00"]
+    assert len(set(BytesInterner().intern(pa.array(values, pa.binary())).tolist())) == len(values)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()])
+def test_the_form_of_a_value_does_not_matter_for_its_id(kind: pa.DataType) -> None:
+    interner = BytesInterner()
+    plain = interner.intern(pa.array(["x", "yy"], pa.string()))
+    ids = interner.intern(pa.array(["yy", "x"]).cast(kind))
+    assert ids.tolist() == plain[::-1].tolist()
+    assert interner.take(ids, kind).type == kind
+
+
+def test_nulls_take_no_id() -> None:
+    interner = BytesInterner()
+    interner.intern(pa.array([None, "a", None]))
+    assert len(interner) == 1
+
+
+def test_memory_is_that_of_the_living() -> None:
+    interner = BytesInterner()
+    for day in range(30):
+        ids = interner.intern(pa.array([f"{day} {i} {'x' * 100}" for i in range(1_000)]))
+        interner.keep_only(alive(interner, ids[:1]))
+    assert len(interner) == 1
+    assert len(interner.blob) < 300_000
+    assert interner.capacity <= 2_048
+
+
+def test_the_version_changes_with_the_values_only() -> None:
+    interner = BytesInterner()
+    interner.intern(pa.array(["a"]))
+    version = interner.version
+    interner.intern(pa.array(["a", "a"]))
+    assert interner.version == version
+    interner.intern(pa.array(["b"]))
+    assert interner.version != version
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.sampled_from([0, 2**62, -(2**63)])), max_size=600))
+def test_rows_have_one_id_each(rows: list[tuple[int, int]]) -> None:
+    interner = RowInterner(2)
+    words = np.array(rows, np.int64).reshape(-1, 2)
+    ids = interner.intern(words)
+    assert len(interner) == len(set(rows))
+    assert interner.take(ids).tolist() == words.tolist()
+    kept = ids[: len(ids) // 2]
+    interner.keep_only(alive(interner, kept))
+    assert interner.take(kept).tolist() == words[: len(kept)].tolist()
+    again = interner.intern(words)
+    assert again[: len(kept)].tolist() == kept.tolist()
+
+
+def test_thousands_of_rows_are_told_apart() -> None:
+    interner = RowInterner(3)
+    rows = np.arange(30_000, dtype=np.int64).reshape(-1, 3) % 997 * 2**40
+    ids = interner.intern(rows)
+    assert len(interner) == len({tuple(r) for r in rows.tolist()})
+    assert np.array_equal(interner.take(ids), rows)
