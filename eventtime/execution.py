@@ -42,7 +42,7 @@ class Execution:
     Args:
         plan: compiled.
         side: takes rows of side outputs as they come, by tag.
-        shards: how many threads share the keys; results do not depend on it.
+        shards: threads: one prepares chunks, the others share the keys; results do not depend on it.
     """
 
     def __init__(self, plan: CompiledPlan, side: SideOutput, *, shards: int = 1) -> None:
@@ -158,11 +158,13 @@ class Execution:
             self._set_aside(step.aside)
             if step.chunk is not None:
                 pending.append(self._submitted(step))
-            while len(pending) > (ahead if step.chunk is not None else 0):
+            sweep = self._stages.keys_to_forget
+            while len(pending) > (0 if sweep or step.chunk is None else ahead):
                 yield from self._out(pending.popleft()())
             if step.chunk is None:
                 yield from self._out(self._stages.advance(step.watermark_us))
-            elif not ahead:
+            if sweep:
+                # Nothing is under way now that refers to keys by number, but for rows still held.
                 self._stages.forget_keys(replay.held_keys())
         while pending:
             yield from self._out(pending.popleft()())

@@ -47,7 +47,7 @@ class Stages:
         plans: of the stages.
         partitions: names of the partitions, by index; may grow.
         side: takes rows of side outputs as they come.
-        shards: of each operator.
+        shards: threads to work with; 1: only the caller's.
     """
 
     plans: Sequence[StagePlan]
@@ -66,7 +66,11 @@ class Stages:
             )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
             before = None if i == 0 else Transform(plan.steps, plan.input)
-            operator = WindowOperator(spec, codec, shape, self.shards)
+            # One thread prepares chunks, the others share the keys of the first operator. Those that
+            # follow see results only, which are few.
+            shares = max(1, self.shards - 1) if i == 0 else 1
+            threaded = i == 0 and self.shards > 1
+            operator = WindowOperator(spec, codec, shape, shares, threaded=threaded)
             self.stages.append(_Stage(plan, operator, codec, late, before))
 
     @property
@@ -76,8 +80,8 @@ class Stages:
 
     @property
     def overlaps(self) -> bool:
-        """Whether the next chunk may be prepared while this one is processed: keys have no shared dictionary."""
-        return self.shards > 1 and not self.codec.interned
+        """Whether the next chunk may be prepared while this one is processed."""
+        return self.shards > 1
 
     def submit(self, chunk: Chunk) -> Callable[[], tuple[list[pa.RecordBatch], np.ndarray]]:
         """Start on a chunk; the call returned gives final results and the positions of late rows."""
@@ -92,6 +96,11 @@ class Stages:
     def advance(self, watermark_us: int) -> list[pa.RecordBatch]:
         """Move the watermark without rows; returns final results."""
         return self._onwards(0, None, self.stages[0].operator.advance(watermark_us))
+
+    @property
+    def keys_to_forget(self) -> bool:
+        """Whether a key dictionary has outgrown the keys that were alive at the last sweep."""
+        return any(stage.operator.keys_to_forget() for stage in self.stages)
 
     def forget_keys(self, held: Sequence[np.ndarray]) -> None:
         """Sweep key dictionaries that have grown; `held`: key words read but not processed."""

@@ -6,6 +6,7 @@ ids from an interner. Null is a group of its own, told apart by a byte beside th
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,8 @@ from eventtime.state.interner import BytesInterner, RowInterner
 from eventtime.state.kernels import sorted_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from threading import RLock
+from collections.abc import Iterable, Sequence
 
 __all__ = ("KeyCodec", "check_key_type")
 
@@ -79,9 +81,15 @@ class KeyCodec:
         self._rows = RowInterner(len(types) + 1) if len(types) > 1 else None
         self._zeros = np.zeros(0, np.int64)
         self._ranks: tuple[int, Ints] = (-1, self._zeros)
+        # One thread encodes the keys of later rows while others put earlier ones in order.
+        self._lock = RLock()
 
     def encode(self, columns: Sequence[pa.Array]) -> tuple[Ints, Bytes]:
         """Return ``words`` (n,) int64 and ``nulls`` (n,) uint8 (empty: none is null)."""
+        with self._lock:
+            return self._encode(columns)
+
+    def _encode(self, columns: Sequence[pa.Array]) -> tuple[Ints, Bytes]:
         pairs = [self._encode_one(i, column) for i, column in enumerate(columns)]
         if self._rows is None:
             return pairs[0]
@@ -103,19 +111,22 @@ class KeyCodec:
         if not self.types:
             return []
         if self._rows is None:
-            return [self._decode_one(0, words, nulls)]
-        rows = self._rows.take(words)
-        return [
-            self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0)
-            for i in range(len(self.types))
-        ]
+            with self._lock:
+                return [self._decode_one(0, words, nulls)]
+        with self._lock:
+            rows = self._rows.take(words)
+            return [
+                self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0)
+                for i in range(len(self.types))
+            ]
 
     def order(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
         """Return the permutation that sorts keys ascending, column by column, nulls last (S24)."""
         if not self.types or len(words) < 2:
             return np.arange(len(words))
         if self.interned:
-            sortable = self._all_ranks()[words]
+            with self._lock:
+                sortable = self._all_ranks()[words]
         else:
             sortable = words ^ _SIGN if lane_kind(self.types[0]) == UINT64 else words
         if nulls.any():

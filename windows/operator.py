@@ -69,23 +69,32 @@ class WindowOperator:
     """Runs windows over chunks.
 
     Rows: `submit`, then the call it returns; `process` does both. Time alone: `advance`. Looking:
-        `counts`,
-    `open_windows`, `is_empty`. Ending: `close`. Shards run in threads: kernels release the GIL.
+    `counts`, `open_windows`, `is_empty`. Ending: `close`. Kernels release the GIL, so that shards
+    in threads of their own run side by side with each other and with the caller.
 
     Args:
         spec: what to compute.
         codec: of the keys.
         late: the shape of late rows (for counting what they missed).
-        shards: how many keys' shares run side by side; results do not depend on it.
+        shards: in how many shares keys are divided; results do not depend on it.
+        threaded: whether shards have threads of their own; None: if there are several.
     """
 
-    def __init__(self, spec: WindowSpec, codec: KeyCodec, late: LateShape, shards: int = 1) -> None:
+    def __init__(
+        self,
+        spec: WindowSpec,
+        codec: KeyCodec,
+        late: LateShape,
+        shards: int = 1,
+        *,
+        threaded: bool | None = None,
+    ) -> None:
         self._spec, self._codec, self._late = spec, codec, late
         self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
         # One thread for each shard: its chunks are processed in order, and it waits for no other shard.
         self._threads = [
             ThreadPoolExecutor(1, f"eventtime-shard-{i}")
-            for i in range(shards if shards > 1 else 0)
+            for i in range(shards if (shards > 1 if threaded is None else threaded) else 0)
         ]
         self._assigned = self._missed = 0
         self._live_keys = 0
