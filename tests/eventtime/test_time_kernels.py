@@ -1,4 +1,4 @@
-"""Kernels of time: the one clamp of watermarks (S3), judging (S4), the merge in replay order (D1)."""
+"""Kernels of time: the clamp of watermarks (S3), judging (S4), the merge in replay order (D1)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_row_is_judged_by_the_minimum_before_it(
 
 
 def replayed(partitions: list[list[int]], chunk: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Merge partitions of times in ascending mode; returns (partition, row) and the judged watermarks."""
+    """Merge ascending partitions; returns (partition, row) and the judged watermarks."""
     n = len(partitions)
     owns, afters = [], []
     for times in partitions:

@@ -25,7 +25,7 @@ def ordered(keys: list[int]) -> list[int]:
     low, high = min(keys), max(keys)
     order, spare = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
     swapped = sorted_order(words, low, (high - low).bit_length(), order, spare)
-    return (spare if swapped else order).tolist()  # type: ignore[no-any-return]  # numpy says Any
+    return (spare if swapped else order).tolist()
 
 
 @given(st.lists(st.integers(-5, 5) | st.integers(SMALLEST, LARGEST), min_size=1, max_size=60))

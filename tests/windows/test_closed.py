@@ -1,4 +1,4 @@
-"""What is remembered of a closed window: versions by key, the null key apart, rows that may be taken back (S21)."""
+"""What is remembered of a closed window: versions by key, and rows to take back (S21)."""
 
 from __future__ import annotations
 
