@@ -1,4 +1,4 @@
-"""The kernel that judges each row against the watermark before it and finds its slot (S4, S18–S20)."""
+"""The kernel that judges rows against the watermark and finds their slots (S4, S18–S20)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventtime.state.kernels import (
     prefetch,
     put,
     take_slot,
-)  # fmt: skip
+)
 
 __all__ = (
     "CONFIG_WIDTH",
@@ -49,7 +49,7 @@ __all__ = (
     "enter_slices",
     "rows_of_shard",
     "shard_of",
-)  # fmt: skip
+)
 
 # Why the kernel came back.
 DONE, FIRE, NEW_SLICE, GROW, PAGES = range(5)
@@ -66,20 +66,22 @@ CONTROL_WIDTH = 8
 _FAR = 1 << 16
 _AHEAD = np.uint64(24)
 _RECENT = 16
+# Changing slice more often than once in so many rows counts as to and fro.
+_OFTEN = 16
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
 
 @njit(inline="always", **_options)
 def shard_of(key, shards):  # type: ignore[no-untyped-def]
-    """Choose the shard of a key word; one multiplication, for each shard computes it for all rows."""
+    """Choose the shard of a key word; cheap, for each shard computes it for all rows."""
     spread = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
     return np.int64((spread * np.uint64(shards)) >> np.uint64(32))
 
 
 @njit(inline="always", **_options)
 def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
-    """Find the table of a slice in the open-addressed map of directory rows; NO_SLOT when it has none."""
+    """Find the table of a slice in the map of directory rows; NO_SLOT when it has none."""
     mask = map_rows.size - 1
     place = np.int64(hash_word(slice_index) & np.uint64(mask))
     while True:
@@ -91,7 +93,7 @@ def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def rows_of_shard(keys, shards, shard, out):  # type: ignore[no-untyped-def]
-    """List the rows whose key falls to a shard; without a branch, for it would be guessed wrong half the time."""
+    """List the rows whose key falls to a shard; no branch, it would be guessed wrong too often."""
     n = np.uint64(0)
     for i in range(keys.size):
         out[n] = i
@@ -113,12 +115,26 @@ def _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end):  # t
 
 
 @njit(inline="always", **_options)
+def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore[no-untyped-def]
+    """Enter a key at its free place, in the page under way."""
+    slot = np.uint64(row[NEXT_SLOT])
+    row[NEXT_SLOT] += 1
+    for word in range(np.uint64(neutral.size)):
+        words[slot, word] = neutral[word]
+    put(row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0))
+    return slot
+
+
+@njit(inline="always", **_options)
 def _run(  # type: ignore[no-untyped-def]
     time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
     out_row, out_slot, n_out,
     row, limit, neutral, fresh, n_fresh,
 ):  # fmt: skip
-    """Take rows as long as all is usual: same slice, its windows open, key found or its place free at the first look."""
+    """Take rows as long as all is usual.
+
+    That is: same slice, its windows open, key found or its place free at the first look.
+    """
     wrap = np.uint64(mask)
     far = mask >= _FAR
     while at < end:
@@ -135,16 +151,48 @@ def _run(  # type: ignore[no-untyped-def]
         if entry == 0:
             if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
                 break
-            slot = np.uint64(row[NEXT_SLOT])
-            row[NEXT_SLOT] += 1
-            for word in range(np.uint64(neutral.size)):
-                words[slot, word] = neutral[word]
-            put(
-                row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0)
-            )
+            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
         # Invariant: the entry of the null key is negative.
+        elif entry < 0 or words[slot, np.uint64(0)] != key:
+            break
+        words[slot, np.uint64(ROWS)] += 1
+        out_row[n_out] = i
+        out_slot[n_out] = slot
+        n_out += np.uint64(1)
+        at += np.uint64(1)
+    return at, n_out, n_fresh
+
+
+@njit(inline="always", **_options)
+def _run_to_and_fro(  # type: ignore[no-untyped-def]
+    time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end, out_row, out_slot, n_out,
+    neutral, fresh, n_fresh,
+):  # fmt: skip
+    """Take usual rows of the recent slices: as `_run`, but rows that change slice cost no wrong guess."""
+    while at < end:
+        i = np.uint64(mine[at]) if sharded else at
+        slice_index = (time[i] - offset) // g
+        place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
+        if (
+            recent[place, 0] != slice_index
+            or recent[place, 4] < 0
+            or recent[place, 2] <= watermark[i]
+        ):
+            break
+        key, wrap = keys[i], np.uint64(recent[place, 6])
+        mixed = mixed_word(key, recent[place, 7])
+        entries = carray(address_of(recent[place, 5]), (1,))
+        entry = entries[mixed & wrap]
+        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
+        if entry == 0:
+            row = dirs[recent[place, 4]]
+            if row[COUNT] >= recent[place, 8] or row[NEXT_SLOT] == row[PAGE_END]:
+                break
+            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
+            fresh[n_fresh] = slot
+            n_fresh += np.uint64(1)
         elif entry < 0 or words[slot, np.uint64(0)] != key:
             break
         words[slot, np.uint64(ROWS)] += 1
@@ -190,12 +238,22 @@ def assign(  # type: ignore[no-untyped-def]
     limit = np.int64(0)
     dense = np.int64(0)
     # Disorder moves rows to and fro between a few slices.
-    recent = np.full((_RECENT, 5), -1, np.int64)
+    recent = np.full((_RECENT, 9), -1, np.int64)
+    changes, start = np.int64(0), np.uint64(control[POSITION])
     plain = nulls.size == 0
     sharded = mine.size > 0
     at, end = np.uint64(control[POSITION]), np.uint64(mine.size if sharded else time.size)
     while at < end:
-        if plain and table >= 0:
+        if plain and table >= 0 and changes * _OFTEN > np.int64(at - start) + _OFTEN * _OFTEN:
+            at, n_out, n_fresh = _run_to_and_fro(
+                time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end, out_row, out_slot,
+                n_out, neutral, fresh, n_fresh,
+            )  # fmt: skip
+            # Which slice was the last is not known; the row that stopped finds its own.
+            lo, hi = np.int64(0), np.int64(0)
+            if at == end:
+                break
+        elif plain and table >= 0:
             at, n_out, n_fresh = _run(
                 time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words,
                 at, end,
@@ -208,6 +266,7 @@ def assign(  # type: ignore[no-untyped-def]
         t = time[i]
         w = watermark[i]
         if t < lo or t >= hi:
+            changes += 1
             slice_index = np.int64(0) if everything else (t - offset) // g
             place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
             if recent[place, 0] == slice_index and recent[place, 4] >= 0:
@@ -234,6 +293,8 @@ def assign(  # type: ignore[no-untyped-def]
                 mask, dense = dirs[table, MASK], dirs[table, DENSE]
                 entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))
                 limit = (mask + 1) * 3 // 5
+                recent[place, 5], recent[place, 6] = dirs[table, TABLE], mask
+                recent[place, 7], recent[place, 8] = dense, limit
         if first <= w:
             if (last if everything else last + lateness) <= w:
                 late[n_late] = i
