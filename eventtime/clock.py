@@ -17,7 +17,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. It may be stepped by its keeper; idleness therefore never trusts a step back."""
+    """The machine's clock. Its keeper may step it, so idleness never trusts a step back."""
 
     def now_us(self) -> int:
         """Return the wall clock in microseconds UTC."""

@@ -1,4 +1,4 @@
-"""From plan to what runs: schemas checked, columns pruned, stages with their types; nothing is read but schemas."""
+"""From plan to what runs: schemas checked, columns pruned, stages typed; only schemas are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import PlanError, SchemaError
-from eventtime.expressions import check_columns, columns_of, type_of
+from eventtime.expressions import check_columns, check_unique, columns_of, type_of
 from eventtime.plan import (
     DROP,
     Aggregated,
@@ -127,6 +127,8 @@ def compile_plan(node: Node) -> CompiledPlan:
     watermark = parsed.watermark
     assert watermark is not None
     sources = _sources(watermark.input, ())
+    for source, _ in sources:
+        check_unique(source.schema(), place=source.describe())
     wholes = [_through(source.schema(), steps) for source, steps in sources]
     _check_union(sources, wholes)
     time, time_unit = sources[0][0].time, sources[0][0].time_unit
@@ -143,9 +145,13 @@ def compile_plan(node: Node) -> CompiledPlan:
     stages[0], wanted = _prune_stage(stages[0], watermark, time)
     branches = tuple(_branch(source, steps, wanted) for source, steps in sources)
     return CompiledPlan(
-        branches, watermark, tuple(stages), tuple(parsed.final_steps), _through(schema, parsed.final_steps),
+        branches,
+        watermark,
+        tuple(stages),
+        tuple(parsed.final_steps),
+        _through(schema, parsed.final_steps),
         _through(branches[0].schema, branches[0].steps),
-    )  # fmt: skip
+    )
 
 
 def result_schema(node: Node) -> pa.Schema:
@@ -268,9 +274,15 @@ def _check_tags(tags: Sequence[str | None]) -> None:
 
 
 def _stage(
-    index: int, schema: pa.Schema, time: str, time_unit: str | None, steps: list[Step], keys: tuple[str, ...],
-    windowed: Windowed, aggregated: Aggregated,
-) -> StagePlan:  # fmt: skip
+    index: int,
+    schema: pa.Schema,
+    time: str,
+    time_unit: str | None,
+    steps: list[Step],
+    keys: tuple[str, ...],
+    windowed: Windowed,
+    aggregated: Aggregated,
+) -> StagePlan:
     own = _through(schema, steps)
     check_columns(own, keys, place="key_by(...)")
     for key in keys:

@@ -170,9 +170,15 @@ class DisorderTally:
             # Rounded up, but never beyond what occurs.
             behind, counts = np.minimum(_ends(steps), self._max), self._steps[steps]
         return Disorder(
-            self._partition, self._rows, self._null_times, self._malformed, self._largest_step,
-            behind, counts, self._exact,
-        )  # fmt: skip
+            self._partition,
+            self._rows,
+            self._null_times,
+            self._malformed,
+            self._largest_step,
+            behind,
+            counts,
+            self._exact,
+        )
 
     def _sort_in(self) -> None:
         pending = np.concatenate([np.empty(0, np.int64), *self._pending])

@@ -12,10 +12,10 @@ __all__ = ("LONGEST", "DurationLike", "format_us", "parse_us")
 
 
 DurationLike = str | int | timedelta
-"""What every duration argument takes: '90s', '1h30m', '-2h' (offsets only), a timedelta; 0 alone needs no unit."""
+"""What a duration argument takes: '90s', '1h30m', '-2h' (offsets only), a timedelta; or plain 0."""
 
 LONGEST: Final = 2**60
-"""Longest duration in microseconds (36,500 years): sums with any admitted event time stay in int64."""
+"""Longest duration, 36,500 years in µs: sums with any admitted event time stay in int64."""
 
 _UNITS: Final = {
     "us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000,

@@ -1,8 +1,7 @@
 """The engine driven by hand: push batches, poll, advance the clock, finish or suspend (S5–S9).
 
-The replay loop and the live loop stand on the same parts; this is the door for tests, for
-embedding in
-another program, and for partitions that come and go.
+The replay loop stands on the same parts; this is the door for tests, for embedding in another
+program, and for partitions that come and go.
 """
 
 from __future__ import annotations
@@ -47,9 +46,8 @@ class Engine:
     """A pipeline that is fed by its caller, one partition's rows at a time.
 
     Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`,
-        `suspend`. Taking:
-    `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Not for several threads at
-    once.
+    `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`.
+    Not for several threads at once.
 
     Args:
         stream: declares the pipeline; its sources give the schema only and are not read.
@@ -142,7 +140,10 @@ class Engine:
         self._advance(self._progress.combined_us)
 
     def finish(self, partition: str) -> None:
-        """Note the end of a partition; after the last one the watermark is plus infinity and every window fires (S9)."""
+        """Note the end of a partition; after that of the last one every window fires (S9).
+
+        The watermark is then plus infinity.
+        """
         p = self._index(partition)
         ready = self._intakes[p].drain()
         self._set_aside(p)
@@ -158,7 +159,10 @@ class Engine:
                 self.finish(self._names[i])
 
     def suspend(self) -> None:
-        """Stop without an end of input: nothing fires, open windows stay open, nothing more is taken (S9)."""
+        """Stop without an end of input: nothing fires and nothing more is taken (S9).
+
+        Open windows stay open.
+        """
         self._suspended = True
         self._stages.close()
 
@@ -223,10 +227,15 @@ class Engine:
         self._names.append(name)
         self._intakes.append(
             PartitionIntake(
-                name, shared, before, Transform(stage.steps, before.schema, name), watermark.generator.build(name),
-                self._stages.codec, self._progress.partitions[p].watermark_us,
+                name,
+                shared,
+                before,
+                Transform(stage.steps, before.schema, name),
+                watermark.generator.build(name),
+                self._stages.codec,
+                self._progress.partitions[p].watermark_us,
             )
-        )  # fmt: skip
+        )
 
     def _process(self, p: int, ready: Ready) -> None:
         judged = np.empty(len(ready), np.int64)

@@ -52,7 +52,7 @@ class PlanError(EventTimeError, ValueError):
 
 
 class DurationError(PlanError):
-    """Raised when a duration is malformed, negative or zero where it must not be; write '90m' or a timedelta."""
+    """Raised when a duration is malformed, or negative or zero where it must not be; write '90m'."""
 
 
 class ColumnError(PlanError):
@@ -60,11 +60,11 @@ class ColumnError(PlanError):
 
 
 class AggregateTypeError(PlanError):
-    """Raised when an aggregate has no meaning for the type of its column; cast or choose another."""
+    """Raised when an aggregate has no meaning for its column's type; cast or choose another."""
 
 
 class TimeColumnError(PlanError):
-    """Raised when the time column is missing, of a type that holds no time, or null in every row."""
+    """Raised when the time column is missing, holds no time, or is null in every row."""
 
 
 class SourceError(EventTimeError):
@@ -72,7 +72,7 @@ class SourceError(EventTimeError):
 
 
 class SchemaError(SourceError):
-    """Raised when the files of one source have different schemas; the message shows the difference."""
+    """Raised when files of one source differ in schema; the message shows the difference."""
 
 
 class MalformedRowError(SourceError):
@@ -80,7 +80,10 @@ class MalformedRowError(SourceError):
 
 
 class SinkError(EventTimeError):
-    """Raised when output cannot be written: folder missing, no permission, disk full; nothing half-written stays."""
+    """Raised when output cannot be written: folder missing, no permission, disk full.
+
+    Nothing half-written stays.
+    """
 
 
 class OutputExistsError(SinkError):
@@ -88,12 +91,18 @@ class OutputExistsError(SinkError):
 
 
 class UserCodeError(EventTimeError):
-    """Raised when a function, generator or aggregate of the user raises or returns the wrong shape."""
+    """Raised when a user's function, generator or aggregate raises or returns the wrong shape."""
 
 
 class AggregateOverflowError(EventTimeError, ArithmeticError):
-    """Raised when a sum leaves its type; the message names window and key. Cast the column to decimal or float."""
+    """Raised when a sum leaves its type; the message names window and key.
+
+    Cast the column to decimal or float.
+    """
 
 
 class LedgerError(EventTimeError, AssertionError):
-    """Raised by `assert_balanced()` when rows are not all accounted for; this is a bug of the library: report it."""
+    """Raised by `assert_balanced()` when rows are not all accounted for.
+
+    This is a bug of the library: report it.
+    """

@@ -1,4 +1,4 @@
-"""One run of a plan over bounded sources: pulls chunks in replay order and yields results (S9, S10, S26)."""
+"""One run of a plan over bounded sources: chunks in replay order, and results (S9, S10, S26)."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ SideOutput = Callable[[str, pa.RecordBatch], None]
 class Execution:
     """A run.
 
-    Running: `results`. Looking, at any moment between two results: `ledger`, `report`,
-        `is_empty`. Ending: `close`.
-    Reading ends, and threads stop, when `results` is exhausted, closed or raises.
+    Running: `results`. Looking, at any moment between two results: `ledger`, `report`, `is_empty`.
+    Ending: `close`. Reading ends, and threads stop, when `results` is exhausted, closed or raises.
 
     Args:
         plan: compiled.
@@ -80,7 +79,7 @@ class Execution:
             self.close()
 
     def ledger(self) -> Ledger:
-        """Return the balance as of now. Cost: O(keys held), for `open` is recounted from the state."""
+        """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
         partitions = {
             name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
         }

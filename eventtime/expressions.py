@@ -1,18 +1,21 @@
-"""Arrow compute expressions over record batches: evaluating them, and finding the columns they read."""
+"""Arrow compute expressions over record batches: evaluating them, finding the columns they read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventtime.errors import ColumnError, PlanError
+from eventtime.errors import ColumnError, PlanError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("check_columns", "columns_of", "evaluate", "project", "type_of")
+__all__ = ("check_columns", "check_unique", "columns_of", "evaluate", "project", "type_of")
+
+_NO_COLUMN: Final = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
 
 def project(batch: pa.RecordBatch, columns: Mapping[str, pc.Expression]) -> pa.RecordBatch:
@@ -39,12 +42,17 @@ def type_of(schema: pa.Schema, expression: pc.Expression, *, place: str) -> pa.D
     """Return the type of an expression over rows of a schema.
 
     Raises:
+        ColumnError: it names a column that there is not.
         PlanError: it does not fit the schema; names the expression and the cause.
     """
     try:
         return evaluate(_no_rows(schema), expression).type
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, KeyError) as error:
-        msg = f"expression {expression} does not fit the columns: {error}"
+        unknown = _NO_COLUMN.search(str(error))
+        if unknown is not None:
+            check_columns(schema, [unknown[1]], place=place)
+        cause = str(error).partition("\n")[0]
+        msg = f"expression {expression} does not fit the columns: {cause}"
         raise PlanError(msg, place=place, remedy=f"columns are {', '.join(schema.names)}") from None
 
 
@@ -76,6 +84,18 @@ def check_columns(schema: pa.Schema, names: Sequence[str], *, place: str) -> Non
         hint = f"did you mean {near[0]!r}? " if near else ""
         msg = f"there is no column {name!r}"
         raise ColumnError(msg, place=place, remedy=f"{hint}columns are {', '.join(schema.names)}")
+
+
+def check_unique(schema: pa.Schema, *, place: str) -> None:
+    """Refuse columns of one name: nobody could say which one is meant.
+
+    Raises:
+        SchemaError: names the first of them.
+    """
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        msg = f"{schema.names.count(twice)} columns are named {twice!r}"
+        raise SchemaError(msg, place=place, remedy="rename them where the data is made")
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

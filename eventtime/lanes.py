@@ -1,4 +1,4 @@
-"""Columns as kernels take them: int64, float64 or two-word decimals, with a byte for each row that is not null."""
+"""Columns as kernels take them: int64, float64 or two-word decimals; a byte a row says not null."""
 
 from __future__ import annotations
 

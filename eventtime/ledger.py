@@ -1,4 +1,4 @@
-"""The balance of a run: every row of every partition, and every (row, window) pair of every operator (S26)."""
+"""The balance of a run: rows of each partition, (row, window) pairs of each operator (S26)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of several partitions laid in one order: columns of a chunk, without touching rows one by one."""
+"""Rows of several partitions in one order: columns of a chunk, no row touched by Python."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Piece:
 
 @dataclass
 class Scratch:
-    """Arrays of a chunk that are written again and again: fresh memory costs more than what is put in it."""
+    """Arrays of a chunk, written again and again: fresh memory costs more than filling it."""
 
     arrays: dict[object, Ints] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""One partition on its way to the windows: the door for its rows, its watermark, its ledger (S1, S3, S11, S12)."""
+"""One partition on its way to the windows: door, watermark and ledger (S1, S3, S11, S12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: an immutable tree of what was declared. It is printed, compared and run; it does nothing itself."""
+"""The plan: an immutable tree of what was declared; printed, compared and run, it does nothing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ if TYPE_CHECKING:
     from eventtime.windows.assigner import GridAssigner
 
 __all__ = (
-    "DROP", "Aggregated", "Keyed", "Node", "Read", "Stepped", "United", "Watermarked", "Windowed",
-    "describe", "walk",
-)  # fmt: skip
+    "DROP",
+    "Aggregated",
+    "Keyed",
+    "Node",
+    "Read",
+    "Stepped",
+    "United",
+    "Watermarked",
+    "Windowed",
+    "describe",
+    "walk",
+)
 
 DROP = "eventtime.DROP"
 """As the `late` tag of a window: late rows are counted, not kept."""

@@ -1,4 +1,4 @@
-"""Progress of partitions: each one's own watermark, and the combined one, the minimum over those that count (S5–S9)."""
+"""Progress of partitions: own watermarks, and the minimum over those that count (S5–S9)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Progress:
     """All partitions and their combined watermark.
 
     Rows: `heard`. Silence: `polled_empty`. Coming and going: `add`, `finish`. Reading:
-        `combined_us`, `others_us`.
+    `combined_us`, `others_us`.
 
     Args:
         idle_after_us: silence after which a partition is idle; None: never (replay).
@@ -74,7 +74,7 @@ class Progress:
         return len(self.partitions) - 1
 
     def others_us(self, index: int) -> int:
-        """Return the minimum over the partitions that count, without one; plus infinity if there is none."""
+        """Return the minimum over the others that count; plus infinity if there is none."""
         return min(
             (p.watermark_us for i, p in enumerate(self.partitions) if i != index and p.counts),
             default=PLUS_INFINITY,

@@ -1,4 +1,4 @@
-"""The quarantine side output: rows without a usable time, in replay order, each with its reason (S11, S12)."""
+"""The quarantine side output: rows without a usable time, in replay order, with reasons (S11, S12)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Aside:
 
 
 class QuarantineOrder:
-    """Lets each quarantined row out right before the next row of its partition, wherever batches were cut.
+    """Lets a quarantined row out right before the next row of its partition, however batches are cut.
 
     Args:
         intakes: of all partitions; their `quarantined` lists are emptied here.
@@ -66,7 +66,13 @@ class QuarantineOrder:
         return found
 
     def rest(self, p: int, place: int, last: int) -> list[Aside]:
-        """Return what stood behind the last row, number `last`, of a partition that ended at `place` in the chunk."""
+        """Return what stood behind the last row of a partition.
+
+        Args:
+            p: the partition.
+            place: in the chunk, where it ended.
+            last: number of that row.
+        """
         # What stood before it comes out when the chunk is passed.
         before = self._taken_before(p, last)
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, before
@@ -86,7 +92,7 @@ class QuarantineOrder:
 
 
 def quarantine_schema(columns: pa.Schema, *, text: bool) -> pa.Schema:
-    """Return the schema of the side output: own columns, then partition, reason, detail (and line, raw for text)."""
+    """Return the schema: own columns, partition, reason, detail (and line, raw for text)."""
     extra = [pa.field(name, pa.string()) for name in ("partition", "reason", "detail")]
     return beside_own(columns, [*extra, *(_TEXT if text else [])])
 
@@ -94,7 +100,7 @@ def quarantine_schema(columns: pa.Schema, *, text: bool) -> pa.Schema:
 def quarantine_batch(
     schema: pa.Schema, asides: Sequence[Aside], names: Sequence[str]
 ) -> pa.RecordBatch:
-    """Lay quarantined rows out as one batch, in replay order; columns that a row does not have are null."""
+    """Lay quarantined rows out as one batch, in replay order; columns a row lacks are null."""
     laid = pa.concat_batches([_laid_out(schema, aside, names[aside.partition]) for aside in asides])
     order = np.lexsort(
         (

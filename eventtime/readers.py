@@ -32,7 +32,7 @@ def read_parquet(
     filesystem: FileSystem | None = None,
     hive: Hive = True,
 ) -> Stream:
-    """Read Parquet files; only the columns that are used are read, row groups are decoded ahead in threads.
+    """Read Parquet files: only the columns that are used, row groups decoded ahead in threads.
 
     Args:
         paths: a path, URI, glob or folder, or a list of them.
@@ -110,11 +110,18 @@ def read_csv(
     """
     return Stream.read(
         csv_source(
-            paths, time=time, time_unit=time_unit, partition_by=partition_by, on_malformed=on_malformed,
-            schema=schema, filesystem=filesystem, hive=hive, delimiter=delimiter,
+            paths,
+            time=time,
+            time_unit=time_unit,
+            partition_by=partition_by,
+            on_malformed=on_malformed,
+            schema=schema,
+            filesystem=filesystem,
+            hive=hive,
+            delimiter=delimiter,
             newlines_in_values=newlines_in_values,
         )
-    )  # fmt: skip
+    )
 
 
 def read_json_lines(
@@ -131,10 +138,16 @@ def read_json_lines(
     """Read files of one JSON object a line; arguments and errors as `read_csv`."""
     return Stream.read(
         json_lines_source(
-            paths, time=time, time_unit=time_unit, partition_by=partition_by, on_malformed=on_malformed,
-            schema=schema, filesystem=filesystem, hive=hive,
+            paths,
+            time=time,
+            time_unit=time_unit,
+            partition_by=partition_by,
+            on_malformed=on_malformed,
+            schema=schema,
+            filesystem=filesystem,
+            hive=hive,
         )
-    )  # fmt: skip
+    )
 
 
 def from_arrow(data: Any, *, time: str, time_unit: str | None = None) -> Stream:
@@ -142,8 +155,7 @@ def from_arrow(data: Any, *, time: str, time_unit: str | None = None) -> Stream:
 
     Args:
         data: a record batch, table, list of batches, or anything with `__arrow_c_stream__`
-            (polars, DuckDB); or
-            a dict of those, each one a partition of that name.
+            (polars, DuckDB); or a dict of those, each one a partition of that name.
         time: event-time column.
         time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
 

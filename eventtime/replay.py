@@ -1,8 +1,7 @@
 """Replay: bounded partitions read in event-time order of their watermarks, as chunks (S10).
 
 Which partition the next row comes from depends on the rows alone, so neither batch cuts nor the
-speed
-of files can show in any result.
+speed of files can show in any result.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Replay:
     """Merges the partitions of a run.
 
     Running: `steps`. Watching: `held_keys`. The arrays of a chunk are written again two steps
-        later.
+    later.
 
     Args:
         readers: one for each partition.

@@ -1,4 +1,4 @@
-"""Running a plan to its end: results to a sink or a table, side outputs beside them, the ledger with both."""
+"""Running a plan to its end: results and side outputs to sinks or tables, and the ledger."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ Progress = Callable[[ProgressReport], None]
 class Run:
     """A finished run.
 
-    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account:
-        `ledger`.
+    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account: `ledger`.
 
     Args:
         schema: of the results.

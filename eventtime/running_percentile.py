@@ -1,4 +1,4 @@
-"""The percentile generator at work: a histogram of disorder, row by row, in a compiled kernel (S3, S4)."""
+"""The percentile generator at work: a histogram of disorder, in a compiled kernel (S3, S4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 
 
 def bucket_edges() -> Ints:
-    """Return the exclusive upper edge of each bucket in microseconds, (BUCKETS,) int64: 16 steps a doubling."""
+    """Return exclusive upper edges of buckets, (BUCKETS,) int64 µs: 16 steps a doubling."""
     octave, step = np.divmod(np.arange(BUCKETS), _STEPS)
     wide = np.maximum(octave - 4, 0)
     edges = [

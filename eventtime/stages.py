@@ -41,7 +41,7 @@ class Stages:
     """The operators of a run.
 
     Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`,
-        `is_empty`. Ending: `close`.
+    `is_empty`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -178,12 +178,17 @@ class Stages:
             time_us, watermark_us = time_us[kept], watermark_us[kept]
         keys, nulls = _keys(stage, batch)
         return Chunk(
-            time_us, watermark_us, None, keys, nulls, _lanes(stage.plan, batch),
+            time_us,
+            watermark_us,
+            None,
+            keys,
+            nulls,
+            _lanes(stage.plan, batch),
             column=lambda c: batch.column(stage.plan.columns[c]),
             origin=lambda positions: ([batch], np.zeros(len(positions), np.int64), positions),
             partition_of=lambda positions: np.zeros(len(positions), np.int64),
             watermark_after_us=after_us,
-        )  # fmt: skip
+        )
 
 
 def _judged(results: Sequence[Results], upstream: WindowOperator, before_us: int) -> np.ndarray:

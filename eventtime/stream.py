@@ -1,4 +1,4 @@
-"""Streams: a pipeline declared step by step, then run, iterated, or handed to another library as Arrow."""
+"""Streams: a pipeline declared step by step, then run, iterated, or handed on as Arrow."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ __all__ = ("KeyedStream", "Stream", "WindowedStream", "union")
 class Stream:
     """Rows, lazily: each method returns a new stream; nothing is read before it is run.
 
-    Shaping rows: `filter`, `select`, `with_columns`, `map_batches`, `union`. Time: `watermark`. Windows:
-    `key_by`, `window`. Running: `run`, `to_table`, iteration, `__arrow_c_stream__`. Looking: `schema`,
-    `explain`. A stream can be run any number of times if its sources can be read again.
+    Shaping rows: `filter`, `select`, `with_columns`, `map_batches`, `union`. Time: `watermark`.
+    Windows: `key_by`, `window`. Running: `run`, `to_table`, iteration, `__arrow_c_stream__`.
+    Looking: `schema`, `explain`.
+    A stream can be run any number of times if its sources can be read again.
 
     Args:
         node: the plan.
@@ -61,7 +62,7 @@ class Stream:
         return cls(Read(source))
 
     def filter(self, predicate: pc.Expression) -> Stream:
-        """Keep the rows for which `predicate` is true (not false, not null); the others are counted as filtered."""
+        """Keep rows for which `predicate` is true (not null); others are counted as filtered."""
         _check_expression(predicate, "filter(predicate)")
         return Stream(Stepped(self.node, Filter(predicate)))
 
@@ -84,8 +85,9 @@ class Stream:
         """Apply a function to whole batches, before the watermark or after the last window.
 
         Args:
-            function: from one batch to one batch; it may drop, add and change rows. Batches are cut as
-                the engine pleases, so what it does with a row must not depend on its neighbours.
+            function: from one batch to one batch; it may drop, add and change rows. Batches are
+                cut as the engine pleases, so what it does with a row must not depend on its
+                neighbours.
             schema: of what it returns; without it the function is tried on a batch without rows.
         """
         if not callable(function):
@@ -98,7 +100,10 @@ class Stream:
         return Stream(Stepped(self.node, MapBatches(function, schema)))
 
     def union(self, *others: Stream) -> Stream:
-        """Read several streams of equal columns as one; each keeps its partitions. Before the watermark."""
+        """Read several streams of equal columns as one; each keeps its partitions.
+
+        It stands before the watermark.
+        """
         return Stream(United((self.node, *(other.node for other in others))))
 
     def watermark(
@@ -109,14 +114,16 @@ class Stream:
         all_idle: AllIdle = "hold",
         max_future: DurationLike | None = None,
     ) -> Stream:
-        """Declare how each partition's watermark follows its rows; the stream's is their minimum (S3–S8).
+        """Declare how a partition's watermark follows its rows; the stream's is the least (S3–S8).
 
         Args:
             generator: `bounded_disorder`, `ascending`, `punctuated`, `percentile` or `custom`.
-            idle_after: in live runs, silence after which a partition holds nobody back. Files are never idle.
-            all_idle: when all are idle: 'hold' the watermark, or 'flush_max' to the furthest partition.
-            max_future: rows further ahead than this (of the rows around them in replay, of the clock live)
-                are quarantined and move no watermark.
+            idle_after: in live runs, silence after which a partition holds nobody back. Files are
+                never idle.
+            all_idle: when all are idle: 'hold' the watermark, or 'flush_max' to the furthest
+                partition.
+            max_future: rows further ahead than this (of the rows around them in replay, of the
+                clock live) are quarantined and move no watermark.
         """
         if not hasattr(generator, "build"):
             msg = f"{generator!r} is no watermark generator"
@@ -129,7 +136,10 @@ class Stream:
         return Stream(Watermarked(self.node, generator, idle_us, all_idle, future_us))
 
     def key_by(self, *columns: str) -> KeyedStream:
-        """Group by columns: integers, strings, binary, booleans, dates, times, dictionaries; null is a group."""
+        """Group by columns; null is a group.
+
+        Keys are integers, strings, binary, booleans, dates, times or dictionaries of those.
+        """
         if (
             not columns
             or len(set(columns)) != len(columns)
@@ -182,7 +192,7 @@ class Stream:
         """Run over all input; at its end every window fires (S9).
 
         Args:
-            sink: where results go, a path (by suffix) or a sink; None: kept in memory, see `Run.table`.
+            sink: where results go, a path (by suffix) or a sink; None: in memory, see `Run.table`.
             sides: where side outputs go, by tag ('late', 'quarantine'); others are kept in memory.
             shards: threads that share the keys; the results are the same bytes for any number.
             overwrite: replace outputs that exist.
@@ -249,11 +259,14 @@ class KeyedStream:
 
         Args:
             assigner: `tumbling`, `sliding` or `global_window`.
-            allowed_lateness: how long after its end a window still takes rows and sends out corrections (S18-S21).
-            mode: of corrections: 'accumulating' (everything again), 'discarding' (only what is new), or
-                'retracting' (the old row with diff -1, then the new one).
-            late: tag of the side output of rows that missed a window; None: 'late'; `DROP`: counted only.
-            late_columns: the own columns that late rows carry; None: all, which makes all of them be read.
+            allowed_lateness: how long after its end a window still takes rows and sends out
+                corrections (S18–S21).
+            mode: of corrections: 'accumulating' (everything again), 'discarding' (only what is
+                new), or 'retracting' (the old row with diff -1, then the new one).
+            late: tag of the side output of rows that missed a window; None: 'late'; `DROP`:
+                counted only.
+            late_columns: the own columns that late rows carry; None: all, which makes all of them
+                be read.
 
         Raises:
             DurationError: malformed or negative lateness.
@@ -275,8 +288,9 @@ class WindowedStream:
             aggregates: by name of the result column, such as `flights=et.count()`.
 
         Returns:
-            Key columns, window_start, window_end, the aggregates, version, timing, is_final (and diff when
-            retracting), in the order of S24; its event time is window_start, so it can be windowed again.
+            Key columns, window_start, window_end, the aggregates, version, timing, is_final (and
+            diff when retracting), in the order of S24; its event time is window_start, so it can
+            be windowed again.
         """
         for name, aggregate in aggregates.items():
             if not isinstance(aggregate, Aggregate):
@@ -299,9 +313,13 @@ def union(*streams: Stream) -> Stream:
 
 
 def _windowed(
-    node: Node, assigner: GridAssigner, allowed_lateness: DurationLike, mode: AccumulationMode, late: str | None,
+    node: Node,
+    assigner: GridAssigner,
+    allowed_lateness: DurationLike,
+    mode: AccumulationMode,
+    late: str | None,
     late_columns: tuple[str, ...] | list[str] | None,
-) -> WindowedStream:  # fmt: skip
+) -> WindowedStream:
     if not hasattr(assigner, "grid"):
         msg = f"{assigner!r} describes no windows"
         raise PlanError(

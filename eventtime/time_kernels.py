@@ -1,4 +1,4 @@
-"""Kernels of time: the clamp of watermarks, the future guard, and the merge of partitions in replay order."""
+"""Kernels of time: the clamp of watermarks, the future guard, the merge in replay order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 
 @njit(**_options)
 def clamp(raw, lag_us, watermark_us, before):  # type: ignore[no-untyped-def]
-    """Write the watermark before each row and return the one after the last: it never goes back (S3, S4)."""
+    """Write the watermark before each row, return the last: it never goes back (S3, S4)."""
     for i in range(raw.size):
         before[i] = watermark_us
         watermark_us = max(
@@ -25,7 +25,7 @@ def clamp(raw, lag_us, watermark_us, before):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def judge(own_before, others_us, combined_us, out):  # type: ignore[no-untyped-def]
-    """Write the combined watermark before each row of one partition, the others standing still (S5)."""
+    """Write the combined watermark before each row of one partition, the others still (S5)."""
     for i in range(own_before.size):
         combined_us = max(combined_us, min(own_before[i], others_us))
         out[i] = combined_us
@@ -34,11 +34,10 @@ def judge(own_before, others_us, combined_us, out):  # type: ignore[no-untyped-d
 
 @njit(**_options)
 def future_rows(time_us, n, latest_us, seen, max_future_us, ahead, out):  # type: ignore[no-untyped-def]
-    """Mark the first `n` rows that are ahead of the rows around them by more than `max_future_us` (D8).
+    """Mark those of the first `n` rows that are more than `max_future_us` ahead of the rest (D8).
 
     A row is compared with the latest admitted before it and with the lower median of the next
-    `ahead` rows.
-    Returns the latest admitted time and whether there is any.
+    `ahead` rows. Returns the latest admitted time and whether there is any.
     """
     neighbours = np.empty(ahead, np.int64)
     for i in range(n):
@@ -102,8 +101,8 @@ def merge_partitions(  # type: ignore[no-untyped-def]
         active: (p,) whether the partition is unfinished.
         pieces: (p,) number that stands for the partition's buffer in `segments`.
         combined_us: the combined watermark so far.
-        n, n_segments: rows and segments in `judged` and `segments` already; rows are taken up to
-            `limit`.
+        n, n_segments: rows and segments in `judged` and `segments` already.
+        limit: rows are taken up to this many.
         judged: (limit,) out: the combined watermark before each row.
         segments: (limit, 3) out: piece, first row, row after the last.
 

@@ -106,9 +106,8 @@ def to_us(
 
     Returns:
         ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when
-        all
-        rows are. A row is not admitted when it is null or outside [-latest, latest]; its value is
-        then 0.
+        all rows are. A row is not admitted when it is null or outside [-latest, latest]; its value
+        is then 0.
 
     >>> to_us(pa.array([1_500, None], pa.timestamp("ns")))[0].tolist()
     [1, 0]
@@ -163,7 +162,7 @@ def _inside(raw: NDArray[np.int64], low: int, high: int) -> NDArray[np.bool_] | 
 
 
 def bounds_type(kind: pa.DataType, time_unit: str | None, *steps_us: int) -> pa.DataType:
-    """Choose the type of result times: that of the input column, or microseconds where it is too coarse.
+    """Choose the type of result times: the input column's, or microseconds where it is too coarse.
 
     Args:
         kind: type of the input column.
@@ -219,7 +218,7 @@ def _check_fit(
     kind: pa.DataType,
     factor: int,
 ) -> None:
-    """Refuse times that the type cannot hold: a window may end after the last nanosecond or 32-bit second."""
+    """Refuse times the type cannot hold: a window may end after the last nanosecond there is."""
     lost = np.zeros(len(raw), np.bool_)
     if factor > 0 and not pa.types.is_integer(kind):
         return

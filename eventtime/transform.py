@@ -139,7 +139,10 @@ class Transform:
         return self._schemas[-1]
 
     def apply(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
-        """Return the batch after all steps, and how many rows were left out (negative: `map_batches` made more)."""
+        """Return the batch after all steps, and how many rows were left out.
+
+        A negative number: `map_batches` made more.
+        """
         n = batch.num_rows
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
             batch = self._step(step, batch, out)
@@ -147,7 +150,10 @@ class Transform:
         return batch, n - batch.num_rows
 
     def apply_keeping_places(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Ints | None]:
-        """Return the batch after all steps, and which rows are left (None: all); there is no `map_batches`."""
+        """Return the batch after all steps, and which rows are left (None: all).
+
+        There is no `map_batches` among the steps.
+        """
         kept: Ints | None = None
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
             if isinstance(step, Filter):

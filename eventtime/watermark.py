@@ -1,8 +1,8 @@
 """Watermark generators: what a partition promises after each of its rows (S2–S4).
 
-A description (`bounded_disorder("60s")`, …) is part of the plan; `build` makes the running generator of
-one partition. Generators may say anything: progress clamps what they say in one place, so a
-watermark never goes back.
+A description (`bounded_disorder("60s")`, …) is part of the plan; `build` makes the running
+generator of one partition. Generators may say anything: progress clamps what they say in one
+place, so a watermark never goes back.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = (
-    "BatchGenerator", "RunningGenerator", "WatermarkGenerator", "ascending", "bounded_disorder", "custom",
-    "percentile", "punctuated",
-)  # fmt: skip
+    "BatchGenerator",
+    "RunningGenerator",
+    "WatermarkGenerator",
+    "ascending",
+    "bounded_disorder",
+    "custom",
+    "percentile",
+    "punctuated",
+)
 
 Ints = NDArray[np.int64]
 
@@ -69,8 +75,8 @@ class WatermarkGenerator(Protocol):
 class BatchGenerator(Protocol):
     """A generator of your own: a plain object with one method, called once a batch.
 
-    With one value for the batch the watermark moves after its last row, so cuts show; with one value
-    for each row they do not (S4).
+    With one value for the batch the watermark moves after its last row, so cuts show; with one
+    value for each row they do not (S4).
     """
 
     def on_batch(self, timestamps_us: Ints) -> int | Sequence[int] | Ints | None:
@@ -86,7 +92,8 @@ def bounded_disorder(bound: DurationLike) -> WatermarkGenerator:
     """Promise that no row is more than `bound` behind the latest one seen: W = max(t) - bound.
 
     Args:
-        bound: the most that a row may be out of order and still be on time; `eventtime advise` shows what each costs.
+        bound: the most that a row may be out of order and still be on time; `eventtime advise`
+            shows what each costs.
 
     Raises:
         DurationError: malformed or negative.
@@ -126,8 +133,8 @@ def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerat
     """Use a generator of your own.
 
     Args:
-        generator: a class or function without arguments that makes an object with `on_batch` for each
-            partition, or one such object, which then serves all partitions.
+        generator: a class or function without arguments that makes an object with `on_batch` for
+            each partition, or one such object, which then serves all partitions.
 
     Raises:
         PlanError: it has no `on_batch`.
@@ -141,11 +148,11 @@ def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerat
 def percentile(
     share: float = 0.99, *, initial: DurationLike = "1h", warm_up: int = 1_000, every: int = 256
 ) -> WatermarkGenerator:
-    """Learn the bound from the disorder seen: W = max(t) - (the delay that `share` of the rows kept within).
+    """Learn the bound from the disorder seen: W = max(t) - what `share` of the rows kept within.
 
     The disorder of a row is how far it is behind the latest time before it. Delays are counted in
-    a histogram of about 6 % steps; the bound is the upper edge of the step that `share` falls in. It is
-    relearnt every `every` rows of the partition, counted in rows, so cuts do not show.
+    a histogram of about 6 % steps; the bound is the upper edge of the step that `share` falls in.
+    It is relearnt every `every` rows of the partition, counted in rows, so cuts do not show.
 
     Args:
         share: of the rows to be on time, in (0, 1].
@@ -225,7 +232,22 @@ class _Custom:
             if hasattr(self.generator, "on_batch") and not isinstance(self.generator, type)
             else None
         )
-        return _RunningCustom(made if made is not None else self.generator(), partition)
+        return _RunningCustom(made if made is not None else self._made(partition), partition)
+
+    def _made(self, partition: str) -> BatchGenerator:
+        try:
+            made: BatchGenerator = self.generator()
+        except Exception as error:
+            msg = f"{self.describe()} raised {type(error).__name__}: {error}"
+            raise UserCodeError(
+                msg, place=f"partition {partition!r}", remedy="see the cause above"
+            ) from error
+        if hasattr(made, "on_batch"):
+            return made
+        msg = f"{self.describe()} made {made!r}, which has no on_batch(timestamps_us)"
+        raise UserCodeError(
+            msg, place=f"partition {partition!r}", remedy="see eventtime.BatchGenerator"
+        )
 
     def describe(self) -> str:
         name = getattr(self.generator, "__name__", type(self.generator).__name__)
@@ -259,7 +281,10 @@ class _RunningCustom:
         n = len(time_us)
         if answer is None:
             return np.full(n, MINUS_INFINITY)
-        values = np.asarray(answer)
+        try:
+            values = np.asarray(answer)
+        except ValueError:  # rows of different lengths
+            values = np.empty(0, np.object_)
         if values.dtype.kind in "iu" and values.shape == ():
             watermark = np.full(n, MINUS_INFINITY)
             watermark[-1:] = np.clip(int(values), MINUS_INFINITY, PLUS_INFINITY)
@@ -278,9 +303,14 @@ class _RunningCustom:
         )
 
     def _place(self, time_us: Ints) -> str:
-        ends = from_us(np.array([time_us.min(), time_us.max()]), pa.timestamp("us", "UTC"))
-        last = self._rows + len(time_us) - 1
-        return f"partition {self._partition!r}, rows {self._rows} to {last}, event times {ends[0]} to {ends[1]}"
+        ends = np.array([time_us.min(), time_us.max()])
+        try:
+            first, final = (str(t) for t in from_us(ends, pa.timestamp("us", "UTC")).to_pylist())
+        except (ValueError, OverflowError):
+            # Beyond the calendar: show the number.
+            first, final = (f"{t} µs" for t in ends)
+        rows = f"rows {self._rows} to {self._rows + len(time_us) - 1}"
+        return f"partition {self._partition!r}, {rows}, event times {first} to {final}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Kernels that give equal byte strings, or equal rows of words, equal small ids: a hash of each row once."""
+"""Kernels that give equal byte strings, or rows of words, equal small ids; each is hashed once."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _hash_row(row):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def intern_rows(rows, position, entries, known, free, counts, out):  # type: ignore[no-untyped-def]
-    """Intern rows of words from `position` on; as `intern_bytes`, with (ids, width) `known` for spans and blob."""
+    """Intern rows of words as `intern_bytes` does; (ids, width) `known` for spans and blob."""
     mask = entries.size - 1
     for i in range(position, rows.shape[0]):
         mixed = _hash_row(rows[i])

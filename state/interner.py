@@ -1,4 +1,4 @@
-"""Small stable ids for strings, binary values and rows of words; ids of values no longer alive are given out again."""
+"""Small stable ids for strings, binary values, rows of words; those of dead values are reused."""
 
 from __future__ import annotations
 
@@ -67,9 +67,8 @@ class _Ids:
 class BytesInterner(_Ids):
     """Ids for strings and binary values.
 
-    Making: `intern`. Reading: `take`. Forgetting: `keep_only`. Ids do not follow any order;
-        nothing that
-    is seen outside may depend on them.
+    Making: `intern`. Reading: `take`. Forgetting: `keep_only`.
+    Ids do not follow any order; nothing that is seen outside may depend on them.
     """
 
     def __init__(self) -> None:
@@ -116,7 +115,7 @@ class BytesInterner(_Ids):
         return out
 
     def take(self, ids: Ints, kind: pa.DataType) -> pa.Array:
-        """Return the values of ids as a column of type `kind` (string, binary or their large forms)."""
+        """Return the values of ids as a column of type `kind` (string, binary, or large ones)."""
         lengths = self.spans[ids, 1]
         offsets = np.zeros(len(ids) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])

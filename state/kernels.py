@@ -1,4 +1,4 @@
-"""Compiled kernels of the slot tables: find or insert a key, walk, grow, pair and free; no Python object inside.
+"""Compiled kernels of the slot tables: find or insert a key, walk, grow, pair and free.
 
 A *directory row* describes one table (one slice, or one partial merge of slices):
 its key, the address of its hash entries, their mask, the number of keys, and its chain of pages.
@@ -15,12 +15,38 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = (
-    "COUNT", "DENSE", "FIRST_PAGE", "HEAD", "KEY", "LAST_PAGE", "MASK", "NEXT_SLOT", "NO_SLOT",
+    "COUNT",
+    "DENSE",
+    "FIRST_PAGE",
+    "HEAD",
+    "KEY",
+    "LAST_PAGE",
+    "MASK",
+    "NEXT_SLOT",
+    "NO_SLOT",
     "NULL_FLAG",
-    "PAGE_END", "PAGE_SLOTS", "ROWS", "TABLE", "WIDTH", "address_of", "collect_slots", "find_slots",
-    "free_pages_of", "hash_word", "key_range", "lookup", "mixed_word", "pair_slots", "prefetch",
-    "read_words", "rehash", "row_counts", "slots_of", "sorted_order", "take_slot",
-)  # fmt: skip
+    "PAGE_END",
+    "PAGE_SLOTS",
+    "ROWS",
+    "TABLE",
+    "WIDTH",
+    "address_of",
+    "collect_slots",
+    "find_slots",
+    "free_pages_of",
+    "hash_word",
+    "key_range",
+    "lookup",
+    "mixed_word",
+    "pair_slots",
+    "prefetch",
+    "read_words",
+    "rehash",
+    "row_counts",
+    "slots_of",
+    "sorted_order",
+    "take_slot",
+)
 
 PAGE_SLOTS = 256
 NO_SLOT = -1
@@ -86,7 +112,7 @@ def _tag(mixed, is_null):  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untyped-def]
-    """Return ``(slot, place)``: the slot of the key or NO_SLOT, and the entry where it is or belongs."""
+    """Return ``(slot, place)``: the key's slot or NO_SLOT, and the entry where it belongs."""
     tag = _tag(mixed, is_null)
     wrap = np.uint64(mask)
     place = mixed & wrap
@@ -103,7 +129,7 @@ def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untype
 
 @njit(inline="always", **_options)
 def take_slot(row, page_next, free, n_free, words, neutral):  # type: ignore[no-untyped-def]
-    """Give the table of directory row `row` a fresh slot; NO_SLOT when a page is needed and none is free.
+    """Give the table of directory row `row` a fresh slot; NO_SLOT when there is no page for it.
 
     Returns ``(slot, n_free)``. The slot holds the neutral accumulator.
     """
@@ -257,7 +283,7 @@ def read_words(words, slots, out):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def sorted_order(keys, low, bits, order, spare):  # type: ignore[no-untyped-def]
-    """Write the stable order of keys, by radix: passes of 11 bits over ``keys - low``, which has `bits` bits.
+    """Write the stable order of keys, by radix: 11 bits a pass over ``keys - low``, of `bits` bits.
 
     `order` and `spare` are (n,) int64; returns whether the order is in `spare`.
     """

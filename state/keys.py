@@ -62,7 +62,10 @@ def check_key_type(name: str, kind: pa.DataType) -> None:
     if lane_kind(plain) in {INT, UINT64} or _is_bytes(plain):
         return
     msg = f"column {name!r} of type {kind} cannot be a key"
-    remedy = "keys are integers, strings, binary, booleans, dates, times or timestamps; cast it with with_columns(...)"
+    remedy = (
+        "keys are integers, strings, binary, booleans, dates, times or timestamps; "
+        "cast it with with_columns(...)"
+    )
     raise PlanError(msg, place="key_by(...)", remedy=remedy)
 
 
@@ -101,7 +104,7 @@ class KeyCodec:
         return self._rows.intern(rows), NO_NULLS
 
     def no_key(self, n: int) -> Ints:
-        """Return the words of `n` rows without a key: zeros, shared and never written."""
+        """Return the words of `n` rows without a key: zeros, shared, never written."""
         if len(self._zeros) < n:
             self._zeros = np.zeros(n, np.int64)
         return self._zeros[:n]
@@ -144,7 +147,11 @@ class KeyCodec:
         return 0 if outer is None else len(outer)
 
     def keep_only(self, held: Iterable[Ints]) -> None:
-        """Forget all ids but those in any of the arrays (repeats allowed): closed windows leave no key behind (S30)."""
+        """Forget all ids but those in any of the arrays: closed windows leave no key behind (S30).
+
+        Args:
+            held: arrays of ids; repeats allowed.
+        """
         if self._rows is not None:
             self._rows.keep_only(_flags(held, self._rows.capacity))
             rows = self._rows.take(self._rows.numbers())

@@ -1,9 +1,8 @@
-"""Slot tables over one arena: for each table key -> slot, accumulators as rows of words, pages given back whole.
+"""Slot tables over one arena: key -> slot, accumulators as rows of words, whole pages given back.
 
 A table stands for a slice of time (or a partial merge of slices). Its slots come in pages of the
 arena; when the table retires its pages return to the pool, keys included, so state is bounded by
-the
-live windows (S30).
+the live windows (S30).
 """
 
 from __future__ import annotations

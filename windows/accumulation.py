@@ -1,4 +1,4 @@
-"""What a correction of a closed window says: everything again, only the difference, or old row back and new row out."""
+"""What a correction says: everything again, the difference, or old row back and new row out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The accumulators of one shard: words in an arena and objects beside them, addressed by the same slots."""
+"""The accumulators of one shard: words in an arena, objects beside them, by the same slots."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 
 
 class Accumulators:
-    """Folds rows, merges slots and reads results; which slot belongs to which window it does not know.
+    """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`. Ending:
-        `release`.
+    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`.
+    Ending: `release`.
 
     Args:
         outputs: the aggregates.
@@ -174,11 +174,13 @@ class Accumulators:
             return reader(words)
         except SumTooLarge as error:
             output = self.outputs[i]
-            msg = f"{output.name} = {output.aggregate.describe()} is {error.value}, which does not fit {error.kind}"
+            sum_of = f"{output.name} = {output.aggregate.describe()}"
+            msg = f"{sum_of} is {error.value}, which does not fit {error.kind}"
             raise AggregateOverflowError(
                 msg,
                 place=describe(error.position),
-                remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 before the window",
+                remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 "
+                "before the window",
             ) from None
 
 

@@ -1,26 +1,40 @@
-"""Aggregates as users write them: a function, its columns and its parameters; types are checked when the plan is made."""
+"""Aggregates as users write them: function, columns, parameters; types are checked by the plan."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import AggregateTypeError, PlanError
 from eventtime.lanes import DECIMAL, FLOAT, OBJECT, lane_kind
+from eventtime.windows.user_aggregate import UserAccumulator
 
 if TYPE_CHECKING:
     from eventtime.windows.user_aggregate import UserAggregate
 
 __all__ = (
-    "Aggregate", "all_", "any_", "collect", "count", "count_distinct", "first", "last", "max_",
-    "mean", "min_",
-    "result_type", "stddev", "sum_", "user", "var",
-)  # fmt: skip
+    "Aggregate",
+    "all_",
+    "any_",
+    "collect",
+    "count",
+    "count_distinct",
+    "first",
+    "last",
+    "max_",
+    "mean",
+    "min_",
+    "result_type",
+    "stddev",
+    "sum_",
+    "user",
+    "var",
+)
 
-Column = str | pc.Expression
+Column: TypeAlias = str | pc.Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +65,21 @@ def count(column: Column | None = None) -> Aggregate:
 
 
 def sum_(column: Column) -> Aggregate:
-    """Add values: int64 for integers and booleans (exact; an error if the result leaves int64), float64 in row
-    order for floats, decimal128(38, s), durations. Null if there is no value.
+    """Add values; null if there is none.
+
+    Integers and booleans give int64 (exact; an error if the result leaves it), floats float64
+    (added in row order), decimals decimal128(38, s), durations durations.
     """
     return Aggregate("sum", (_checked("sum", column),))
 
 
 def min_(column: Column) -> Aggregate:
-    """Take the least value of any ordered type; NaN counts as greatest. Null if there is none."""
+    """Take the least value of any ordered type; NaN counts as greatest. Null if none."""
     return Aggregate("min", (_checked("min", column),))
 
 
 def max_(column: Column) -> Aggregate:
-    """Take the greatest value of any ordered type; NaN counts as greatest. Null if there is none."""
+    """Take the greatest value of any ordered type; NaN counts as greatest. Null if none."""
     return Aggregate("max", (_checked("max", column),))
 
 
@@ -73,12 +89,12 @@ def mean(column: Column) -> Aggregate:
 
 
 def var(column: Column, *, ddof: int = 1) -> Aggregate:
-    """Compute the variance (sample variance by default): float64, null for `ddof` values or fewer."""
+    """Compute the variance (of a sample by default): float64, null for `ddof` values or fewer."""
     return Aggregate("var", (_checked("var", column),), _checked_ddof(ddof))
 
 
 def stddev(column: Column, *, ddof: int = 1) -> Aggregate:
-    """Compute the standard deviation (of the sample by default): float64, null for `ddof` values or fewer."""
+    """Compute the standard deviation (of a sample by default); null for `ddof` values or fewer."""
     return Aggregate("stddev", (_checked("stddev", column),), _checked_ddof(ddof))
 
 
@@ -108,7 +124,7 @@ def count_distinct(column: Column) -> Aggregate:
 
 
 def collect(column: Column) -> Aggregate:
-    """Gather the values in a list, in order of arrival, nulls left out; memory grows with their number."""
+    """List the values in order of arrival, nulls left out; memory grows with their number."""
     return Aggregate("collect", (_checked("collect", column),))
 
 
@@ -134,7 +150,8 @@ def result_type(aggregate: Aggregate, types: tuple[pa.DataType, ...]) -> pa.Data
         AggregateTypeError: the function has no meaning for them; names function, column and type.
     """
     if aggregate.user is not None:
-        return aggregate.user.result_type(*types)
+        # Tried and checked here, so that a wrong one is refused before anything is read.
+        return UserAccumulator(aggregate.describe(), aggregate.user, types).result_type
     if aggregate.function in {"count", "count_distinct"}:
         return pa.int64()
     wanted = _RESULT_TYPES[aggregate.function](types[0])

@@ -1,4 +1,4 @@
-"""Which windows there are: tumbling, sliding, global; descriptions that the plan holds and the operator reads."""
+"""Which windows there are: tumbling, sliding, global; the plan holds them, the operator reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from eventtime.errors import PlanError
 from eventtime.windows.grid import Grid
 
 __all__ = (
-    "GlobalWindow", "GridAssigner", "SlidingWindows", "TumblingWindows", "WindowAssigner",
-    "global_window", "sliding", "tumbling",
-)  # fmt: skip
+    "GlobalWindow",
+    "GridAssigner",
+    "SlidingWindows",
+    "TumblingWindows",
+    "WindowAssigner",
+    "global_window",
+    "sliding",
+    "tumbling",
+)
 
 
 class WindowAssigner(Protocol):
@@ -51,7 +57,10 @@ class TumblingWindows:
 
 @dataclass(frozen=True, slots=True)
 class SlidingWindows:
-    """Windows of one size that start every slide: each row is in size / slide of them. Made by `sliding`."""
+    """Windows of one size that start every slide: each row is in size / slide of them.
+
+    Made by `sliding`.
+    """
 
     size_us: int
     slide_us: int
@@ -102,7 +111,9 @@ def tumbling(size: DurationLike, *, offset: DurationLike = "0s") -> TumblingWind
 def sliding(
     size: DurationLike, *, slide: DurationLike, offset: DurationLike = "0s"
 ) -> SlidingWindows:
-    """Describe windows `[offset + k*slide, offset + k*slide + size)`; size need not be a multiple of slide (S14).
+    """Describe windows `[offset + k*slide, offset + k*slide + size)` (S14).
+
+    The size need not be a multiple of the slide.
 
     Args:
         size: length of a window, above zero.
@@ -119,7 +130,7 @@ def sliding(
     size_us = parse_us(size, name="size", zero=False)
     slide_us = parse_us(slide, name="slide", zero=False)
     if slide_us > size_us:
-        msg = f"slide {slide!r} is longer than size {size!r}: rows between two windows would be in none"
+        msg = f"slide {slide!r} is longer than size {size!r}: rows between windows would be in none"
         raise PlanError(
             msg,
             place="sliding(slide=…)",

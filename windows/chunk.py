@@ -1,4 +1,4 @@
-"""Rows on their way into an operator: as columns, in replay order, each with the watermark it is judged against."""
+"""Rows on their way into an operator: columns, in replay order, each row with its watermark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered of a closed window until it expires: for each key the version that came out last (S21)."""
+"""What is kept of a closed window until it expires: by key, the version that came out last (S21)."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ class ClosedWindow:
 
         Returns:
             ``versions`` (n,) int32 from 1 and ``old_rows`` (n,) of the version before (-1: none).
-            The
-            new rows are taken to be the next ones of `emitted`, in this order.
+            The new rows are taken to be the next ones of `emitted`, in this order.
         """
         versions = np.ones(len(words), np.int32)
         old_rows = np.full(len(words), -1, np.int64)

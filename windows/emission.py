@@ -1,4 +1,4 @@
-"""From fired slots to result rows: one record batch for all windows that fired in one go, in the order of S24."""
+"""From fired slots to result rows: one batch for all that fired in one go, in the order of S24."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that fold the values of one column into the words of their slots, in row order (S24, S28).
+"""Kernels that fold the values of a column into the words of their slots, in row order (S24, S28).
 
 Offsets name the first word of a primitive; a negative one means that nobody asked for it. An
 integer
@@ -17,8 +17,7 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 
 
 # Indices are unsigned: a signed one costs a test for negative values at each access, which made
-# these
-# loops four times slower.
+# these loops four times slower.
 _U = np.uint64
 
 
@@ -119,7 +118,7 @@ def less_128(high, low, other_high, other_low):  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def add_192(at, total, low, high, top):  # type: ignore[no-untyped-def]
-    """Add a sign-extended integer to three words (low, high, top): exact for 2**63 rows of decimals."""
+    """Add a sign-extended integer to three words (low, high, top): exact for 2**63 decimals."""
     before = np.uint64(at[total])
     after = before + np.uint64(low)
     carry = np.int64(1) if after < before else np.int64(0)
@@ -135,7 +134,7 @@ def add_192(at, total, low, high, top):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def add_decimal(rows, slots, values, valid, words, count, total, low, high):  # type: ignore[no-untyped-def]
-    """Fold decimal128 values, (n, 2) int64 words low and high; extremes are (set, low, high) words."""
+    """Fold decimal128, (n, 2) int64 words low and high; extremes are (set, low, high) words."""
     with_nulls = valid.size > 0
     for i in range(rows.size):
         row = rows[i]

@@ -1,4 +1,4 @@
-"""The late side output: a row that missed a window, with what it missed, by how much and why (S20)."""
+"""The late side output: rows that missed a window, with which, by how much and why (S20)."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def late_fields(bounds_type: pa.DataType) -> list[pa.Field]:
 
 
 def beside_own(own: pa.Schema, extra: Sequence[pa.Field]) -> pa.Schema:
-    """Put fields of a side output behind a row's own columns; of equal names the own one becomes `row_<name>`.
+    """Put a side output's fields behind a row's own; of equal names the own becomes `row_<name>`.
 
-    >>> beside_own(pa.schema({"t": pa.int64(), "partition": pa.int8()}), [pa.field("partition",
-    pa.string())]).names
+    >>> own = pa.schema({"t": pa.int64(), "partition": pa.int8()})
+    >>> beside_own(own, [pa.field("partition", pa.string())]).names
     ['t', 'row_partition', 'partition']
     """
     names = own_names(own.names, [field.name for field in extra])
@@ -94,7 +94,7 @@ def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple
 
 @dataclass
 class LateRows:
-    """Late rows on their way to the side output, gathered over several chunks before they are laid out.
+    """Late rows on their way out, gathered over several chunks before they are laid out.
 
     Args:
         shape: of the rows.

@@ -18,12 +18,18 @@ from eventtime.state.kernels import (
     prefetch,
     put,
     take_slot,
-)  # fmt: skip
+)
 from eventtime.windows.fold_kernels import add_192, less_128
 
 __all__ = (
-    "DECIMAL_STATS", "FLOAT_STATS", "INT_STATS", "MOMENTS", "ORDERED", "absorb", "merge_words",
-)  # fmt: skip
+    "DECIMAL_STATS",
+    "FLOAT_STATS",
+    "INT_STATS",
+    "MOMENTS",
+    "ORDERED",
+    "absorb",
+    "merge_words",
+)
 
 # A step is (kind, then the first words of count, sum, min, max; or of first, last; or of
 # moments); -1: not kept.

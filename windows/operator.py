@@ -1,4 +1,4 @@
-"""The window operator: shards side by side, one total order of results, its late rows and its ledger (S24, S26)."""
+"""The window operator: shards, one total order of results, late rows and a ledger (S24, S26)."""
 
 from __future__ import annotations
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 __all__ = (
-    "COUNT", "DECIMAL_MAX", "DECIMAL_MIN", "DECIMAL_SUM", "FIRST", "LAST", "MAX_FLOAT", "MAX_INT",
+    "COUNT",
+    "DECIMAL_MAX",
+    "DECIMAL_MIN",
+    "DECIMAL_SUM",
+    "FIRST",
+    "LAST",
+    "MAX_FLOAT",
+    "MAX_INT",
     "MIN_FLOAT",
-    "MIN_INT", "MOMENTS", "SUM_FLOAT", "SUM_INT",
-)  # fmt: skip
+    "MIN_INT",
+    "MOMENTS",
+    "SUM_FLOAT",
+    "SUM_INT",
+)
 
 (
     COUNT, SUM_INT, SUM_FLOAT, MIN_INT, MAX_INT, MIN_FLOAT, MAX_FLOAT,

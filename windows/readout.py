@@ -1,4 +1,4 @@
-"""Reading results out of accumulators: each function returns a reader from their words, as columns, to an Arrow column."""
+"""Reading results: each function returns a reader from words, as columns, to an Arrow column."""
 
 from __future__ import annotations
 
@@ -139,7 +139,10 @@ def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_
 
 
 def _decimal_floats(words: Ints, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add the low word; negative sums cancel in floats unless top and middle are taken as signed together."""
+    """Add the low word.
+
+    Negative sums cancel in floats unless top and middle are taken as signed together.
+    """
     low = words[at].view(np.uint64).astype(np.float64)
     top, middle = words[at + 2], words[at + 1]
     signed = np.where(top == middle >> 63, middle.astype(np.float64) * 2.0**64, upper)

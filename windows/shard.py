@@ -1,4 +1,4 @@
-"""One shard of the window operator: slices with their accumulators, what has fired, what is to be corrected.
+"""One shard of the window operator: slices, what has fired, what is to be corrected.
 
 Rows come in, slots are found, windows fire as the watermark passes their ends, corrections as it
 passes the next tick, and slices retire. A shard owns the keys whose hash falls to it and shares
@@ -151,7 +151,7 @@ class Shard:
         return fired, buffers.late[: control[k.N_LATE]].astype(np.int64)
 
     def advance(self, watermark_us: int) -> list[Fired]:
-        """Fire what ends up to the watermark, in ascending order of the points it passes; then retire slices."""
+        """Fire what ends up to the watermark, in order of the points passed; then retire slices."""
         fired = self._advance(watermark_us)
         last = self._emission.build()
         return fired if last is None else [*fired, last]
@@ -194,7 +194,7 @@ class Shard:
         control[k.N_OUT] = control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
 
     def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
-        """Note rows of windows closed already: partial merges are stale, and within L corrections are due."""
+        """Note rows of closed windows: partial merges are stale, and within L corrections are due."""
         indices = self._grid.slice_of(chunk.time_us[rows])
         into = np.empty(len(rows), np.int32)
         for index in np.unique(indices):
@@ -313,7 +313,7 @@ class Shard:
         return self._acc.tables.slots(table)
 
     def _corrected_ends(self, due: int) -> list[int]:
-        """Return the ends of closed windows, not expired before `due`, that hold a pending correction."""
+        """Return ends of closed windows with a pending correction, not expired before `due`."""
         ends: set[int] = set()
         for index in self._deltas:
             first, last = self._closed_ends(index, due)
@@ -321,7 +321,7 @@ class Shard:
         return sorted(ends)
 
     def _closed_ends(self, index: int, due: int) -> tuple[int, int]:
-        """Return the first and last end of the windows of a slice that are closed and not expired before `due`."""
+        """Return first and last end of a slice's windows closed and not expired before `due`."""
         start = self._grid.slice_start(index)
         alive = self._grid.end_from(due - self._spec.lateness_us)
         closed = self._grid.end_from(self._watermark_us + 1) - self._grid.slide_us
@@ -355,7 +355,7 @@ class Shard:
             k.enter_slices(self._map, np.array([index]), np.array([row]))
 
     def _retire(self) -> None:
-        """Release slices whose last window has expired, and forget closed windows that have (S18, S30)."""
+        """Release slices whose last window has expired; forget expired windows (S18, S30)."""
         lateness, changed = self._spec.lateness_us, False
         while self._slices:
             index = self._slices.keys()[0]
@@ -385,7 +385,7 @@ class Shard:
     # Looking
 
     def counts(self) -> Counts:
-        """Count (row, window) pairs emitted, and open: recounted from the state, not kept beside it."""
+        """Count (row, window) pairs emitted, and open: these are recounted from the state."""
         n_open = 0
         for index, table in self._slices.items():
             start = self._grid.slice_start(index)

@@ -1,9 +1,8 @@
-"""Windows merged from slices when they fire: block suffixes and prefixes, so a slice is merged a few times, not n (D7).
+"""Windows merged from slices when they fire: each slice is merged a few times, not n (D7).
 
 The time line of slices is cut in blocks of n, the slices of a window. A window that starts inside a
-block is a suffix of it and a prefix of the next; suffixes are right folds, prefixes left folds.
-So the
-association of floating-point sums is a function of the window alone, whatever fired before::
+block is a suffix of it and a prefix of the next; suffixes are right folds, prefixes left folds. So
+the association of floating-point sums is a function of the window alone, whatever fired before::
 
     block b                 block b + 1
     | s s s [s s s s s s s | s s s] s s s s s s s |
@@ -37,8 +36,7 @@ class SliceMerge:
 
     Firing: `window`. Corrections: `window_of_keys`. A slice changed: `forget`. End: `clear`.
     Where keys are many, suffixes are kept only at every ~sqrt(n)th slice and within the current
-    stretch, so
-    memory is a multiple of sqrt(n), not n, of a window's keys.
+    stretch, so memory is a multiple of sqrt(n), not n, of a window's keys.
 
     Args:
         accumulators: of the shard.
@@ -77,7 +75,7 @@ class SliceMerge:
         return self._tables.slots(joined), joined
 
     def window_of_keys(self, first: int, keys: Ints, nulls: NDArray[np.uint8]) -> int:
-        """Merge the window that starts with slice `first` for some keys only; returns a table to release.
+        """Merge the window that starts at slice `first` for some keys; returns a table to release.
 
         The association is that of `window`. Cost: O(n * keys).
         """

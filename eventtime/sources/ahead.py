@@ -79,10 +79,9 @@ class AheadReader:
     """A partition reader that keeps up to ``ahead`` decoded batches of a scan ready.
 
     Reading: `read`, `close`. For the pool: `decode_ahead`. The rows and their order are those of
-        the scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With ``lazy``
-        threads work ahead only while this reader is read several times in a row: with hundreds of
-        partitions read in turn, batches made ahead leave the cache before they are used (measured:
-        twice the CPU).
+    the scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With ``lazy`` threads
+    work ahead only while this reader is read several times in a row: with hundreds of partitions
+    read in turn, batches made ahead leave the cache before they are used (measured: twice the CPU).
     """
 
     def __init__(self, name: str, scan: Scan, *, ahead: int, lazy: bool = False) -> None:

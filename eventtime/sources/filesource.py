@@ -47,8 +47,8 @@ class FileSource:
     """Files of one format; equal and hashable by what it says, not by what the files hold.
 
     Reading: `schema`, `open`, `total_rows`, `describe`. Make it with `FileSource.of`. Files are
-        looked for at the first question and not again, so schema, rows and partitions speak of the
-        same files.
+    looked for at the first question and not again, so schema, rows and partitions speak of the same
+    files.
     """
 
     format: FileFormat

@@ -106,8 +106,8 @@ class MemorySource:
 
         Args:
             data: RecordBatch, Table, non-empty list of RecordBatches, RecordBatchReader, any object
-                with
-                ``__arrow_c_stream__``; or a dict of those: each value a partition of that name.
+                with ``__arrow_c_stream__``; or a dict of those: each value a partition of that
+                name.
             time: the event-time column.
             time_unit: unit of an integer time column.
 

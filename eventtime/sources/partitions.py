@@ -47,7 +47,7 @@ def by_column(name: str) -> ByColumn:
     """Make each value of a column a partition, for example the device or the airport.
 
     Cost: one pass over that column to find the values, then one filtered pass for each of them, so
-        it suits few values (at most 1,024) or files sorted by the column.
+    it suits few values (at most 1,024) or files sorted by the column.
 
     >>> by_column("origin")
     ByColumn(column='origin')
