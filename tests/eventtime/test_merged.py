@@ -1,4 +1,4 @@
-"""Columns of several partitions laid in one order: every lane, nulls in some of them only, dictionaries."""
+"""Columns of several partitions in one order: every lane, nulls in some only, dictionaries."""
 
 from __future__ import annotations
 

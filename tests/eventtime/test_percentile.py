@@ -1,4 +1,4 @@
-"""The generator that learns its bound (S3): buckets, warm-up, and no trace of where batches were cut (S4)."""
+"""The generator that learns its bound (S3): buckets, warm-up, and no trace of cuts (S4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay in the order of watermarks (S10, D1): cuts, empty batches and sizes of chunks do not show."""
+"""Replay in the order of watermarks (S10, D1): cuts, empty batches and chunks do not show."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_empty_batches_between_others_mean_nothing() -> None:
 def test_the_size_of_chunks_does_not_show(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     times = {name: (np.arange(60) - rng.integers(0, 15, 60)).tolist() for name in "abc"}
-    for name in times:
-        times[name][rng.integers(0, 60)] = None
+    for seconds in times.values():
+        seconds[rng.integers(0, 60)] = None
     partitions = {n: [numbered(t, 100 * k)] for k, (n, t) in enumerate(times.items())}
     whole = run(partitions, max_future="30s")
     monkeypatch.setattr(replay, "CHUNK_ROWS", chunk)

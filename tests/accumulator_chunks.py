@@ -1,0 +1,69 @@
+"""Chunks of one column, folded into accumulators without an operator around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from eventtime.lanes import NO_NULLS, lane_of
+from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.chunk import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import eventtime as et
+
+
+def chunk_of(column: pa.Array, times: Sequence[int]) -> Chunk:
+    """Rows of one column, all judged by the same watermark."""
+    n = len(column)
+    zeros = np.zeros(n, np.int64)
+    return Chunk(
+        time_us=np.array(times, np.int64),
+        watermark_us=zeros,
+        own_watermark_us=None,
+        keys=zeros,
+        key_nulls=NO_NULLS,
+        lanes=[lane_of(column)],
+        column=lambda i: column,
+        origin=lambda positions: ([], positions, positions),
+        partition_of=lambda positions: positions,
+        watermark_after_us=0,
+    )
+
+
+class Slots:
+    """One aggregate over one column, in tables of one key each."""
+
+    def __init__(self, aggregate: et.Aggregate, kind: pa.DataType) -> None:
+        self.kind = kind
+        columns = (0,) if aggregate.columns else ()
+        self.accumulators = Accumulators([Output("result", aggregate, columns)], [kind])
+
+    def table(self, values: Sequence[Any], times: Sequence[int]) -> int:
+        """Fold values into a table of their own; returns its row."""
+        tables = self.accumulators.tables
+        row = tables.create(0)
+        # The key is read from a slot of a page that is taken last.
+        source = tables.free_pages[:1] * 256
+        tables.words[source, :2] = 0
+        slots, fresh = tables.pair(row, source)
+        self.accumulators.reset(slots[fresh])
+        n = len(values)
+        tables.words[slots[0], 1] += n
+        chunk = chunk_of(pa.array(values, self.kind), times)
+        into = np.full(n, slots[0], np.int32)
+        self.accumulators.fold(chunk, np.arange(n, dtype=np.int32), into)
+        return row
+
+    def absorb(self, row: int, other: int) -> None:
+        """Merge a table into one whose rows came before."""
+        self.accumulators.absorb(row, self.accumulators.tables.slots(other))
+
+    def result(self, row: int) -> Any:
+        slots = self.accumulators.tables.slots(row)
+        (column,) = self.accumulators.results([self.accumulators.read(slots)], str)
+        return column.to_pylist()[0]

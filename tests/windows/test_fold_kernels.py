@@ -1,0 +1,114 @@
+"""Folding one column into words: exact 128- and 192-bit sums, order of 128-bit values (S28)."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventtime.windows.fold_kernels import add_192, add_int, add_moments, add_ordered, less_128
+
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+WIDE = st.integers(SMALLEST, LARGEST) | st.sampled_from([SMALLEST, LARGEST, -1, 0, 1])
+NO_NULLS = np.empty(0, np.uint8)
+
+
+def fold(values: list[int], valid: np.ndarray, *, unsigned: bool = False) -> list[int]:
+    """Fold into one slot of words (key, rows, count, sum, carry, min, max)."""
+    words = np.array([[0, 0, 0, 0, 0, LARGEST, SMALLEST]], np.int64)
+    bits = np.array(values, np.uint64 if unsigned else np.int64).view(np.int64)
+    n = len(values)
+    add_int(
+        np.arange(n, dtype=np.int32),
+        np.zeros(n, np.int32),
+        bits,
+        valid,
+        words,
+        2,
+        3,
+        5,
+        6,
+        unsigned,
+    )
+    found: list[int] = words[0].tolist()
+    return found
+
+
+@given(st.lists(WIDE, max_size=50))
+def test_an_integer_sum_is_exact_in_two_words(values: list[int]) -> None:
+    words = fold(values, NO_NULLS)
+    assert words[2] == len(values)
+    assert (words[4] << 64) + words[3] == sum(values)
+    if values:
+        assert words[5:] == [min(values), max(values)]
+
+
+@given(
+    st.lists(
+        st.integers(0, 2**64 - 1) | st.sampled_from([2**63 - 1, 2**63]), min_size=1, max_size=50
+    )
+)
+def test_an_unsigned_sum_is_exact_and_ordered_by_value(values: list[int]) -> None:
+    words = fold(values, NO_NULLS, unsigned=True)
+    assert (words[4] << 64) + words[3] == sum(values)
+    assert [w + 2**63 for w in words[5:]] == [min(values), max(values)]
+
+
+@given(st.lists(st.tuples(WIDE, st.booleans()), max_size=30))
+def test_what_stands_under_a_null_is_never_read(rows: list[tuple[int, bool]]) -> None:
+    valid = np.array([v for _, v in rows], np.uint8)
+    words = fold([v for v, _ in rows], valid)
+    kept = [v for v, is_valid in rows if is_valid or not valid.size]
+    assert (words[2], (words[4] << 64) + words[3]) == (len(kept), sum(kept))
+
+
+def split(value: int) -> tuple[int, int]:
+    """A 128-bit integer as signed words, low first."""
+    low = value & (2**64 - 1)
+    return (low - 2**64 if low >= 2**63 else low), value >> 64
+
+
+VERY_WIDE = st.integers(-(2**127), 2**127 - 1) | st.sampled_from(
+    [-(2**127), 2**127 - 1, -1, 0, 2**64, -(2**64)]
+)
+
+
+@given(st.lists(VERY_WIDE, max_size=40))
+def test_a_decimal_sum_is_exact_in_three_words(values: list[int]) -> None:
+    words = np.zeros(3, np.int64)
+    for value in values:
+        low, high = split(value)
+        add_192(words, 0, low, high, -1 if high < 0 else 0)
+    low, middle, top = (int(w) for w in words)
+    assert (top << 128) + ((middle % 2**64) << 64) + low % 2**64 == sum(values)
+
+
+@given(VERY_WIDE, VERY_WIDE)
+def test_wide_integers_are_ordered_by_value(a: int, b: int) -> None:
+    (a_low, a_high), (b_low, b_high) = split(a), split(b)
+    assert less_128(a_high, a_low, b_high, b_low) == (a < b)
+
+
+def test_equal_times_keep_the_first_arrival_and_the_last() -> None:
+    words = np.zeros((1, 6), np.int64)
+    rows, slots = np.arange(4, dtype=np.int32), np.zeros(4, np.int32)
+    values, times = np.array([7, 8, 9, 10]), np.array([5, 5, SMALLEST, 5])
+    valid = np.array([1, 1, 0, 1], np.uint8)
+    add_ordered(rows, slots, values, valid, times, words, 0, 3)
+    assert words[0].tolist() == [1, 5, 7, 1, 5, 10]
+
+
+def test_moments_of_one_value_have_no_spread() -> None:
+    words = np.zeros((1, 3), np.int64)
+    value = np.array([1e300])
+    add_moments(
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int32),
+        value,
+        NO_NULLS,
+        words,
+        words.view(np.float64),
+        0,
+    )
+    assert words[0, 0] == 1
+    assert words.view(np.float64)[0, 1:].tolist() == [1e300, 0.0]
