@@ -1,0 +1,100 @@
+"""Ctrl-C at several moments of a real process: it says so, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command_line import FLIGHTS
+from tree import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INTERRUPTED = 130
+# The process stops itself at a moment that it can name, so no clock has to be guessed: at the n-th
+# call of a method, the signal that Ctrl-C sends goes to the process itself.
+PROGRAM = """
+import importlib, os, signal, sys
+module, owner, method, nth, flights, out = sys.argv[1:]
+kind = getattr(importlib.import_module(module), owner)
+real, calls = getattr(kind, method), 0
+def stopped(*given, **named):
+    global calls
+    calls += 1
+    if calls == int(nth):
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(*given, **named)
+setattr(kind, method, stopped)
+from eventtime.cli.main import main
+sys.exit(main(["replay", flights, "--time", "departed", "--key", "carrier", "--window", "1h",
+    "--agg", "count() as n", "--max-disorder", "4h", "--out", out + "/out.parquet",
+    "--late", out + "/late.csv"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "method", "nth"),
+    [
+        ("eventtime.execution", "Execution", "_open", 1),
+        ("eventtime.partition", "PartitionIntake", "take", 2),
+        ("eventtime.stages", "Stages", "submit", 1),
+        ("eventtime.stages", "Stages", "flush", 1),
+        ("eventtime.execution", "Execution", "ledger", 1),
+    ],
+)
+def test_an_interrupted_run_leaves_nothing(
+    module: str, owner: str, method: str, nth: int, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, module, owner, method, str(nth), FLIGHTS, str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert "interrupted; nothing was written under the final name" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+ENDLESS = """
+import sys, time
+import pyarrow as pa
+import eventtime as et
+
+def rows():
+    second = 0
+    while True:
+        yield pa.record_batch({"t": pa.array(range(second, second + 1000), pa.timestamp("s"))})
+        second += 1000
+
+def told(report):
+    if report.results > 100:
+        print("ready", flush=True)
+
+schema = pa.schema({"t": pa.timestamp("s")})
+source = pa.RecordBatchReader.from_batches(schema, rows())
+et.from_arrow(source, time="t").watermark(et.ascending()).window(et.tumbling("1m")).aggregate(
+    n=et.count()).run(sys.argv[1] + "/out.csv", progress=told, shards=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_ctrl_c_from_outside_while_results_are_written(shards: int, tmp_path: Path) -> None:
+    """The library raises KeyboardInterrupt on; its threads do not keep the process alive."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path), str(shards)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert os.listdir(tmp_path) == [".out.csv.partial"]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in {-signal.SIGINT, 1}
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert os.listdir(tmp_path) == []
