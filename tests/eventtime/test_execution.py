@@ -1,11 +1,10 @@
-"""A run step by step: the ledger balances after every result, and nothing is held at the end (S26, S30)."""
+"""A run step by step: the ledger balances, and nothing is held at the end (S26, S30)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import eventtime as et
@@ -15,6 +14,8 @@ from eventtime.execution import Execution
 from windowing import pipeline, rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from eventtime.report import ProgressReport
 
 

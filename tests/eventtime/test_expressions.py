@@ -40,7 +40,7 @@ def test_the_type_of_an_expression_is_known_without_rows() -> None:
     assert type_of(SCHEMA, pc.field("a") + pc.field("b"), place="here") == pa.float64()
 
 
-@pytest.mark.parametrize("expression", [pc.field("z") > 1, pc.field("name") + pc.field("a")])
+@pytest.mark.parametrize("expression", [pc.field("name") + pc.field("a")])
 def test_an_expression_that_does_not_fit_is_refused_with_its_place(
     expression: pc.Expression,
 ) -> None:
@@ -48,6 +48,13 @@ def test_an_expression_that_does_not_fit_is_refused_with_its_place(
         PlanError, match=r"does not fit the columns(.|\n)*at:  here\n  fix: columns are a, b, name"
     ):
         type_of(SCHEMA, expression, place="here")
+
+
+def test_an_expression_over_an_unknown_column_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        PlanError, match=r"'?z'?(.|\n)*at:  here\n  fix: (.|\n)*columns are a, b, name"
+    ):
+        type_of(SCHEMA, pc.field("z") > 1, place="here")
 
 
 def test_a_misspelt_column_is_answered_with_the_nearest() -> None:

@@ -37,8 +37,11 @@ def write(path: Path, kind: str) -> str:
 
 
 READERS = {
-    "parquet": et.read_parquet, "arrow": et.read_ipc, "csv": et.read_csv, "jsonl": et.read_json_lines,
-}  # fmt: skip
+    "parquet": et.read_parquet,
+    "arrow": et.read_ipc,
+    "csv": et.read_csv,
+    "jsonl": et.read_json_lines,
+}
 
 
 @pytest.mark.parametrize("kind", list(READERS))

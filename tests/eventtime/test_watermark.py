@@ -59,7 +59,7 @@ def test_punctuation_never_takes_the_watermark_back() -> None:
 def test_punctuated_takes_one_of_column_and_where() -> None:
     for options in ({}, {"column": "a", "where": pc.field("b")}):
         with pytest.raises(et.PlanError, match="takes one of column= and where="):
-            et.punctuated(**options)  # type: ignore[arg-type]  # on purpose
+            et.punctuated(**options)
 
 
 def test_a_punctuation_column_that_does_not_exist_is_refused() -> None:

@@ -27,7 +27,7 @@ def test_each_row_falls_to_one_shard_and_equal_keys_to_the_same(
     found = shares(np.array(keys, np.int64), shards)
     assert sorted(i for share in found for i in share) == list(range(len(keys)))
     assert all(share == sorted(share) for share in found)
-    owner = {}
+    owner: dict[int, int] = {}
     for shard, share in enumerate(found):
         for i in share:
             assert owner.setdefault(keys[i], shard) == shard

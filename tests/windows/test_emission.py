@@ -1,4 +1,4 @@
-"""Result rows: their columns, the types of bounds, and one batch order for firings of many windows (S24)."""
+"""Result rows: their columns, the types of bounds, and the order of firings (S24)."""
 
 from __future__ import annotations
 
@@ -64,9 +64,8 @@ def test_a_bound_that_leaves_the_type_of_the_time_column_is_an_error() -> None:
 
 
 def order_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    return [
-        (r["window_end"].timestamp(), r["k"], r["version"], r.get("diff")) for r in table.to_pylist()
-    ]  # fmt: skip
+    found = table.to_pylist()
+    return [(r["window_end"].timestamp(), r["k"], r["version"], r.get("diff")) for r in found]
 
 
 def test_corrections_come_before_what_fires_at_the_same_point() -> None:

@@ -50,6 +50,6 @@ def test_counting_rows_takes_no_word() -> None:
     ids=str,
 )
 def test_what_fits_in_words_needs_no_object(
-    aggregate: et.Aggregate, kind: pa.DataType, holds: bool
+    aggregate: et.Aggregate, kind: pa.DataType, *, holds: bool
 ) -> None:
     assert Layout.holds(aggregate, [kind]) is holds
