@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from engine_runs import (
     without_detail,
 )
 from eventtime.engine import Engine
-from oracle import Ascending, Bounded, Oracle, Spec
+from oracle import Aggregate, Ascending, Bounded, Oracle, Spec
 from strategies import (
     AddPartition,
     AdvanceClock,
@@ -136,6 +137,9 @@ def test_a_row_is_late_by_idleness_only_if_its_own_partition_would_have_taken_it
     live.do(Push("a", at(1)), PollEmpty("a"), AdvanceClock(6), PollEmpty("a"), Push("b", at(35)))
     live.do(Push("a", at(12, 36, 13)))
     assert live.oracle.ledger["a"]["late"] == 2
+    # It counts again: the other one cannot go on without it.
+    live.do(Push("b", at(100)))
+    assert live.engine.watermark_us == 36
 
 
 def test_all_idle_flushes_to_the_furthest_partition_or_holds() -> None:
@@ -164,3 +168,53 @@ def test_a_partition_found_after_the_end_has_only_late_rows() -> None:
     ]
     assert live.engine.results().num_rows == 0
     live.engine.ledger.assert_balanced()
+
+
+def test_a_row_after_the_end_is_late_for_the_global_window_too() -> None:
+    live = Live(Spec(size=None, generator=Ascending()), ["a"])
+    live.do(Push("a", at(1, 15)), Finish("a"), AddPartition("b", historical=False))
+    live.engine.push("b", batch_of(at(20)))
+    late = rows_of(live.engine.side("late"))
+    assert [(row["t"], row["window_start"], row["windows_missed"]) for row in late] == [
+        (20, None, 1)
+    ]
+    assert live.engine.is_empty
+    live.engine.ledger.assert_balanced()
+
+
+def with_values(*cells: tuple[int, float]) -> list[Row]:
+    """Rows of one key at these times with these values."""
+    return [row | {"x": x} for row, (_, x) in zip(at(*(t for t, _ in cells)), cells, strict=True)]
+
+
+SUM = (Aggregate("sum_x", "sum", "x"), Aggregate("rows", "count"))
+
+
+def test_a_partition_found_late_is_late_by_itself() -> None:
+    live = Live(Spec(size=10, generator=Ascending()), ["a"])
+    live.do(Push("a", at(1, 35)), AddPartition("c", historical=False), Push("c", at(12)))
+    live.do(AddPartition("d", historical=True), Push("d", at(13)))
+    assert live.oracle.ledger["c"]["late"] == 1
+
+
+def test_a_correction_shows_in_the_windows_that_are_still_open() -> None:
+    spec = Spec(size=8, slide=1, lateness=6, generator=Ascending(), aggregates=SUM, keys=())
+    live = Live(spec, ["a"])
+    for t in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 7, 6, 11, 9, 12, 8, 13, 14, 12, 15, 16, 20):
+        live.do(Push("a", with_values((t, t / 8))))
+
+
+def test_floats_add_up_by_suffix_and_prefix_at_first_and_in_corrections() -> None:
+    spec = Spec(size=4, slide=1, lateness=9, generator=Ascending(), aggregates=SUM, keys=())
+    cells = list(enumerate((1.0, 1e16, -1e16, 3.0, 1.0, -1e16, 1e16, 0.1, 0.2, 0.3)))
+    for offset in range(4):
+        live = Live(replace(spec, offset=offset), ["a"])
+        live.do(Push("a", with_values(*cells)), Push("a", with_values((4, 0.0), (3, 0.7), (10, 0))))
+        live.do(Push("a", with_values((12, 0.1))), Finish("a"))
+
+
+def test_a_window_expires_at_its_end_plus_lateness_not_after() -> None:
+    for reached, late in ((6, 0), (7, 1), (8, 1), (9, 1), (10, 1)):
+        live = Live(Spec(size=4, slide=2, lateness=3, generator=Ascending(), keys=()), ["a"])
+        live.do(Push("a", at(3, reached, 3)))
+        assert live.oracle.ledger["a"]["late"] == late

@@ -1,0 +1,199 @@
+"""Small slips that somebody could make, each of which a test must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ("MUTANTS", "Mutant")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One slip: in `file`, `old` stands exactly once, and `new` in its place."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+def _in(file: str, *slips: tuple[str, str, str]) -> list[Mutant]:
+    return [Mutant(name, file, old, new) for name, old, new in slips]
+
+
+MUTANTS = (
+    # Compiled: each file is compiled anew.
+    *_in(
+        "windows/assign_kernel.py",
+        ("lateness off by one", "first + lateness <= w", "first + lateness < w"),
+        (
+            "a row that missed some of its windows is not late",
+            "first + lateness <= w",
+            "last + lateness <= w",
+        ),
+        ("truncating division", "else (t - offset) // g", "else np.int64((t - offset) / g)"),
+    ),
+    *_in(
+        "eventtime/time_kernels.py",
+        ("watermark by batch", "min(own_before[i], others_us)", "min(own_before[0], others_us)"),
+        (
+            "replay takes a row too many of a partition",
+            "bound, tie = watermarks[second], p < second",
+            "bound, tie = watermarks[second] + 1, True",
+        ),
+    ),
+    # Partitions and their watermarks.
+    *_in(
+        "eventtime/partition.py",
+        (
+            "own watermark by batch",
+            "batch, kept = self.after",
+            "own_before[:] = own_before[0]; batch, kept = self.after",
+        ),
+        (
+            "forgotten clamp",
+            "batch, kept = self.after",
+            "own_before[1:], self.watermark_us = raw[:-1], int(raw[-1]); batch, kept = self.after",
+        ),
+        ("rows from the future go on", "rows = rows.where(~future)", "pass"),
+        (
+            "rows without a time are not counted",
+            "self.ledger.null_time +=",
+            "self.ledger.null_time = 0 *",
+        ),
+    ),
+    *_in(
+        "eventtime/progress.py",
+        ("minimum replaced by maximum", "reached = min(counting)", "reached = max(counting)"),
+        (
+            "idle partitions hold back the rows of others",
+            "if i != index and p.counts",
+            "if i != index",
+        ),
+        ("idle flag ignored", "not self.idle and not self.finished", "not self.finished"),
+        ("finished flag ignored", "not self.idle and not self.finished", "not self.idle"),
+        (
+            "a partition that returns stays idle",
+            "partition.idle, partition.empty_since_us, partition.silent_us = False, None, 0",
+            "partition.empty_since_us, partition.silent_us = None, 0",
+        ),
+        (
+            "any empty poll is silence",
+            "partition.silent_us > self.idle_after_us",
+            "partition.silent_us >= 0",
+        ),
+        (
+            "all idle flushes to the minimum",
+            "reached = max(p.watermark_us",
+            "reached = min(p.watermark_us",
+        ),
+        (
+            "a partition found later starts at minus infinity",
+            "if known_at_start or historical else self.combined_us",
+            "if True else self.combined_us",
+        ),
+        (
+            "the combined watermark goes back",
+            "self.combined_us = max(self.combined_us, reached)",
+            "self.combined_us = reached",
+        ),
+    ),
+    # Windows.
+    *_in(
+        "windows/shard.py",
+        ("closes one point late", "end <= watermark_us:", "end < watermark_us:"),
+        (
+            "expires one point late",
+            "if add(last, lateness) > self._watermark_us:",
+            "if add(last, lateness) >= self._watermark_us:",
+        ),
+        (
+            "corrections come twice",
+            "self._deltas.clear()",
+            "self._deltas = SortedDict() if at_end else self._deltas",
+        ),
+        (
+            "final one point early",
+            "add(end, self._spec.lateness_us) <= due",
+            "add(end, self._spec.lateness_us) <= due + self._grid.slice_us",
+        ),
+        (
+            "the last firing is not final",
+            "final = at_end or self._spec.lateness_us == 0",
+            "final = self._spec.lateness_us == 0",
+        ),
+        ("discarding repeats everything", 'self._spec.mode != "discarding"', "True"),
+        ("stale merges after a correction", "self._merge.forget(int(index))", "pass"),
+        (
+            "a correction counts in a window that is open",
+            "return max(first, alive), min(last, closed)",
+            "return max(first, alive), last",
+        ),
+    ),
+    *_in(
+        "windows/slice_merge.py",
+        ("a window on a block is folded from the right", "if first % self._n == 0:", "if False:"),
+        (
+            "corrections add up in another order than the first firing",
+            "cut = first + self._n if first % self._n == 0 else (first // self._n + 1) * self._n",
+            "cut = first",
+        ),
+        (
+            "a slice is left out of a prefix",
+            "for i in range(self._prefix_end, end):",
+            "for i in range(self._prefix_end + 1, end):",
+        ),
+    ),
+    *_in(
+        "windows/emission.py",
+        (
+            "sign of a retraction",
+            "np.full(len(replaced), -1, np.int8)",
+            "np.full(len(replaced), 1, np.int8)",
+        ),
+    ),
+    *_in(
+        "windows/closed.py",
+        ("versions stand still", "self.versions[at] + 1", "self.versions[at]"),
+        ("the null key starts over", "self.null_version + 1", "1"),
+    ),
+    *_in(
+        "windows/operator.py",
+        (
+            "downstream watermark ahead of what may come",
+            "np.array([watermark_us + 1]))[0]) - grid.size_us",
+            "np.array([watermark_us + 1]))[0])",
+        ),
+        (
+            "missed pairs are not counted",
+            "self._missed += int(missed.sum())",
+            "self._missed += 0 * int(missed.sum())",
+        ),
+    ),
+    *_in(
+        "windows/late.py",
+        (
+            "any late row is late by idleness",
+            "& (own_us != watermark_us)",
+            "| (own_us != watermark_us)",
+        ),
+        (
+            "lateness off by one in what was missed",
+            "_BEYOND) - shape.lateness_us + 1)",
+            "_BEYOND) - shape.lateness_us)",
+        ),
+        (
+            "late_by without the lateness",
+            "watermark_us - end - shape.lateness_us,",
+            "watermark_us - end,",
+        ),
+    ),
+    *_in(
+        "eventtime/engine.py",
+        ("late row not counted", "ledger.late += len(late)", "ledger.late += 0"),
+    ),
+    *_in(
+        "state/keys.py",
+        ("nulls first", "np.lexsort((sortable, nulls))", "np.lexsort((sortable, ~nulls))"),
+    ),
+)
