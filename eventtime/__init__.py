@@ -1,5 +1,7 @@
 """Event-time windows over streams of Arrow record batches."""
 
+import typing as _typing
+
 from eventtime.advise import Advice, BoundCost, advise
 from eventtime.clock import Clock, ManualClock, SystemClock
 from eventtime.disorder import Disorder
@@ -51,13 +53,16 @@ from eventtime.windows.aggregate import (
     user,
     var,
 )
-from eventtime.windows.aggregate import all_ as all
-from eventtime.windows.aggregate import any_ as any
-from eventtime.windows.aggregate import max_ as max
-from eventtime.windows.aggregate import min_ as min
-from eventtime.windows.aggregate import sum_ as sum
+from eventtime.windows.aggregate import all_ as all  # noqa: A004 - read as et.all
+from eventtime.windows.aggregate import any_ as any  # noqa: A004 - read as et.any
+from eventtime.windows.aggregate import max_ as max  # noqa: A004 - read as et.max
+from eventtime.windows.aggregate import min_ as min  # noqa: A004 - read as et.min
+from eventtime.windows.aggregate import sum_ as sum  # noqa: A004 - read as et.sum
 from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
+
+if _typing.TYPE_CHECKING:
+    from eventtime.engine import Engine
 
 __all__ = (
     "DROP",
@@ -71,6 +76,7 @@ __all__ = (
     "ColumnError",
     "Disorder",
     "DurationError",
+    "Engine",
     "EventTimeError",
     "KeyedStream",
     "Ledger",
@@ -128,3 +134,13 @@ __all__ = (
     "user",
     "var",
 )
+
+
+def __getattr__(name: str) -> object:
+    """Load `Engine` when it is first asked for: its kernels, and with them numba, are heavy."""
+    if name == "Engine":
+        from eventtime.engine import Engine
+
+        return Engine
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

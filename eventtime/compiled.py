@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,17 +10,8 @@ import pyarrow.compute as pc
 
 from eventtime.errors import PlanError, SchemaError
 from eventtime.expressions import check_columns, check_unique, columns_of, type_of
-from eventtime.plan import (
-    DROP,
-    Aggregated,
-    Keyed,
-    Node,
-    Read,
-    Stepped,
-    United,
-    Watermarked,
-    Windowed,
-)
+from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
+from eventtime.plan import DROP, Aggregated, Node, Read, Stepped, United, Watermarked
 from eventtime.state.keys import check_key_type
 from eventtime.timestamp import bounds_type, check_time_type
 from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
@@ -28,7 +19,7 @@ from eventtime.windows.accumulators import Output, output_types
 from eventtime.windows.emission import ResultShape
 from eventtime.windows.late import beside_own, late_fields
 from eventtime.windows.layout import Layout
-from eventtime.windows.shard import WindowSpec
+from eventtime.windows.spec import WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,17 +96,6 @@ class CompiledPlan:
     aside_schema: pa.Schema
 
 
-@dataclass
-class _Parsed:
-    """The tree read from the result to the sources."""
-
-    final_steps: list[Step] = field(default_factory=list)
-    stages: list[tuple[list[Step], tuple[str, ...], Windowed, Aggregated]] = field(
-        default_factory=list
-    )
-    watermark: Watermarked | None = None
-
-
 def compile_plan(node: Node) -> CompiledPlan:
     """Check a plan against the schemas of its sources and prepare it for running.
 
@@ -123,10 +103,8 @@ def compile_plan(node: Node) -> CompiledPlan:
         PlanError: parts are missing or in an order that cannot run.
         ColumnError, TimeColumnError, AggregateTypeError, SchemaError: see their docstrings.
     """
-    parsed = _parse(node)
-    watermark = parsed.watermark
-    assert watermark is not None
-    sources = _sources(watermark.input, ())
+    parsed = parse(node)
+    watermark, sources = parsed.watermark, parsed.sources
     for source, _ in sources:
         check_unique(source.schema(), place=source.describe())
     wholes = [_through(source.schema(), steps) for source, steps in sources]
@@ -137,18 +115,18 @@ def compile_plan(node: Node) -> CompiledPlan:
     stages, schema, unit = [], wholes[0], time_unit
     for i, part in enumerate(parsed.stages):
         if i:
-            _check_chain(parsed.stages[i - 1][2])
-        stage = _stage(i, schema, time if i == 0 else "window_start", unit, *part)
+            check_chain(parsed.stages[i - 1].windowed)
+        stage = _stage(i, schema, time if i == 0 else "window_start", unit, part)
         stages.append(stage)
         schema = stage.spec.schema
-    _check_tags([s.late_tag for s in stages])
+    check_tags([s.late_tag for s in stages])
     stages[0], wanted = _prune_stage(stages[0], watermark, time)
     branches = tuple(_branch(source, steps, wanted) for source, steps in sources)
     return CompiledPlan(
         branches,
         watermark,
         tuple(stages),
-        tuple(parsed.final_steps),
+        parsed.final_steps,
         _through(schema, parsed.final_steps),
         _through(branches[0].schema, branches[0].steps),
     )
@@ -171,60 +149,6 @@ def _spine(node: Node) -> list[Node]:
     while not isinstance(nodes[-1], Read | United):
         nodes.append(nodes[-1].input)
     return nodes
-
-
-def _parse(node: Node) -> _Parsed:
-    parsed = _Parsed()
-    steps, node = _take_steps(node)
-    parsed.final_steps = steps
-    while isinstance(node, Aggregated):
-        windowed, keys = node.input, ()
-        inner = windowed.input
-        if isinstance(inner, Keyed):
-            keys, inner = inner.columns, inner.input
-        steps, inner = _take_steps(inner)
-        parsed.stages.insert(0, (steps, keys, windowed, node))
-        node = inner
-    if not parsed.stages:
-        msg = "this stream has no windows to compute"
-        raise PlanError(msg, place=node.describe(), remedy="add .window(...).aggregate(...)")
-    if not isinstance(node, Watermarked):
-        msg = "a window needs a watermark, and none is declared"
-        raise PlanError(
-            msg,
-            place=parsed.stages[0][2].describe(),
-            remedy="add .watermark(et.bounded_disorder('…')) before key_by and window; "
-            "`eventtime advise` shows which bound fits the data",
-        )
-    parsed.watermark = node
-    for stage_steps, *_ in parsed.stages:
-        for step in stage_steps:
-            if isinstance(step, MapBatches):
-                msg = f"{step.describe()} stands between watermark and window, where rows must keep their places"
-                raise PlanError(
-                    msg, place="map_batches(...)", remedy="move it before .watermark(...)"
-                )
-    return parsed
-
-
-def _take_steps(node: Node) -> tuple[list[Step], Node]:
-    steps: list[Step] = []
-    while isinstance(node, Stepped):
-        steps.insert(0, node.step)
-        node = node.input
-    return steps, node
-
-
-def _sources(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[Step, ...]]]:
-    steps, node = _take_steps(node)
-    steps = (*steps, *after)
-    if isinstance(node, Read):
-        return [(node.source, steps)]
-    if isinstance(node, United):
-        return [pair for branch in node.inputs for pair in _sources(branch, steps)]
-    msg = f"{node.describe()} stands before the watermark"
-    remedy = "declare one watermark, right after the sources (union before watermark)"
-    raise PlanError(msg, place="watermark(...)", remedy=remedy)
 
 
 def _through(schema: pa.Schema, steps: Sequence[Step]) -> pa.Schema:
@@ -253,42 +177,25 @@ def _check_union(
             )
 
 
-def _check_chain(upstream: Windowed) -> None:
-    if upstream.assigner.grid.everything:
-        msg = "results of the global window have no start, so no window can hold them"
-        raise PlanError(msg, place=upstream.describe(), remedy="make the global window the last")
-    if upstream.lateness_us and upstream.mode != "discarding":
-        msg = f"windows over windows would count corrections twice: the first is {upstream.mode}"
-        raise PlanError(
-            msg,
-            place=upstream.describe(),
-            remedy="use mode='discarding' (its versions add up) or allowed_lateness='0s' in the first window",
-        )
-
-
-def _check_tags(tags: Sequence[str | None]) -> None:
-    for i, tag in enumerate(tags):
-        if tag is not None and tag in tags[:i]:
-            msg = f"two windows send their late rows to {tag!r}"
-            raise PlanError(msg, place="window(late=…)", remedy="give each a tag of its own")
-
-
 def _stage(
     index: int,
     schema: pa.Schema,
     time: str,
     time_unit: str | None,
-    steps: list[Step],
-    keys: tuple[str, ...],
-    windowed: Windowed,
-    aggregated: Aggregated,
+    parsed: ParsedStage,
 ) -> StagePlan:
+    steps, keys, windowed, aggregated = (
+        parsed.steps,
+        parsed.keys,
+        parsed.windowed,
+        parsed.aggregated,
+    )
     own = _through(schema, steps)
     check_columns(own, keys, place="key_by(...)")
     for key in keys:
         check_key_type(key, own.field(key).type)
     columns, made = _input_columns(own, aggregated.aggregates)
-    all_steps = (*steps, WithColumns(tuple(made))) if made else tuple(steps)
+    all_steps = (*steps, WithColumns(tuple(made))) if made else steps
     inputs = _through(own, [WithColumns(tuple(made))] if made else [])
     types = tuple(inputs.field(c).type for c in columns)
     outputs = tuple(
@@ -388,7 +295,11 @@ def _check_names(keys: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _prune_stage(stage: StagePlan, watermark: Watermarked, time: str) -> tuple[StagePlan, set[str]]:
-    """Leave out what nothing reads, from the window back to the watermark; returns the columns wanted there."""
+    """Leave out what nothing reads, from the window back to the watermark.
+
+    Returns:
+        The stage, and the columns that are wanted at the watermark.
+    """
     wanted = {*stage.keys, *stage.columns, *stage.late_columns}
     steps, needed = _pruned(stage.steps, stage.input, wanted)
     needed.add(time)

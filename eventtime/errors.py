@@ -52,7 +52,7 @@ class PlanError(EventTimeError, ValueError):
 
 
 class DurationError(PlanError):
-    """Raised when a duration is malformed, or negative or zero where it must not be; write '90m'."""
+    """Raised when a duration is malformed, or negative or zero where it must not be."""
 
 
 class ColumnError(PlanError):

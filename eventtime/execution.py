@@ -41,7 +41,7 @@ class Execution:
     Args:
         plan: compiled.
         side: takes rows of side outputs as they come, by tag.
-        shards: threads: one prepares chunks, the others share the keys; results do not depend on it.
+        shards: threads: one prepares chunks, the others share the keys; results are the same.
     """
 
     def __init__(self, plan: CompiledPlan, side: SideOutput, *, shards: int = 1) -> None:
@@ -199,7 +199,7 @@ class Execution:
             self._side(QUARANTINE, quarantine_batch(self._quarantine, aside, self._names))
 
     def _check_times(self) -> None:
-        """Refuse input in which no row has a time: nothing would come out, and nobody would know why."""
+        """Refuse input in which no row has a time: nothing would come out, without a reason."""
         total = self.ledger().total
         if total.rows_in and total.null_time == total.rows_in:
             column = self._plan.stages[0].time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ __all__ = (
 )
 
 Bytes = NDArray[np.uint8]
+_Word = TypeVar("_Word", np.int64, np.float64)
 
 INT: Final = "int"
 UINT64: Final = "uint64"
@@ -101,9 +102,7 @@ def _as_int64(array: pa.Array) -> pa.Array:
     return array.cast(pa.int64())
 
 
-def _buffer(
-    array: pa.Array, dtype: type[np.int64] | type[np.float64]
-) -> NDArray[np.int64] | NDArray[np.float64]:
+def _buffer(array: pa.Array, dtype: type[_Word]) -> NDArray[_Word]:
     """View the values; what stands under a null is arbitrary and never read."""
     data = array.buffers()[1]
     if data is None or not len(array):

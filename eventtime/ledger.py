@@ -12,7 +12,9 @@ __all__ = ("Ledger", "OperatorLedger", "PartitionLedger")
 
 @dataclass
 class PartitionLedger:
-    """Rows of one partition: `rows_in = windowed + late + null_time + future + malformed + filtered + waiting`.
+    """Rows of one partition.
+
+    Balance: `rows_in = windowed + late + null_time + future + malformed + filtered + waiting`.
 
     Args:
         rows_in: rows read (as `map_batches` left them, plus what it removed).
@@ -37,7 +39,8 @@ class PartitionLedger:
     @property
     def accounted(self) -> int:
         """Sum of what became of the rows."""
-        return sum(getattr(self, f.name) for f in fields(self)) - self.rows_in
+        counts: list[int] = [getattr(self, f.name) for f in fields(self)]
+        return sum(counts) - self.rows_in
 
 
 @dataclass
@@ -122,8 +125,9 @@ class Ledger:
             )
             for row in rows
         ]
-        for i, o in enumerate(self.operators):
-            lines.append(
-                f"operator {i + 1}: {o.assigned:,} (row, window) pairs = {o.emitted:,} emitted + {o.open:,} open + {o.missed:,} missed"
-            )
+        lines += [
+            f"operator {i}: {o.assigned:,} (row, window) pairs = {o.emitted:,} emitted + "
+            f"{o.open:,} open + {o.missed:,} missed"
+            for i, o in enumerate(self.operators, 1)
+        ]
         return "\n".join(lines)

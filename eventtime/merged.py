@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, NO_NULLS, Lane
+from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, Lane
 from eventtime.time_kernels import gather_rows
 from eventtime.windows.chunk import Chunk, Origin
 
@@ -127,7 +127,8 @@ def positions_of(segments: Ints, number: int) -> Ints:
     starts = np.cumsum(lengths) - lengths
     mine = segments[:, 0] == number
     within = np.cumsum(lengths[mine]) - lengths[mine]
-    return np.arange(int(lengths[mine].sum())) + np.repeat(starts[mine] - within, lengths[mine])
+    shifts: Ints = np.repeat(starts[mine] - within, lengths[mine])
+    return np.arange(len(shifts)) + shifts
 
 
 class _Merged:
@@ -147,7 +148,9 @@ class _Merged:
         return self._segments[segment, 0], positions + self._shifts[segment]
 
     def partition_of(self, positions: Ints) -> Ints:
-        return np.array([piece.partition for piece in self._pieces])[self.places(positions)[0]]
+        partitions = np.array([piece.partition for piece in self._pieces], np.int64)
+        found: Ints = partitions[self.places(positions)[0]]
+        return found
 
     def gather(
         self, name: object, column: Callable[[Ready], NDArray[np.int64]], width: int = 1
@@ -171,7 +174,8 @@ class _Merged:
         ]
         bases = np.cumsum([0, *(len(f) for f in whole[:-1])])
         pieces, rows = self.places(np.arange(self._n))
-        return np.concatenate(whole)[rows + bases[pieces]]
+        gathered: NDArray[np.uint8] = np.concatenate(whole)[rows + bases[pieces]]
+        return gathered
 
     def lane(self, i: int) -> Lane:
         kind = self._pieces[0].ready.lanes[i].kind
@@ -183,9 +187,9 @@ class _Merged:
             return Lane(kind, values, valid)
         width = 2 if kind == DECIMAL else 1
         gathered = self.gather(i, lambda r: r.lanes[i].values.view(np.int64), width)
-        return Lane(
-            kind, gathered.reshape(-1, 2) if width == 2 else gathered.view(values.dtype), valid
-        )
+        if kind == FLOAT:
+            return Lane(kind, gathered.view(np.float64), valid)
+        return Lane(kind, gathered.reshape(-1, 2) if width == 2 else gathered, valid)
 
     def column(self, i: int) -> pa.Array:
         # A chunk is folded once for each step of the windows' grid that it crosses; it is laid

@@ -84,7 +84,8 @@ class Watermarked:
         """Return one line for `explain()`."""
         text = f"watermark {self.generator.describe()}, minimum over partitions"
         if self.idle_after_us is not None:
-            text += f", idle after {format_us(self.idle_after_us)} (live only), all idle: {self.all_idle}"
+            text += f", idle after {format_us(self.idle_after_us)} (live only)"
+            text += f", all idle: {self.all_idle}"
         return text + (
             f", future beyond {format_us(self.max_future_us)}"
             if self.max_future_us is not None

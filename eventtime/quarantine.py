@@ -1,4 +1,4 @@
-"""The quarantine side output: rows without a usable time, in replay order, with reasons (S11, S12)."""
+"""The quarantine side output: rows without a usable time, in replay order (S11, S12)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Aside:
 
 
 class QuarantineOrder:
-    """Lets a quarantined row out right before the next row of its partition, however batches are cut.
+    """Lets a quarantined row out right before the next row of its partition, whatever the cuts.
 
     Args:
         intakes: of all partitions; their `quarantined` lists are emptied here.
@@ -59,10 +59,10 @@ class QuarantineOrder:
                 continue
             numbers = np.asarray(piece.ready.numbers)[piece.first : piece.last]
             positions = positions_of(segments, piece.number)
-            for rows in self._taken_before(piece.partition, int(numbers[-1])):
-                found.append(
-                    Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)])
-                )
+            found += [
+                Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)])
+                for rows in self._taken_before(piece.partition, int(numbers[-1]))
+            ]
         return found
 
     def rest(self, p: int, place: int, last: int) -> list[Aside]:

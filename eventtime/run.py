@@ -28,7 +28,8 @@ Progress = Callable[[ProgressReport], None]
 class Run:
     """A finished run.
 
-    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`. Account: `ledger`.
+    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`.
+    Account: `ledger`.
 
     Args:
         schema: of the results.

@@ -66,8 +66,8 @@ class Stages:
             )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
             before = None if i == 0 else Transform(plan.steps, plan.input)
-            # One thread prepares chunks, the others share the keys of the first operator. Those that
-            # follow see results only, which are few.
+            # One thread prepares chunks, the others share the keys of the first operator. Those
+            # that follow see results only, which are few.
             shares = max(1, self.shards - 1) if i == 0 else 1
             threaded = i == 0 and self.shards > 1
             operator = WindowOperator(spec, codec, shape, shares, threaded=threaded)
@@ -84,7 +84,7 @@ class Stages:
         return self.shards > 1
 
     def submit(self, chunk: Chunk) -> Callable[[], tuple[list[pa.RecordBatch], np.ndarray]]:
-        """Start on a chunk; the call returned gives final results and the positions of late rows."""
+        """Start on a chunk; the call returned gives final results and positions of late rows."""
         wait = self.stages[0].operator.submit(chunk)
 
         def finish() -> tuple[list[pa.RecordBatch], np.ndarray]:
@@ -158,7 +158,7 @@ class Stages:
         )
 
     def _chunk(self, i: int, produced: Produced) -> Chunk | None:
-        """Make rows of the results of the operator before, each judged as of the point it was fired at."""
+        """Make rows of the results of the operator before, each judged as of its firing."""
         stage, upstream = self.stages[i], self.stages[i - 1].operator
         results = [r for r in produced.results if r.batch.num_rows]
         before = stage.watermark_us

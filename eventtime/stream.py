@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -90,13 +90,7 @@ class Stream:
                 neighbours.
             schema: of what it returns; without it the function is tried on a batch without rows.
         """
-        if not callable(function):
-            msg = f"{function!r} is not a function"
-            raise PlanError(
-                msg,
-                place="map_batches(function)",
-                remedy="give a function from RecordBatch to RecordBatch",
-            )
+        _check_function(function)
         return Stream(Stepped(self.node, MapBatches(function, schema)))
 
     def union(self, *others: Stream) -> Stream:
@@ -204,11 +198,7 @@ class Stream:
         Raises:
             EventTimeError: see its subclasses; no output is left half-written, Ctrl-C included.
         """
-        if not isinstance(shards, int) or shards < 1:
-            msg = f"shards={shards!r} is not a number above zero"
-            raise PlanError(
-                msg, place="run(shards=…)", remedy="1, or the number of processor cores"
-            )
+        _check_shards(shards)
         return run_plan(
             self._compiled(),
             sink=sink,
@@ -293,11 +283,7 @@ class WindowedStream:
             be windowed again.
         """
         for name, aggregate in aggregates.items():
-            if not isinstance(aggregate, Aggregate):
-                msg = f"{aggregate!r} is not an aggregate"
-                raise PlanError(
-                    msg, place=f"aggregate({name}=…)", remedy="such as et.count() or et.mean('x')"
-                )
+            _check_aggregate(name, aggregate)
         if not aggregates:
             msg = "no aggregate is given"
             raise PlanError(msg, place="aggregate(...)", remedy="such as rows=et.count()")
@@ -342,7 +328,27 @@ def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
     return Execution(compiled, lambda tag, batch: None).results()
 
 
-def _check_expression(expression: Any, place: str) -> None:
+def _check_function(function: object) -> None:
+    if not callable(function):
+        msg = f"{function!r} is not a function"
+        remedy = "give a function from RecordBatch to RecordBatch"
+        raise PlanError(msg, place="map_batches(function)", remedy=remedy)
+
+
+def _check_shards(shards: object) -> None:
+    if not isinstance(shards, int) or shards < 1:
+        msg = f"shards={shards!r} is not a number above zero"
+        raise PlanError(msg, place="run(shards=…)", remedy="1, or the number of processor cores")
+
+
+def _check_aggregate(name: str, aggregate: object) -> None:
+    if not isinstance(aggregate, Aggregate):
+        msg = f"{aggregate!r} is not an aggregate"
+        remedy = "such as et.count() or et.mean('x')"
+        raise PlanError(msg, place=f"aggregate({name}=…)", remedy=remedy)
+
+
+def _check_expression(expression: object, place: str) -> None:
     if not isinstance(expression, pc.Expression):
         msg = f"{expression!r} is no expression"
         raise PlanError(

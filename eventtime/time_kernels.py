@@ -76,6 +76,19 @@ def _sift_down(heap, size, at, watermarks):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
+def _heap_of(active, watermarks):  # type: ignore[no-untyped-def]
+    heap = np.empty(active.size, np.int64)
+    size = 0
+    for p in range(active.size):
+        if active[p]:
+            heap[size] = p
+            size += 1
+    for at in range(size // 2 - 1, -1, -1):
+        _sift_down(heap, size, at, watermarks)
+    return heap, size
+
+
+@njit(**_options)
 def merge_partitions(  # type: ignore[no-untyped-def]
     addresses,
     lengths,
@@ -109,14 +122,7 @@ def merge_partitions(  # type: ignore[no-untyped-def]
     Returns:
         Rows, segments, the combined watermark, and the partition that needs rows (-1: none).
     """
-    heap = np.empty(active.size, np.int64)
-    size = 0
-    for p in range(active.size):
-        if active[p]:
-            heap[size] = p
-            size += 1
-    for at in range(size // 2 - 1, -1, -1):
-        _sift_down(heap, size, at, watermarks)
+    heap, size = _heap_of(active, watermarks)
     while size > 0 and n < limit:
         p = heap[0]
         combined_us = max(combined_us, watermarks[p])
@@ -141,11 +147,8 @@ def merge_partitions(  # type: ignore[no-untyped-def]
             i += np.uint64(1)
         after = np.int64(i)
         if after > first:
-            segments[n_segments, 0], segments[n_segments, 1], segments[n_segments, 2] = (
-                pieces[p],
-                first,
-                after,
-            )
+            segments[n_segments, 0] = pieces[p]
+            segments[n_segments, 1], segments[n_segments, 2] = first, after
             n_segments += 1
         n += after - first
         positions[p] = after

@@ -24,6 +24,7 @@ __all__ = (
     "check_time_type",
     "from_us",
     "to_us",
+    "unit_of",
 )
 
 
@@ -143,11 +144,8 @@ def _raw_int64(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_] | 
         return np.minimum(values, np.uint64(PLUS_INFINITY)).astype(np.int64), valid
     if pa.types.is_date32(array.type):
         array = array.view(pa.int32())
-    if array.type.bit_width == 64:
-        array = array.view(pa.int64())
-    else:
-        array = array.cast(pa.int64())
-    return array.to_numpy(), valid
+    wide = array.type.bit_width == 64
+    return (array.view(pa.int64()) if wide else array.cast(pa.int64())).to_numpy(), valid
 
 
 def _zero_nulls(array: pa.Array) -> pa.Array:

@@ -186,8 +186,9 @@ class Transform:
 
 
 def _true(batch: pa.RecordBatch, predicate: pc.Expression) -> NDArray[np.bool_]:
-    mask = pc.fill_null(evaluate(batch, predicate), False)
-    return mask.to_numpy(zero_copy_only=False)
+    mask = pc.fill_null(evaluate(batch, predicate), fill_value=False)
+    kept: NDArray[np.bool_] = mask.to_numpy(zero_copy_only=False)
+    return kept
 
 
 def _called(function: BatchFunction, batch: pa.RecordBatch, place: str) -> pa.RecordBatch:

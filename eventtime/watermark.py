@@ -210,7 +210,7 @@ class _Punctuated:
             return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
         from eventtime.expressions import evaluate
 
-        marks = pc.fill_null(evaluate(batch, self.where), False)
+        marks = pc.fill_null(evaluate(batch, self.where), fill_value=False)
         return np.where(marks.to_numpy(zero_copy_only=False), time_us, MINUS_INFINITY)
 
     def describe(self) -> str:
@@ -292,8 +292,8 @@ class _RunningCustom:
         if values.dtype.kind in "iu" and values.shape == (n,):
             return values.astype(np.int64)
         msg = (
-            f"{type(self._generator).__name__}.on_batch returned shape {values.shape} of {values.dtype}"
-            f" for {n} timestamps: {str(answer)[:80]}"
+            f"{type(self._generator).__name__}.on_batch returned shape {values.shape} "
+            f"of {values.dtype} for {n} timestamps: {str(answer)[:80]}"
         )
         self._rows -= n
         raise UserCodeError(

@@ -40,6 +40,7 @@ __all__ = (
     "mixed_word",
     "pair_slots",
     "prefetch",
+    "put",
     "read_words",
     "rehash",
     "row_counts",
@@ -298,8 +299,8 @@ def sorted_order(keys, low, bits, order, spare):  # type: ignore[no-untyped-def]
             digit = (np.uint64(keys[i]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)
             counts[digit] += 1
         total = np.int64(0)
-        for digit in range(2048):
-            counts[digit], total = total, total + counts[digit]
+        for value in range(2048):
+            counts[value], total = total, total + counts[value]
         for i in range(n):
             found = np.uint64(order[i])
             digit = (np.uint64(keys[found]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)

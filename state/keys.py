@@ -20,8 +20,7 @@ from eventtime.state.interner import BytesInterner, RowInterner
 from eventtime.state.kernels import sorted_order
 
 if TYPE_CHECKING:
-    from threading import RLock
-from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ("KeyCodec", "check_key_type")
 
@@ -33,9 +32,8 @@ _FEW = 512
 
 def _is_bytes(kind: pa.DataType) -> bool:
     t = pa.types
-    return (
-        t.is_string(kind) or t.is_binary(kind) or t.is_large_string(kind) or t.is_large_binary(kind)
-    )
+    kinds = (t.is_string, t.is_binary, t.is_large_string, t.is_large_binary)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -110,7 +108,7 @@ class KeyCodec:
         return self._zeros[:n]
 
     def decode(self, words: Ints, nulls: NDArray[np.bool_]) -> list[pa.Array]:
-        """Return the key columns of words, each (n,), in the types of the input (dictionaries as values)."""
+        """Return the key columns of words, (n,) each, in the input's types or their value types."""
         if not self.types:
             return []
         if self._rows is None:
@@ -168,9 +166,10 @@ class KeyCodec:
         interner = self._bytes[i]
         if interner is None:
             lane = lane_of(column)
+            words = lane.values.view(np.int64)
             if not lane.valid.size:
-                return lane.values, NO_NULLS
-            return np.where(lane.valid != 0, lane.values, 0), lane.valid ^ 1
+                return words, NO_NULLS
+            return np.where(lane.valid != 0, words, 0), (lane.valid == 0).view(np.uint8)
         nulls = (
             column.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
             if column.null_count
@@ -232,7 +231,7 @@ def _flags(held: Iterable[Ints], capacity: int) -> NDArray[np.bool_]:
 
 
 def _order(keys: Ints) -> Ints:
-    """Return the stable order of keys: by radix, for they are many and their range is often small."""
+    """Return the stable order of keys; by radix, for their range is often small."""
     if len(keys) < _FEW:
         return np.argsort(keys, kind="stable")
     low, high = int(keys.min()), int(keys.max())

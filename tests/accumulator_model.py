@@ -43,8 +43,9 @@ def known(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row[2] is not None]
 
 
-def collected(rows: Sequence[Row]) -> list[Any]:
-    return [value for _, _, value in sorted(known(rows), key=lambda row: row[0])]
+def collected(rows: Sequence[Row]) -> list[Any] | None:
+    """List what is known; no list at all where nothing is (D10)."""
+    return [value for _, _, value in sorted(known(rows), key=lambda row: row[0])] or None
 
 
 def distinct(rows: Sequence[Row]) -> int:

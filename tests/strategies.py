@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
+
 from oracle import (
     TIME_LIMIT,
     Aggregate,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+
 from oracle import (
     INFINITY,
     TIME_LIMIT,

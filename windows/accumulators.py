@@ -18,7 +18,7 @@ from eventtime.windows.by_reference import ReferenceAccumulator
 from eventtime.windows.collect import CollectAccumulator
 from eventtime.windows.count_distinct import CountDistinctAccumulator
 from eventtime.windows.layout import Layout, SlotValues
-from eventtime.windows.readout import SumTooLarge
+from eventtime.windows.readout import SumTooLargeError
 from eventtime.windows.user_aggregate import UserAccumulator
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Accumulators:
     ) -> pa.Array:
         try:
             return reader(words)
-        except SumTooLarge as error:
+        except SumTooLargeError as error:
             output = self.outputs[i]
             sum_of = f"{output.name} = {output.aggregate.describe()}"
             msg = f"{sum_of} is {error.value}, which does not fit {error.kind}"

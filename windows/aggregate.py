@@ -13,6 +13,8 @@ from eventtime.lanes import DECIMAL, FLOAT, OBJECT, lane_kind
 from eventtime.windows.user_aggregate import UserAccumulator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventtime.windows.user_aggregate import UserAggregate
 
 __all__ = (
@@ -203,20 +205,36 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-_RESULT_TYPES = {
-    "sum": _sum_type, "mean": _mean_type, "var": _mean_type, "stddev": _mean_type, "any":
-    _bool_type,
-    "all": _bool_type, "min": _ordered_type, "max": _ordered_type, "first": _plain, "last": _plain,
-    "collect": lambda kind: pa.list_(_plain(kind)),
-}  # fmt: skip
+def _list_type(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(_plain(kind))
+
+
+_RESULT_TYPES: dict[str, Callable[[pa.DataType], pa.DataType | None]] = {
+    "sum": _sum_type,
+    "mean": _mean_type,
+    "var": _mean_type,
+    "stddev": _mean_type,
+    "any": _bool_type,
+    "all": _bool_type,
+    "min": _ordered_type,
+    "max": _ordered_type,
+    "first": _plain,
+    "last": _plain,
+    "collect": _list_type,
+}
 _NUMBERS = "use a column of numbers, or cast it with with_columns(...)"
+_BOOLEANS = "use a boolean column or an expression such as pc.field('x') > 0"
+_ORDERED = "use a type with an order"
 _REMEDIES = {
-    "sum": _NUMBERS + "; for text use count, min, max or collect", "mean": _NUMBERS, "var":
-    _NUMBERS,
-    "stddev": _NUMBERS, "any": "use a boolean column or an expression such as pc.field('x') > 0",
-    "all": "use a boolean column or an expression such as pc.field('x') > 0",
-    "min": "use a type with an order", "max": "use a type with an order",
-}  # fmt: skip
+    "sum": _NUMBERS + "; for text use count, min, max or collect",
+    "mean": _NUMBERS,
+    "var": _NUMBERS,
+    "stddev": _NUMBERS,
+    "any": _BOOLEANS,
+    "all": _BOOLEANS,
+    "min": _ORDERED,
+    "max": _ORDERED,
+}
 
 
 def _checked(function: str, column: Column) -> Column:
@@ -230,7 +248,7 @@ def _checked(function: str, column: Column) -> Column:
     )
 
 
-def _checked_ddof(ddof: int) -> int:
+def _checked_ddof(ddof: object) -> int:
     if isinstance(ddof, int) and not isinstance(ddof, bool) and ddof >= 0:
         return ddof
     msg = f"ddof {ddof!r} is not a number of zero or more"

@@ -167,10 +167,11 @@ def _run(  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def _run_to_and_fro(  # type: ignore[no-untyped-def]
-    time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end, out_row, out_slot, n_out,
+    time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end,
+    out_row, out_slot, n_out,
     neutral, fresh, n_fresh,
 ):  # fmt: skip
-    """Take usual rows of the recent slices: as `_run`, but rows that change slice cost no wrong guess."""
+    """Take usual rows of recent slices: as `_run`, but a change of slice costs no wrong guess."""
     while at < end:
         i = np.uint64(mine[at]) if sharded else at
         slice_index = (time[i] - offset) // g
@@ -212,9 +213,9 @@ def assign(  # type: ignore[no-untyped-def]
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
 
     For a row at t with watermark W before it, and its slice [lo, lo + g): the windows that hold it
-    end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W, and
-    came after some had closed when first <= W; those of the last sort that are folded all the same
-    are listed in `corrections`, as indices into `out_row` and `out_slot`.
+    end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W,
+    and came after some had closed when first <= W; those of the last sort that are folded all the
+    same are listed in `corrections`, as indices into `out_row` and `out_slot`.
 
     `mine` lists the rows of this shard; empty: all.
 
@@ -246,8 +247,8 @@ def assign(  # type: ignore[no-untyped-def]
     while at < end:
         if plain and table >= 0 and changes * _OFTEN > np.int64(at - start) + _OFTEN * _OFTEN:
             at, n_out, n_fresh = _run_to_and_fro(
-                time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end, out_row, out_slot,
-                n_out, neutral, fresh, n_fresh,
+                time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end,
+                out_row, out_slot, n_out, neutral, fresh, n_fresh,
             )  # fmt: skip
             # Which slice was the last is not known; the row that stopped finds its own.
             lo, hi = np.int64(0), np.int64(0)
@@ -256,8 +257,7 @@ def assign(  # type: ignore[no-untyped-def]
         elif plain and table >= 0:
             at, n_out, n_fresh = _run(
                 time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words,
-                at, end,
-                out_row, out_slot, n_out, dirs[table], limit, neutral, fresh, n_fresh,
+                at, end, out_row, out_slot, n_out, dirs[table], limit, neutral, fresh, n_fresh,
             )  # fmt: skip
             if at == end:
                 break

@@ -155,7 +155,8 @@ class ReferenceAccumulator:
             k.best_by_bytes(local, starts, data, first, self._greatest, best)
             return
         keys = np.array(_ranks(line), np.int64)
-        k.best_by_key(local, keys, first, self._greatest, False, best)
+        later = False
+        k.best_by_key(local, keys, first, self._greatest, later, best)
 
     def _tidy(self) -> None:
         if not mostly_dead(len(self._log), self._held, len(self._ref)):

@@ -1,4 +1,4 @@
-"""What is kept of a closed window until it expires: by key, the version that came out last (S21)."""
+"""What is kept of a closed window until it expires: for each key the last version (S21)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ("add_decimal", "add_float", "add_int", "add_moments", "add_ordered")
+__all__ = (
+    "add_192",
+    "add_decimal",
+    "add_float",
+    "add_int",
+    "add_moments",
+    "add_ordered",
+    "less_128",
+)
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 

@@ -1,4 +1,7 @@
-"""The windows `[offset + k*slide, offset + k*slide + size)`, in slices of gcd(size, slide) (S13)."""
+"""The grid of windows `[offset + k*slide, offset + k*slide + size)` (S13, S14).
+
+It is cut in slices of gcd(size, slide).
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,7 @@ class Grid:
         )
 
     def tick_after(self, watermark_us: int, lateness_us: int) -> int:
-        """Return the next point where anything fires or expires: a slice boundary, or one + L (D5)."""
+        """Return the next point of firing or expiry: a slice boundary, or one plus L (D5)."""
         if self.everything or watermark_us == PLUS_INFINITY:
             return PLUS_INFINITY
         g = self.slice_us

@@ -23,18 +23,27 @@ from eventtime.windows import readout
 if TYPE_CHECKING:
     from eventtime.windows.aggregate import Aggregate
 
-__all__ = ("Layout", "SlotValues")
+__all__ = ("Fold", "Layout", "SlotValues")
 
 Ints = NDArray[np.int64]
 _LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
 _NAN, _MINUS_INF = (int(np.float64(x).view(np.int64)) for x in (np.nan, -np.inf))
 
 _EMPTY: dict[int, tuple[int, ...]] = {
-    kept.COUNT: (0,), kept.SUM_INT: (0, 0), kept.SUM_FLOAT: (0,), kept.MIN_INT: (_LARGEST,),
-    kept.MAX_INT: (_SMALLEST,), kept.MIN_FLOAT: (_NAN,), kept.MAX_FLOAT: (_MINUS_INF,), kept.MOMENTS: (0, 0, 0),
-    kept.FIRST: (0, 0, 0), kept.LAST: (0, 0, 0), kept.DECIMAL_SUM: (0, 0, 0), kept.DECIMAL_MIN: (0, 0, 0),
+    kept.COUNT: (0,),
+    kept.SUM_INT: (0, 0),
+    kept.SUM_FLOAT: (0,),
+    kept.MIN_INT: (_LARGEST,),
+    kept.MAX_INT: (_SMALLEST,),
+    kept.MIN_FLOAT: (_NAN,),
+    kept.MAX_FLOAT: (_MINUS_INF,),
+    kept.MOMENTS: (0, 0, 0),
+    kept.FIRST: (0, 0, 0),
+    kept.LAST: (0, 0, 0),
+    kept.DECIMAL_SUM: (0, 0, 0),
+    kept.DECIMAL_MIN: (0, 0, 0),
     kept.DECIMAL_MAX: (0, 0, 0),
-}  # fmt: skip
+}
 
 _SUMS = {INT: kept.SUM_INT, UINT64: kept.SUM_INT, FLOAT: kept.SUM_FLOAT, DECIMAL: kept.DECIMAL_SUM}
 _MINS = {INT: kept.MIN_INT, UINT64: kept.MIN_INT, FLOAT: kept.MIN_FLOAT, DECIMAL: kept.DECIMAL_MIN}
@@ -148,12 +157,19 @@ class Fold:
     column: int
     offsets: dict[int, int]
 
-    def run(self, rows: Ints, slots: Ints, lane: Lane, time_us: Ints, words: Ints) -> None:
+    def run(
+        self,
+        rows: NDArray[np.int32],
+        slots: NDArray[np.int32],
+        lane: Lane,
+        time_us: Ints,
+        words: Ints,
+    ) -> None:
         """Fold the values of `rows` into `slots`, in order.
 
         Args:
             rows: (m,) int32 positions in the batch.
-            slots: (m,) int64.
+            slots: (m,) int32.
             lane: the column.
             time_us: (n,) int64 event times of the batch.
             words: (slots, width) int64.
@@ -162,8 +178,8 @@ class Fold:
         floats = words.view(np.float64)
         values, valid = lane.values, lane.valid
         if kept.MOMENTS in self.offsets:
-            plain = _as_floats(lane)
-            fold.add_moments(rows, slots, plain, valid, words, floats, self.offsets[kept.MOMENTS])
+            numbers = _as_floats(lane)
+            fold.add_moments(rows, slots, numbers, valid, words, floats, self.offsets[kept.MOMENTS])
         if kept.FIRST in self.offsets or kept.LAST in self.offsets:
             bits = values.view(np.int64)
             fold.add_ordered(
@@ -188,8 +204,9 @@ def _as_floats(lane: Lane) -> NDArray[np.float64]:
     if lane.kind == UINT64:
         return lane.values.view(np.uint64).astype(np.float64)
     if lane.kind == DECIMAL:
-        low, high = lane.values[:, 0], lane.values[:, 1]
+        low, high = lane.values.view(np.int64).T
         wide = high.astype(np.float64) * 2.0**64 + low.view(np.uint64).astype(np.float64)
         # Small negative ones would cancel between the words.
-        return np.where(high == low >> 63, low.astype(np.float64), wide)
+        floats: NDArray[np.float64] = np.where(high == low >> 63, low.astype(np.float64), wide)
+        return floats
     return lane.values.astype(np.float64, copy=False)

@@ -140,16 +140,24 @@ def _merge_decimals(step, a, b, words):  # type: ignore[no-untyped-def]
     if step[2] >= 0:
         add_192(into, step[2], source[step[2]], source[step[2] + 1], source[step[2] + 2])
     low, high = step[3], step[4]
-    if low >= 0 and source[low] != 0:
-        if into[low] == 0 or less_128(
-            source[low + 2], source[low + 1], into[low + 2], into[low + 1]
-        ):
-            into[low], into[low + 1], into[low + 2] = 1, source[low + 1], source[low + 2]
-    if high >= 0 and source[high] != 0:
-        if into[high] == 0 or less_128(
-            into[high + 2], into[high + 1], source[high + 2], source[high + 1]
-        ):
-            into[high], into[high + 1], into[high + 2] = 1, source[high + 1], source[high + 2]
+    if (
+        low >= 0
+        and source[low] != 0
+        and (
+            into[low] == 0
+            or less_128(source[low + 2], source[low + 1], into[low + 2], into[low + 1])
+        )
+    ):
+        into[low], into[low + 1], into[low + 2] = 1, source[low + 1], source[low + 2]
+    if (
+        high >= 0
+        and source[high] != 0
+        and (
+            into[high] == 0
+            or less_128(into[high + 2], into[high + 1], source[high + 2], source[high + 1])
+        )
+    ):
+        into[high], into[high + 1], into[high + 2] = 1, source[high + 1], source[high + 2]
 
 
 @njit(**_options)

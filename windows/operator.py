@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.windows.late import LateShape, windows_missed
-from eventtime.windows.shard import Fired, Shard, WindowSpec
+from eventtime.windows.shard import Fired, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventtime.state.keys import KeyCodec
     from eventtime.windows.chunk import Chunk
     from eventtime.windows.emission import Segment
+    from eventtime.windows.spec import WindowSpec
 
 __all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")
 
@@ -91,7 +92,7 @@ class WindowOperator:
     ) -> None:
         self._spec, self._codec, self._late = spec, codec, late
         self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
-        # One thread for each shard: its chunks are processed in order, and it waits for no other shard.
+        # One thread for each shard: its chunks are processed in order, and it waits for no other.
         self._threads = [
             ThreadPoolExecutor(1, f"eventtime-shard-{i}")
             for i in range(shards if (shards > 1 if threaded is None else threaded) else 0)
@@ -105,7 +106,11 @@ class WindowOperator:
         return self.submit(chunk)()
 
     def submit(self, chunk: Chunk) -> Callable[[], Produced]:
-        """Start on a chunk; call what is returned to wait and take the results before the next `submit`."""
+        """Start on a chunk.
+
+        Returns:
+            What waits for the results; to be called before the next `submit`.
+        """
         self._assigned += self._pairs(chunk.time_us)
         if not self._threads:
             outcome = self._shards[0].process(chunk)
@@ -124,7 +129,10 @@ class WindowOperator:
 
     @property
     def downstream_us(self) -> int:
-        """Start of the earliest window that may still fire on time: the next operator's watermark (S25, D12)."""
+        """The next operator's watermark (S25, D12).
+
+        That is the start of the earliest window that may still fire on time.
+        """
         watermark_us, grid = self.watermark_us, self._spec.grid
         if watermark_us in {MINUS_INFINITY, PLUS_INFINITY} or grid.everything:
             return (
@@ -156,7 +164,11 @@ class WindowOperator:
         return self._codec.interned and len(self._codec) > 2 * self._live_keys + _SMALL_DICTIONARY
 
     def forget_keys(self, held: Sequence[Ints]) -> None:
-        """Drop keys that no state and none of the `held` words (rows read but not yet processed) refers to (S30)."""
+        """Drop keys that no state refers to (S30).
+
+        Args:
+            held: words of rows read but not yet processed; they refer to keys too.
+        """
         self._codec.keep_only([*(s.live_words() for s in self._shards), *held])
         self._live_keys = len(self._codec)
 

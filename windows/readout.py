@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, FLOAT, UINT64, to_arrow
 
-__all__ = ("SumTooLarge", "extreme", "mean", "ordered", "spread", "total")
+__all__ = ("SumTooLargeError", "extreme", "mean", "ordered", "spread", "total")
 
 Ints = NDArray[np.int64]
 Reader = Callable[[Ints], pa.Array]
 
 
-class SumTooLarge(Exception):
+class SumTooLargeError(Exception):
     """Raised when a sum does not fit its type; the operator adds window and key.
 
     Args:
@@ -44,7 +44,7 @@ def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
         if carries.any():
             position = int(np.flatnonzero(carries)[0])
             value = (int(carries[position]) << 64) + int(words[at, position])
-            raise SumTooLarge(position, str(value), out)
+            raise SumTooLargeError(position, str(value), out)
         return to_arrow(words[at], out, seen)
 
     return read
@@ -134,7 +134,7 @@ def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_
             + int(low[position]) % 2**64
         )
         if abs(exact) >= 10**38:
-            raise SumTooLarge(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
+            raise SumTooLargeError(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
     return _decimals(_pairs(words, at), out, seen)
 
 
@@ -147,4 +147,5 @@ def _decimal_floats(words: Ints, at: int, upper: NDArray[np.float64]) -> NDArray
     top, middle = words[at + 2], words[at + 1]
     signed = np.where(top == middle >> 63, middle.astype(np.float64) * 2.0**64, upper)
     small = (top == middle >> 63) & (middle == words[at] >> 63)
-    return np.where(small, words[at].astype(np.float64), signed + low)
+    sums: NDArray[np.float64] = np.where(small, words[at].astype(np.float64), signed + low)
+    return sums

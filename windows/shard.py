@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,34 +18,21 @@ from sortedcontainers import SortedDict
 from eventtime.state.kernels import NULL_FLAG, ROWS, row_counts
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows import assign_kernel as k
-from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.accumulators import Accumulators
+from eventtime.windows.buffers import Buffers
 from eventtime.windows.closed import ClosedWindow
-from eventtime.windows.emission import Emission, Firing, ResultShape, Segment
+from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.slice_merge import SliceMerge
 
 if TYPE_CHECKING:
     from eventtime.state.keys import KeyCodec
-    from eventtime.windows.accumulation import AccumulationMode
     from eventtime.windows.chunk import Chunk
-    from eventtime.windows.grid import Grid
+    from eventtime.windows.spec import WindowSpec
 
-__all__ = ("Counts", "Shard", "WindowSpec")
+__all__ = ("Counts", "Fired", "Shard")
 
 Ints = NDArray[np.int64]
 Fired = tuple[pa.RecordBatch, list[Segment]]
-
-
-@dataclass(frozen=True)
-class WindowSpec:
-    """What a shard computes; the same for all shards of an operator."""
-
-    grid: Grid
-    lateness_us: int
-    mode: AccumulationMode
-    outputs: tuple[Output, ...]
-    types: tuple[pa.DataType, ...]
-    shape: ResultShape
-    schema: pa.Schema
 
 
 @dataclass
@@ -54,26 +41,6 @@ class Counts:
 
     emitted: int = 0
     open: int = 0
-
-
-@dataclass
-class _Buffers:
-    """Scratch of the assign kernel, as long as the longest chunk so far."""
-
-    rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    slots: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    mine: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    corrections: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    fresh: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def fit(self, n: int) -> None:
-        if len(self.rows) < n:
-            self.rows, self.slots, self.late, self.corrections = (
-                np.empty(n, np.int32) for _ in range(4)
-            )
-            # One more than rows: the next row is written before it is known whether it counts.
-            self.mine, self.fresh = np.empty(n + 1, np.int32), np.empty(n, np.int64)
 
 
 class Shard:
@@ -102,7 +69,7 @@ class Shard:
         # State that is rebuilt: scratch, caches of partial merges.
         self._acc = Accumulators(spec.outputs, spec.types)
         self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
         self._map = np.full(16, -1, np.int64)
         # State that a checkpoint holds.
@@ -194,7 +161,7 @@ class Shard:
         control[k.N_OUT] = control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
 
     def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
-        """Note rows of closed windows: partial merges are stale, and within L corrections are due."""
+        """Note rows of closed windows: merges are stale, and within L corrections are due."""
         indices = self._grid.slice_of(chunk.time_us[rows])
         into = np.empty(len(rows), np.int32)
         for index in np.unique(indices):
@@ -229,8 +196,10 @@ class Shard:
             else PLUS_INFINITY
         )
         if self._deltas and due <= watermark_us:
-            for end in self._corrected_ends(due):
-                firings.append(self._correction(end, due, scratch, at_end=at_end))
+            firings += [
+                self._correction(end, due, scratch, at_end=at_end)
+                for end in self._corrected_ends(due)
+            ]
             scratch += self._deltas.values()
             self._deltas.clear()
         fired_us = self._watermark_us

@@ -132,10 +132,8 @@ class SliceMerge:
         end = (block + 1) * self._n
         above = min(self._suffixes, default=end)
         for i in range(above - 1, first - 1, -1):
-            if i in self._slices:
-                table = self._copy(self._slices[i])
-            else:
-                table = self._tables.create(0)
+            held = self._slices.get(i)
+            table = self._tables.create(0) if held is None else self._copy(held)
             if i + 1 in self._suffixes:
                 self._add(table, self._suffixes[i + 1])
                 far = i + 1 >= first + self._stride and (i + 1) % self._stride

@@ -46,12 +46,15 @@ class SinkWriter(Protocol):
 
         The batch is kept until it is written out: the caller does not change its buffers.
         """
+        ...
 
     def commit(self) -> None:
         """Publish everything under the final name; with no rows, an output with the schema only."""
+        ...
 
     def abort(self) -> None:
         """Leave nothing behind. Never raises; does nothing after `commit` or a second time."""
+        ...
 
 
 class Sink(Protocol):
@@ -64,9 +67,11 @@ class Sink(Protocol):
             OutputExistsError: the output is there already and is not to be overwritten.
             SinkError: the place cannot be written or the format cannot hold the schema.
         """
+        ...
 
     def describe(self) -> str:
         """One line for `explain()`."""
+        ...
 
 
 def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-__all__ = ("IpcFormat", "to_ipc")
+__all__ = ("IpcEncoder", "IpcFormat", "to_ipc")
 
 _COMPRESSIONS: Final = ("lz4", "zstd")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-__all__ = ("ParquetFormat", "to_parquet")
+__all__ = ("ParquetEncoder", "ParquetFormat", "to_parquet")
 
 _COMPRESSIONS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 

@@ -36,18 +36,23 @@ class Staging(Protocol):
     @property
     def target(self) -> str:
         """The final path, for messages."""
+        ...
 
     def stream(self, name: str) -> pa.NativeFile:
         """Start the file `name`, relative to the target ('' if the target is the file itself)."""
+        ...
 
     def settle(self, name: str) -> None:
         """Make a closed file durable."""
+        ...
 
     def publish(self) -> None:
         """Move everything to its final name."""
+        ...
 
     def discard(self) -> None:
         """Remove everything; never raises."""
+        ...
 
 
 def exists_error(path: str) -> OutputExistsError:

@@ -23,11 +23,20 @@ if TYPE_CHECKING:
     from eventtime.sources.partitions import PartitionBy
     from eventtime.sources.textblocks import OnMalformed
 
-    Paths: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
-    Hive: TypeAlias = bool | Mapping[str, pa.DataType]
-    Types: TypeAlias = pa.Schema | Mapping[str, pa.DataType]
+__all__ = (
+    "Hive",
+    "Paths",
+    "Types",
+    "arrow_source",
+    "csv_source",
+    "ipc_source",
+    "json_lines_source",
+    "parquet_source",
+)
 
-__all__ = ("arrow_source", "csv_source", "ipc_source", "json_lines_source", "parquet_source")
+Paths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
+Hive: TypeAlias = "bool | Mapping[str, pa.DataType]"
+Types: TypeAlias = "pa.Schema | Mapping[str, pa.DataType]"
 
 
 def parquet_source(

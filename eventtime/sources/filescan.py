@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eventtime.sources.ahead import Scan
     from eventtime.sources.format import FileFormat, Only
 
-__all__ = ("FileSet", "distinct_values", "scan_partition")
+__all__ = ("FileSet", "distinct_values", "peek_first", "scan_partition")
 
 FIRST_PASS_ROWS = 65_536
 

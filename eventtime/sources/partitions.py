@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eventtime.sources.datafile import DataFile
 
 __all__ = (
+    "PARTITIONS_MAX",
     "ByColumn",
     "FilePartition",
     "PartitionBy",
@@ -24,6 +25,7 @@ __all__ = (
     "by_file",
     "by_folder",
     "by_values",
+    "check_partition_type",
 )
 
 PARTITIONS_MAX = 1024
