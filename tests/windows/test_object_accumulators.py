@@ -84,8 +84,8 @@ class Median:
     def create(self, n: int) -> tuple[np.ndarray[Any, Any], ...]:
         return np.zeros((n, 3), np.int64), np.zeros(n, np.int8)
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
-        for slot, value in zip(slots.tolist(), column.to_pylist(), strict=True):
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        for slot, value in zip(slots.tolist(), columns[0].to_pylist(), strict=True):
             if value is not None:
                 state[0][slot] = [*state[0][slot, 1:], value]
                 state[1][slot] = min(3, state[1][slot] + 1)

@@ -69,7 +69,7 @@ def test_nothing_is_called_for_no_rows() -> None:
 
 def test_an_error_in_add_names_aggregate_rows_and_event_times() -> None:
     class Broken(Total):
-        def add(self, *_: Any) -> None:
+        def add(self, *_: Any, **__: Any) -> None:
             msg = "no such luck"
             raise ValueError(msg)
 
@@ -83,7 +83,7 @@ def test_an_error_in_add_names_aggregate_rows_and_event_times() -> None:
 
 def test_event_times_beyond_the_calendar_are_shown_as_numbers() -> None:
     class Broken(Total):
-        def add(self, *_: Any) -> None:
+        def add(self, *_: Any, **__: Any) -> None:
             raise ValueError
 
     with pytest.raises(UserCodeError, match="raised ValueError") as caught:

@@ -201,6 +201,7 @@ def test_a_reader_left_in_the_middle_leaves_nothing(
     gc.collect()
     before = len(os.listdir(HANDLES))
     readers = source.open(["t", "v"], 1000)
+    reader = readers[0]
     for reader in readers:
         for _ in range(3):
             assert isinstance(reader.read(), pa.RecordBatch)

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceError
-from eventtime.sources import Poll, by_column, csv_source, json_lines_source, parquet_source
+from eventtime.sources import (
+    MalformedRows,
+    Poll,
+    by_column,
+    csv_source,
+    json_lines_source,
+    parquet_source,
+)
 from eventtime.sources.datafile import DataFile
 from eventtime.sources.textblocks import Block, parse_block, read_blocks
 
@@ -104,10 +111,10 @@ def test_blocks_keep_every_line_and_its_number(lines: list[str], size: int, *, e
         bad: list[tuple[int, str]] = []
         for block in read_blocks(local(path), size):
             for rows in parse_block(local(path), block, parse, "quarantine"):
-                if isinstance(rows, pa.RecordBatch):
-                    good += rows.column(0).to_pylist()
-                else:
+                if isinstance(rows, MalformedRows):
                     bad += [(row["line"], row["raw"]) for row in rows.rows.to_pylist()]
+                else:
+                    good += rows.column(0).to_pylist()
     assert good == [int(line) for line in lines if line.strip().isdigit()]
     assert bad == [(number, line) for number, line in enumerate(lines, 1) if line == "bad"]
 
@@ -127,7 +134,7 @@ def test_quoted_line_ends_belong_to_the_row_when_allowed(values: list[str]) -> N
         source = csv_source(path, time="t", newlines_in_values=True, schema=types)
         (reader,) = source.open(["s"], 1000)
         batch = reader.read()
-        assert isinstance(batch, pa.RecordBatch)
+        assert not isinstance(batch, MalformedRows | Poll)
         assert batch.column(0).to_pylist() == values
         assert reader.read() is Poll.END
         reader.close()
