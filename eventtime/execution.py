@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,8 @@ class Execution:
         self._intakes: list[PartitionIntake] = []
         self._names: list[str] = []
         self._results = 0
+        # Chunks that shards work on while the next one is prepared, in order.
+        self._pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
         self._stages = Stages(plan.stages, self._names, side, shards)
         self._final = Transform(plan.final_steps, plan.stages[-1].spec.schema)
         text = any(_is_text(b) for b in plan.branches)
@@ -80,6 +83,8 @@ class Execution:
 
     def ledger(self) -> Ledger:
         """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
+        for settle in self._pending:
+            settle()
         partitions = {
             name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
         }
@@ -148,8 +153,7 @@ class Execution:
     def _loop(
         self, replay: Replay, watch: Callable[[ProgressReport], None] | None
     ) -> Iterator[pa.RecordBatch]:
-        # Chunks that shards work on while the next one is prepared.
-        pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
+        pending = self._pending
         ahead = CHUNKS_AHEAD if self._stages.overlaps else 0
         for step in replay.steps():
             if watch is not None:
@@ -174,6 +178,8 @@ class Execution:
         assert chunk is not None
         finish = self._stages.submit(chunk)
 
+        # Once only: who asks for the ledger waits for the chunks under way too.
+        @cache
         def account() -> list[pa.RecordBatch]:
             results, late = finish()
             for p, n in step.taken:

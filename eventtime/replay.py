@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from eventtime.errors import SourceError
 from eventtime.merged import CHUNK_ROWS, CHUNKS_AHEAD, Piece, Scratch, merged_chunk
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
@@ -167,6 +168,11 @@ class Replay:
             if isinstance(answer, MalformedRows):
                 intake.take_malformed(answer.rows)
                 continue
+            if answer is Poll.PAUSE:
+                msg = f"partition {intake.name!r} has nothing for now, and replay does not wait"
+                raise SourceError(
+                    msg, remedy="replay sources that end; drive live ones with et.Engine"
+                )
             if isinstance(answer, Poll):
                 ready = intake.drain()
                 if ready is None:

@@ -28,7 +28,7 @@ from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from eventtime.compiled import CompiledPlan
@@ -154,7 +154,7 @@ class Stream:
         allowed_lateness: DurationLike = "0s",
         mode: AccumulationMode = "accumulating",
         late: str | None = None,
-        late_columns: tuple[str, ...] | list[str] | None = None,
+        late_columns: Sequence[str] | None = None,
     ) -> WindowedStream:
         """Put rows in windows, all in one group; see `KeyedStream.window`."""
         return _windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
@@ -243,7 +243,7 @@ class KeyedStream:
         allowed_lateness: DurationLike = "0s",
         mode: AccumulationMode = "accumulating",
         late: str | None = None,
-        late_columns: tuple[str, ...] | list[str] | None = None,
+        late_columns: Sequence[str] | None = None,
     ) -> WindowedStream:
         """Put the rows of each key in windows.
 
@@ -304,7 +304,7 @@ def _windowed(
     allowed_lateness: DurationLike,
     mode: AccumulationMode,
     late: str | None,
-    late_columns: tuple[str, ...] | list[str] | None,
+    late_columns: Sequence[str] | None,
 ) -> WindowedStream:
     if not hasattr(assigner, "grid"):
         msg = f"{assigner!r} describes no windows"
@@ -315,7 +315,8 @@ def _windowed(
         )
     check_mode(mode)
     lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
-    columns = None if late_columns is None else tuple(late_columns)
+    named = (late_columns,) if isinstance(late_columns, str) else late_columns
+    columns = None if named is None else tuple(named)
     if late == "quarantine":
         msg = "the tag 'quarantine' is taken by rows without a usable time"
         raise PlanError(msg, place="window(late=…)", remedy="choose another tag")
@@ -336,7 +337,7 @@ def _check_function(function: object) -> None:
 
 
 def _check_shards(shards: object) -> None:
-    if not isinstance(shards, int) or shards < 1:
+    if not isinstance(shards, int) or isinstance(shards, bool) or shards < 1:
         msg = f"shards={shards!r} is not a number above zero"
         raise PlanError(msg, place="run(shards=…)", remedy="1, or the number of processor cores")
 

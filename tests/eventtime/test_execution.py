@@ -43,9 +43,13 @@ def execution(sides: list[tuple[str, int]] | None = None, shards: int = 1) -> Ex
     )
 
 
-def test_the_ledger_balances_after_every_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_the_ledger_balances_after_every_result(
+    monkeypatch: pytest.MonkeyPatch, shards: int
+) -> None:
+    """Asking waits for chunks that shards are working on (S26)."""
     monkeypatch.setattr(replay, "CHUNK_ROWS", 64)
-    run = execution()
+    run = execution(shards=shards)
     results = 0
     for _ in run.results():
         run.ledger().assert_balanced()
