@@ -9,6 +9,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eventtime as et
 from engine_runs import (
     all_null_times,
     assert_rows,
@@ -16,6 +17,7 @@ from engine_runs import (
     ipc_bytes,
     source_of,
     stream_of,
+    windowed,
 )
 from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
@@ -161,3 +163,25 @@ def check_iteration(case: Case) -> None:
 @given(cases())
 def test_the_ledger_balances_while_iterating_and_nothing_is_left(case: Case) -> None:
     check_iteration(case)
+
+
+def check_percentile(drawn: tuple[Case, Mapping[str, list[int]]]) -> None:
+    """A bound that is learnt from rows is learnt from the same rows."""
+    case, places = drawn
+    if all_null_times(case.partitions):
+        return
+    generator = et.percentile(0.8, initial="3us", warm_up=4, every=3)
+    cuts = {name: cut(rows, places[name]) for name, rows in case.partitions.items()}
+    whole, pieces = (
+        windowed(source.watermark(generator), case.spec)
+        for source in (source_of(case.partitions), source_of({}, cuts))
+    )
+    assert outcome(pieces, chunk_rows=2) == outcome(whole)
+    assert outcome(pieces, shards=2) == outcome(whole)
+
+
+@given(cut_cases())
+def test_cuts_do_not_show_in_a_learnt_bound(
+    drawn: tuple[Case, Mapping[str, list[int]]],
+) -> None:
+    check_percentile(drawn)
