@@ -26,7 +26,7 @@ class CollectAccumulator:
     Values lie once in a log, slots hold chains of references into it. References grow in order of
     arrival, so a merged list is in order of arrival too, whatever was merged with what: a
     sliding window made of slices lists its rows as they came (D10). Rows that are all null
-    give an empty list, never null. A dictionary comes out as its values.
+    give null, as in SQL, and no empty list. A dictionary comes out as its values.
 
     Args:
         value_type: type of the input; any that pyarrow can pick by row.
@@ -37,7 +37,7 @@ class CollectAccumulator:
     >>> lists.reset(np.array([0, 1]))
     >>> lists.add(np.array([0, 1, 0]), [pa.array(["a", None, "b"])], np.array([5, 5, 5]))
     >>> lists.result(np.array([0, 1])).to_pylist()
-    [['a', 'b'], []]
+    [['a', 'b'], None]
     """
 
     def __init__(self, value_type: pa.DataType) -> None:

@@ -30,11 +30,8 @@ class Grid:
         offset_us: shift of the grid, in [0, slide_us).
 
     >>> grid = Grid(60, 40, 0)
-    >>> (
-    ...     grid.slice_us,
-    ...     grid.first_end(np.array([-1])).tolist(),
-    ... )
-    grid.last_end(np.array([-1])).tolist()
+    >>> before_zero = np.array([-1])
+    >>> grid.slice_us, grid.first_end(before_zero).tolist(), grid.last_end(before_zero).tolist()
     (20, [20], [20])
     """
 
