@@ -21,6 +21,9 @@ __all__ = (
 )
 
 
+_MOST_WINDOWS = 100_000
+
+
 class WindowAssigner(Protocol):
     """Describes windows. Immutable and comparable: part of the plan and its fingerprint."""
 
@@ -122,7 +125,8 @@ def sliding(
 
     Raises:
         DurationError: malformed, zero or negative duration.
-        PlanError: `slide` is longer than `size`: rows between windows would vanish.
+        PlanError: `slide` is longer than `size`: rows between windows would vanish; or so short
+            that a row would be in more than 100,000 windows.
 
     >>> sliding("1h", slide="1m").grid.slices
     60
@@ -136,6 +140,10 @@ def sliding(
             place="sliding(slide=…)",
             remedy=f"make slide at most {size!r}, or filter the rows first",
         )
+    if size_us // slide_us > _MOST_WINDOWS:
+        msg = f"size {size!r} by slide {slide!r} puts each row in {size_us // slide_us:,} windows"
+        remedy = f"make slide longer: at most {_MOST_WINDOWS:,} windows may hold a row"
+        raise PlanError(msg, place="sliding(slide=…)", remedy=remedy)
     return SlidingWindows(
         size_us, slide_us, parse_us(offset, name="offset", negative=True) % slide_us
     )

@@ -11,6 +11,7 @@ the association of floating-point sums is a function of the window alone, whatev
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from sortedcontainers import SortedDict
 
     from eventtime.windows.accumulators import Accumulators
 
@@ -44,12 +45,11 @@ class SliceMerge:
         n: slices in a window.
     """
 
-    def __init__(self, accumulators: Accumulators, slices: Mapping[int, int], n: int) -> None:
+    def __init__(self, accumulators: Accumulators, slices: SortedDict[int, int], n: int) -> None:
         self._acc = accumulators
         self._tables = accumulators.tables
         self._slices = slices
         self._n = n
-        self._stride = max(1, isqrt(n))
         self._suffixes: dict[int, int] = {}
         self._suffix_block = _NO_BLOCK
         self._prefix = _NONE
@@ -63,15 +63,18 @@ class SliceMerge:
             Its slots, one for each key, and the scratch table to release once they are read (-1:
             none).
         """
-        rows = [self._slices[i] for i in range(first, first + self._n) if i in self._slices]
-        if len(rows) == 1:
-            return self._tables.slots(rows[0]), _NONE
+        held = self._held(first, first + self._n)
+        if len(held) == 1:
+            return self._tables.slots(self._slices[held[0]]), _NONE
         # A copy each time: partial merges go on changing before the results are read.
         if first % self._n == 0:
             joined = self._copy(self._prefix_to(first // self._n, first + self._n))
         else:
-            joined = self._copy(self._suffix_from(first))
-            self._add(joined, self._prefix_to(first // self._n + 1, first + self._n))
+            suffix = self._suffix_from(first)
+            prefix = self._prefix_to(first // self._n + 1, first + self._n)
+            joined = self._copy(prefix if suffix == _NONE else suffix)
+            if suffix != _NONE:
+                self._add(joined, prefix)
         return self._tables.slots(joined), joined
 
     def window_of_keys(self, first: int, keys: Ints, nulls: NDArray[np.uint8]) -> int:
@@ -82,17 +85,15 @@ class SliceMerge:
         cut = first + self._n if first % self._n == 0 else (first // self._n + 1) * self._n
         suffix = self._tables.create(0)
         if first % self._n:
-            for i in range(cut - 1, first - 1, -1):
-                if i in self._slices:
-                    merged = self._tables.create(0)
-                    self._add(merged, self._slices[i], keys, nulls)
-                    self._add(merged, suffix)
-                    self._acc.release(suffix)
-                    suffix = merged
+            for i in reversed(self._held(first, cut)):
+                merged = self._tables.create(0)
+                self._add(merged, self._slices[i], keys, nulls)
+                self._add(merged, suffix)
+                self._acc.release(suffix)
+                suffix = merged
         prefix = self._tables.create(0)
-        for i in range(first if first % self._n == 0 else cut, first + self._n):
-            if i in self._slices:
-                self._add(prefix, self._slices[i], keys, nulls)
+        for i in self._held(first if first % self._n == 0 else cut, first + self._n):
+            self._add(prefix, self._slices[i], keys, nulls)
         self._add(suffix, prefix)
         self._acc.release(prefix)
         return suffix
@@ -115,9 +116,8 @@ class SliceMerge:
             like = next(iter(self._slices.values()), None)
             self._prefix, self._prefix_block = self._tables.create(0, like=like), block
             self._prefix_end = block * self._n
-        for i in range(self._prefix_end, end):
-            if i in self._slices:
-                self._add(self._prefix, self._slices[i])
+        for i in self._held(self._prefix_end, end):
+            self._add(self._prefix, self._slices[i])
         self._prefix_end = end
         return self._prefix
 
@@ -127,20 +127,24 @@ class SliceMerge:
             self._drop_suffixes(list(self._suffixes))
             self._suffix_block = block
         self._drop_suffixes([i for i in self._suffixes if i < first])
-        if first in self._suffixes:
-            return self._suffixes[first]
-        end = (block + 1) * self._n
-        above = min(self._suffixes, default=end)
-        for i in range(above - 1, first - 1, -1):
-            held = self._slices.get(i)
-            table = self._tables.create(0) if held is None else self._copy(held)
-            if i + 1 in self._suffixes:
-                self._add(table, self._suffixes[i + 1])
-                far = i + 1 >= first + self._stride and (i + 1) % self._stride
-                if far and self._tables.count(table) * self._n > _KEPT_SLOTS:
-                    self._drop_suffixes([i + 1])
-            self._suffixes[i] = table
-        return self._suffixes[first]
+        held = self._held(first, (block + 1) * self._n)
+        if not held:
+            return _NONE
+        built, stride = min(self._suffixes, default=held[-1] + 1), max(1, isqrt(len(held)))
+        for place in range(bisect_left(held, built) - 1, -1, -1):
+            table = self._suffixes[held[place]] = self._copy(self._slices[held[place]])
+            if place + 1 == len(held):
+                continue
+            above = held[place + 1]
+            self._add(table, self._suffixes[above])
+            far = place + 1 >= stride and (place + 1) % stride
+            if far and self._tables.count(table) * len(held) > _KEPT_SLOTS:
+                self._drop_suffixes([above])
+        return self._suffixes[held[0]]
+
+    def _held(self, first: int, end: int) -> list[int]:
+        """Return the slices in [first, end) that have rows; gaps cost nothing."""
+        return list(self._slices.irange(first, end - 1))
 
     def _copy(self, source: int) -> int:
         table = self._tables.create(0, like=source)
