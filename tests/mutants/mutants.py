@@ -140,8 +140,8 @@ MUTANTS = (
         ),
         (
             "a slice is left out of a prefix",
-            "for i in range(self._prefix_end, end):",
-            "for i in range(self._prefix_end + 1, end):",
+            "for i in self._held(self._prefix_end, end):",
+            "for i in self._held(self._prefix_end + 1, end):",
         ),
     ),
     *_in(
