@@ -58,6 +58,9 @@ def json_or_null(array: pa.Array) -> pa.Array:
     array = unwrapped(array)
     kind = array.type
     if pa.types.is_dictionary(kind):
+        if not len(array.dictionary):
+            # Under a null struct there may be indices into nothing.
+            return pa.nulls(len(array), pa.string())
         return json_or_null(array.dictionary).take(array.indices)
     if pa.types.is_struct(kind):
         return _json_structs(array)
