@@ -231,7 +231,7 @@ class Engine:
                 shared,
                 before,
                 Transform(stage.steps, before.schema, name),
-                watermark.generator.build(name),
+                watermark.generator.build(name, stage.time_unit),
                 self._stages.codec,
                 self._progress.partitions[p].watermark_us,
             )

@@ -147,7 +147,7 @@ class Execution:
         )
         before = Transform(branch.steps, branch.schema, name)
         after = Transform(stage.steps, before.schema, name)
-        generator = watermark.generator.build(name)
+        generator = watermark.generator.build(name, stage.time_unit)
         return PartitionIntake(name, shared, before, after, generator, self._stages.codec)
 
     def _loop(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from eventtime.errors import PlanError
+from eventtime.errors import PlanError, SinkError
 from eventtime.report import ProgressReport
+from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +63,10 @@ class Run:
             msg = f"there is no side output {tag!r}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(self.tags)}")
         return pa.Table.from_batches(self.sides.get(tag, []), self.side_schemas[tag])
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the results over as an Arrow stream, which polars, DuckDB and pandas read."""
+        return self.table().__arrow_c_stream__(requested_schema)
 
     @property
     def tags(self) -> list[str]:
@@ -144,7 +150,29 @@ def _open_writers(
             raise PlanError(
                 msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
             )
+    inputs = _input_files(plan)
     if sink is not None:
-        outputs.writers[_RESULTS] = sink_for(sink, overwrite=overwrite).open(plan.schema)
+        outputs.writers[_RESULTS] = _checked(sink_for(sink, overwrite=overwrite), inputs).open(
+            plan.schema
+        )
     for tag, target in sides.items():
-        outputs.writers[tag] = sink_for(target, overwrite=overwrite).open(schemas[tag])
+        side = _checked(sink_for(target, overwrite=overwrite), inputs)
+        outputs.writers[tag] = side.open(schemas[tag])
+
+
+def _input_files(plan: CompiledPlan) -> set[str]:
+    sources = [branch.source for branch in plan.branches]
+    listings = [source.local_paths() for source in sources if isinstance(source, FileSource)]
+    return {os.path.realpath(path) for paths in listings for path in paths}
+
+
+def _checked(sink: Sink, inputs: set[str]) -> Sink:
+    """Refuse to write over, or into a folder that holds, what is being read."""
+    named = str(getattr(sink, "path", "")).removeprefix("file://")
+    path = os.path.realpath(named) if named else ""
+    if not path:
+        return sink
+    if path in inputs or any(name.startswith(path + os.sep) for name in inputs):
+        msg = f"output {getattr(sink, 'path', '')!r} is an input of the same run"
+        raise SinkError(msg, place=sink.describe(), remedy="write to another path")
+    return sink

@@ -98,6 +98,8 @@ class Stream:
 
         It stands before the watermark.
         """
+        for stream in (self, *others):
+            _check_stream(stream)
         return Stream(United((self.node, *(other.node for other in others))))
 
     def watermark(
@@ -136,8 +138,8 @@ class Stream:
         """
         if (
             not columns
-            or len(set(columns)) != len(columns)
             or not all(isinstance(c, str) for c in columns)
+            or len(set(columns)) != len(columns)
         ):
             msg = f"keys {columns!r} are not one or more different column names"
             raise PlanError(
@@ -295,7 +297,7 @@ def union(*streams: Stream) -> Stream:
     if not streams:
         msg = "union of no streams"
         raise PlanError(msg, place="union(...)", remedy="give at least one")
-    return streams[0].union(*streams[1:])
+    return Stream.union(*streams)
 
 
 def _windowed(
@@ -334,6 +336,12 @@ def _check_function(function: object) -> None:
         msg = f"{function!r} is not a function"
         remedy = "give a function from RecordBatch to RecordBatch"
         raise PlanError(msg, place="map_batches(function)", remedy=remedy)
+
+
+def _check_stream(value: object) -> None:
+    if not isinstance(value, Stream):
+        msg = f"{type(value).__name__} is not a stream"
+        raise PlanError(msg, place="union(...)", remedy="make it one: et.from_arrow(...)")
 
 
 def _check_shards(shards: object) -> None:

@@ -157,7 +157,10 @@ class Transform:
         kept: Ints | None = None
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
             if isinstance(step, Filter):
-                mask = _true(batch, step.predicate)
+                try:
+                    mask = _true(batch, step.predicate)
+                except pa.ArrowException as error:
+                    raise self._failed(step, batch.num_rows, error) from error
                 places = np.flatnonzero(mask)
                 if len(places) < batch.num_rows:
                     kept = places if kept is None else kept[places]
@@ -167,6 +170,20 @@ class Transform:
         return batch, kept
 
     def _step(self, step: Step, batch: pa.RecordBatch, out: pa.Schema) -> pa.RecordBatch:
+        try:
+            return self._applied(step, batch, out)
+        except pa.ArrowException as error:
+            raise self._failed(step, batch.num_rows, error) from error
+
+    def _failed(self, step: Step, n: int, error: Exception) -> UserCodeError:
+        msg = f"{step.describe()} failed on a value: {error}"
+        remedy = "filter such rows first, or use a form that gives null, such as safe=False casts"
+        return UserCodeError(msg, place=self._rows_of(n), remedy=remedy)
+
+    def _rows_of(self, n: int) -> str:
+        return f"partition {self._place!r}, rows {self._rows} to {self._rows + n - 1}"
+
+    def _applied(self, step: Step, batch: pa.RecordBatch, out: pa.Schema) -> pa.RecordBatch:
         if isinstance(step, Filter):
             mask = _true(batch, step.predicate)
             return batch if mask.all() else batch.filter(pa.array(mask))
@@ -175,7 +192,7 @@ class Transform:
         if isinstance(step, WithColumns):
             made = dict(step.columns)
             return project(batch, {name: made.get(name, pc.field(name)) for name in out.names})
-        place = f"partition {self._place!r}, rows {self._rows} to {self._rows + batch.num_rows - 1}"
+        place = self._rows_of(batch.num_rows)
         mapped = _called(step.function, batch, place)
         if mapped.schema.equals(out):
             return mapped

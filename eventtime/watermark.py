@@ -7,7 +7,7 @@ place, so a watermark never goes back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,8 +62,8 @@ class WatermarkGenerator(Protocol):
         """Columns and expressions that it reads beside the event time."""
         ...
 
-    def build(self, partition: str) -> RunningGenerator:
-        """Make the running generator of one partition."""
+    def build(self, partition: str, time_unit: str | None = None) -> RunningGenerator:
+        """Make the running generator of one partition; integer times are of `time_unit`."""
         ...
 
     def describe(self) -> str:
@@ -163,15 +163,19 @@ def percentile(
     Raises:
         PlanError: a share outside (0, 1], or a row count below 1.
     """
-    if not 0 < share <= 1:
+    if not _is_number(share) or not 0 < share <= 1:
         msg = f"share {share!r} is not in (0, 1]"
         raise PlanError(
             msg, place="percentile(share=…)", remedy="0.99 keeps 99 of 100 rows on time"
         )
-    if warm_up < 1 or every < 1:
+    if not (_is_number(warm_up) and _is_number(every)) or warm_up < 1 or every < 1:
         msg = f"warm_up={warm_up!r}, every={every!r}: both are numbers of rows above zero"
         raise PlanError(msg, place="percentile(...)", remedy="leave them out for the defaults")
     return _Percentile(share, parse_us(initial, name="initial"), warm_up, every)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class _BoundedDisorder:
     lag_us: int
     columns: tuple[str | pc.Expression, ...] = ()
 
-    def build(self, partition: str) -> RunningGenerator:
+    def build(self, partition: str, time_unit: str | None = None) -> RunningGenerator:
         return self
 
     def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
@@ -194,19 +198,20 @@ class _Punctuated:
     column: str | None
     where: Any
     lag_us: int = 0
+    time_unit: str = "us"
 
     @property
     def columns(self) -> tuple[str | pc.Expression, ...]:
         return (self.column if self.column is not None else self.where,)
 
-    def build(self, partition: str) -> RunningGenerator:
-        return self
+    def build(self, partition: str, time_unit: str | None = None) -> RunningGenerator:
+        return replace(self, time_unit=time_unit or "us")
 
     def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
         if self.column is not None:
             array = batch.column(self.column)
-            check_time_type(self.column, array.type, "us")
-            values, admitted = to_us(array, "us")
+            check_time_type(self.column, array.type, self.time_unit)
+            values, admitted = to_us(array, self.time_unit)
             return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
         from eventtime.expressions import evaluate
 
@@ -226,7 +231,7 @@ class _Custom:
     generator: Any
     columns: tuple[str | pc.Expression, ...] = ()
 
-    def build(self, partition: str) -> RunningGenerator:
+    def build(self, partition: str, time_unit: str | None = None) -> RunningGenerator:
         made = (
             self.generator
             if hasattr(self.generator, "on_batch") and not isinstance(self.generator, type)
@@ -321,7 +326,7 @@ class _Percentile:
     every: int
     columns: tuple[str | pc.Expression, ...] = ()
 
-    def build(self, partition: str) -> RunningGenerator:
+    def build(self, partition: str, time_unit: str | None = None) -> RunningGenerator:
         from eventtime.running_percentile import RunningPercentile
 
         return RunningPercentile(self.share, self.initial_us, self.warm_up, self.every)

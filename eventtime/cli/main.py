@@ -114,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lighten(arguments[0] if arguments else "")
     try:
         cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
+        # At exit it would be too late to say that stdout takes nothing.
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - nobody is above
         return _ended(error, session)
     return 0
@@ -143,6 +145,7 @@ def _ended(error: BaseException, session: Session) -> int:
     if isinstance(error, OSError):
         # Sources and sinks say what they met; what is left is stdout.
         code, fix = 4, "check the space and the permissions where stdout goes"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     elif isinstance(error, SystemExit):
         code, fix = 5, "let no function of the pipeline call sys.exit"
     _complain(f"{type(error).__name__}: {error}\n  fix: {fix}", session)

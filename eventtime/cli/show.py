@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 import sys
 from dataclasses import fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -93,9 +96,22 @@ def show_ledger(ledger: Ledger) -> None:
 
 
 def json_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return rows as JSON can say them; times as text."""
+    """Return rows as JSON can say them; times as text, other values as the JSON lines sink has."""
     columns = [_cells(column) if _is_time(column.type) else column for column in table.columns]
-    return pa.table(columns, names=table.column_names).to_pylist()  # type: ignore[no-any-return]
+    rows = pa.table(columns, names=table.column_names).to_pylist()
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _is_number(kind: pa.DataType) -> bool:

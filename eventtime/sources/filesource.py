@@ -151,6 +151,10 @@ class FileSource:
             f"{self.format.name}: {shown}; partition by {self.partition_by}; time={self.time}{unit}"
         )
 
+    def local_paths(self) -> list[str]:
+        """Return the paths of the files that the operating system can open itself."""
+        return [file.path for file in self._files().files if file.is_local]
+
     def _files(self) -> FileSet:
         if "files" not in self._known:
             files = locate(self.paths, self.filesystem, self.format.suffixes, hive=self.hive)
