@@ -20,6 +20,7 @@ from eventtime.plan import (
     Watermarked,
     Windowed,
     describe,
+    walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
 from eventtime.run import Run, run_plan
@@ -317,6 +318,10 @@ def _windowed(
         )
     check_mode(mode)
     lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
+    before = sum(isinstance(upstream, Windowed) for upstream in walk(node))
+    if late is None and before:
+        # Each window's late rows have columns of their own, so each has a tag of its own.
+        late = f"late_{before + 1}"
     named = (late_columns,) if isinstance(late_columns, str) else late_columns
     columns = None if named is None else tuple(named)
     if late == "quarantine":

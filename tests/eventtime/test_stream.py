@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import eventtime as et
 from windowing import pipeline, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOT_ONE: Any = object()
 
@@ -155,3 +159,23 @@ def test_an_error_while_another_library_reads_is_not_swallowed() -> None:
     big = pipeline(rows([0, 0], x=[2**63 - 1, 1]), s=et.sum("x"))
     with pytest.raises(Exception, match="does not fit int64"):
         pa.table(big)
+
+
+def test_explain_names_the_tag_of_each_window() -> None:
+    """Windows over windows have late rows of their own (S20, S25)."""
+    table = pa.table({"t": pa.array([1], pa.timestamp("s"))})
+    hourly = et.from_arrow(table, time="t").watermark(et.ascending()).window(et.tumbling("1h"))
+    daily = hourly.aggregate(n=et.count()).window(et.tumbling("1d")).aggregate(n=et.sum("n"))
+    assert "late rows to 'late'" in daily.explain()
+    assert "late rows to 'late_2'" in daily.explain()
+    assert daily.run().tags == ["late", "late_2", "quarantine"]
+
+
+def test_an_output_is_never_an_input(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"t": pa.array([1], pa.timestamp("s"))}), path)
+    stream = et.read_parquet(str(path), time="t").watermark(et.ascending())
+    counted = stream.window(et.tumbling("1h")).aggregate(n=et.count())
+    with pytest.raises(et.SinkError, match="is an input of the same run"):
+        counted.run(path, overwrite=True)
+    assert pq.read_table(path).num_rows == 1

@@ -180,3 +180,12 @@ def test_a_step_is_described_by_its_call() -> None:
 def test_map_batches_wants_a_function() -> None:
     with pytest.raises(et.PlanError, match="5 is not a function"):
         et.from_arrow(rows([0]), time="t").map_batches(5)  # type: ignore[arg-type]  # on purpose
+
+
+def test_an_expression_that_fails_on_a_value_names_step_and_place() -> None:
+    table = pa.table({"t": pa.array([1], pa.timestamp("s")), "s": ["x"]})
+    stream = et.from_arrow({"a": table}, time="t").with_columns(n=pc.field("s").cast(pa.int64()))
+    counted = stream.watermark(et.ascending()).window(et.tumbling("1h")).aggregate(n=et.sum("n"))
+    with pytest.raises(et.UserCodeError, match="failed on a value") as caught:
+        counted.run()
+    assert "partition 'a', rows 0 to 0" in str(caught.value)

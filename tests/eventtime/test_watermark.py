@@ -184,3 +184,11 @@ def test_a_generator_is_described_by_its_call() -> None:
         (et.custom(Says(None)), "custom(Says)"),
     ]
     assert [g.describe() for g, _ in described] == [text for _, text in described]
+
+
+def test_a_punctuated_column_of_integers_has_the_unit_of_the_time_column() -> None:
+    """S1, S3: a mark of 25 beside times in seconds means 25 s."""
+    table = pa.table({"t": [1, 2, 30, 3, 4], "w": [0, 0, 25, 25, 25]})
+    stream = et.from_arrow(table, time="t", time_unit="s").watermark(et.punctuated(column="w"))
+    run = stream.window(et.tumbling("10s")).aggregate(n=et.count()).run()
+    assert run.side("late").num_rows == 2
