@@ -191,7 +191,8 @@ class Stream:
         Args:
             sink: where results go, a path (by suffix) or a sink; None: in memory, see `Run.table`.
             sides: where side outputs go, by tag ('late', 'quarantine'); others are kept in memory.
-            shards: threads that share the keys; the results are the same bytes for any number.
+            shards: threads; of several, one prepares rows and the others share the keys. The
+                results are the same bytes for any number.
             overwrite: replace outputs that exist.
             progress: called with a `ProgressReport` after each step.
 
