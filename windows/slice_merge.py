@@ -63,9 +63,9 @@ class SliceMerge:
             Its slots, one for each key, and the scratch table to release once they are read (-1:
             none).
         """
-        held = self._held(first, first + self._n)
-        if len(held) == 1:
-            return self._tables.slots(self._slices[held[0]]), _NONE
+        place, end = self._slices.bisect_left(first), self._slices.bisect_left(first + self._n)
+        if end - place == 1:
+            return self._tables.slots(self._slices.values()[place]), _NONE
         # A copy each time: partial merges go on changing before the results are read.
         if first % self._n == 0:
             joined = self._copy(self._prefix_to(first // self._n, first + self._n))
@@ -127,9 +127,12 @@ class SliceMerge:
             self._drop_suffixes(list(self._suffixes))
             self._suffix_block = block
         self._drop_suffixes([i for i in self._suffixes if i < first])
-        held = self._held(first, (block + 1) * self._n)
-        if not held:
+        nearest = next(self._slices.irange(first, (block + 1) * self._n - 1), None)
+        if nearest is None:
             return _NONE
+        if nearest in self._suffixes:
+            return self._suffixes[nearest]
+        held = self._held(first, (block + 1) * self._n)
         built, stride = min(self._suffixes, default=held[-1] + 1), max(1, isqrt(len(held)))
         for place in range(bisect_left(held, built) - 1, -1, -1):
             table = self._suffixes[held[place]] = self._copy(self._slices[held[place]])
