@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = (
     "DECIMAL",
@@ -19,6 +22,7 @@ __all__ = (
     "Lane",
     "lane_kind",
     "lane_of",
+    "lanes_of",
     "to_arrow",
 )
 
@@ -77,6 +81,12 @@ def lane_of(array: pa.Array) -> Lane:
         plain = array if pa.types.is_float64(array.type) else array.cast(pa.float64())
         return Lane(kind, _buffer(plain, np.float64), valid)
     return Lane(kind, _buffer(_as_int64(array), np.int64), valid)
+
+
+def lanes_of(columns: Sequence[pa.Array], wanted: Sequence[bool]) -> list[Lane]:
+    """Convert the wanted columns; the others come as Arrow arrays and get an empty lane."""
+    empty = Lane(OBJECT, np.empty(0, np.int64), NO_NULLS)
+    return [lane_of(c) if use else empty for c, use in zip(columns, wanted, strict=True)]
 
 
 def to_arrow(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import NO_NULLS, Lane, lane_of
+from eventtime.lanes import NO_NULLS, Lane, lanes_of
 from eventtime.ledger import PartitionLedger
 from eventtime.time_kernels import clamp, future_rows
 from eventtime.timestamp import MINUS_INFINITY, to_us
@@ -246,10 +246,7 @@ class PartitionIntake:
             )
         keys, nulls = self._keys(batch)
         columns = [batch.column(name) for name in self.intake.columns]
-        lanes = [
-            lane_of(column) if wanted else Lane("object", np.empty(0, np.int64), NO_NULLS)
-            for column, wanted in zip(columns, self.intake.lanes, strict=True)
-        ]
+        lanes = lanes_of(columns, self.intake.lanes)
         self.ledger.waiting += len(time_us)
         return Ready(
             batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, columns, numbers

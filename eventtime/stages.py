@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from eventtime.lanes import NO_NULLS, Lane, lane_of
+from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import OperatorLedger
 from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
@@ -183,7 +183,7 @@ class Stages:
             None,
             keys,
             nulls,
-            _lanes(stage.plan, batch),
+            lanes_of([batch.column(c) for c in stage.plan.columns], stage.plan.lanes),
             column=lambda c: batch.column(stage.plan.columns[c]),
             origin=lambda positions: ([batch], np.zeros(len(positions), np.int64), positions),
             partition_of=lambda positions: np.zeros(len(positions), np.int64),
@@ -202,10 +202,3 @@ def _keys(stage: _Stage, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]
     if not stage.plan.keys:
         return stage.codec.no_key(batch.num_rows), NO_NULLS
     return stage.codec.encode([batch.column(name) for name in stage.plan.keys])
-
-
-def _lanes(plan: StagePlan, batch: pa.RecordBatch) -> list[Lane]:
-    return [
-        lane_of(batch.column(name)) if wanted else Lane("object", np.empty(0, np.int64), NO_NULLS)
-        for name, wanted in zip(plan.columns, plan.lanes, strict=True)
-    ]

@@ -31,7 +31,6 @@ __all__ = (
     "TABLE",
     "WIDTH",
     "address_of",
-    "collect_slots",
     "find_slots",
     "free_pages_of",
     "hash_word",
@@ -202,15 +201,6 @@ def slots_of(row, page_next, out):  # type: ignore[no-untyped-def]
             out[n] = slot
             n += 1
         page = page_next[page]
-    return n
-
-
-@njit(**_options)
-def collect_slots(dirs, rows, page_next, out):  # type: ignore[no-untyped-def]
-    """Write the slots of several tables one after another; returns how many."""
-    n = 0
-    for i in range(rows.size):
-        n += slots_of(dirs[rows[i]], page_next, out[n:])
     return n
 
 
