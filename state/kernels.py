@@ -9,10 +9,9 @@ that null is a group of its own whatever value its word holds.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit
+
+from eventtime.state.pointers import address_of, prefetch
 
 __all__ = (
     "COUNT",
@@ -29,6 +28,7 @@ __all__ = (
     "PAGE_SLOTS",
     "ROWS",
     "TABLE",
+    "TAGGED",
     "WIDTH",
     "address_of",
     "find_slots",
@@ -60,33 +60,10 @@ HEAD = 2
 ROWS = 1
 NULL_FLAG = 1 << 62
 
+# Keys below it are the whole tag of their entry in a dense table.
+TAGGED = (1 << 31) - 1
+
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
-
-
-@intrinsic
-def address_of(typingctx, address):  # type: ignore[no-untyped-def]
-    """Turn an int64 address into a pointer to int64 that `carray` can view."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.inttoptr(args[0], cgutils.intp_t.as_pointer())
-
-    return types.CPointer(types.int64)(types.int64), codegen
-
-
-@intrinsic
-def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
-    """Ask for the cache line at an address, to be there when it is read a few rows later."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        byte = ir.IntType(8).as_pointer()
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        pointer = builder.inttoptr(args[0], byte)
-        builder.call(function, [pointer, flag(1), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
 
 
 @njit(inline="always", **_options)
@@ -100,8 +77,14 @@ def hash_word(key):  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def mixed_word(key, dense):  # type: ignore[no-untyped-def]
-    """Mix a key for one table: where keys are a dense range, they are their own perfect hash."""
-    return np.uint64(key) if dense != 0 else hash_word(key)
+    """Mix a key for one table: where keys are a dense range, they are their own perfect hash.
+
+    Then the tag of an entry is the whole key, or TAGGED for one that is no less (or negative).
+    """
+    if dense == 0:
+        return hash_word(key)
+    tag = min(np.uint64(key), np.uint64(TAGGED))
+    return (np.uint64(key) & np.uint64(0x1FFFFFFFF)) | (tag << np.uint64(33))
 
 
 @njit(inline="always", **_options)
