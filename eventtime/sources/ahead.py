@@ -1,4 +1,4 @@
-"""Reading ahead: two threads shared by all partitions decode while the engine computes.
+"""Reading ahead: a thread or two shared by all partitions decode while the engine computes.
 
 ```
  scan (generator) ──► [ready, at most `ahead` batches] ──► read()
@@ -14,17 +14,17 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias
 
+import pyarrow as pa
+
 from eventtime.errors import SourceError
 from eventtime.sources.base import MalformedRows, Poll, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    import pyarrow as pa
-
 __all__ = ("AheadReader", "DecodePool", "Scan")
 
-DECODE_THREADS = 2
+DECODE_THREADS_MAX = 2
 CLOSE_WAIT_S = 1.0
 
 Scan: TypeAlias = "Callable[[], Generator[Rows, None, None]]"
@@ -45,7 +45,10 @@ class DecodePool:
 
     def __init__(self) -> None:
         self.last_read = 0
-        self._executor = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="eventtime-decode")
+        # The engine has a core of its own. On two cores a second decoder takes turns with it:
+        # 20 M rows from Parquet in 0.62 s instead of 0.56 s (measured).
+        threads = max(1, min(DECODE_THREADS_MAX, pa.cpu_count() - 1))
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="eventtime-decode")
 
     @classmethod
     def shared(cls) -> DecodePool:

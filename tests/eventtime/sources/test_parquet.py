@@ -259,3 +259,24 @@ def test_memory_does_not_grow_with_the_row_group(tmp_path: Path) -> None:
         held = max(held, pool.bytes_allocated() - before)
     reader.close()
     assert held < 8_000_000 < rows * 8
+
+
+@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_the_engine_keeps_a_core_for_itself(
+    tmp_path: Path, decode_threads: Callable[[], int], cores: int, decoders: int
+) -> None:
+    for number in range(8):
+        pq.write_table(table(5_000), tmp_path / f"f{number}.parquet")
+    gc.collect()
+    wait_until(lambda: decode_threads() == 0)
+    before = pa.cpu_count()
+    pa.set_cpu_count(cores)
+    try:
+        readers = parquet_source(tmp_path, time="t").open(None, 1000)
+        for reader in readers:
+            reader.read()
+        assert decode_threads() == decoders
+    finally:
+        pa.set_cpu_count(before)
+        for reader in readers:
+            reader.close()
