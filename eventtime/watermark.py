@@ -290,19 +290,23 @@ class _RunningCustom:
             values = np.asarray(answer)
         except ValueError:  # rows of different lengths
             values = np.empty(0, np.object_)
-        if values.dtype.kind in "iu" and values.shape == ():
+        if values.dtype.kind in "iu" and values.shape in {(), (n,)}:
+            if values.max() > PLUS_INFINITY:
+                said = f"returned {int(values.max())}, which is no int64"
+                raise self._refusal(said, time_us)
+            if values.shape:
+                return values.astype(np.int64)
             watermark = np.full(n, MINUS_INFINITY)
-            watermark[-1:] = np.clip(int(values), MINUS_INFINITY, PLUS_INFINITY)
+            watermark[-1:] = values
             return watermark
-        if values.dtype.kind in "iu" and values.shape == (n,):
-            return values.astype(np.int64)
-        msg = (
-            f"{type(self._generator).__name__}.on_batch returned shape {values.shape} "
-            f"of {values.dtype} for {n} timestamps: {str(answer)[:80]}"
-        )
-        self._rows -= n
-        raise UserCodeError(
-            msg,
+        shape = f"shape {values.shape} of {values.dtype} for {n} timestamps"
+        said = f"returned {shape}: {str(answer)[:80]}"
+        raise self._refusal(said, time_us)
+
+    def _refusal(self, said: str, time_us: Ints) -> UserCodeError:
+        self._rows -= len(time_us)
+        return UserCodeError(
+            f"{type(self._generator).__name__}.on_batch {said}",
             place=self._place(time_us),
             remedy="return None, one integer, or one integer for each row: microseconds UTC",
         )

@@ -49,6 +49,8 @@ def test_a_generator_that_raises(refused: Refused) -> None:
         ([[1], [2], [3]], "shape (3, 1)"),
         ([[1, 2], [3]], "[[1, 2], [3]]"),
         ([2**70] * 3, "118059"),
+        (2**63, f"{2**63}, which is no int64"),
+        (np.array([1, 2, 2**63 + 5], np.uint64), f"{2**63 + 5}, which is no int64"),
     ],
 )
 def test_a_generator_that_returns_the_wrong_shape(
