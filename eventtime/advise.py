@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.checks import check_callable, is_share, shown
 from eventtime.disorder import Disorder, DisorderTally
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import PlanError, TimeColumnError
 from eventtime.expressions import check_columns
-from eventtime.plan import Read, Stepped, United, Watermarked
+from eventtime.plan import Read, Stepped, United, Watermarked, check_source
 from eventtime.sources.base import MalformedRows, Poll
 from eventtime.timestamp import check_time_type, to_us
 from eventtime.transform import Transform
@@ -96,7 +97,7 @@ class Advice:
         if bounds is None:
             chosen = self._telling(total)
         else:
-            chosen = sorted({parse_us(b, name="bounds") for b in bounds})
+            chosen = sorted({parse_us(b, name="bounds") for b in _listed(bounds)})
         late = [total.late(bound) for bound in chosen]
         return [BoundCost(b, n, n / max(total.timed, 1)) for b, n in zip(chosen, late, strict=True)]
 
@@ -169,10 +170,12 @@ def advise(
 
     Cost: O(rows), no numba; memory O(different delays), bounded.
     """
-    if not 0 < on_time <= 1:
-        msg = f"share {on_time!r} is not in (0, 1]"
+    if not is_share(on_time):
+        msg = f"share {shown(on_time)} is not in (0, 1]"
         raise PlanError(msg, place="advise(on_time=…)", remedy="0.99 keeps 99 of 100 rows on time")
-    branches = _branches(getattr(stream, "node", None) or Read(stream), ())  # type: ignore[arg-type]
+    remedy = "give a function that takes the number of rows"
+    check_callable(progress, place="advise(progress=…)", remedy=remedy)
+    branches = _branches(_node(stream), ())
     opened: list[tuple[str, PartitionReader, _Reading]] = []
     try:
         for source, steps in branches:
@@ -237,6 +240,14 @@ def _measured(
     return dict(sorted(measured.items()))
 
 
+def _node(stream: Stream | Source) -> Node:
+    node: Node | None = getattr(stream, "node", None)
+    if node is not None:
+        return node
+    check_source(stream, place="advise(stream)")
+    return Read(stream)  # type: ignore[arg-type]
+
+
 def _branches(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[Step, ...]]]:
     if isinstance(node, Read):
         return [(node.source, after)]
@@ -248,6 +259,13 @@ def _branches(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[S
         return _branches(node.input, after)
     msg = f"{node.describe()} is behind the watermark, where disorder is dealt with already"
     raise PlanError(msg, place="advise(stream)", remedy="give the stream before key_by and window")
+
+
+def _listed(bounds: Sequence[DurationLike]) -> Sequence[DurationLike]:
+    if isinstance(bounds, list | tuple):
+        return bounds
+    msg = f"{shown(bounds)} is no list of durations"
+    raise PlanError(msg, place="costs(bounds)", remedy="such as ['1h', '4h']")
 
 
 def _round_up(delay_us: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from eventtime.checks import check_whole
+
 __all__ = ("Clock", "ManualClock", "SystemClock")
 
 
@@ -34,6 +36,7 @@ class ManualClock:
     """
 
     def __init__(self, start_us: int = 0) -> None:
+        _check_us(start_us, "ManualClock(start_us)")
         self._now_us = start_us
 
     def now_us(self) -> int:
@@ -42,4 +45,10 @@ class ManualClock:
 
     def advance(self, duration_us: int) -> None:
         """Move the clock on by `duration_us` microseconds (negative: a clock stepped back)."""
+        _check_us(duration_us, "advance(duration_us)")
         self._now_us += duration_us
+
+
+def _check_us(value: object, place: str) -> None:
+    what, remedy = "a whole number of microseconds", "such as 5_000_000 for five seconds"
+    check_whole(value, least=-(2**63), what=what, place=place, remedy=remedy)

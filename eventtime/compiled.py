@@ -9,7 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import PlanError, SchemaError
-from eventtime.expressions import check_columns, check_unique, columns_of, type_of
+from eventtime.expressions import (
+    check_columns,
+    check_predicate,
+    check_unique,
+    columns_of,
+    type_of,
+)
 from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
 from eventtime.plan import DROP, Aggregated, Node, Read, Stepped, United, Watermarked
 from eventtime.state.keys import check_key_type
@@ -308,7 +314,7 @@ def _prune_stage(stage: StagePlan, watermark: Watermarked, time: str) -> tuple[S
             check_columns(stage.input, [column], place=watermark.generator.describe())
             needed.add(column)
         else:
-            type_of(stage.input, column, place=watermark.generator.describe())
+            check_predicate(stage.input, column, place=watermark.generator.describe())
             needed.update(columns_of(stage.input, column))
     kept = pa.schema([f for f in stage.input if f.name in needed])
     return StagePlan(**{**stage.__dict__, "input": kept, "steps": steps}), needed

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from eventtime.checks import shown
 from eventtime.errors import DurationError
 
 __all__ = ("LONGEST", "DurationLike", "format_us", "parse_us")
@@ -21,7 +22,8 @@ _UNITS: Final = {
     "us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000,
     "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
 }  # fmt: skip
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|min|s|m|h|d|w)")
+# Digits as one types them: \d would take those of every script. No duration has as many as 40.
+_PART: Final = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*(us|µs|ms|min|s|m|h|d|w)")
 
 
 def parse_us(value: DurationLike, *, name: str, zero: bool = True, negative: bool = False) -> int:
@@ -53,21 +55,21 @@ def parse_us(value: DurationLike, *, name: str, zero: bool = True, negative: boo
             msg, place=f"{name}=", remedy="give a duration above zero, such as '1h'"
         )
     if abs(micros) > LONGEST:
-        msg = f"duration {value!r} is longer than 36,500 years"
+        msg = f"duration {shown(value)} is longer than 36,500 years"
         raise DurationError(msg, place=f"{name}=", remedy="give a shorter one")
     return micros
 
 
-def _read(value: DurationLike, name: str) -> int:
+def _read(value: object, name: str) -> int:
     if isinstance(value, timedelta):
         return (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
     if isinstance(value, str):
         micros = _read_text(value.strip())
         if micros is not None:
             return micros
-    elif value == 0 and not isinstance(value, bool):
+    elif isinstance(value, int) and not isinstance(value, bool) and value == 0:
         return 0
-    msg = f"{value!r} is not a duration"
+    msg = f"{shown(value)} is not a duration"
     raise DurationError(
         msg,
         place=f"{name}=",

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.checks import shown
 from eventtime.errors import ColumnError, PlanError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("check_columns", "check_unique", "columns_of", "evaluate", "project", "type_of")
+__all__ = (
+    "check_columns",
+    "check_expression",
+    "check_predicate",
+    "check_unique",
+    "columns_of",
+    "evaluate",
+    "project",
+    "type_of",
+)
 
 _NO_COLUMN: Final = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
@@ -54,6 +64,31 @@ def type_of(schema: pa.Schema, expression: pc.Expression, *, place: str) -> pa.D
         cause = str(error).partition("\n")[0]
         msg = f"expression {expression} does not fit the columns: {cause}"
         raise PlanError(msg, place=place, remedy=f"columns are {', '.join(schema.names)}") from None
+
+
+def check_expression(expression: object, *, place: str) -> None:
+    """Refuse what is no expression, such as one written as text.
+
+    Raises:
+        PlanError: shows it.
+    """
+    if not isinstance(expression, pc.Expression):
+        msg = f"{shown(expression)} is no expression"
+        remedy = "build one of pyarrow.compute, such as pc.field('x') > 0"
+        raise PlanError(msg, place=place, remedy=remedy)
+
+
+def check_predicate(schema: pa.Schema, expression: pc.Expression, *, place: str) -> None:
+    """Refuse an expression that is neither true nor false of a row.
+
+    Raises:
+        ColumnError, PlanError: as `type_of`; or its type is another.
+    """
+    kind = type_of(schema, expression, place=place)
+    if not pa.types.is_boolean(kind):
+        msg = f"predicate {expression} is of type {kind}, not bool"
+        remedy = "compare something, such as pc.field('x') > 0"
+        raise PlanError(msg, place=place, remedy=remedy)
 
 
 def columns_of(schema: pa.Schema, expression: pc.Expression) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from eventtime.checks import shown
 from eventtime.duration import format_us
+from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +30,13 @@ __all__ = (
     "United",
     "Watermarked",
     "Windowed",
+    "check_node",
+    "check_source",
     "describe",
     "walk",
 )
 
+_BEGIN: Final = "begin with et.from_arrow(data, time=…) or et.read_parquet(paths, time=…)"
 DROP = "eventtime.DROP"
 """As the `late` tag of a window: late rows are counted, not kept."""
 
@@ -144,6 +149,29 @@ class Aggregated:
 
 
 Node = Read | United | Stepped | Watermarked | Keyed | Windowed | Aggregated
+
+
+def check_node(node: object) -> None:
+    """Refuse what is no plan, such as data that was not made a stream.
+
+    Raises:
+        PlanError: shows it.
+    """
+    if not isinstance(node, Node):
+        msg = f"{shown(node)} is no plan"
+        raise PlanError(msg, place="Stream(node)", remedy=_BEGIN)
+
+
+def check_source(source: object, *, place: str) -> None:
+    """Refuse what is no source: it can neither say its schema nor be opened.
+
+    Raises:
+        PlanError: shows it.
+    """
+    methods = [getattr(source, name, None) for name in ("schema", "open")]
+    if isinstance(source, type) or not all(map(callable, methods)):
+        msg = f"{shown(source)} is no stream"
+        raise PlanError(msg, place=place, remedy=_BEGIN)
 
 
 def walk(node: Node) -> Iterator[Node]:

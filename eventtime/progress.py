@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
@@ -15,8 +16,8 @@ AllIdle = Literal["hold", "flush_max"]
 
 def check_all_idle(policy: str) -> None:
     """Refuse an unknown all-idle policy (S7)."""
-    if policy not in get_args(AllIdle):
-        msg = f"all-idle policy {policy!r} is unknown"
+    if not is_one_of(policy, get_args(AllIdle)):
+        msg = f"all-idle policy {shown(policy)} is unknown"
         raise PlanError(
             msg, place="watermark(all_idle=…)", remedy=f"one of {', '.join(get_args(AllIdle))}"
         )

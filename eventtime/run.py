@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
 from eventtime.errors import PlanError, SinkError
 from eventtime.report import ProgressReport
 from eventtime.sources.filesource import FileSource
@@ -59,8 +60,8 @@ class Run:
         Raises:
             PlanError: there is no such tag; lists those there are.
         """
-        if tag not in self.side_schemas:
-            msg = f"there is no side output {tag!r}"
+        if not is_one_of(tag, self.tags):
+            msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(self.tags)}")
         return pa.Table.from_batches(self.sides.get(tag, []), self.side_schemas[tag])
 
@@ -104,19 +105,20 @@ def run_plan(
     plan: CompiledPlan,
     *,
     sink: str | Path | Sink | None,
-    sides: Mapping[str, str | Path | Sink],
+    sides: Mapping[str, str | Path | Sink] | None,
     shards: int,
     overwrite: bool,
     progress: Progress | None,
 ) -> Run:
     """Run to the end of input and publish; see `Stream.run`."""
+    _check_arguments(sides, shards, overwrite, progress)
     from eventtime.execution import Execution
     from eventtime.sinks.base import commit_all
 
     outputs = _Outputs()
     execution = Execution(plan, outputs.take, shards=shards)
     try:
-        _open_writers(execution, plan, outputs, sink, sides, overwrite=overwrite)
+        _open_writers(execution, plan, outputs, sink, sides or {}, overwrite=overwrite)
         for batch in execution.results(progress):
             outputs.take(_RESULTS, batch)
         ledger, report = execution.ledger(), execution.report()
@@ -132,6 +134,20 @@ def run_plan(
     return Run(plan.schema, results, outputs.kept, execution.side_schemas, ledger, report)
 
 
+def _check_arguments(
+    sides: object, shards: object, overwrite: object, progress: Progress | None
+) -> None:
+    if sides is not None and not isinstance(sides, Mapping):
+        msg = f"{shown(sides)} does not say where side outputs go"
+        remedy = "give a path or sink by tag, such as {'late': 'late.parquet'}"
+        raise PlanError(msg, place="run(sides=…)", remedy=remedy)
+    what, remedy = "a number above zero", "1, or the number of processor cores"
+    check_whole(shards, least=1, what=what, place="run(shards=…)", remedy=remedy)
+    check_flag(overwrite, place="run(overwrite=…)")
+    remedy = "give a function that takes an et.ProgressReport"
+    check_callable(progress, place="run(progress=…)", remedy=remedy)
+
+
 def _open_writers(
     execution: Execution,
     plan: CompiledPlan,
@@ -145,8 +161,8 @@ def _open_writers(
 
     schemas = execution.side_schemas
     for tag in sides:
-        if tag not in schemas:
-            msg = f"there is no side output {tag!r}"
+        if not is_one_of(tag, list(schemas)):
+            msg = f"there is no side output {shown(tag)}"
             raise PlanError(
                 msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
             )

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from eventtime.checks import check_callable, check_names, check_text, shown
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
+from eventtime.expressions import check_expression
 from eventtime.plan import (
     Aggregated,
     Keyed,
@@ -19,6 +20,8 @@ from eventtime.plan import (
     United,
     Watermarked,
     Windowed,
+    check_node,
+    check_source,
     describe,
     walk,
 )
@@ -27,10 +30,14 @@ from eventtime.run import Run, run_plan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
 from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
+from eventtime.windows.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Never
+
+    import pyarrow.compute as pc
 
     from eventtime.compiled import CompiledPlan
     from eventtime.report import ProgressReport
@@ -57,24 +64,31 @@ class Stream:
 
     node: Node
 
+    def __post_init__(self) -> None:
+        check_node(self.node)
+
     @classmethod
     def read(cls, source: Source) -> Stream:
         """Make a stream of a source."""
+        check_source(source, place="Stream.read(source)")
         return cls(Read(source))
 
     def filter(self, predicate: pc.Expression) -> Stream:
         """Keep rows for which `predicate` is true (not null); others are counted as filtered."""
-        _check_expression(predicate, "filter(predicate)")
+        check_expression(predicate, place="filter(predicate)")
         return Stream(Stepped(self.node, Filter(predicate)))
 
     def select(self, *columns: str) -> Stream:
         """Keep only these columns; others are not even read."""
+        remedy = "name each column once, such as select('x', 'y')"
+        check_names(columns, place="select(...)", remedy=remedy)
         return Stream(Stepped(self.node, Select(columns)))
 
-    def with_columns(self, **columns: pc.Expression) -> Stream:
+    def with_columns(self, *unnamed: Never, **columns: pc.Expression) -> Stream:
         """Add columns computed from others, or replace those of the same name."""
+        _check_named(unnamed, "with_columns(...)", "such as late=pc.field('delay') > 15")
         for name, expression in columns.items():
-            _check_expression(expression, f"with_columns({name}=…)")
+            check_expression(expression, place=f"with_columns({name}=…)")
         return Stream(Stepped(self.node, WithColumns(tuple(columns.items()))))
 
     def map_batches(
@@ -91,7 +105,15 @@ class Stream:
                 neighbours.
             schema: of what it returns; without it the function is tried on a batch without rows.
         """
-        _check_function(function)
+        check_callable(
+            function,
+            place="map_batches(function)",
+            remedy="give a function from RecordBatch to RecordBatch",
+        )
+        if schema is not None and not isinstance(schema, pa.Schema):
+            msg = f"{shown(schema)} is no schema"
+            remedy = "build one with pyarrow.schema, or leave it out"
+            raise PlanError(msg, place="map_batches(schema=…)", remedy=remedy)
         return Stream(Stepped(self.node, MapBatches(function, schema)))
 
     def union(self, *others: Stream) -> Stream:
@@ -123,7 +145,7 @@ class Stream:
                 clock live) are quarantined and move no watermark.
         """
         if not hasattr(generator, "build"):
-            msg = f"{generator!r} is no watermark generator"
+            msg = f"{shown(generator)} is no watermark generator"
             raise PlanError(
                 msg, place="watermark(generator)", remedy="such as et.bounded_disorder('1h')"
             )
@@ -137,17 +159,8 @@ class Stream:
 
         Keys are integers, strings, binary, booleans, dates, times or dictionaries of those.
         """
-        if (
-            not columns
-            or not all(isinstance(c, str) for c in columns)
-            or len(set(columns)) != len(columns)
-        ):
-            msg = f"keys {columns!r} are not one or more different column names"
-            raise PlanError(
-                msg,
-                place="key_by(...)",
-                remedy="name each key column once; leave key_by out for no key",
-            )
+        remedy = "name each key column once; leave key_by out for no key"
+        check_names(columns, place="key_by(...)", remedy=remedy)
         return KeyedStream(Keyed(self.node, columns))
 
     def window(
@@ -202,11 +215,10 @@ class Stream:
         Raises:
             EventTimeError: see its subclasses; no output is left half-written, Ctrl-C included.
         """
-        _check_shards(shards)
         return run_plan(
             self._compiled(),
             sink=sink,
-            sides=sides or {},
+            sides=sides,
             shards=shards,
             overwrite=overwrite,
             progress=progress,
@@ -275,10 +287,11 @@ class WindowedStream:
 
     node: Windowed
 
-    def aggregate(self, **aggregates: Aggregate) -> Stream:
+    def aggregate(self, *unnamed: Never, **aggregates: Aggregate) -> Stream:
         """Compute aggregates: one result row for each window and key that has rows.
 
         Args:
+            unnamed: none: every aggregate has a name.
             aggregates: by name of the result column, such as `flights=et.count()`.
 
         Returns:
@@ -286,6 +299,7 @@ class WindowedStream:
             diff when retracting), in the order of S24; its event time is window_start, so it can
             be windowed again.
         """
+        _check_named(unnamed, "aggregate(...)", "such as n=et.count()")
         for name, aggregate in aggregates.items():
             _check_aggregate(name, aggregate)
         if not aggregates:
@@ -310,20 +324,26 @@ def _windowed(
     late: str | None,
     late_columns: Sequence[str] | None,
 ) -> WindowedStream:
-    if not hasattr(assigner, "grid"):
-        msg = f"{assigner!r} describes no windows"
+    if not isinstance(getattr(assigner, "grid", None), Grid):
+        msg = f"{shown(assigner)} describes no windows"
         raise PlanError(
             msg,
             place="window(assigner)",
             remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')",
         )
     check_mode(mode)
+    if late is not None:
+        remedy = "a name for the side output, et.DROP, or None for 'late'"
+        check_text(late, what="tag", place="window(late=…)", remedy=remedy)
     lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
     before = sum(isinstance(upstream, Windowed) for upstream in walk(node))
     if late is None and before:
         # Each window's late rows have columns of their own, so each has a tag of its own.
         late = f"late_{before + 1}"
     named = (late_columns,) if isinstance(late_columns, str) else late_columns
+    if named is not None:
+        remedy = "a list of column names, each once; None for all"
+        check_names(named, place="window(late_columns=…)", remedy=remedy, least=0)
     columns = None if named is None else tuple(named)
     if late == "quarantine":
         msg = "the tag 'quarantine' is taken by rows without a usable time"
@@ -337,11 +357,12 @@ def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
     return Execution(compiled, lambda tag, batch: None).results()
 
 
-def _check_function(function: object) -> None:
-    if not callable(function):
-        msg = f"{function!r} is not a function"
-        remedy = "give a function from RecordBatch to RecordBatch"
-        raise PlanError(msg, place="map_batches(function)", remedy=remedy)
+def _check_named(unnamed: Sequence[object], place: str, example: str) -> None:
+    if unnamed:
+        first = unnamed[0]
+        given = first.describe() if isinstance(first, Aggregate) else shown(first)
+        msg = f"{given} is given without a name"
+        raise PlanError(msg, place=place, remedy=f"name the column that it makes, {example}")
 
 
 def _check_stream(value: object) -> None:
@@ -350,25 +371,11 @@ def _check_stream(value: object) -> None:
         raise PlanError(msg, place="union(...)", remedy="make it one: et.from_arrow(...)")
 
 
-def _check_shards(shards: object) -> None:
-    if not isinstance(shards, int) or isinstance(shards, bool) or shards < 1:
-        msg = f"shards={shards!r} is not a number above zero"
-        raise PlanError(msg, place="run(shards=…)", remedy="1, or the number of processor cores")
-
-
 def _check_aggregate(name: str, aggregate: object) -> None:
     if not isinstance(aggregate, Aggregate):
-        msg = f"{aggregate!r} is not an aggregate"
+        msg = f"{shown(aggregate)} is not an aggregate"
         remedy = "such as et.count() or et.mean('x')"
         raise PlanError(msg, place=f"aggregate({name}=…)", remedy=remedy)
-
-
-def _check_expression(expression: object, place: str) -> None:
-    if not isinstance(expression, pc.Expression):
-        msg = f"{expression!r} is no expression"
-        raise PlanError(
-            msg, place=place, remedy="build one of pyarrow.compute, such as pc.field('x') > 0"
-        )
 
 
 def _reads(node: Node) -> list[Read]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.checks import check_text, is_one_of, shown
 from eventtime.errors import TimeColumnError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = (
     "PLUS_INFINITY",
     "add",
     "bounds_type",
+    "check_time",
     "check_time_type",
     "from_us",
     "to_us",
@@ -52,6 +54,20 @@ def add(time_us: int, duration_us: int) -> int:
     return max(MINUS_INFINITY, min(PLUS_INFINITY, time_us + duration_us))
 
 
+def check_time(name: object, time_unit: object, *, place: str = "time=…") -> None:
+    """Refuse what names no column or no unit, before there is a column to look at.
+
+    Raises:
+        PlanError: `name` is no text.
+        TimeColumnError: `time_unit` is neither None nor 's', 'ms', 'us' or 'ns'.
+    """
+    remedy = "name the column that holds the time"
+    check_text(name, what="column name", place=place, remedy=remedy)
+    if time_unit is not None and not is_one_of(time_unit, list(EPOCH_UNITS)):
+        msg = f"time unit {shown(time_unit)} is unknown"
+        raise TimeColumnError(msg, place=f"column {name!r}", remedy=f"one of {sorted(EPOCH_UNITS)}")
+
+
 def check_time_type(name: str, kind: pa.DataType, time_unit: str | None) -> None:
     """Refuse a column that cannot carry event time.
 
@@ -63,9 +79,7 @@ def check_time_type(name: str, kind: pa.DataType, time_unit: str | None) -> None
     Raises:
         TimeColumnError: the type holds no time, or an integer column has no unit.
     """
-    if time_unit is not None and time_unit not in EPOCH_UNITS:
-        msg = f"time unit {time_unit!r} is unknown"
-        raise TimeColumnError(msg, place=f"column {name!r}", remedy=f"one of {sorted(EPOCH_UNITS)}")
+    check_time(name, time_unit)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return
     if pa.types.is_integer(kind):

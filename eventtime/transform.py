@@ -11,8 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from eventtime.errors import EventTimeError, PlanError, UserCodeError
-from eventtime.expressions import check_columns, columns_of, evaluate, project, type_of
+from eventtime.errors import EventTimeError, UserCodeError
+from eventtime.expressions import (
+    check_columns,
+    check_predicate,
+    columns_of,
+    evaluate,
+    project,
+    type_of,
+)
 
 __all__ = ("Filter", "MapBatches", "Select", "Step", "Transform", "WithColumns")
 
@@ -28,12 +35,7 @@ class Filter:
 
     def output(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema after the step; refuse what does not fit."""
-        kind = type_of(schema, self.predicate, place=self.describe())
-        if not pa.types.is_boolean(kind):
-            msg = f"predicate {self.predicate} is of type {kind}, not bool"
-            raise PlanError(
-                msg, place="filter(...)", remedy="compare something, such as pc.field('x') > 0"
-            )
+        check_predicate(schema, self.predicate, place=self.describe())
         return schema
 
     def needs(self, schema: pa.Schema, wanted: set[str]) -> set[str]:

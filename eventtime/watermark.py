@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from eventtime.checks import check_text, check_whole, is_share, shown
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.expressions import check_expression, evaluate
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, check_time_type, from_us, to_us
 
 if TYPE_CHECKING:
@@ -119,13 +121,19 @@ def punctuated(
         where: a predicate; the watermark after a row for which it is true is that row's event time.
 
     Raises:
-        PlanError: neither or both are given.
+        PlanError: neither or both are given, or something that is no name or expression.
     """
     if (column is None) == (where is None):
         msg = (
-            f"punctuated() takes one of column= and where=, got column={column!r}, where={where!r}"
+            "punctuated() takes one of column= and where=, "
+            f"got column={shown(column)}, where={shown(where)}"
         )
         raise PlanError(msg, place="punctuated(...)", remedy="give one of them")
+    if column is not None:
+        remedy = "name a time column, or give where=pc.field('x') > 0"
+        check_text(column, what="column name", place="punctuated(column=…)", remedy=remedy)
+    else:
+        check_expression(where, place="punctuated(where=…)")
     return _Punctuated(column, where)
 
 
@@ -140,7 +148,7 @@ def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerat
         PlanError: it has no `on_batch`.
     """
     if not callable(generator) and not hasattr(generator, "on_batch"):
-        msg = f"{generator!r} has no on_batch(timestamps_us)"
+        msg = f"{shown(generator)} has no on_batch(timestamps_us)"
         raise PlanError(msg, place="custom(generator=…)", remedy="see eventtime.BatchGenerator")
     return _Custom(generator)
 
@@ -163,19 +171,15 @@ def percentile(
     Raises:
         PlanError: a share outside (0, 1], or a row count below 1.
     """
-    if not _is_number(share) or not 0 < share <= 1:
-        msg = f"share {share!r} is not in (0, 1]"
+    if not is_share(share):
+        msg = f"share {shown(share)} is not in (0, 1]"
         raise PlanError(
             msg, place="percentile(share=…)", remedy="0.99 keeps 99 of 100 rows on time"
         )
-    if not (_is_number(warm_up) and _is_number(every)) or warm_up < 1 or every < 1:
-        msg = f"warm_up={warm_up!r}, every={every!r}: both are numbers of rows above zero"
-        raise PlanError(msg, place="percentile(...)", remedy="leave them out for the defaults")
+    for name, rows in (("warm_up", warm_up), ("every", every)):
+        what, remedy = "a number of rows above zero", "leave it out for the default"
+        check_whole(rows, least=1, what=what, place=f"percentile({name}=…)", remedy=remedy)
     return _Percentile(share, parse_us(initial, name="initial"), warm_up, every)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -213,8 +217,6 @@ class _Punctuated:
             check_time_type(self.column, array.type, self.time_unit)
             values, admitted = to_us(array, self.time_unit)
             return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
-        from eventtime.expressions import evaluate
-
         marks = pc.fill_null(evaluate(batch, self.where), fill_value=False)
         return np.where(marks.to_numpy(zero_copy_only=False), time_us, MINUS_INFINITY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
 
 __all__ = ("AccumulationMode", "check_mode")
@@ -13,8 +14,8 @@ AccumulationMode = Literal["accumulating", "discarding", "retracting"]
 
 def check_mode(mode: str) -> None:
     """Refuse an unknown mode (S21)."""
-    if mode not in get_args(AccumulationMode):
-        msg = f"accumulation mode {mode!r} is unknown"
+    if not is_one_of(mode, get_args(AccumulationMode)):
+        msg = f"accumulation mode {shown(mode)} is unknown"
         raise PlanError(
             msg, place="window(mode=…)", remedy=f"one of {', '.join(get_args(AccumulationMode))}"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.checks import check_whole, is_one_of, shown
 from eventtime.errors import AggregateTypeError, PlanError
 from eventtime.lanes import DECIMAL, FLOAT, OBJECT, lane_kind
 from eventtime.windows.user_aggregate import UserAccumulator
@@ -55,6 +56,14 @@ class Aggregate:
     ddof: int = 1
     user: UserAggregate | None = field(default=None, compare=True)
 
+    def __post_init__(self) -> None:
+        functions = [*_WITHOUT_TYPE, *_RESULT_TYPES]
+        if self.user is None and not is_one_of(self.function, functions):
+            msg = f"{shown(self.function)} is no aggregate function"
+            raise PlanError(
+                msg, place="Aggregate(function)", remedy=f"one of {', '.join(functions)}"
+            )
+
     def describe(self) -> str:
         """Return the call in the words of the user."""
         name = type(self.user).__name__ if self.user is not None else self.function
@@ -92,12 +101,14 @@ def mean(column: Column) -> Aggregate:
 
 def var(column: Column, *, ddof: int = 1) -> Aggregate:
     """Compute the variance (of a sample by default): float64, null for `ddof` values or fewer."""
-    return Aggregate("var", (_checked("var", column),), _checked_ddof(ddof))
+    _check_ddof("var", ddof)
+    return Aggregate("var", (_checked("var", column),), ddof)
 
 
 def stddev(column: Column, *, ddof: int = 1) -> Aggregate:
     """Compute the standard deviation (of a sample by default); null for `ddof` values or fewer."""
-    return Aggregate("stddev", (_checked("stddev", column),), _checked_ddof(ddof))
+    _check_ddof("stddev", ddof)
+    return Aggregate("stddev", (_checked("stddev", column),), ddof)
 
 
 def first(column: Column) -> Aggregate:
@@ -134,8 +145,11 @@ def user(aggregate: UserAggregate, *columns: Column) -> Aggregate:
     """Use an aggregate of your own; see `UserAggregate` for what it must offer.
 
     Raises:
-        PlanError: a method of the protocol is missing.
+        PlanError: a method of the protocol is missing, or it is a class.
     """
+    if isinstance(aggregate, type):
+        msg = f"{aggregate.__name__} is a class, not an aggregate"
+        raise PlanError(msg, place="user(aggregate=…)", remedy=f"make one: {aggregate.__name__}()")
     missing = [
         m for m in ("create", "add", "merge", "result", "result_type") if not hasattr(aggregate, m)
     ]
@@ -154,7 +168,7 @@ def result_type(aggregate: Aggregate, types: tuple[pa.DataType, ...]) -> pa.Data
     if aggregate.user is not None:
         # Tried and checked here, so that a wrong one is refused before anything is read.
         return UserAccumulator(aggregate.describe(), aggregate.user, types).result_type
-    if aggregate.function in {"count", "count_distinct"}:
+    if aggregate.function in _WITHOUT_TYPE:
         return pa.int64()
     wanted = _RESULT_TYPES[aggregate.function](types[0])
     if wanted is None:
@@ -209,6 +223,8 @@ def _list_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_plain(kind))
 
 
+_WITHOUT_TYPE = ("count", "count_distinct")
+"""Functions that count whatever the values are."""
 _RESULT_TYPES: dict[str, Callable[[pa.DataType], pa.DataType | None]] = {
     "sum": _sum_type,
     "mean": _mean_type,
@@ -240,7 +256,7 @@ _REMEDIES = {
 def _checked(function: str, column: Column) -> Column:
     if isinstance(column, str | pc.Expression):
         return column
-    msg = f"{column!r} names no column"
+    msg = f"{shown(column)} names no column"
     raise PlanError(
         msg,
         place=f"{function}(column=…)",
@@ -248,8 +264,6 @@ def _checked(function: str, column: Column) -> Column:
     )
 
 
-def _checked_ddof(ddof: object) -> int:
-    if isinstance(ddof, int) and not isinstance(ddof, bool) and ddof >= 0:
-        return ddof
-    msg = f"ddof {ddof!r} is not a number of zero or more"
-    raise PlanError(msg, place="ddof=", remedy="1 for a sample, 0 for the population")
+def _check_ddof(function: str, ddof: int) -> None:
+    what, remedy = "a number of zero or more", "1 for a sample, 0 for the population"
+    check_whole(ddof, least=0, what=what, place=f"{function}(ddof=…)", remedy=remedy)

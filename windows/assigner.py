@@ -112,7 +112,7 @@ def tumbling(size: DurationLike, *, offset: DurationLike = "0s") -> TumblingWind
 
 
 def sliding(
-    size: DurationLike, *, slide: DurationLike, offset: DurationLike = "0s"
+    size: DurationLike, *, slide: DurationLike | None = None, offset: DurationLike = "0s"
 ) -> SlidingWindows:
     """Describe windows `[offset + k*slide, offset + k*slide + size)` (S14).
 
@@ -120,18 +120,22 @@ def sliding(
 
     Args:
         size: length of a window, above zero.
-        slide: distance between starts, above zero, at most the size.
+        slide: distance between starts, above zero, at most the size; must be given.
         offset: shift of the grid, taken modulo the slide; may be negative.
 
     Raises:
         DurationError: malformed, zero or negative duration.
-        PlanError: `slide` is longer than `size`: rows between windows would vanish; or so short
-            that a row would be in more than 100,000 windows.
+        PlanError: `slide` is missing, or longer than `size`: rows between windows would vanish; or
+            so short that a row would be in more than 100,000 windows.
 
     >>> sliding("1h", slide="1m").grid.slices
     60
     """
     size_us = parse_us(size, name="size", zero=False)
+    if slide is None:
+        msg = f"sliding windows of {size!r} are given no slide"
+        remedy = f"say how far apart they start, or use et.tumbling({size!r})"
+        raise PlanError(msg, place="sliding(slide=…)", remedy=remedy)
     slide_us = parse_us(slide, name="slide", zero=False)
     if slide_us > size_us:
         msg = f"slide {slide!r} is longer than size {size!r}: rows between windows would be in none"

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from eventtime.checks import shown
 from eventtime.errors import SinkError
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.files import FileSink
@@ -90,9 +91,9 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     if isinstance(target, FileSink):
         return dataclasses.replace(target, overwrite=True) if overwrite else target
     if not isinstance(target, str | Path):
-        if callable(getattr(target, "open", None)):
+        if callable(getattr(target, "open", None)) and not isinstance(target, type):
             return target
-        msg = f"{target!r} of type {type(target).__name__} is not a sink"
+        msg = f"{shown(target)} is not a sink"
         raise SinkError(msg, remedy="give a path, or et.to_parquet(path) and the like")
     text = str(target)
     if text.endswith("/"):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import ColumnError, PlanError, SinkError
-from eventtime.timestamp import check_time_type, to_us
+from eventtime.timestamp import check_time, check_time_type, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,13 @@ def by_day(column: str = "window_start", *, time_unit: str | None = None) -> ByD
         column: timestamp, date, or integers with a unit.
         time_unit: of an integer column: 's', 'ms', 'us' or 'ns'.
 
+    Raises:
+        PlanError: these are no column name or no unit.
+
     >>> by_day("departed").folder
     'departed_day'
     """
+    check_time(column, time_unit, place="by_day(column)")
     return ByDay(column, time_unit)
 
 
@@ -57,8 +62,8 @@ def partition(partition_by: str | ByDay | None) -> ByDay | None:
     """Check the `partition_by` argument of a sink; "day" is short for `by_day()`."""
     if partition_by is None or isinstance(partition_by, ByDay):
         return partition_by
-    if partition_by != "day":
-        msg = f"partition_by={partition_by!r} is unknown"
+    if not is_one_of(partition_by, ("day",)):
+        msg = f"partition_by={shown(partition_by)} is unknown"
         raise PlanError(msg, place="partition_by", remedy="say 'day', by_day('column') or None")
     return by_day()
 

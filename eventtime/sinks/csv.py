@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventtime.sinks.by_day import ByDay, partition
-from eventtime.sinks.files import FileSink
 from eventtime.sinks.json_text import json_or_null
-from eventtime.sinks.lines import (
-    LINES_BYTES_MAX,
-    LINES_ROWS_MAX,
-    Compression,
-    LinesEncoder,
-    compression_of,
-    suffix_of,
-)
+from eventtime.sinks.lines import LinesFormat
 from eventtime.sinks.text import (
     bytes_used,
-    check_text_types,
     float_text,
     is_string,
     join,
@@ -34,7 +23,11 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-__all__ = ("CsvFormat", "csv_fields", "to_csv")
+    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.files import FileSink
+    from eventtime.sinks.lines import Compression
+
+__all__ = ("csv_fields", "to_csv")
 
 
 def to_csv(
@@ -49,7 +42,7 @@ def to_csv(
 
     RFC 4180 in UTF-8 with a header; lines end in LF. Null is an empty field and the empty string
     ``""``. Times are ISO 8601: with a T, and in UTC with a Z if the column has a zone. Binary is
-    base64, a duration a whole number in the unit of its column, NaN ``NaN``; lists, structs and
+    base64, a duration ISO 8601 such as ``PT1H30M`` or ``-PT0.5S``, NaN ``NaN``; lists, structs and
     maps are JSON in quotes. Of a single column, readers that skip blank lines lose the nulls.
 
     Published whole or not at all, as `to_parquet` says.
@@ -67,32 +60,13 @@ def to_csv(
     >>> to_csv("hourly.csv.gz").format.suffix
     '.csv.gz'
     """
-    file_format = CsvFormat(compression_of(str(path), compression))
-    return FileSink(str(path), file_format, partition(partition_by), overwrite, filesystem)
-
-
-@dataclass(frozen=True)
-class CsvFormat:
-    """CSV with a header."""
-
-    compression: Compression | None = None
-    name: str = "CSV"
-    rows_max: int = LINES_ROWS_MAX
-    bytes_max: int = LINES_BYTES_MAX
-
-    @property
-    def suffix(self) -> str:
-        """With that of the compression."""
-        return suffix_of(".csv", self.compression)
-
-    def check(self, schema: pa.Schema) -> None:
-        """Refuse columns without a text form."""
-        check_text_types(schema, self.name)
-
-    def encoder(self, stream: pa.NativeFile, schema: pa.Schema) -> LinesEncoder:
-        """Start a file with its header."""
-        header = ",".join(csv_fields(pa.array(schema.names, pa.string())).to_pylist())
-        return LinesEncoder(stream, _lines, header=header + "\n", compression=self.compression)
+    return _CSV.sink(
+        path,
+        partition_by=partition_by,
+        overwrite=overwrite,
+        filesystem=filesystem,
+        compression=compression,
+    )
 
 
 def _lines(batch: pa.RecordBatch) -> pa.Array:
@@ -141,3 +115,10 @@ def _csv_quote(text: pa.Array) -> pa.Array:
         return text
     doubled = pc.replace_substring(text, '"', '""') if found[0x22] else text
     return pc.if_else(needs, join('"', doubled, '"'), text)
+
+
+def _header(schema: pa.Schema) -> str:
+    return ",".join(csv_fields(pa.array(schema.names, pa.string())).to_pylist()) + "\n"
+
+
+_CSV: Final = LinesFormat("CSV", ".csv", _header, _lines)

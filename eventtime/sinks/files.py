@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventtime.sinks.by_day import ByDay, DaySplitter
+from eventtime.checks import check_flag, shown
+from eventtime.errors import PlanError
+from eventtime.sinks.by_day import ByDay, DaySplitter, partition
 from eventtime.sinks.remote import RemoteFile, RemoteFolder, resolve
 from eventtime.sinks.staging import LocalFile, LocalFolder, Staging
 from eventtime.sinks.writers import FileWriter, FolderWriter
@@ -16,7 +19,38 @@ if TYPE_CHECKING:
 
     from eventtime.sinks.encoder import FileFormat
 
-__all__ = ("FileSink",)
+__all__ = ("FileSink", "file_sink", "path_of")
+
+
+def path_of(path: object) -> str:
+    """Check the `path` argument of a sink, and return it as text.
+
+    Raises:
+        PlanError: it is no path, or empty.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        msg = f"{shown(path)} is no path"
+        remedy = "name a file, such as 'hourly.parquet'"
+        raise PlanError(msg, place="path", remedy=remedy)
+    return text
+
+
+def file_sink(
+    path: str | os.PathLike[str],
+    file_format: FileFormat,
+    *,
+    partition_by: str | ByDay | None,
+    overwrite: bool,
+    filesystem: FileSystem | None,
+) -> FileSink:
+    """Describe the output of one of the `to_…` functions, which document the arguments.
+
+    Raises:
+        PlanError: an argument is of the wrong kind.
+    """
+    check_flag(overwrite, place="overwrite=…")
+    return FileSink(path_of(path), file_format, partition(partition_by), overwrite, filesystem)
 
 
 @dataclass(frozen=True)

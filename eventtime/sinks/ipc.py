@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError, SinkError
-from eventtime.sinks.by_day import ByDay, partition
 from eventtime.sinks.dictionaries import DictionaryMerger
-from eventtime.sinks.files import FileSink
+from eventtime.sinks.files import FileSink, file_sink, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyarrow.fs import FileSystem
+
+    from eventtime.sinks.by_day import ByDay
 
 __all__ = ("IpcEncoder", "IpcFormat", "to_ipc")
 
@@ -52,11 +54,16 @@ def to_ipc(
     >>> to_ipc("hourly.arrow").describe()
     'Arrow IPC file hourly.arrow'
     """
-    if compression is not None and compression not in _COMPRESSIONS:
-        msg = f"compression={compression!r} is unknown to Arrow IPC"
-        raise PlanError(msg, place=str(path), remedy=f"one of {', '.join(_COMPRESSIONS)} or None")
-    return FileSink(
-        str(path), IpcFormat(compression), partition(partition_by), overwrite, filesystem
+    if compression is not None and not is_one_of(compression, _COMPRESSIONS):
+        msg = f"compression={shown(compression)} is unknown to Arrow IPC"
+        remedy = f"one of {', '.join(_COMPRESSIONS)} or None"
+        raise PlanError(msg, place=path_of(path), remedy=remedy)
+    return file_sink(
+        path,
+        IpcFormat(compression),
+        partition_by=partition_by,
+        overwrite=overwrite,
+        filesystem=filesystem,
     )
 
 

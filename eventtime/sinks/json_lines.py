@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventtime.sinks.by_day import ByDay, partition
-from eventtime.sinks.files import FileSink
 from eventtime.sinks.json_text import json_rows
-from eventtime.sinks.lines import (
-    LINES_BYTES_MAX,
-    LINES_ROWS_MAX,
-    Compression,
-    LinesEncoder,
-    compression_of,
-    suffix_of,
-)
-from eventtime.sinks.text import check_text_types
+from eventtime.sinks.lines import LinesFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyarrow.fs import FileSystem
 
-__all__ = ("JsonLinesFormat", "to_json_lines")
+    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.files import FileSink
+    from eventtime.sinks.lines import Compression
+
+__all__ = ("to_json_lines",)
 
 
 def to_json_lines(
@@ -41,7 +34,7 @@ def to_json_lines(
 
     Times are ISO 8601 strings: with a T, and in UTC with a Z if the column has a zone. NaN and
     infinities are null, as JSON has no word for them; decimals are numbers with all their digits;
-    a duration is a whole number in the unit of its column; binary is base64; lists are arrays,
+    a duration is an ISO 8601 string such as ``PT1H30M``; binary is base64; lists are arrays,
     structs objects, maps arrays of {"key", "value"}. An output without rows is an empty file: the
     schema has no place in it.
 
@@ -60,33 +53,23 @@ def to_json_lines(
     >>> to_json_lines("late.jsonl").describe()
     'JSON lines file late.jsonl'
     """
-    file_format = JsonLinesFormat(compression_of(str(path), compression))
-    return FileSink(str(path), file_format, partition(partition_by), overwrite, filesystem)
-
-
-@dataclass(frozen=True)
-class JsonLinesFormat:
-    """One JSON object a line."""
-
-    compression: Compression | None = None
-    name: str = "JSON lines"
-    rows_max: int = LINES_ROWS_MAX
-    bytes_max: int = LINES_BYTES_MAX
-
-    @property
-    def suffix(self) -> str:
-        """With that of the compression."""
-        return suffix_of(".jsonl", self.compression)
-
-    def check(self, schema: pa.Schema) -> None:
-        """Refuse columns without a text form."""
-        check_text_types(schema, self.name)
-
-    def encoder(self, stream: pa.NativeFile, schema: pa.Schema) -> LinesEncoder:
-        """Start a file."""
-        return LinesEncoder(stream, _lines, header="", compression=self.compression)
+    return _JSON_LINES.sink(
+        path,
+        partition_by=partition_by,
+        overwrite=overwrite,
+        filesystem=filesystem,
+        compression=compression,
+    )
 
 
 def _lines(batch: pa.RecordBatch) -> pa.Array:
     rows = json_rows(batch.columns, batch.schema.names)
     return pc.binary_join_element_wise(rows, "\n", "")
+
+
+def _no_header(schema: pa.Schema) -> str:
+    del schema
+    return ""
+
+
+_JSON_LINES: Final = LinesFormat("JSON lines", ".jsonl", _no_header, _lines)

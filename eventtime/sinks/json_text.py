@@ -44,7 +44,7 @@ def json_values(array: pa.Array) -> pa.Array:
     """Write each value as JSON; null, NaN and infinities as ``null``.
 
     Strings are escaped; times are ISO 8601 strings; binary is base64; decimals are numbers with
-    all digits; durations are whole numbers in the unit of the column; lists are arrays, structs
+    all digits; durations are ISO 8601 such as ``PT1H30M``; lists are arrays, structs
     objects, maps arrays of objects with key and value.
 
     Returns:

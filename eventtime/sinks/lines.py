@@ -1,55 +1,101 @@
-"""CSV and JSON lines: the encoder both share, and compression of the stream."""
+"""What the text formats share: format, sink, encoder, and compression of the stream."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
+from eventtime.sinks.files import FileSink, file_sink, path_of
+from eventtime.sinks.text import check_text_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = (
-    "LINES_BYTES_MAX",
-    "LINES_ROWS_MAX",
-    "Compression",
-    "LinesEncoder",
-    "compression_of",
-    "suffix_of",
-)
+    from pyarrow.fs import FileSystem
+
+    from eventtime.sinks.by_day import ByDay
+
+__all__ = ("Compression", "LinesEncoder", "LinesFormat")
 
 Compression = Literal["gzip", "zstd"]
 
-LINES_ROWS_MAX: Final = 1 << 16
-"""Rows rendered at once."""
-LINES_BYTES_MAX: Final = 16 << 20
-"""Bytes of columns rendered at once; even escaped, far below the 2 GB of a string array."""
+_ROWS_MAX: Final = 1 << 16
+_BYTES_MAX: Final = 16 << 20
+"""Even escaped, far below the 2 GB of a string array."""
 
 _SUFFIXES: Final[dict[Compression, str]] = {"gzip": ".gz", "zstd": ".zst"}
 
 
-def compression_of(path: str, compression: str | None) -> Compression | None:
-    """Choose the compression: as said, else by the suffix of the path, else none.
+@dataclass(frozen=True)
+class LinesFormat:
+    """A text format: perhaps a first line, then lines that a function makes of whole batches.
 
-    >>> compression_of("late.csv.gz", None)
-    'gzip'
+    Args:
+        name: for messages.
+        plain_suffix: of files that are not compressed.
+        header: the first line of a file, with its line end; may be empty.
+        lines: columns of a batch to (n,) strings, each with its line end.
+        compression: of the whole file.
+        rows_max: rows rendered at once.
+        bytes_max: bytes of columns rendered at once.
     """
-    for known, suffix in _SUFFIXES.items():
-        if compression == known or (compression is None and path.endswith(suffix)):
-            return known
-    if compression is not None:
-        msg = f"compression={compression!r} is unknown for text"
+
+    name: str
+    plain_suffix: str
+    header: Callable[[pa.Schema], str]
+    lines: Callable[[pa.RecordBatch], pa.Array]
+    compression: Compression | None = None
+    rows_max: int = _ROWS_MAX
+    bytes_max: int = _BYTES_MAX
+
+    @property
+    def suffix(self) -> str:
+        """With that of the compression, such as '.csv.gz'."""
+        return self.plain_suffix + ("" if self.compression is None else _SUFFIXES[self.compression])
+
+    def check(self, schema: pa.Schema) -> None:
+        """Refuse columns without a text form."""
+        check_text_types(schema, self.name)
+
+    def encoder(self, stream: pa.NativeFile, schema: pa.Schema) -> LinesEncoder:
+        """Start a file."""
+        header = self.header(schema)
+        return LinesEncoder(stream, self.lines, header=header, compression=self.compression)
+
+    def sink(
+        self,
+        path: str | Path,
+        *,
+        partition_by: Literal["day"] | ByDay | None,
+        overwrite: bool,
+        filesystem: FileSystem | None,
+        compression: Compression | None,
+    ) -> FileSink:
+        """Describe an output in this format; see `to_csv`."""
+        return file_sink(
+            path,
+            replace(self, compression=_compression(path_of(path), compression)),
+            partition_by=partition_by,
+            overwrite=overwrite,
+            filesystem=filesystem,
+        )
+
+
+def _compression(path: str, compression: Compression | None) -> Compression | None:
+    """Choose as said, else by the suffix of the path, else none."""
+    if compression is None:
+        return next((known for known, suffix in _SUFFIXES.items() if path.endswith(suffix)), None)
+    if not is_one_of(compression, list(_SUFFIXES)):
+        msg = f"compression={shown(compression)} is unknown for text"
         raise PlanError(msg, place=path, remedy=f"one of {', '.join(_SUFFIXES)} or None")
-    return None
-
-
-def suffix_of(plain: str, compression: Compression | None) -> str:
-    """Name a part file's suffix, '.csv' or '.csv.gz'."""
-    return plain if compression is None else plain + _SUFFIXES[compression]
+    return compression
 
 
 class LinesEncoder:

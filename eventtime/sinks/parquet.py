@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError, SinkError
-from eventtime.sinks.by_day import ByDay, partition
 from eventtime.sinks.dictionaries import DictionaryMerger
-from eventtime.sinks.files import FileSink
+from eventtime.sinks.files import FileSink, file_sink, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyarrow.fs import FileSystem
+
+    from eventtime.sinks.by_day import ByDay
 
 __all__ = ("ParquetEncoder", "ParquetFormat", "to_parquet")
 
@@ -54,13 +56,16 @@ def to_parquet(
     >>> to_parquet("hourly", partition_by="day").describe()
     'Parquet folder hourly by UTC day of window_start'
     """
-    if compression not in _COMPRESSIONS:
-        msg = f"compression={compression!r} is unknown to Parquet"
-        raise PlanError(
-            msg, place=f"to_parquet({str(path)!r})", remedy=f"one of {', '.join(_COMPRESSIONS)}"
-        )
-    return FileSink(
-        str(path), ParquetFormat(compression), partition(partition_by), overwrite, filesystem
+    if not is_one_of(compression, _COMPRESSIONS):
+        msg = f"compression={shown(compression)} is unknown to Parquet"
+        remedy = f"one of {', '.join(_COMPRESSIONS)}"
+        raise PlanError(msg, place=f"to_parquet({path_of(path)!r})", remedy=remedy)
+    return file_sink(
+        path,
+        ParquetFormat(compression),
+        partition_by=partition_by,
+        overwrite=overwrite,
+        filesystem=filesystem,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from eventtime.checks import shown
 from eventtime.errors import SinkError
 from eventtime.sinks.staging import exists_error, refuse_strangers
 
@@ -52,7 +53,7 @@ def resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem | None
 def _fsspec(filesystem: Any) -> Any:
     """Check for the marks of an fsspec file system; pyarrow's wrapper takes anything."""
     if not hasattr(filesystem, "protocol"):
-        msg = f"{filesystem!r} is neither of pyarrow.fs nor of fsspec"
+        msg = f"{shown(filesystem)} is neither of pyarrow.fs nor of fsspec"
         raise TypeError(msg)
     return filesystem
 

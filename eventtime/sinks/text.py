@@ -28,7 +28,7 @@ __all__ = (
 
 _EPOCH_TO_YEAR_0_S: Final = -62_167_219_200
 _EPOCH_TO_YEAR_10000_S: Final = 253_402_300_800
-_UNITS_IN_A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_UNITS_IN_A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def check_text_types(schema: pa.Schema, format_name: str) -> None:
@@ -101,7 +101,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def is_quoted(kind: pa.DataType) -> bool:
     """Tell whether JSON writes its values as strings."""
-    is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind)
+    is_time = pa.types.is_temporal(kind) and not pa.types.is_interval(kind)
     return bool(is_time or is_string(kind) or _is_binary(kind))
 
 
@@ -113,12 +113,35 @@ def plain_text(array: pa.Array) -> pa.Array:
     if pa.types.is_date(kind):
         return _timestamps(array.cast(pa.timestamp("s")), letters=10)
     if pa.types.is_duration(kind):
-        return array.view(pa.int64()).cast(pa.string())
+        return _durations(array)
     if _is_binary(kind):
         # Row by row: Arrow has no base64 kernel.
         values = array.to_pylist()
         return pa.array([None if v is None else base64.b64encode(v) for v in values], pa.string())
     return array.cast(pa.string())
+
+
+def _durations(array: pa.Array) -> pa.Array:
+    """Write ISO 8601 with hours, minutes and seconds: days of 24 hours would be one reading more.
+
+    >>> _durations(pa.array([5_400_000_001, 0, -500_000, None], pa.duration("us"))).to_pylist()
+    ['PT1H30M0.000001S', 'PT0S', '-PT0.5S', None]
+    """
+    scale = _UNITS_IN_A_SECOND[array.type.unit]
+    raw = array.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    seconds, parts = np.divmod(np.abs(raw).view(np.uint64), np.uint64(scale))
+    minutes, seconds = np.divmod(seconds, np.uint64(60))
+    hours, minutes = np.divmod(minutes, np.uint64(60))
+    fraction = pc.utf8_lpad(pa.array(parts).cast(pa.string()), len(str(scale)) - 1, "0")
+    fraction = pc.if_else(parts > 0, join(".", pc.utf8_rtrim(fraction, "0")), "")
+    last = join(pa.array(seconds).cast(pa.string()), fraction, "S")
+    text = join(
+        pc.if_else(raw < 0, "-PT", "PT"),
+        pc.if_else(hours > 0, join(pa.array(hours).cast(pa.string()), "H"), ""),
+        pc.if_else(minutes > 0, join(pa.array(minutes).cast(pa.string()), "M"), ""),
+        pc.if_else((seconds > 0) | (parts > 0) | (raw == 0), last, ""),
+    )
+    return pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
 
 
 def _timestamps(array: pa.Array, letters: int | None = None) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from eventtime.checks import check_flag, is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.filesource import FileSource
@@ -100,6 +101,8 @@ def csv_source(
     types of columns that would be inferred wrongly, the others are inferred.
     """
     _check(on_malformed)
+    check_flag(newlines_in_values, place="newlines_in_values=…")
+    _check_delimiter(delimiter)
     return FileSource.of(
         CsvFormat(on_malformed, as_schema(schema), delimiter, newlines_in_values),
         paths,
@@ -145,6 +148,13 @@ def arrow_source(data: Any, *, time: str, time_unit: str | None = None) -> Memor
 
 
 def _check(on_malformed: str) -> None:
-    if on_malformed not in ("error", "quarantine"):
-        message = f"on_malformed={on_malformed!r} is unknown"
+    if not is_one_of(on_malformed, ("error", "quarantine")):
+        message = f"on_malformed={shown(on_malformed)} is unknown"
         raise PlanError(message, place="on_malformed", remedy="use 'error' or 'quarantine'")
+
+
+def _check_delimiter(delimiter: object) -> None:
+    if delimiter is None or (isinstance(delimiter, str) and len(delimiter.encode()) == 1):
+        return
+    message = f"delimiter={shown(delimiter)} is not one ASCII character"
+    raise PlanError(message, place="delimiter=…", remedy="such as ';', or None for a comma")

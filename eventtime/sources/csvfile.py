@@ -118,11 +118,12 @@ class CsvFormat:
         try:
             options = csv.ReadOptions(use_threads=False)
             table = csv.read_csv(pa.py_buffer(line + b"\n"), options, self._parse_options(file))
-        except pa.ArrowInvalid as error:
+            names = table.column_names
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             message = f"the header line does not parse: {' '.join(str(error).split())}"
-            remedy = "the first line must name the columns"
+            remedy = "the first line must name the columns, in UTF-8"
             raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
-        return table.column_names, Block(block.line + 1, rest)
+        return names, Block(block.line + 1, rest)
 
     def _sample(self, file: DataFile, names: list[str]) -> pa.Table:
         """Parse the first block without types, leaving out rows with the wrong number of values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.filescan import FileSet, distinct_values, peek_first, scan_partition
@@ -20,6 +21,7 @@ from eventtime.sources.partitions import (
     check_partition_type,
 )
 from eventtime.sources.schemas import check_columns, without_views
+from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,11 +89,15 @@ class FileSource:
                 wrong.
 
         Raises:
-            PlanError: ``paths`` or ``partition_by`` is something else.
+            PlanError: an argument is something else.
+            TimeColumnError: ``time_unit`` is none.
         """
-        if not isinstance(partition_by, ByColumn) and partition_by not in ("file", "folder"):
+        check_time(time, time_unit)
+        _check_filesystem(filesystem)
+        words = ("file", "folder")
+        if not isinstance(partition_by, ByColumn) and not is_one_of(partition_by, words):
             remedy = "use 'file', 'folder' or by_column('name')"
-            msg = f"partition_by={partition_by!r} is unknown"
+            msg = f"partition_by={shown(partition_by)} is unknown"
             raise PlanError(msg, place="partition_by", remedy=remedy)
         read_paths, overrides = hive_types(hive)
         return cls(
@@ -186,9 +192,20 @@ def _as_paths(paths: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tup
         isinstance(path, str | os.PathLike) for path in listed
     ):
         remedy = "pass a string, a Path, or a list of them"
-        msg = f"paths={paths!r} is not a path"
+        msg = f"paths={shown(paths)} is not a path"
         raise PlanError(msg, place="paths", remedy=remedy)
     if not listed:
         msg = "paths is an empty list"
         raise PlanError(msg, place="paths", remedy="name a file, a folder or a glob")
     return tuple(os.fspath(path) for path in listed)
+
+
+def _check_filesystem(filesystem: object) -> None:
+    if filesystem is None:
+        return
+    from pyarrow import fs
+
+    if not isinstance(filesystem, fs.FileSystem):
+        msg = f"{shown(filesystem)} is no file system"
+        remedy = "give a pyarrow.fs.FileSystem, or leave it out for local paths and URIs"
+        raise PlanError(msg, place="filesystem=…", remedy=remedy)

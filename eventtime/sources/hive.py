@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from eventtime.errors import SchemaError
+from eventtime.checks import shown
+from eventtime.errors import PlanError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from eventtime.sources.datafile import DataFile
 
@@ -23,9 +25,19 @@ def hive_types(hive: bool | Mapping[str, pa.DataType]) -> tuple[bool, HiveTypes]
     """Split the public argument ``hive``: whether to read paths, and the types the user sets."""
     if isinstance(hive, bool):
         return hive, ()
+    _check_types(hive)
     return True, tuple(
         (name, pa.field(name, data_type).type) for name, data_type in sorted(hive.items())
     )
+
+
+def _check_types(hive: object) -> None:
+    if not isinstance(hive, Mapping) or not all(
+        isinstance(name, str) and isinstance(kind, pa.DataType) for name, kind in hive.items()
+    ):
+        msg = f"hive={shown(hive)} gives no types"
+        remedy = "True, False, or types by name, such as {'day': pa.string()}"
+        raise PlanError(msg, place="hive=…", remedy=remedy)
 
 
 def hive_schema(files: Sequence[DataFile], overrides: HiveTypes) -> pa.Schema:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from eventtime.checks import shown
 from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def as_schema(schema: pa.Schema | Mapping[str, pa.DataType] | None) -> pa.Schema
     try:
         return pa.schema(list(schema.items()))
     except (AttributeError, TypeError, pa.ArrowException) as error:
-        message = f"schema={schema!r} is not a schema: {error}"
+        message = f"schema={shown(schema)} is not a schema: {error}"
         remedy = "pass a pyarrow.Schema or a dict of names to pyarrow types"
         raise PlanError(message, place="schema", remedy=remedy) from error
 

@@ -12,6 +12,7 @@ from eventtime.errors import SchemaError, SourceError
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views
+from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     from eventtime.sources.base import PartitionReader, Rows
@@ -58,7 +59,8 @@ class _Stream:
             return pa.RecordBatchReader.from_stream(self._data)
         except (pa.ArrowException, TypeError, ValueError) as error:
             kind = type(self._data).__name__
-            message = f"partition {self._name!r}: {kind} does not give a stream of batches: {error}"
+            cause = " ".join(str(error).split())
+            message = f"partition {self._name!r}: {kind} does not give a stream of batches: {cause}"
             raise SourceError(
                 message, place="from_arrow(data)", remedy="pass a pyarrow.Table"
             ) from error
@@ -115,6 +117,7 @@ class MemorySource:
             SourceError: ``data`` is none of these, or an empty list or dict.
             SchemaError: partitions or batches have different columns.
         """
+        check_time(time, time_unit)
         named = data if isinstance(data, Mapping) else {"memory": data}
         if not named:
             msg = "the dict of partitions is empty"

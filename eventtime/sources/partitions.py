@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from eventtime.errors import ColumnError, PlanError, SourceError
+from eventtime.checks import check_text
+from eventtime.errors import ColumnError, SourceError
 from eventtime.sources.format import Only
 
 if TYPE_CHECKING:
@@ -54,13 +55,8 @@ def by_column(name: str) -> ByColumn:
     >>> by_column("origin")
     ByColumn(column='origin')
     """
-    if not name:
-        msg = f"{name!r} is not a column name"
-        raise PlanError(
-            msg,
-            place="by_column(name)",
-            remedy="write by_column('origin')",
-        )
+    remedy = "write by_column('origin')"
+    check_text(name, what="column name", place="by_column(name)", remedy=remedy)
     return ByColumn(name)
 
 

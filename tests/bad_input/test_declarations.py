@@ -112,10 +112,11 @@ def test_a_duration_that_cannot_be_read(size: Any, refused: Refused) -> None:
         et.tumbling(size)
     with refused(et.DurationError, shown, "offset=", "write it with units"):
         et.tumbling("1h", offset=size)
-    with refused(et.DurationError, shown, "slide=", "write it with units"):
-        et.sliding("1h", slide=size)
     with refused(et.DurationError, shown, "bound=", "write it with units"):
         et.bounded_disorder(size)
+    if size is not None:
+        with refused(et.DurationError, shown, "slide=", "write it with units"):
+            et.sliding("1h", slide=size)
 
 
 def test_sizes_of_nothing_and_less(refused: Refused) -> None:

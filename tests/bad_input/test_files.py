@@ -69,6 +69,13 @@ def test_a_file_cut_short(suffix: str, tmp_path: Path, refused: Refused) -> None
         counted(READERS[suffix](path, time="t")).run()
 
 
+def test_a_file_that_is_no_text(tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"t,\xb5\xff\n1,2\n")
+    with refused(et.SourceError, "codec can't decode", f"{path}, line 1", "in UTF-8"):
+        counted(et.read_csv(path, time="t", time_unit="s")).run()
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_text_file_cut_within_a_line(suffix: str, tmp_path: Path, refused: Refused) -> None:
     path = write(seconds(10, x=range(10)), tmp_path / f"cut.{suffix}")

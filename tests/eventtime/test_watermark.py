@@ -71,7 +71,7 @@ def test_a_percentile_outside_its_range_is_refused() -> None:
     for share in (0, 1.01, -1):
         with pytest.raises(et.PlanError, match=f"share {share} is not in"):
             et.percentile(share)
-    with pytest.raises(et.PlanError, match="numbers of rows above zero"):
+    with pytest.raises(et.PlanError, match="0 is not a number of rows above zero"):
         et.percentile(0.9, warm_up=0)
 
 

@@ -69,7 +69,7 @@ def test_a_sink_stays_itself_and_takes_overwrite_over() -> None:
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(SinkError, match="17 of type int is not a sink"):
+    with pytest.raises(SinkError, match="17 is not a sink"):
         sink_for(17)  # type: ignore[arg-type]
 
 

@@ -161,7 +161,7 @@ def test_an_encoder_that_fails_to_start_leaves_nothing(
         msg = "no"
         raise pa.ArrowInvalid(msg)
 
-    monkeypatch.setattr("eventtime.sinks.csv.CsvFormat.encoder", broken)
+    monkeypatch.setattr("eventtime.sinks.lines.LinesFormat.encoder", broken)
     with pytest.raises(SinkError, match="failed after 0 bytes: no"):
         to_csv(tmp_path / "a.csv").open(pa.schema([("a", pa.int64())]))
     assert tree(tmp_path) == []

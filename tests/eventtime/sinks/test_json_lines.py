@@ -64,6 +64,14 @@ def expected(value: Any, kind: pa.DataType) -> Any:
     return expected_leaf(value, kind)
 
 
+def iso_duration(micros: int) -> str:
+    hours, rest = divmod(abs(micros), 3_600_000_000)
+    minutes, rest = divmod(rest, 60_000_000)
+    seconds = f"{Decimal(rest).scaleb(-6):f}".rstrip("0").rstrip(".") if rest else ""
+    parts = [f"{hours}H" * bool(hours), f"{minutes}M" * bool(minutes), f"{seconds}S" * bool(rest)]
+    return ("-PT" if micros < 0 else "PT") + ("".join(parts) or "0S")
+
+
 def expected_leaf(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_float32(kind):
         return float(str(np.float32(value)))  # the shortest digits that read back as this float32
@@ -72,6 +80,8 @@ def expected_leaf(value: Any, kind: pa.DataType) -> Any:
     if isinstance(value, dt.datetime):
         text = value.replace(tzinfo=None).isoformat(timespec="microseconds")
         return text + ("Z" if kind.tz else "")
+    if pa.types.is_duration(kind):
+        return iso_duration(value)
     return value.isoformat() if isinstance(value, dt.date) else value
 
 
