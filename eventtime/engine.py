@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from eventtime.checks import check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.errors import PlanError, SchemaError
@@ -72,6 +73,7 @@ class Engine:
         clock: Clock | None = None,
         shards: int = 1,
     ) -> None:
+        _check_arguments(stream, partitions, clock, shards)
         self._plan: CompiledPlan = compile_plan(stream.node)
         self._clock = clock if clock is not None else SystemClock()
         watermark = self._plan.watermark
@@ -107,6 +109,10 @@ class Engine:
             SchemaError: a column of another type.
         """
         p = self._index(partition)
+        if not isinstance(batch, pa.RecordBatch):
+            msg = f"{shown(batch)} is no record batch"
+            remedy = "give a pyarrow.RecordBatch; of a table, one batch of to_batches() at a time"
+            raise PlanError(msg, place=f"partition {partition!r}", remedy=remedy)
         schema = self._plan.branches[0].schema
         missing = [f.name for f in schema if f.name not in batch.schema.names]
         if missing:
@@ -176,11 +182,10 @@ class Engine:
         schemas = {s.late_tag: s.late_schema for s in self._plan.stages} | {
             QUARANTINE: self._quarantine
         }
-        if tag not in schemas:
-            msg = f"there is no side output {tag!r}"
-            raise PlanError(
-                msg, place="side(...)", remedy=f"tags are {', '.join(str(t) for t in schemas)}"
-            )
+        tags = [kept for kept in schemas if kept is not None]
+        if not is_one_of(tag, tags):
+            msg = f"there is no side output {shown(tag)}"
+            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(tags)}")
         self._stages.flush()
         return pa.Table.from_batches(self._kept.sides.pop(tag, []), schemas[tag])
 
@@ -203,6 +208,9 @@ class Engine:
         return self._stages.is_empty
 
     def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
+        check_text(
+            name, what="name", place="add_partition(name)", remedy="name the partition, such as 'a'"
+        )
         if name in self._names:
             msg = f"partition {name!r} is known already"
             raise PlanError(
@@ -275,8 +283,8 @@ class Engine:
         if self._suspended:
             msg = "the engine was suspended and takes nothing more"
             raise PlanError(msg, place=f"partition {partition!r}", remedy="make a new engine")
-        if partition not in self._names:
-            msg = f"there is no partition {partition!r}"
+        if not is_one_of(partition, self._names):
+            msg = f"there is no partition {shown(partition)}"
             raise PlanError(
                 msg,
                 place="engine",
@@ -287,3 +295,23 @@ class Engine:
             msg = f"partition {partition!r} has finished"
             raise PlanError(msg, place="engine", remedy="add_partition(...) under a new name")
         return p
+
+
+def _check_arguments(stream: object, partitions: object, clock: object, shards: object) -> None:
+    if not hasattr(stream, "node"):
+        msg = f"{shown(stream)} is no stream"
+        remedy = "give what .window(...).aggregate(...) returns"
+        raise PlanError(msg, place="Engine(stream)", remedy=remedy)
+    if not isinstance(partitions, list | tuple):
+        msg = f"{shown(partitions)} is no list of names"
+        remedy = "name the partitions, such as ['a', 'b']; [] if all are found later"
+        raise PlanError(msg, place="Engine(partitions)", remedy=remedy)
+    for name in partitions:
+        remedy = "name each partition, such as 'a'"
+        check_text(name, what="name", place="Engine(partitions)", remedy=remedy)
+    if clock is not None and not callable(getattr(clock, "now_us", None)):
+        msg = f"{shown(clock)} is no clock"
+        remedy = "an object with now_us(), such as et.ManualClock()"
+        raise PlanError(msg, place="Engine(clock=…)", remedy=remedy)
+    what, remedy = "a number above zero", "1, or the number of processor cores"
+    check_whole(shards, least=1, what=what, place="Engine(shards=…)", remedy=remedy)
