@@ -270,6 +270,7 @@ class PartitionIntake:
 
 _DETAILS = {
     "null_time": "event time is null",
-    "malformed": "event time is outside the admitted range of 146,000 years around 1970",
+    "malformed": "event time is outside the admitted range: 146,000 years around 1970, of "
+    "nanoseconds 282",
     "future": "event time is ahead of the rows around it, or of the clock, by more than max_future",
 }

@@ -39,6 +39,12 @@ EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
 """Last admitted event time."""
 
+_NS_RESERVE_US: Final = 3_650 * 86_400_000_000
+"""Ten years at either end of what nanoseconds hold: no row has its time there, but windows may."""
+_NS_LATEST: Final = (2**63 - 1) // 1_000
+_NS_STEP_MAX_US: Final = _NS_RESERVE_US // 10
+"""So ten windows one behind another, each made of those before it, stay within the reserve."""
+
 EPOCH_UNITS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
 """Microseconds in a unit; negative: that many units in a microsecond."""
 
@@ -110,14 +116,15 @@ def unit_of(kind: pa.DataType, time_unit: str | None) -> str:
 
 
 def to_us(
-    array: pa.Array, time_unit: str | None = None, *, latest: int = LATEST
+    array: pa.Array, time_unit: str | None = None, *, latest: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """Convert an Arrow time column to int64 microseconds UTC (S1); finer units round down.
 
     Args:
         array: (n,) timestamp of any unit and zone, date32, date64 or integers; nulls allowed.
         time_unit: unit of integers.
-        latest: last time admitted, and with a minus the first.
+        latest: last time admitted, and with a minus the first; None: the one whose windows and
+            lateness fit int64 and, where the column counts nanoseconds, fit those.
 
     Returns:
         ``time_us`` (n,) int64, zero-copy for microseconds, and ``admitted`` (n,) bool, None when
@@ -128,6 +135,8 @@ def to_us(
     [1, 0]
     """
     unit = unit_of(array.type, time_unit)
+    if latest is None:
+        latest = _NS_LATEST - _NS_RESERVE_US if unit == "ns" else LATEST
     if pa.types.is_uint64(array.type) and unit == "ns":
         # The upper half of uint64 is a time in nanoseconds, but no int64.
         array, unit = pc.divide(array, pa.scalar(1_000, pa.uint64())), "us"
@@ -135,7 +144,7 @@ def to_us(
     factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
     if factor < 0:
         time_us = np.floor_divide(raw, -factor)
-        inside = None
+        inside = _inside(time_us, -latest, latest)
     else:
         # The range is symmetric: rounding its upper end down is rounding its lower end up.
         inside = _inside(raw, -(latest // factor), latest // factor)
@@ -174,7 +183,11 @@ def _inside(raw: NDArray[np.int64], low: int, high: int) -> NDArray[np.bool_] | 
 
 
 def bounds_type(kind: pa.DataType, time_unit: str | None, *steps_us: int) -> pa.DataType:
-    """Choose the type of result times: the input column's, or microseconds where it is too coarse.
+    """Choose the type of result times: the input column's, or one that holds all of them.
+
+    Integers become int64, in the same unit: a window ends after its rows, and may begin before
+    1970. Microseconds it is where the column is too coarse for the steps, or counts nanoseconds and
+    a window is longer than a year.
 
     Args:
         kind: type of the input column.
@@ -183,14 +196,18 @@ def bounds_type(kind: pa.DataType, time_unit: str | None, *steps_us: int) -> pa.
 
     >>> bounds_type(pa.timestamp("s", "UTC"), None, 500_000)
     TimestampType(timestamp[us, tz=UTC])
+    >>> bounds_type(pa.uint32(), "s", 60_000_000)
+    DataType(int64)
     """
     unit = unit_of(kind, time_unit)
     step = {"day": 86_400_000_000, "ms": 1_000, "s": 1_000_000}.get(unit, 1)
     if pa.types.is_date64(kind):
         step = 86_400_000_000
-    if all(s % step == 0 for s in steps_us):
-        return kind
-    return pa.timestamp("us", getattr(kind, "tz", None))
+    too_coarse = any(s % step for s in steps_us)
+    too_narrow = unit == "ns" and any(abs(s) > _NS_STEP_MAX_US for s in steps_us)
+    if too_coarse or too_narrow:
+        return pa.timestamp("us", getattr(kind, "tz", None))
+    return pa.int64() if pa.types.is_integer(kind) else kind
 
 
 def from_us(
@@ -198,13 +215,12 @@ def from_us(
 ) -> pa.Array:
     """Convert int64 microseconds to an Arrow time column; infinities become null.
 
+    Times beyond the last nanosecond become that one: a watermark may be there, a window never is.
+
     Args:
         time_us: (n,) int64 microseconds UTC; MINUS_INFINITY and PLUS_INFINITY allowed.
-        kind: the wanted type; integers take `time_unit`.
+        kind: the wanted type, one that `bounds_type` gives; integers take `time_unit`.
         time_unit: unit of integers.
-
-    Raises:
-        TimeColumnError: a time leaves the type; shows the time and the type.
 
     >>> from_us(np.array([0, PLUS_INFINITY]), pa.date32()).to_pylist()
     [datetime.date(1970, 1, 1), None]
@@ -212,39 +228,11 @@ def from_us(
     unit = unit_of(kind, time_unit)
     infinite = (time_us == PLUS_INFINITY) | (time_us == MINUS_INFINITY)
     factor = 86_400_000_000 if unit == "day" else EPOCH_UNITS[unit]
-    with np.errstate(over="ignore"):
-        raw = time_us * -factor if factor < 0 else np.floor_divide(time_us, factor)
-    _check_fit(time_us, raw, infinite, kind, factor)
+    if factor < 0:
+        raw = np.clip(time_us, -_NS_LATEST, _NS_LATEST) * -factor
+    else:
+        raw = np.floor_divide(time_us, factor)
     mask = infinite if infinite.any() else None
-    if kind.bit_width == 64 and not pa.types.is_unsigned_integer(kind):
-        return pa.array(raw, pa.int64(), mask=mask).view(kind)
     if pa.types.is_date32(kind):
         return pa.array(raw.astype(np.int32), pa.int32(), mask=mask).view(kind)
-    return pa.array(np.where(infinite, 0, raw), pa.int64(), mask=mask).cast(kind)
-
-
-def _check_fit(
-    time_us: NDArray[np.int64],
-    raw: NDArray[np.int64],
-    infinite: NDArray[np.bool_],
-    kind: pa.DataType,
-    factor: int,
-) -> None:
-    """Refuse times the type cannot hold: a window may end after the last nanosecond there is."""
-    lost = np.zeros(len(raw), np.bool_)
-    if factor > 0 and not pa.types.is_integer(kind):
-        return
-    if factor < 0:
-        lost = np.floor_divide(raw, -factor) != time_us
-    if pa.types.is_integer(kind):
-        unsigned = pa.types.is_unsigned_integer(kind)
-        bits = kind.bit_width - (0 if unsigned else 1)
-        low, high = (0 if unsigned else -(2**bits)), min(2**bits, 2**63) - 1
-        lost |= (raw < low) | (raw > high)
-    lost &= ~infinite
-    if lost.any():
-        msg = f"the time {int(time_us[lost][0])} µs does not fit type {kind} of the time column"
-        remedy = (
-            "give the column a wider type before the watermark, such as timestamp('us') or int64"
-        )
-        raise TimeColumnError(msg, place="window bounds", remedy=remedy)
+    return pa.array(raw, pa.int64(), mask=mask).view(kind)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from eventtime.checks import is_one_of, shown
 from eventtime.errors import ColumnError, PlanError, SinkError
-from eventtime.timestamp import check_time, check_time_type, to_us
+from eventtime.timestamp import PLUS_INFINITY, check_time, check_time_type, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,9 @@ class DaySplitter:
         """
         if not batch.num_rows:
             return
-        time_us, admitted = to_us(batch.column(self._index), self._by.time_unit)
+        time_us, admitted = to_us(
+            batch.column(self._index), self._by.time_unit, latest=PLUS_INFINITY
+        )
         day = time_us // _DAY_US
         outside = (day < _YEAR_0) | (day >= _YEAR_10000)
         if admitted is not None:

@@ -153,14 +153,20 @@ def test_a_window_without_a_watermark(refused: Refused) -> None:
         stream.run()
 
 
-def test_bounds_that_do_not_fit_the_type_of_the_time(refused: Refused) -> None:
-    table = pa.table({"t": pa.array([0, 5, 255], pa.uint8())})
-    with refused(
-        et.TimeColumnError, "260000000 µs does not fit type uint8", "bounds", "wider type"
-    ):
-        counted(flights(table, time_unit="s")).run()
-    limits = pa.table({"t": pa.array([2**63 - 1], pa.int64()).view(pa.timestamp("ns"))})
-    with refused(
-        et.TimeColumnError, "does not fit type timestamp[ns]", "bounds", "timestamp('us')"
-    ):
-        counted(flights(limits)).run()
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.int8(), pa.uint64()])
+def test_windows_of_integer_times_end_after_the_last_of_them(kind: pa.DataType) -> None:
+    table = pa.table({"t": pa.array([0, 5, 127], kind)})
+    windows = counted(flights(table, time_unit="s")).run().table()
+    assert windows.schema.field("window_end").type == pa.int64()
+    assert windows["window_end"].to_pylist() == [10, 130]
+
+
+def test_a_time_at_the_end_of_nanoseconds_is_set_aside() -> None:
+    times = pa.array([0, 2**63 - 1, -(2**63), 10**9], pa.int64())
+    run = counted(flights(pa.table({"t": times.view(pa.timestamp("ns"))}))).run()
+    run.assert_balanced()
+    assert sum(run.table()["n"].to_pylist()) == 2
+    aside = run.side("quarantine")
+    assert aside["t"].cast(pa.int64()).to_pylist() == [2**63 - 1, -(2**63)]
+    assert {*aside["reason"].to_pylist()} == {"malformed"}
+    assert all("of nanoseconds 282" in text for text in aside["detail"].to_pylist())
