@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from eventtime.state.pointers import address_of, prefetch
+from eventtime.state.pointers import address_of, prefetch, words_at
 
 __all__ = (
     "COUNT",
@@ -19,6 +19,7 @@ __all__ = (
     "FIRST_PAGE",
     "HEAD",
     "KEY",
+    "KEY_WORD",
     "LAST_PAGE",
     "MASK",
     "NEXT_SLOT",
@@ -34,6 +35,7 @@ __all__ = (
     "find_slots",
     "free_pages_of",
     "hash_word",
+    "heads",
     "key_range",
     "lookup",
     "mixed_word",
@@ -57,8 +59,10 @@ WIDTH = 9
 
 # The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
 HEAD = 2
-ROWS = 1
+KEY_WORD, ROWS = range(2)
 NULL_FLAG = 1 << 62
+
+_RADIX_BITS = 12
 
 # Keys below it are the whole tag of their entry in a dense table.
 TAGGED = (1 << 31) - 1
@@ -241,44 +245,103 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
 
 
 @njit(**_options)
-def read_words(words, slots, out):  # type: ignore[no-untyped-def]
-    """Copy accumulators to columns: ``out[w, i] = words[slots[i], w]``; each is visited once."""
+def heads(words, slots, keys, nulls):  # type: ignore[no-untyped-def]
+    """Copy the keys of slots and whether each is the null key; returns the rows folded into all."""
+    total = np.int64(0)
+    for i in range(np.uint64(slots.size)):
+        slot = np.uint64(slots[i])
+        rows = words[slot, np.uint64(ROWS)]
+        keys[i] = words[slot, np.uint64(0)]
+        nulls[i] = rows & NULL_FLAG != 0
+        total += rows & (NULL_FLAG - 1)
+    return total
+
+
+@njit(**_options)
+def read_words(words, slots, places):  # type: ignore[no-untyped-def]
+    """Copy accumulators to columns: word `w` of all slots goes to the address ``places[w]``."""
     width = np.uint64(words.shape[1])
     ahead = np.uint64(16)
     n = np.uint64(slots.size)
     base = words.ctypes.data
     for i in range(n):
         if i + ahead < n:
-            prefetch(np.int64(base + slots[i + ahead] * np.int64(width) * 8))
+            # An accumulator may lie in two cache lines.
+            first = np.int64(base + slots[i + ahead] * np.int64(width) * 8)
+            prefetch(first)
+            prefetch(first + np.int64(width) * 8 - 8)
         slot = np.uint64(slots[i])
         for word in range(width):
-            out[word, i] = words[slot, word]
+            words_at(places[word], n)[i] = words[slot, word]
 
 
 @njit(**_options)
 def sorted_order(keys, low, bits, order, spare):  # type: ignore[no-untyped-def]
-    """Write the stable order of keys, by radix: 11 bits a pass over ``keys - low``, of `bits` bits.
+    """Write the stable order of keys, by radix over ``keys - low``, which has `bits` bits.
 
     `order` and `spare` are (n,) int64; returns whether the order is in `spare`.
     """
-    counts = np.empty(2048, np.int64)
+    n = np.uint64(keys.size)
+    low_word = np.uint64(low)
+    passes = max((bits + _RADIX_BITS - 1) // _RADIX_BITS, 1)
+    width = np.uint64((bits + passes - 1) // passes)
+    digits = (np.uint64(1) << width) - np.uint64(1)
+    places = _places(keys, low_word, passes, width, digits)
+    # Where a key and its row fit into one word together, passes move words and look nothing up.
+    row_bits = np.uint64(0)
+    while np.uint64(1) << row_bits < n:
+        row_bits += np.uint64(1)
+    if np.uint64(bits) + row_bits > np.uint64(64):
+        return _order_by_look_up(keys, low_word, places, width, digits, order, spare)
+    rows = (np.uint64(1) << row_bits) - np.uint64(1)
+    counts = places[0]
+    for i in range(n):
+        key = np.uint64(keys[i]) - low_word
+        place = counts[key & digits]
+        spare[place] = np.int64(i if passes == 1 else key << row_bits | i)
+        counts[key & digits] = place + np.uint64(1)
+    for turn in range(1, passes):
+        order, spare = spare, order
+        counts, shift = places[turn], row_bits + np.uint64(turn) * width
+        last = turn == passes - 1
+        for i in range(n):
+            packed = np.uint64(order[i])
+            digit = packed >> shift & digits
+            place = counts[digit]
+            spare[place] = np.int64(packed & rows if last else packed)
+            counts[digit] = place + np.uint64(1)
+    return passes % 2 == 1
+
+
+@njit(inline="always", **_options)
+def _places(keys, low, passes, width, digits):  # type: ignore[no-untyped-def]
+    """Return, for each pass, where the first key of each digit goes."""
+    counts = np.zeros((passes, np.int64(digits) + 1), np.uint64)
+    for i in range(np.uint64(keys.size)):
+        key = np.uint64(keys[i]) - low
+        for turn in range(np.uint64(passes)):
+            counts[turn, key & digits] += np.uint64(1)
+            key >>= width
+    for turn in range(passes):
+        total = np.uint64(0)
+        for digit in range(counts.shape[1]):
+            counts[turn, digit], total = total, total + counts[turn, digit]
+    return counts
+
+
+@njit(**_options)
+def _order_by_look_up(keys, low, places, width, digits, order, spare):  # type: ignore[no-untyped-def]
+    """Sort rows, looking the key of each up in each pass."""
     n = np.uint64(keys.size)
     for i in range(n):
         order[i] = i
-    swapped = False
-    for shift in range(0, bits, 11):
-        counts[:] = 0
+    for turn in range(places.shape[0]):
+        counts, shift = places[turn], np.uint64(turn) * width
         for i in range(n):
-            digit = (np.uint64(keys[i]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)
-            counts[digit] += 1
-        total = np.int64(0)
-        for value in range(2048):
-            counts[value], total = total, total + counts[value]
-        for i in range(n):
-            found = np.uint64(order[i])
-            digit = (np.uint64(keys[found]) - np.uint64(low)) >> np.uint64(shift) & np.uint64(2047)
-            spare[np.uint64(counts[digit])] = found
-            counts[digit] += 1
+            row = np.uint64(order[i])
+            digit = (np.uint64(keys[row]) - low) >> shift & digits
+            place = counts[digit]
+            spare[place] = np.int64(row)
+            counts[digit] = place + np.uint64(1)
         order, spare = spare, order
-        swapped = not swapped
-    return swapped
+    return places.shape[0] % 2 == 1

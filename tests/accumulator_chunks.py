@@ -65,5 +65,5 @@ class Slots:
 
     def result(self, row: int) -> Any:
         slots = self.accumulators.tables.slots(row)
-        (column,) = self.accumulators.results([self.accumulators.read(slots)], str)
+        (column,) = self.accumulators.read(slots, str).columns
         return column.to_pylist()[0]

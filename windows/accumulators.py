@@ -10,15 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
-from eventtime.state.kernels import read_words
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
 from eventtime.windows.aggregate import Aggregate, result_type
 from eventtime.windows.by_reference import ReferenceAccumulator
 from eventtime.windows.collect import CollectAccumulator
 from eventtime.windows.count_distinct import CountDistinctAccumulator
-from eventtime.windows.layout import Layout, SlotValues
+from eventtime.windows.layout import Layout
 from eventtime.windows.readout import SumTooLargeError
+from eventtime.windows.slot_reading import read_slots
 from eventtime.windows.user_aggregate import UserAccumulator
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from eventtime.windows.accumulator import Accumulator
     from eventtime.windows.chunk import Chunk
+    from eventtime.windows.readout import Reader
 
 __all__ = ("Accumulators", "Output", "Reading", "output_types")
 
@@ -46,12 +47,14 @@ class Reading:
     """The contents of slots at one moment.
 
     Args:
-        words: (width, n) int64, columns of words.
-        objects: (n,) results of the accumulators that are objects.
+        keys: (n,) int64 key words.
+        nulls: (n,) whether it is the null key.
+        columns: (n,) each, one for each aggregate.
     """
 
-    words: Ints
-    objects: list[pa.Array]
+    keys: Ints
+    nulls: NDArray[np.bool_]
+    columns: list[pa.Array]
 
 
 def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> list[pa.DataType]:
@@ -62,7 +65,7 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 class Accumulators:
     """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`, then `results`.
+    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`.
     Ending: `release`.
 
     Args:
@@ -74,15 +77,14 @@ class Accumulators:
         self.outputs = list(outputs)
         self.types = output_types(outputs, types)
         layout = Layout()
-        self._readers: list[SlotValues | None] = []
+        self._readers: dict[int, Reader] = {}
         self._objects: list[tuple[int, Accumulator, tuple[int, ...]]] = []
         for i, output in enumerate(outputs):
             inputs = [types[c] for c in output.columns]
             if layout.holds(output.aggregate, inputs):
                 column, kind = (output.columns[0], inputs[0]) if inputs else (-1, pa.null())
-                self._readers.append(layout.add(output.aggregate, column, kind, self.types[i]))
+                self._readers[i] = layout.add(output.aggregate, column, kind, self.types[i])
             else:
-                self._readers.append(None)
                 self._objects.append((i, _object(output, inputs), output.columns))
         self._folds = layout.folds()
         self._program = layout.program
@@ -131,33 +133,19 @@ class Accumulators:
             tables.words.view(np.float64), tables.neutral, self._program,
         )  # fmt: skip
 
-    def read(self, slots: Ints) -> Reading:
-        """Read accumulators as they are now. Cost: each slot is visited once."""
-        words = np.empty((self.tables.words.shape[1], len(slots)), np.int64)
-        read_words(self.tables.words, slots, words)
-        return Reading(words, [accumulator.result(slots) for _, accumulator, _ in self._objects])
-
-    def results(
-        self, readings: Sequence[Reading], describe: Callable[[int], str]
-    ) -> list[pa.Array]:
-        """Turn readings into one column for each aggregate.
+    def read(self, slots: Ints, describe: Callable[[int], str]) -> Reading:
+        """Read accumulators as they are now. Cost: each slot is visited once.
 
         Args:
-            readings: one after another.
+            slots: (n,) int64.
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
-        columns: list[pa.Array] = [None] * len(self.outputs)
-        words = (
-            readings[0].words
-            if len(readings) == 1
-            else np.concatenate([r.words for r in readings], axis=1)
-        )
-        for i, reader in enumerate(self._readers):
-            if reader is not None:
-                columns[i] = self._read(i, reader, words, describe)
-        for n, (i, _, _) in enumerate(self._objects):
-            columns[i] = pa.concat_arrays([r.objects[n] for r in readings])
-        return columns
+        try:
+            keys, nulls, columns = read_slots(self.tables.words, slots, self._readers)
+        except SumTooLargeError as error:
+            raise self._overflow(error, describe(error.position)) from None
+        columns |= {i: accumulator.result(slots) for i, accumulator, _ in self._objects}
+        return Reading(keys, nulls, [columns[i] for i in range(len(self.outputs))])
 
     def release(self, row: int) -> None:
         """Retire a table with all its accumulators."""
@@ -167,21 +155,15 @@ class Accumulators:
                 accumulator.release(slots)
         self.tables.retire(row)
 
-    def _read(
-        self, i: int, reader: SlotValues, words: Ints, describe: Callable[[int], str]
-    ) -> pa.Array:
-        try:
-            return reader(words)
-        except SumTooLargeError as error:
-            output = self.outputs[i]
-            sum_of = f"{output.name} = {output.aggregate.describe()}"
-            msg = f"{sum_of} is {error.value}, which does not fit {error.kind}"
-            raise AggregateOverflowError(
-                msg,
-                place=describe(error.position),
-                remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 "
-                "before the window",
-            ) from None
+    def _overflow(self, error: SumTooLargeError, place: str) -> AggregateOverflowError:
+        output = self.outputs[error.output]
+        sum_of = f"{output.name} = {output.aggregate.describe()}"
+        return AggregateOverflowError(
+            f"{sum_of} is {error.value}, which does not fit {error.kind}",
+            place=place,
+            remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 "
+            "before the window",
+        )
 
 
 def _object(output: Output, inputs: list[pa.DataType]) -> Accumulator:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.duration import format_us
-from eventtime.state.kernels import NULL_FLAG, ROWS
+from eventtime.state.kernels import NULL_FLAG, ROWS, heads
 from eventtime.timestamp import from_us
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 TIMING_TYPE = pa.dictionary(pa.int8(), pa.string())
 _TIMINGS = pa.array(["on_time", "late"])
 _BOUNDS = ("window_start", "window_end")
+_NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Emission:
         self._segments: list[Segment] = []
         self._readings: list[Reading] = []
         self._rows = 0
+        self._held: dict[pa.Scalar, pa.Array] = {}
+        self._used: dict[pa.Scalar, pa.Array] = {}
 
     def add(self, firings: Sequence[Firing]) -> int:
         """Read firings, given in the order in which they come out, before their slots change.
@@ -125,22 +128,29 @@ class Emission:
 
         Cost: one pass over the slots, and a sort of the keys of each firing.
         """
-        words = self._acc.tables.words
-        parts, on_time, first = [], [], self._rows
+        parts = [self._in_order(firing.slots) for firing in firings]
+        slots = _joined([part for part, _ in parts])
+        reading = self._acc.read(slots, lambda at: self._describe(firings, slots, at))
+        at = 0
         for firing in firings:
-            keys = words[firing.slots, 0]
-            nulls = words[firing.slots, ROWS] & NULL_FLAG != 0
-            order = self._codec.order(keys, nulls)
-            parts.append(firing.slots[order])
+            mine = slice(at, at + len(firing.slots))
             place = (firing.point_us, firing.end_us, firing.start_us)
-            self._segments.append(Segment(place, self._rows, keys[order], nulls[order]))
-            if not firing.late:
-                on_time.append(slice(self._rows - first, self._rows - first + len(order)))
-            self._rows += len(order)
-        reading = self._acc.read(_joined(parts))
+            self._segments.append(
+                Segment(place, self._rows + at, reading.keys[mine], reading.nulls[mine])
+            )
+            at = mine.stop
+        self._rows += at
         self._readings.append(reading)
         self._firings += firings
-        return sum(int((reading.words[ROWS, part] & (NULL_FLAG - 1)).sum()) for part in on_time)
+        return sum(
+            rows for firing, (_, rows) in zip(firings, parts, strict=True) if not firing.late
+        )
+
+    def _in_order(self, slots: Ints) -> tuple[Ints, int]:
+        """Sort the slots of a firing by key; returns also the rows folded into them."""
+        keys, nulls = np.empty(len(slots), np.int64), np.empty(len(slots), np.bool_)
+        rows = heads(self._acc.tables.words, slots, keys, nulls)
+        return slots[self._codec.order(keys, nulls)], int(rows)
 
     def build(self) -> tuple[pa.RecordBatch, list[Segment]] | None:
         """Make one batch of all that was added since the last one; None if nothing was.
@@ -151,6 +161,7 @@ class Emission:
             return None
         firings, segments, readings = self._firings, self._segments, self._readings
         self._firings, self._segments, self._readings, self._rows = [], [], [], 0
+        self._held, self._used = self._used, {}
         batch, old = self._laid_out(firings, segments, readings)
         return (
             self._with_retractions(firings, segments, batch, old)
@@ -168,37 +179,60 @@ class Emission:
     ) -> tuple[pa.RecordBatch, list[Ints]]:
         sizes = np.array([len(s.words) for s in segments])
         keys = self._codec.decode(
-            _joined([s.words for s in segments]), _joined([s.nulls for s in segments])
+            _joined([r.keys for r in readings]), _joined([r.nulls for r in readings])
         )
         bounds = [
             self._repeated(v, sizes)
             for v in ([f.start_us for f in firings], [f.end_us for f in firings])
         ]
-        results = self._acc.results(
-            readings, lambda position: self._describe(firings, segments, position)
+        results = (
+            readings[0].columns
+            if len(readings) == 1
+            else [pa.concat_arrays(c) for c in zip(*(r.columns for r in readings), strict=True)]
         )
-        numbered = [_versions(f, s) for f, s in zip(firings, segments, strict=True)]
-        late = np.repeat(np.array([f.late for f in firings], np.int8), sizes)
+        versions, old = self._numbered(firings, segments)
         columns = [
             *keys, *bounds, *results,
-            pa.array(_joined([v for v, _ in numbered])),
-            pa.DictionaryArray.from_arrays(pa.array(late), _TIMINGS),
+            versions,
+            pa.DictionaryArray.from_arrays(self._timings(firings, sizes), _TIMINGS),
             pa.array(np.repeat(np.array([f.is_final for f in firings], np.bool_), sizes)),
         ]  # fmt: skip
         if self._shape.retracting:
-            columns.append(pa.array(np.ones(int(sizes.sum()), np.int8)))
-        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        return batch, [old for _, old in numbered]
+            columns.append(self._same(pa.scalar(1, pa.int8()), int(sizes.sum())))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema), old
+
+    def _numbered(
+        self, firings: Sequence[Firing], segments: list[Segment]
+    ) -> tuple[pa.Array, list[Ints]]:
+        """Return the version of each row, and the rows that they replace in each firing."""
+        if all(f.closed is None for f in firings):
+            n = sum(len(s.words) for s in segments)
+            return self._same(pa.scalar(1, pa.int32()), n), [_NO_ROWS] * len(firings)
+        numbered = [_versions(f, s) for f, s in zip(firings, segments, strict=True)]
+        return pa.array(_joined([v for v, _ in numbered])), [old for _, old in numbered]
+
+    def _timings(self, firings: Sequence[Firing], sizes: Ints) -> pa.Array:
+        if not any(f.late for f in firings):
+            return self._same(pa.scalar(0, pa.int8()), int(sizes.sum()))
+        return pa.array(np.repeat(np.array([f.late for f in firings], np.int8), sizes))
 
     def _repeated(self, bounds_us: list[int], sizes: Ints) -> pa.Array:
         """Repeat a window bound for each row of its firing."""
         shape = self._shape
         once = from_us(np.array(bounds_us, np.int64), shape.bounds_type, shape.time_unit)
         if len(once) == 1:
-            return pa.repeat(once[0], int(sizes[0]))
+            return self._same(once[0], int(sizes[0]))
         if once.null_count or shape.bounds_type.bit_width != 64:
             return once.take(pa.array(np.repeat(np.arange(len(once)), sizes)))
         return pa.array(np.repeat(once.view(pa.int64()).to_numpy(), sizes)).view(shape.bounds_type)
+
+    def _same(self, value: pa.Scalar, n: int) -> pa.Array:
+        """Return a value `n` times; batches that follow each other share its memory."""
+        held = self._held.get(value)
+        if held is None or len(held) < n:
+            held = pa.repeat(value, n + n // 8)
+        self._used[value] = held
+        return held[:n]
 
     def _with_retractions(
         self,
@@ -232,11 +266,13 @@ class Emission:
         batches = merged.to_batches()
         return (batches[0] if batches else batch), moved
 
-    def _describe(self, firings: Sequence[Firing], segments: list[Segment], position: int) -> str:
-        index = int(np.searchsorted([s.start for s in segments], position, side="right")) - 1
-        segment, firing = segments[index], firings[index]
-        at = slice(position - segment.start, position - segment.start + 1)
-        key = [c[0].as_py() for c in self._codec.decode(segment.words[at], segment.nulls[at])]
+    def _describe(self, firings: Sequence[Firing], slots: Ints, position: int) -> str:
+        ends = np.cumsum([len(f.slots) for f in firings])
+        firing = firings[int(np.searchsorted(ends, position, side="right"))]
+        words = self._acc.tables.words[slots[position : position + 1]]
+        key = [
+            c[0].as_py() for c in self._codec.decode(words[:, 0], words[:, ROWS] & NULL_FLAG != 0)
+        ]
         named = ", ".join(
             f"{name}={value!r}" for name, value in zip(self._shape.keys, key, strict=True)
         )

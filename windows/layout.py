@@ -5,25 +5,28 @@ Aggregates of one column share primitives: mean, sum and count of `x` keep one s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
-from eventtime.state.kernels import HEAD, NULL_FLAG, ROWS
+from eventtime.state.kernels import HEAD
 from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
 from eventtime.windows import primitives as kept
 from eventtime.windows import readout
 
 if TYPE_CHECKING:
-    from eventtime.windows.aggregate import Aggregate
+    from collections.abc import Sequence
 
-__all__ = ("Fold", "Layout", "SlotValues")
+    import pyarrow as pa
+
+    from eventtime.windows.aggregate import Aggregate
+    from eventtime.windows.readout import Reader
+
+__all__ = ("Fold", "Layout")
 
 Ints = NDArray[np.int64]
 _LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
@@ -49,9 +52,6 @@ _SUMS = {INT: kept.SUM_INT, UINT64: kept.SUM_INT, FLOAT: kept.SUM_FLOAT, DECIMAL
 _MINS = {INT: kept.MIN_INT, UINT64: kept.MIN_INT, FLOAT: kept.MIN_FLOAT, DECIMAL: kept.DECIMAL_MIN}
 _MAXES = {INT: kept.MAX_INT, UINT64: kept.MAX_INT, FLOAT: kept.MAX_FLOAT, DECIMAL: kept.DECIMAL_MAX}
 
-SlotValues = Callable[[Ints], pa.Array]
-"""Reads one result column: (width, n) words -> (n,) array."""
-
 
 @dataclass
 class Layout:
@@ -74,9 +74,7 @@ class Layout:
         lane = lane_kind(kinds[0])
         return lane != OBJECT and not (lane == DECIMAL and aggregate.function in {"first", "last"})
 
-    def add(
-        self, aggregate: Aggregate, column: int, kind: pa.DataType, out: pa.DataType
-    ) -> SlotValues:
+    def add(self, aggregate: Aggregate, column: int, kind: pa.DataType, out: pa.DataType) -> Reader:
         """Give an aggregate its words; returns how to read its result.
 
         Args:
@@ -86,7 +84,7 @@ class Layout:
             out: type of the result.
         """
         if column < 0:
-            return lambda words: pa.array(words[ROWS] & (NULL_FLAG - 1), pa.int64())
+            return readout.rows()
         lane = self.kinds[column] = lane_kind(kind)
         if aggregate.function in {"first", "last"}:
             at = self._place(kept.FIRST if aggregate.function == "first" else kept.LAST, column)
@@ -96,7 +94,7 @@ class Layout:
             return readout.spread(at, aggregate.ddof, kind, root=aggregate.function == "stddev")
         count = self._place(kept.COUNT, column)
         if aggregate.function == "count":
-            return lambda words: pa.array(words[count], pa.int64())
+            return readout.counted(count)
         if aggregate.function in {"sum", "mean"}:
             total = self._place(_SUMS[lane], column)
             average = aggregate.function == "mean"

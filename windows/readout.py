@@ -1,20 +1,70 @@
-"""Reading results: each function returns a reader from words, as columns, to an Arrow column."""
+"""Reading results: what turns the words of slots into one Arrow column each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, FLOAT, UINT64, to_arrow
+from eventtime.lanes import DECIMAL, FLOAT, UINT64, lane_kind, to_arrow
+from eventtime.state.kernels import NULL_FLAG, ROWS
 
-__all__ = ("SumTooLargeError", "extreme", "mean", "ordered", "spread", "total")
+__all__ = (
+    "Reader",
+    "SumTooLargeError",
+    "counted",
+    "extreme",
+    "mean",
+    "ordered",
+    "room",
+    "rows",
+    "spread",
+    "total",
+)
 
 Ints = NDArray[np.int64]
-Reader = Callable[[Ints], pa.Array]
+Values = NDArray[np.int64] | NDArray[np.float64]
+Words = Sequence[Ints]
+"""Words of slots as columns, (n,) each."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one result out of the words of slots.
+
+    Args:
+        kind: type of the column.
+        seen: (word, least): null where the word is not greater; None: never null.
+        word: the one that holds the values as they are; -1: `fill` makes them.
+        fill: writes the (n,) values of a block of slots, as `room` makes them.
+    """
+
+    kind: pa.DataType
+    seen: tuple[int, int] | None
+    word: int = -1
+    fill: Callable[[Words, Values], None] | None = None
+
+    def room(self, n: int) -> Values:
+        """Make room for the values of `n` slots."""
+        if lane_kind(self.kind) == DECIMAL:
+            return room(2 * n).reshape(n, 2)
+        return room(n)
+
+    def column(self, values: Values, seen: NDArray[np.bool_]) -> pa.Array:
+        """Make the column of values that are all written. Cost: nothing for 8 bytes a value."""
+        lane = lane_kind(self.kind)
+        if lane == DECIMAL:
+            return _decimals(values, self.kind, seen)
+        return to_arrow(values.view(np.float64) if lane == FLOAT else values, self.kind, seen)
+
+
+def room(n: int) -> Ints:
+    """Make room for `n` words, of the pool of Arrow: it gives large pages, and takes them back."""
+    return np.frombuffer(pa.allocate_buffer(8 * n), np.int64)
 
 
 class SumTooLargeError(Exception):
@@ -24,36 +74,55 @@ class SumTooLargeError(Exception):
         position: index of the slot among those read.
         value: the exact sum, as text.
         kind: the type it should have fitted.
+
+    Whoever reads for several outputs says in `output` for which.
     """
+
+    output = 0
 
     def __init__(self, position: int, value: str, kind: pa.DataType) -> None:
         self.position, self.value, self.kind = position, value, kind
         super().__init__(value)
 
 
+def counted(word: int) -> Reader:
+    """Read a count of values."""
+    return Reader(pa.int64(), None, word)
+
+
+def rows() -> Reader:
+    """Read the count of all rows folded."""
+
+    def fill(words: Words, values: Values) -> None:
+        np.bitwise_and(words[ROWS], NULL_FLAG - 1, out=values)
+
+    return Reader(pa.int64(), None, fill=fill)
+
+
 def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
     """Read a sum; null where no value was seen."""
+    if lane == FLOAT:
+        return Reader(out, (count, 0), at)
 
-    def read(words: Ints) -> pa.Array:
-        seen = words[count] > 0
-        if lane == FLOAT:
-            return to_arrow(words[at].view(np.float64), out, seen)
+    def fill(words: Words, values: Values) -> None:
         if lane == DECIMAL:
-            return _decimal_sums(words, at, out, seen)
+            _check_decimal_sums(words, at, out)
+            values[:, 0], values[:, 1] = words[at], words[at + 1]
+            return
         carries = words[at + 1]
         if carries.any():
             position = int(np.flatnonzero(carries)[0])
-            value = (int(carries[position]) << 64) + int(words[at, position])
+            value = (int(carries[position]) << 64) + int(words[at][position])
             raise SumTooLargeError(position, str(value), out)
-        return to_arrow(words[at], out, seen)
+        values[:] = words[at]
 
-    return read
+    return Reader(out, (count, 0), fill=fill)
 
 
 def mean(lane: str, at: int, count: int, kind: pa.DataType) -> Reader:
     """Read sum / count as float64."""
 
-    def read(words: Ints) -> pa.Array:
+    def fill(words: Words, values: Values) -> None:
         n = words[count]
         if lane == FLOAT:
             sums = words[at].view(np.float64)
@@ -64,35 +133,28 @@ def mean(lane: str, at: int, count: int, kind: pa.DataType) -> Reader:
         else:
             sums = words[at].astype(np.float64) + words[at + 1] * 2.0**64
         with np.errstate(divide="ignore", invalid="ignore"):
-            return to_arrow(sums / n, pa.float64(), n > 0)
+            np.divide(sums, n.astype(np.float64), out=values.view(np.float64))
 
-    return read
+    return Reader(pa.float64(), (count, 0), fill=fill)
 
 
 def extreme(lane: str, at: int, count: int, out: pa.DataType) -> Reader:
     """Read a minimum or maximum; null where no value was seen."""
+    if lane not in {DECIMAL, UINT64}:
+        return Reader(out, (count, 0), at)
 
-    def read(words: Ints) -> pa.Array:
-        seen = words[count] > 0
-        if lane == FLOAT:
-            return to_arrow(words[at].view(np.float64), out, seen)
+    def fill(words: Words, values: Values) -> None:
         if lane == DECIMAL:
-            return _decimals(_pairs(words, at + 1), out, seen)
-        values = words[at]
-        return to_arrow(values ^ np.int64(-(2**63)) if lane == UINT64 else values, out, seen)
+            values[:, 0], values[:, 1] = words[at + 1], words[at + 2]
+        else:
+            np.bitwise_xor(words[at], np.int64(-(2**63)), out=values)
 
-    return read
+    return Reader(out, (count, 0), fill=fill)
 
 
 def ordered(at: int, out: pa.DataType) -> Reader:
     """Read a first or last value: words (set, time, bits)."""
-
-    def read(words: Ints) -> pa.Array:
-        bits = words[at + 2]
-        values = bits.view(np.float64) if pa.types.is_floating(out) else bits
-        return to_arrow(values, out, words[at] != 0)
-
-    return read
+    return Reader(out, (at, 0), at + 2)
 
 
 def spread(at: int, ddof: int, kind: pa.DataType, *, root: bool) -> Reader:
@@ -100,30 +162,22 @@ def spread(at: int, ddof: int, kind: pa.DataType, *, root: bool) -> Reader:
     # Decimals were folded as their unscaled integers.
     scale = 10.0 ** (2 * kind.scale) if pa.types.is_decimal(kind) else 1.0
 
-    def read(words: Ints) -> pa.Array:
-        n = words[at]
+    def fill(words: Words, values: Values) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = words[at + 2].view(np.float64) / (n - ddof) / scale
-            values = np.sqrt(variance) if root else variance
-        return to_arrow(values, pa.float64(), n > ddof)
+            variance = words[at + 2].view(np.float64) / (words[at] - ddof) / scale
+            values.view(np.float64)[:] = np.sqrt(variance) if root else variance
 
-    return read
-
-
-def _pairs(words: Ints, at: int) -> Ints:
-    return np.stack([words[at], words[at + 1]], axis=1)
+    return Reader(pa.float64(), (at, ddof), fill=fill)
 
 
-def _decimals(pairs: Ints, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
+def _decimals(pairs: Values, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
     wide = pa.decimal128(38, out.scale)
     validity = None if seen.all() else pa.py_buffer(np.packbits(seen, bitorder="little"))
-    array = pa.Array.from_buffers(
-        wide, len(pairs), [validity, pa.py_buffer(np.ascontiguousarray(pairs))]
-    )
+    array = pa.Array.from_buffers(wide, len(pairs), [validity, pa.py_buffer(pairs)])
     return array if out == wide else array.cast(out)
 
 
-def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
+def _check_decimal_sums(words: Words, at: int, out: pa.DataType) -> None:
     low, high, top = (words[at + i] for i in range(3))
     limit_high = (10**38 - 1) >> 64
     suspects = np.flatnonzero((top != high >> 63) | (high >= limit_high) | (high < -limit_high))
@@ -135,10 +189,9 @@ def _decimal_sums(words: Ints, at: int, out: pa.DataType, seen: NDArray[np.bool_
         )
         if abs(exact) >= 10**38:
             raise SumTooLargeError(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
-    return _decimals(_pairs(words, at), out, seen)
 
 
-def _decimal_floats(words: Ints, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decimal_floats(words: Words, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add the low word.
 
     Negative sums cancel in floats unless top and middle are taken as signed together.

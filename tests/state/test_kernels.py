@@ -63,7 +63,7 @@ def test_words_are_read_as_columns_in_the_order_of_slots() -> None:
     words = np.arange(300, dtype=np.int64).reshape(100, 3)
     slots = np.random.default_rng(1).permutation(100)
     out = np.empty((3, 100), np.int64)
-    read_words(words, slots, out)
+    read_words(words, slots, np.array([column.ctypes.data for column in out]))
     assert np.array_equal(out, words[slots].T)
 
 

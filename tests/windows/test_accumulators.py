@@ -7,6 +7,7 @@ import statistics
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -116,20 +117,16 @@ def test_retired_accumulators_do_not_show_in_the_next() -> None:
 def test_a_reading_does_not_change_with_what_comes_after_it() -> None:
     slots = Slots(et.sum("x"), pa.int64())
     row = slots.table([1], [0])
-    reading = slots.accumulators.read(slots.accumulators.tables.slots(row))
+    reading = slots.accumulators.read(slots.accumulators.tables.slots(row), str)
     slots.absorb(row, slots.table([2], [0]))
-    (column,) = slots.accumulators.results([reading], str)
+    (column,) = reading.columns
     assert column.to_pylist() == [1]
     assert slots.result(row) == 3
 
 
-def test_readings_are_read_one_after_another_and_errors_count_through() -> None:
+def test_the_error_of_a_sum_says_which_of_the_slots_read_it_was() -> None:
     slots = Slots(et.sum("x"), pa.int64())
-    readings = [
-        slots.accumulators.read(
-            slots.accumulators.tables.slots(slots.table(values, [0] * len(values)))
-        )
-        for values in ([1], [LARGEST, 1])
-    ]
+    both = [slots.table(values, [0] * len(values)) for values in ([1], [LARGEST, 1])]
+    read = np.concatenate([slots.accumulators.tables.slots(row) for row in both])
     with pytest.raises(et.AggregateOverflowError, match="at:  position 1"):
-        slots.accumulators.results(readings, lambda position: f"position {position}")
+        slots.accumulators.read(read, lambda position: f"position {position}")

@@ -90,3 +90,21 @@ def test_many_windows_that_fire_at_once_come_one_after_another() -> None:
     starts = table["window_start"].to_pylist()
     assert starts == sorted(starts)
     assert len(starts) == 500
+
+
+def test_windows_of_more_and_of_fewer_keys_that_fire_one_by_one_have_their_own_bounds() -> None:
+    sizes = [3, 1, 9, 8, 2, 40, 41]
+    seconds = [60.0 * window for window, size in enumerate(sizes) for _ in range(size)]
+    keys = [key for size in sizes for key in range(size)]
+    data = rows(seconds, k=keys)
+    engine = et.Engine(pipeline(data, keys=["k"], n=et.count()), ["p"])
+    for at in range(len(data)):
+        engine.push("p", data.slice(at, 1))
+    engine.finish_all()
+    table = engine.results()
+    starts = table["window_start"].cast(pa.int64()).to_pylist()
+    ends = table["window_end"].cast(pa.int64()).to_pylist()
+    assert starts == [int(second * 1_000_000) for second in seconds]
+    assert ends == [start + 60_000_000 for start in starts]
+    assert table["k"].to_pylist() == keys
+    assert set(table["version"].to_pylist()) == {1}
