@@ -18,6 +18,7 @@ from eventtime.expressions import (
 )
 from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
 from eventtime.plan import DROP, Aggregated, Node, Read, Stepped, United, Watermarked
+from eventtime.sources.schemas import difference
 from eventtime.state.keys import check_key_type
 from eventtime.timestamp import bounds_type, check_time_type
 from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
@@ -167,20 +168,27 @@ def _check_union(
     sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Sequence[pa.Schema]
 ) -> None:
     first = sources[0][0]
-    for (source, _), schema in zip(sources[1:], schemas[1:], strict=True):
+    for i, ((source, _), schema) in enumerate(zip(sources[1:], schemas[1:], strict=True), 2):
+        place = f"stream 1: {first.describe()}; stream {i}: {source.describe()}"
         if (source.time, source.time_unit) != (first.time, first.time_unit):
-            msg = f"united streams have different event times: {first.time!r} and {source.time!r}"
-            raise SchemaError(
-                msg, place=source.describe(), remedy="rename one with with_columns and select"
+            msg = (
+                "united streams have different event times: "
+                f"{_time(first)} in stream 1, but {_time(source)} in stream {i}"
             )
+            remedy = "give both one name with with_columns and select, and one time_unit"
+            raise SchemaError(msg, place=place, remedy=remedy)
         if not schema.equals(schemas[0]):
-            wanted = {f.name: f.type for f in schemas[0]}
-            got = {f.name: f.type for f in schema}
-            odd = next((n for n in [*wanted, *got] if wanted.get(n) != got.get(n)), "their order")
-            msg = f"united streams differ in column {odd!r}: {wanted.get(odd)} and {got.get(odd)}"
-            raise SchemaError(
-                msg, place=source.describe(), remedy="make them equal with with_columns and select"
-            )
+            gap = difference(schemas[0], "stream 1", schema, f"stream {i}")
+            order = f"{', '.join(schemas[0].names)} in stream 1, but {', '.join(schema.names)}"
+            msg = f"united streams differ: {gap or f'their order is {order} in stream {i}'}"
+            names = ", ".join(map(repr, schemas[0].names))
+            remedy = "make them equal with with_columns and select"
+            raise SchemaError(msg, place=place, remedy=remedy if gap else f"add .select({names})")
+
+
+def _time(source: Source) -> str:
+    unit = f" ({source.time_unit})" if source.time_unit else ""
+    return f"{source.time!r}{unit}"
 
 
 def _stage(

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 __all__ = ("Run", "run_plan")
 
 Progress = Callable[[ProgressReport], None]
+_RESULTS = ""
 
 
 @dataclass(frozen=True)
 class Run:
     """A finished run.
 
-    Results: `table` (empty where a sink took them). Side outputs: `side`, `tags`.
-    Account: `ledger`.
+    Results: `table`. Side outputs: `side`, `tags`. Account: `ledger`. What a sink took is not kept
+    here as well: `table` and `side` say where it is.
 
     Args:
         schema: of the results.
@@ -41,6 +42,7 @@ class Run:
         side_schemas: schemas of all side outputs, by tag.
         ledger: where every row went.
         report: the last progress report.
+        taken: what took rows, by tag; the results under ''.
     """
 
     schema: pa.Schema
@@ -49,21 +51,33 @@ class Run:
     side_schemas: dict[str, pa.Schema]
     ledger: Ledger
     report: ProgressReport
+    taken: dict[str, str]
 
     def table(self) -> pa.Table:
-        """Return the results as one table, in the order of S24."""
+        """Return the results as one table, in the order of S24.
+
+        Raises:
+            PlanError: a sink took them; says which.
+        """
+        self._check_kept(_RESULTS, "table()", "the results", "run it without a sink")
         return pa.Table.from_batches(self.batches, self.schema)
 
     def side(self, tag: str) -> pa.Table:
-        """Return a side output, in replay order; empty where a sink took it.
+        """Return a side output, in replay order.
 
         Raises:
-            PlanError: there is no such tag; lists those there are.
+            PlanError: there is no such tag, and which there are; or a sink took the rows.
         """
         if not is_one_of(tag, self.tags):
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(self.tags)}")
+        self._check_kept(tag, f"side({tag!r})", f"the rows of {tag!r}", "leave them out of sides=")
         return pa.Table.from_batches(self.sides.get(tag, []), self.side_schemas[tag])
+
+    def _check_kept(self, tag: str, place: str, what: str, instead: str) -> None:
+        if tag in self.taken:
+            msg = f"{what} are not in memory: they went to {self.taken[tag]}"
+            raise PlanError(msg, place=place, remedy=f"read them from there, or {instead}")
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand the results over as an Arrow stream, which polars, DuckDB and pandas read."""
@@ -84,7 +98,12 @@ class _Outputs:
     """Writers and lists of one run."""
 
     writers: dict[str, SinkWriter] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
     kept: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+
+    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+        self.writers[tag] = sink.open(schema)
+        self.taken[tag] = sink.describe()
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         writer = self.writers.get(tag)
@@ -96,9 +115,6 @@ class _Outputs:
     def abort(self) -> None:
         for writer in self.writers.values():
             writer.abort()
-
-
-_RESULTS = ""
 
 
 def run_plan(
@@ -131,7 +147,8 @@ def run_plan(
     if progress is not None:
         progress(report)
     results = outputs.kept.pop(_RESULTS, [])
-    return Run(plan.schema, results, outputs.kept, execution.side_schemas, ledger, report)
+    side_schemas = execution.side_schemas
+    return Run(plan.schema, results, outputs.kept, side_schemas, ledger, report, outputs.taken)
 
 
 def _check_arguments(
@@ -168,12 +185,11 @@ def _open_writers(
             )
     inputs = _input_files(plan)
     if sink is not None:
-        outputs.writers[_RESULTS] = _checked(sink_for(sink, overwrite=overwrite), inputs).open(
-            plan.schema
-        )
+        checked = _checked(sink_for(sink, overwrite=overwrite), inputs)
+        outputs.open(_RESULTS, checked, plan.schema)
     for tag, target in sides.items():
-        side = _checked(sink_for(target, overwrite=overwrite), inputs)
-        outputs.writers[tag] = side.open(schemas[tag])
+        checked = _checked(sink_for(target, overwrite=overwrite), inputs)
+        outputs.open(tag, checked, schemas[tag])
 
 
 def _input_files(plan: CompiledPlan) -> set[str]:

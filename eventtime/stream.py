@@ -202,8 +202,8 @@ class Stream:
         """Run over all input; at its end every window fires (S9).
 
         Args:
-            sink: where results go, a path (by suffix) or a sink; None: in memory, see `Run.table`.
-            sides: where side outputs go, by tag ('late', 'quarantine'); others are kept in memory.
+            sink: where results go instead of memory, a path (by suffix) or a sink; see `Run.table`.
+            sides: where side outputs go instead of memory, by tag ('late', 'quarantine').
             shards: threads; of several, one prepares rows and the others share the keys. The
                 results are the same bytes for any number.
             overwrite: replace outputs that exist.

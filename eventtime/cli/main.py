@@ -153,6 +153,7 @@ def _ended(error: BaseException, session: Session) -> int:
 
 
 _WORDS: Final = (
+    ("advise(on_time=…)", "--on-time"),
     ("time=…", "--time"),
     ("time_unit='s', 'ms', 'us' or 'ns'", "--time-unit s, ms, us or ns"),
     ("key_by(...)", "--key"),

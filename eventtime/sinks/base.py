@@ -91,9 +91,11 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     if isinstance(target, FileSink):
         return dataclasses.replace(target, overwrite=True) if overwrite else target
     if not isinstance(target, str | Path):
-        if callable(getattr(target, "open", None)) and not isinstance(target, type):
+        lacking = [m for m in ("open", "describe") if not callable(getattr(target, m, None))]
+        if not lacking and not isinstance(target, type):
             return target
-        msg = f"{shown(target)} is not a sink"
+        lacks = f": it has no {lacking[0]}()" if len(lacking) == 1 else ""
+        msg = f"{shown(target)} is not a sink{lacks}"
         raise SinkError(msg, remedy="give a path, or et.to_parquet(path) and the like")
     text = str(target)
     if text.endswith("/"):

@@ -125,6 +125,24 @@ def test_an_aggregate_that_raises(method: str, place: str, refused: Refused) -> 
         over(broken(method, lambda *_: 1 // 0)).run()
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("method", ["add", "result"])
+def test_the_place_of_an_aggregate_names_the_partitions(
+    method: str, shards: int, refused: Refused
+) -> None:
+    named = {name: seconds(x=[1, 2, 3]) for name in "edcba"}
+    stream = et.from_arrow(named, time="t").watermark(et.ascending())
+    ones = et.user(broken(method, lambda *_: 1 // 0), "x")
+    with refused(et.UserCodeError, method, "among rows of partition 'a', 'b', 'c' and 2", "mend"):
+        stream.window(et.tumbling("1s")).aggregate(rows=ones).run(shards=shards)
+
+
+def test_the_place_of_an_aggregate_pushed_by_hand(refused: Refused) -> None:
+    engine = et.Engine(over(broken("add", lambda *_: 1 // 0)), ["a"])
+    with refused(et.UserCodeError, "Broken.add", "among rows of partition 'a'", "mend"):
+        engine.push("a", seconds(x=[1, 2, 3]).to_batches()[0])
+
+
 @pytest.mark.parametrize(
     ("method", "does", "shown", "place"),
     [

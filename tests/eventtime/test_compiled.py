@@ -214,17 +214,34 @@ def test_united_partitions_of_one_name_are_numbered() -> None:
 
 def test_united_streams_with_different_columns_are_refused_by_column() -> None:
     with pytest.raises(
-        et.SchemaError, match="united streams differ in column 'x': int64 and double"
-    ):
+        et.SchemaError, match="differ: column 'x' is int64 in stream 1, but double in stream 2"
+    ) as error:
         united(rows([0], x=[1]), rows([0], x=[1.5])).explain()
-    with pytest.raises(et.SchemaError, match="differ in column 'y': None and int64"):
+    assert error.value.place.startswith("stream 1: arrow in memory")
+    assert "; stream 2: arrow in memory" in error.value.place
+    with pytest.raises(et.SchemaError, match=r"'y' \(int64\) is in stream 2, but not in stream 1"):
         united(rows([0]), rows([0], y=[1])).explain()
+
+
+def test_united_streams_with_columns_in_another_order_are_told_the_order() -> None:
+    one, two = rows([0], x=[1], y=[2]), rows([0], y=[2], x=[1])
+    with pytest.raises(et.SchemaError, match="their order is t, x, y in stream 1, but t, y, x in"):
+        united(one, two).explain()
+    both = et.from_arrow(one, time="t").union(et.from_arrow(two, time="t").select("t", "x", "y"))
+    counted = both.watermark(et.ascending()).window(MINUTE).aggregate(n=et.count())
+    assert counted.to_table()["n"].to_pylist() == [2]
 
 
 def test_united_streams_with_different_time_columns_are_refused() -> None:
     second = pa.record_batch({"t": pa.array([0]).view(TIME), "u": pa.array([0]).view(TIME)})
-    with pytest.raises(et.SchemaError, match="different event times: 't' and 'u'"):
+    with pytest.raises(et.SchemaError, match="times: 't' in stream 1, but 'u' in stream 2"):
         united(second, second, time="u").explain()
+    numbers = pa.table({"t": [0]})
+    both = et.from_arrow(numbers, time="t", time_unit="s").union(
+        et.from_arrow(numbers, time="t", time_unit="ms")
+    )
+    with pytest.raises(et.SchemaError, match=r"'t' \(s\) in stream 1, but 't' \(ms\) in stream 2"):
+        both.watermark(et.ascending()).window(MINUTE).aggregate(n=et.count()).explain()
 
 
 def hours(**window: Any) -> et.Stream:

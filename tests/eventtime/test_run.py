@@ -53,8 +53,19 @@ def test_late_rows_have_a_tag_of_ones_own() -> None:
 def test_what_a_sink_took_is_not_kept(tmp_path: Path) -> None:
     out, late = tmp_path / "out.parquet", tmp_path / "late.csv"
     run = pipeline(rows([0, 61, 1])).run(out, sides={"late": late})
-    assert run.table().num_rows == run.side("late").num_rows == 0
-    assert run.table().schema.names[:2] == ["window_start", "window_end"]
+    with pytest.raises(et.PlanError) as error:
+        run.table()
+    assert str(error.value) == (
+        f"the results are not in memory: they went to Parquet file {out}\n"
+        "  at:  table()\n"
+        "  fix: read them from there, or run it without a sink"
+    )
+    with pytest.raises(et.PlanError, match=rf"the rows of 'late' are .* CSV file {late}"):
+        run.side("late")
+    with pytest.raises(et.PlanError, match="not in memory"):
+        pa.table(run)
+    assert run.side("quarantine").num_rows == 0
+    assert run.schema.names[:2] == ["window_start", "window_end"]
     assert et.read_parquet(str(out), time="window_start").schema.names == run.schema.names
     assert late.read_text().count("\n") == 2
 
