@@ -16,7 +16,7 @@ from eventtime.checks import check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.errors import PlanError, SchemaError
-from eventtime.execution import QUARANTINE
+from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.ledger import Ledger
 from eventtime.merged import one_partition_chunk
 from eventtime.partition import Intake, PartitionIntake, Ready
@@ -254,7 +254,8 @@ class Engine:
         chunk = one_partition_chunk(
             p, ready, 0, len(ready), judged, ready.own_before_us, combined_us
         )
-        results, late = self._stages.submit(chunk)()
+        with naming_partitions([self._names[p]]):
+            results, late = self._stages.submit(chunk)()
         ledger = self._intakes[p].ledger
         ledger.waiting -= len(ready)
         ledger.windowed += len(ready) - len(late)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from eventtime.errors import TimeColumnError
+from eventtime.errors import TimeColumnError, UserCodeError
 from eventtime.ledger import Ledger
 from eventtime.merged import CHUNKS_AHEAD
 from eventtime.partition import Intake, PartitionIntake
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from eventtime.compiled import Branch, CompiledPlan
     from eventtime.sources.base import PartitionReader
 
-__all__ = ("QUARANTINE", "Execution")
+__all__ = ("QUARANTINE", "Execution", "naming_partitions")
 
 QUARANTINE = "quarantine"
 _BATCH_ROWS = 131_072
@@ -177,12 +178,15 @@ class Execution:
     def _submitted(self, step: Step) -> Callable[[], list[pa.RecordBatch]]:
         chunk = step.chunk
         assert chunk is not None
-        finish = self._stages.submit(chunk)
+        partitions = [self._names[p] for p, _ in step.taken]
+        with naming_partitions(partitions):
+            finish = self._stages.submit(chunk)
 
         # Once only: who asks for the ledger waits for the chunks under way too.
         @cache
         def account() -> list[pa.RecordBatch]:
-            results, late = finish()
+            with naming_partitions(partitions):
+                results, late = finish()
             for p, n in step.taken:
                 self._intakes[p].ledger.waiting -= n
                 self._intakes[p].ledger.windowed += n
@@ -215,6 +219,17 @@ class Execution:
             raise TimeColumnError(
                 msg, place=sources, remedy="name the column that holds the event time"
             )
+
+
+@contextlib.contextmanager
+def naming_partitions(names: Sequence[str]) -> Iterator[None]:
+    """Add to errors of the user's code which partitions the rows came from that it was given."""
+    try:
+        yield
+    except UserCodeError as error:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        error.place += f", among rows of partition {', '.join(map(repr, names[:3]))}{more}"
+        raise
 
 
 def _unique(names: list[str]) -> list[str]:
