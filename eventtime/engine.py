@@ -6,7 +6,7 @@ program, and for partitions that come and go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +18,13 @@ from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.errors import PlanError, SchemaError
 from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.ledger import Ledger
-from eventtime.merged import one_partition_chunk
 from eventtime.partition import Intake, PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.stages import Stages
 from eventtime.time_kernels import judge
 from eventtime.transform import Transform
+from eventtime.windows.chunk import Chunk
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
@@ -236,6 +236,7 @@ class Engine:
         self._intakes.append(
             PartitionIntake(
                 name,
+                p,
                 shared,
                 before,
                 Transform(stage.steps, before.schema, name),
@@ -246,14 +247,14 @@ class Engine:
         )
 
     def _process(self, p: int, ready: Ready) -> None:
+        own_us = ready.block.watermark_us
         judged = np.empty(len(ready), np.int64)
-        others_us = self._progress.others_us(p)
-        judge(ready.own_before_us, others_us, self._progress.combined_us, judged)
+        judge(own_us, self._progress.others_us(p), self._progress.combined_us, judged)
         self._progress.moved(p, ready.after_us)
-        combined_us = self._progress.combined_us
-        chunk = one_partition_chunk(
-            p, ready, 0, len(ready), judged, ready.own_before_us, combined_us
-        )
+        assert ready.block.source is not None
+        source = replace(ready.block.source, own_watermark_us=own_us)
+        block = replace(ready.block, watermark_us=judged, source=source)
+        chunk = Chunk.of_block(block, self._progress.combined_us)
         with naming_partitions([self._names[p]]):
             results, late = self._stages.submit(chunk)()
         ledger = self._intakes[p].ledger

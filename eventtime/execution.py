@@ -21,6 +21,7 @@ from eventtime.replay import Replay, Step
 from eventtime.report import ProgressReport
 from eventtime.stages import Stages
 from eventtime.transform import Transform
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from eventtime.compiled import Branch, CompiledPlan
@@ -98,6 +99,7 @@ class Execution:
         totals = [b.source.total_rows() for b in self._plan.branches]
         return ProgressReport(
             rows=sum(part.rows_in for part in ledgers),
+            waiting=sum(part.waiting for part in ledgers),
             total_rows=None if None in totals else sum(t for t in totals if t is not None),
             watermark_us=self._progress.combined_us,
             latest_us=max(
@@ -150,7 +152,9 @@ class Execution:
         before = Transform(branch.steps, branch.schema, name)
         after = Transform(stage.steps, before.schema, name)
         generator = watermark.generator.build(name, stage.time_unit)
-        return PartitionIntake(name, shared, before, after, generator, self._stages.codec)
+        return PartitionIntake(
+            name, len(self._intakes), shared, before, after, generator, self._stages.codec
+        )
 
     def _loop(
         self, replay: Replay, watch: Callable[[ProgressReport], None] | None
@@ -214,7 +218,7 @@ class Execution:
         total = self.ledger().total
         if total.rows_in and total.null_time == total.rows_in:
             column = self._plan.stages[0].time
-            msg = f"time column {column!r} is null in all {total.rows_in:,} rows"
+            msg = f"time column {column!r} is null in all {counted(total.rows_in, 'row')}"
             sources = "; ".join(b.source.describe() for b in self._plan.branches)
             raise TimeColumnError(
                 msg, place=sources, remedy="name the column that holds the event time"

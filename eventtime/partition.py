@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import NO_NULLS, Lane, lanes_of
+from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import PartitionLedger
-from eventtime.time_kernels import clamp, future_rows
+from eventtime.time_kernels import clamp, future_rows, rises_in
 from eventtime.timestamp import MINUS_INFINITY, to_us
+from eventtime.windows.chunk import Block, Source
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
@@ -49,28 +50,19 @@ class Ready:
     """Rows that are ready for windows.
 
     Args:
-        batch: (n,) rows with all columns carried.
-        time_us: (n,) event times.
-        own_before_us: (n,) the partition's own watermark before each row.
+        block: the rows, judged by the partition's own watermark before each.
+        rises: (r, 2) rows before which that one rises, but for the first, and to what.
         after_us: its own watermark after the last row read, filtered ones included.
-        keys: (n,) key words; key_nulls: (n,) bytes or empty.
-        lanes: columns of aggregates; empty lanes for those that come as Arrow arrays.
-        columns: the same columns as Arrow arrays.
         numbers: (n,) each row's number in its partition.
     """
 
-    batch: pa.RecordBatch
-    time_us: Ints
-    own_before_us: Ints
+    block: Block
+    rises: Ints
     after_us: int
-    keys: Ints
-    key_nulls: NDArray[np.uint8]
-    lanes: list[Lane]
-    columns: list[pa.Array]
     numbers: Ints | range
 
     def __len__(self) -> int:
-        return len(self.time_us)
+        return len(self.block)
 
 
 @dataclass(frozen=True)
@@ -131,6 +123,7 @@ class PartitionIntake:
 
     Args:
         name: of the partition.
+        index: of the partition.
         intake: what partitions share.
         before: steps before the watermark; after: steps after it.
         generator: of watermarks.
@@ -139,6 +132,7 @@ class PartitionIntake:
     """
 
     name: str
+    index: int
     intake: Intake
     before: Transform
     after: Transform
@@ -235,7 +229,10 @@ class PartitionIntake:
             return None
         raw = self.generator.advance(rows.time_us, rows.batch)
         time_us, numbers, own_before = rows.time_us, rows.numbers, np.empty(n, np.int64)
-        self.watermark_us = int(clamp(raw, self.generator.lag_us, self.watermark_us, own_before))
+        rises = np.empty((n, 2), np.int64)
+        self.watermark_us, n_rises = clamp(
+            raw, self.generator.lag_us, self.watermark_us, own_before, rises
+        )
         batch, kept = self.after.apply_keeping_places(rows.batch)
         if kept is not None:
             self.ledger.filtered += n - len(kept)
@@ -244,13 +241,14 @@ class PartitionIntake:
                 own_before[kept],
                 np.asarray(numbers)[kept],
             )
+            n_rises = rises_in(own_before, rises)
         keys, nulls = self._keys(batch)
         columns = [batch.column(name) for name in self.intake.columns]
         lanes = lanes_of(columns, self.intake.lanes)
         self.ledger.waiting += len(time_us)
-        return Ready(
-            batch, time_us, own_before, self.watermark_us, keys, nulls, lanes, columns, numbers
-        )
+        source = Source(batch, columns, partition=self.index)
+        block = Block(time_us, own_before, keys, nulls, lanes, source)
+        return Ready(block, rises[:n_rises].copy(), self.watermark_us, numbers)
 
     def _keys(self, batch: pa.RecordBatch) -> tuple[Ints, NDArray[np.uint8]]:
         if not self.intake.keys:

@@ -51,14 +51,14 @@ class QuarantineOrder:
         self._intakes = intakes
         self._ended = 0
 
-    def passed(self, pieces: Sequence[Piece], segments: Ints) -> list[Aside]:
+    def passed(self, pieces: Sequence[Piece], spans: Ints) -> list[Aside]:
         """Return what stood before rows that were just taken, in order."""
         found = []
         for piece in pieces:
             if not self._intakes[piece.partition].quarantined:
                 continue
             numbers = np.asarray(piece.ready.numbers)[piece.first : piece.last]
-            positions = positions_of(segments, piece.number)
+            positions = positions_of(spans, piece.number)
             found += [
                 Aside(piece.partition, rows, positions[np.searchsorted(numbers, rows.numbers)])
                 for rows in self._taken_before(piece.partition, int(numbers[-1]))

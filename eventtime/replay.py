@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.errors import SourceError
-from eventtime.merged import CHUNK_ROWS, CHUNKS_AHEAD, Piece, Scratch, merged_chunk
+from eventtime.merged import CHUNK_ROWS, CHUNKS_AHEAD, Piece
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+from eventtime.windows.chunk import Chunk, Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventtime.partition import PartitionIntake, Ready
     from eventtime.progress import Progress
-    from eventtime.windows.chunk import Chunk
 
 __all__ = ("Replay", "Step")
 
@@ -70,12 +70,15 @@ class Replay:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
         self._ready: list[Ready | None] = [None] * n
-        self._addresses, self._lengths, self._positions = (np.zeros(n, np.int64) for _ in range(3))
+        self._addresses, self._positions, self._rises_taken = (
+            np.zeros(n, np.int64) for _ in range(3)
+        )
+        self._lengths = np.zeros((n, 2), np.int64)
         self._afters, self._watermarks = (np.full(n, MINUS_INFINITY) for _ in range(2))
         self._active = np.ones(n, np.bool_)
         self._numbers = np.zeros(n, np.int64)
         self._last_rows = np.full(n, -1)
-        self._segments = np.empty((CHUNK_ROWS, 3), np.int64)
+        self._spans = np.empty((CHUNK_ROWS, 5), np.int64)
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
         self._pieces: list[Piece] = []
@@ -91,53 +94,41 @@ class Replay:
     def held_keys(self) -> list[Ints]:
         """Return the key words of rows read but not yet taken."""
         return [
-            r.keys[p:] for r, p in zip(self._ready, self._positions, strict=True) if r is not None
+            r.block.keys[p:]
+            for r, p in zip(self._ready, self._positions, strict=True)
+            if r is not None
         ]
 
     def _step(self) -> Step:
-        scratch = self._scratch.pop(0)
-        self._scratch.append(scratch)
-        judged = scratch.array("judged", CHUNK_ROWS)
         asides: list[Aside] = []
         self._begin_pieces()
-        n = n_segments = 0
+        n = n_spans = 0
         reached_us = self._progress.combined_us
         while n < CHUNK_ROWS and self._active.any():
-            n, n_segments, combined_us, needs = merge_partitions(
-                self._addresses, self._lengths, self._positions, self._afters, self._watermarks,
-                self._active,
-                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, judged, self._segments,
-                n_segments,
+            n, n_spans, combined_us, needs = merge_partitions(
+                self._addresses, self._lengths, self._positions, self._rises_taken, self._afters,
+                self._watermarks, self._active,
+                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, self._spans, n_spans,
             )  # fmt: skip
             self._progress.combined_us = reached_us = int(combined_us)
             if needs < 0:
                 break
-            if n and len(self._pieces) == 1 and self._active.sum() == 1:
-                # One partition is left: its buffers go on one by one, as they are, without a copy.
-                break
             if not self._read(int(needs)):
                 asides += self._aside.rest(int(needs), n, int(self._last_rows[needs]))
-        return self._cut(n, n_segments, judged, reached_us, asides, scratch)
+        return self._cut(self._spans[:n_spans].copy(), reached_us, asides)
 
-    def _cut(
-        self,
-        n: int,
-        n_segments: int,
-        judged: Ints,
-        reached_us: int,
-        asides: list[Aside],
-        scratch: Scratch,
-    ) -> Step:
+    def _cut(self, spans: Ints, reached_us: int, asides: list[Aside]) -> Step:
         for p in np.flatnonzero(self._active):
             self._progress.partitions[p].watermark_us = int(self._watermarks[p])
-        if not n:
+        if not len(spans):
             return Step(None, [], asides, reached_us)
-        segments = self._segments[:n_segments].copy()
         taken = [piece for piece in self._ended_pieces() if piece.last > piece.first]
-        chunk = merged_chunk(self._pieces, segments, judged[:n], reached_us, scratch)
-        asides += self._aside.passed(taken, segments)
+        asides += self._aside.passed(taken, spans)
+        scratch = self._scratch.pop(0)
+        self._scratch.append(scratch)
+        blocks = [piece.ready.block for piece in self._pieces]
         return Step(
-            chunk,
+            Chunk(blocks, spans, reached_us).together(scratch),
             [(piece.partition, piece.last - piece.first) for piece in taken],
             asides,
             reached_us,
@@ -186,9 +177,11 @@ class Replay:
 
     def _enter(self, p: int, ready: Ready) -> None:
         self._ready[p] = ready
-        self._addresses[p] = ready.own_before_us.ctypes.data
-        self._lengths[p], self._positions[p], self._afters[p] = len(ready), 0, ready.after_us
-        self._watermarks[p] = ready.own_before_us[0] if len(ready) else ready.after_us
+        self._addresses[p] = ready.rises.ctypes.data
+        self._lengths[p] = len(ready), len(ready.rises)
+        self._positions[p] = self._rises_taken[p] = 0
+        self._afters[p] = ready.after_us
+        self._watermarks[p] = ready.block.watermark_us[0] if len(ready) else ready.after_us
         self._progress.partitions[p].watermark_us = int(self._watermarks[p])
         self._numbers[p] = len(self._pieces)
         self._last_rows[p] = ready.numbers[-1] if len(ready) else self._last_rows[p]

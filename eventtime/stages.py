@@ -14,7 +14,7 @@ from eventtime.ledger import OperatorLedger
 from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
 from eventtime.transform import Transform
-from eventtime.windows.chunk import Chunk
+from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
 
@@ -177,18 +177,10 @@ class Stages:
         if kept is not None:
             time_us, watermark_us = time_us[kept], watermark_us[kept]
         keys, nulls = _keys(stage, batch)
-        return Chunk(
-            time_us,
-            watermark_us,
-            None,
-            keys,
-            nulls,
-            lanes_of([batch.column(c) for c in stage.plan.columns], stage.plan.lanes),
-            column=lambda c: batch.column(stage.plan.columns[c]),
-            origin=lambda positions: ([batch], np.zeros(len(positions), np.int64), positions),
-            partition_of=lambda positions: np.zeros(len(positions), np.int64),
-            watermark_after_us=after_us,
-        )
+        columns = [batch.column(c) for c in stage.plan.columns]
+        lanes = lanes_of(columns, stage.plan.lanes)
+        source = Source(batch, columns)
+        return Chunk.of_block(Block(time_us, watermark_us, keys, nulls, lanes, source), after_us)
 
 
 def _judged(results: Sequence[Results], upstream: WindowOperator, before_us: int) -> np.ndarray:

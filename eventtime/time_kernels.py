@@ -3,24 +3,67 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from eventtime.state.kernels import address_of
+from eventtime.state.pointers import words_at
 
-__all__ = ("clamp", "future_rows", "gather_rows", "judge", "merge_partitions")
+__all__ = ("clamp", "future_rows", "judge", "merge_partitions", "rises_in")
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
 
+# Rows that are looked at together for a new watermark: most bring none.
+_TOGETHER = 4
+
+
+@njit(inline="always", **_options)
+def _less(raw, lag_us):  # type: ignore[no-untyped-def]
+    """Subtract, but stop at minus infinity."""
+    return raw - lag_us if raw >= -(2**62) - (2**62) + lag_us else np.int64(-(2**63))
+
+
 @njit(**_options)
-def clamp(raw, lag_us, watermark_us, before):  # type: ignore[no-untyped-def]
-    """Write the watermark before each row, return the last: it never goes back (S3, S4)."""
-    for i in range(raw.size):
-        before[i] = watermark_us
-        watermark_us = max(
-            watermark_us, raw[i] - lag_us if raw[i] > -(2**62) - (2**62) + lag_us else raw[i]
-        )
-    return watermark_us
+def clamp(raw, lag_us, watermark_us, before, rises):  # type: ignore[no-untyped-def]
+    """Write the watermark before each row: it never goes back (S3, S4).
+
+    Args:
+        raw: (n,) of each row; lag_us: taken from it.
+        watermark_us: the one before all.
+        before: (n,) out.
+        rises: (n, 2) out: each row but the first before which the watermark rose, and to what.
+
+    Returns:
+        The watermark after all, and how many rises there are.
+    """
+    n_rises, n, rose = np.uint64(0), np.uint64(raw.size), np.uint64(0)
+    for start in range(np.uint64(0), n, np.uint64(_TOGETHER)):
+        count = min(np.uint64(_TOGETHER), n - start)
+        if count == np.uint64(_TOGETHER) and rose == np.uint64(0):
+            highest = raw[start]
+            for j in range(1, _TOGETHER):
+                highest = max(highest, raw[start + np.uint64(j)])
+            if _less(highest, lag_us) <= watermark_us:
+                for j in range(_TOGETHER):
+                    before[start + np.uint64(j)] = watermark_us
+                continue
+        for i in range(start, start + count):
+            before[i] = watermark_us
+            rises[n_rises, 0], rises[n_rises, 1] = i, watermark_us
+            n_rises += rose
+            own = _less(raw[i], lag_us)
+            rose = np.uint64(own > watermark_us)
+            watermark_us = max(watermark_us, own)
+    return watermark_us, np.int64(n_rises)
+
+
+@njit(**_options)
+def rises_in(before, rises):  # type: ignore[no-untyped-def]
+    """Write rows and watermarks of `before` where it rises, as `clamp` does; returns how many."""
+    n = np.uint64(0)
+    for i in range(np.uint64(1), np.uint64(before.size)):
+        rises[n, 0], rises[n, 1] = i, before[i]
+        n += np.uint64(before[i] > before[i - np.uint64(1)])
+    return np.int64(n)
 
 
 @njit(**_options)
@@ -93,79 +136,73 @@ def merge_partitions(  # type: ignore[no-untyped-def]
     addresses,
     lengths,
     positions,
+    rises_taken,
     afters,
     watermarks,
     active,
-    pieces,
+    blocks,
     combined_us,
     n,
     limit,
-    judged,
-    segments,
-    n_segments,
+    spans,
+    n_spans,
 ):
     """Take rows in replay order: always from the partition furthest behind (S10, D1).
 
     Args:
-        addresses: (p,) of each partition's own watermarks before its buffered rows.
-        lengths, positions: (p,) rows buffered, and already taken.
+        addresses: (p,) of each partition's rises, (r, 2): row and own watermark before it.
+        lengths: (p, 2) rows buffered, and rises.
+        positions: (p,) rows already taken; rises_taken: (p,) rises before them.
         afters: (p,) own watermark after the buffered rows.
         watermarks: (p,) own watermark before the next row.
         active: (p,) whether the partition is unfinished.
-        pieces: (p,) number that stands for the partition's buffer in `segments`.
+        blocks: (p,) number that stands for the partition's buffer in `spans`.
         combined_us: the combined watermark so far.
-        n, n_segments: rows and segments in `judged` and `segments` already.
+        n, n_spans: rows taken and spans in `spans` already.
         limit: rows are taken up to this many.
-        judged: (limit,) out: the combined watermark before each row.
-        segments: (limit, 3) out: piece, first row, row after the last.
+        spans: (limit, 5) out: block, first row, row after the last, and the combined watermark
+            before the first row and before the last. A row is judged by the former or, where it is
+            more, by its partition's own.
 
     Returns:
-        Rows, segments, the combined watermark, and the partition that needs rows (-1: none).
+        Rows, spans, the combined watermark, and the partition that needs rows (-1: none).
     """
     heap, size = _heap_of(active, watermarks)
     while size > 0 and n < limit:
         p = heap[0]
         combined_us = max(combined_us, watermarks[p])
         first = positions[p]
-        if first == lengths[p]:
-            return n, n_segments, combined_us, p
-        own = carray(address_of(addresses[p]), (lengths[p],))
-        bound, tie = np.int64(2**63 - 1), True
+        if first == lengths[p, 0]:
+            return n, n_spans, combined_us, p
+        rises = words_at(addresses[p], 2 * lengths[p, 1])
+        bound = np.int64(2**63 - 1)
         if size > 1:
             second = heap[1]
             if size > 2 and _behind(heap[2], second, watermarks):
                 second = heap[2]
-            bound, tie = watermarks[second], p < second
-        i, last = np.uint64(first), np.uint64(min(lengths[p], first + limit - n))
-        shift = np.uint64(n - first)
-        while i < last:
-            w = own[i]
-            if w > bound or (w == bound and not tie):
+            # Of equal watermarks the first partition goes first.
+            bound = watermarks[second] if p < second else watermarks[second] - 1
+        last = min(lengths[p, 0], first + limit - n)
+        after, own, r = last, watermarks[p], rises_taken[p]
+        while r < lengths[p, 1] and rises[2 * r] < last:
+            if rises[2 * r + 1] > bound:
+                after = rises[2 * r]
                 break
-            combined_us = max(combined_us, w)
-            judged[i + shift] = combined_us
-            i += np.uint64(1)
-        after = np.int64(i)
-        if after > first:
-            segments[n_segments, 0] = pieces[p]
-            segments[n_segments, 1], segments[n_segments, 2] = first, after
-            n_segments += 1
+            own = rises[2 * r + 1]
+            r += 1
+        spans[n_spans, 0], spans[n_spans, 1], spans[n_spans, 2] = blocks[p], first, after
+        spans[n_spans, 3] = combined_us
+        combined_us = max(combined_us, own)
+        spans[n_spans, 4] = combined_us
+        n_spans += 1
         n += after - first
-        positions[p] = after
-        watermarks[p] = own[i] if after < lengths[p] else afters[p]
+        if after == lengths[p, 0]:
+            own = afters[p]
+        elif r < lengths[p, 1] and rises[2 * r] == after:
+            own = rises[2 * r + 1]
+            r += 1
+        positions[p], rises_taken[p], watermarks[p] = after, r, own
         _sift_down(heap, size, 0, watermarks)
     if size > 0:
         combined_us = max(combined_us, watermarks[heap[0]])
-    return n, n_segments, combined_us, np.int64(-1)
-
-
-@njit(**_options)
-def gather_rows(addresses, segments, n_segments, width, out):  # type: ignore[no-untyped-def]
-    """Copy the rows of segments one after another; `width` 8-byte words a row."""
-    at = np.uint64(0)
-    for s in range(n_segments):
-        first, n = segments[s, 1] * width, np.uint64((segments[s, 2] - segments[s, 1]) * width)
-        source = carray(address_of(addresses[segments[s, 0]] + 8 * first), (n,))
-        for i in range(n):
-            out[at + i] = source[i]
-        at += n
+    return n, n_spans, combined_us, np.int64(-1)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from eventtime.lanes import NO_NULLS, lane_of
 from eventtime.windows.accumulators import Accumulators, Output
-from eventtime.windows.chunk import Chunk
+from eventtime.windows.chunk import Block, Chunk, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +19,10 @@ if TYPE_CHECKING:
 
 def chunk_of(column: pa.Array, times: Sequence[int]) -> Chunk:
     """Rows of one column, all judged by the same watermark."""
-    n = len(column)
-    zeros = np.zeros(n, np.int64)
-    return Chunk(
-        time_us=np.array(times, np.int64),
-        watermark_us=zeros,
-        own_watermark_us=None,
-        keys=zeros,
-        key_nulls=NO_NULLS,
-        lanes=[lane_of(column)],
-        column=lambda i: column,
-        origin=lambda positions: ([], positions, positions),
-        partition_of=lambda positions: positions,
-        watermark_after_us=0,
-    )
+    zeros = np.zeros(len(column), np.int64)
+    source = Source(pa.record_batch({"x": column}), [column])
+    times_us = np.array(times, np.int64)
+    return Chunk.of_block(Block(times_us, zeros, zeros, NO_NULLS, [lane_of(column)], source), 0)
 
 
 class Slots:
@@ -53,10 +43,9 @@ class Slots:
         slots, fresh = tables.pair(row, source)
         self.accumulators.reset(slots[fresh])
         n = len(values)
-        tables.words[slots[0], 1] += n
         chunk = chunk_of(pa.array(values, self.kind), times)
         into = np.full(n, slots[0], np.int32)
-        self.accumulators.fold(chunk, np.arange(n, dtype=np.int32), into)
+        self.accumulators.fold(chunk, 0, into)
         return row
 
     def absorb(self, row: int, other: int) -> None:

@@ -10,12 +10,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
+from eventtime.state.kernels import NO_SLOT
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
 from eventtime.windows.aggregate import Aggregate, result_type
 from eventtime.windows.by_reference import ReferenceAccumulator
 from eventtime.windows.collect import CollectAccumulator
 from eventtime.windows.count_distinct import CountDistinctAccumulator
+from eventtime.windows.fold_kernels import count_rows
 from eventtime.windows.layout import Layout
 from eventtime.windows.readout import SumTooLargeError
 from eventtime.windows.slot_reading import read_slots
@@ -100,15 +102,31 @@ class Accumulators:
         for _, accumulator, _ in self._objects:
             accumulator.reset(slots)
 
-    def fold(self, chunk: Chunk, rows: NDArray[np.int32], slots: NDArray[np.int32]) -> None:
-        """Fold rows of a chunk, (m,) positions, into (m,) slots in order."""
+    def fold(self, chunk: Chunk, position: int, slots: NDArray[np.int32]) -> None:
+        """Fold rows of a chunk from `position` on, in order.
+
+        Args:
+            chunk: has the rows.
+            position: of the first.
+            slots: (m,) one for each row; NO_SLOT where it goes nowhere.
+        """
+        words = self.tables.words
+        counting = next((fold for fold in self._folds if fold.counts_rows), None)
+        if counting is None:
+            count_rows(slots, words)
         for fold in self._folds:
-            fold.run(rows, slots, chunk.lanes[fold.column], chunk.time_us, self.tables.words)
-        if self._objects and len(rows):
-            places = pa.array(rows)
-            time_us, wide = chunk.time_us[rows], slots.astype(np.int64)
-            for _, accumulator, columns in self._objects:
-                accumulator.add(wide, [chunk.column(c).take(places) for c in columns], time_us)
+            fold.run(chunk, position, slots, words, rows=fold is counting)
+        if self._objects:
+            self._add_to_objects(chunk, position, slots)
+
+    def _add_to_objects(self, chunk: Chunk, position: int, slots: NDArray[np.int32]) -> None:
+        kept = np.flatnonzero(slots != NO_SLOT)
+        if not len(kept):
+            return
+        positions, into = kept + position, slots[kept].astype(np.int64)
+        places, time_us = pa.array(positions), chunk.times(positions)
+        for _, accumulator, columns in self._objects:
+            accumulator.add(into, [chunk.column(c).take(places) for c in columns], time_us)
 
     def merge(self, into: Ints, source: Ints, fresh: NDArray[np.bool_]) -> None:
         """Merge `source` into `into`, where `fresh` ones of `into` were just made."""

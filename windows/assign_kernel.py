@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from eventtime.state.kernels import (
     COUNT,
@@ -12,16 +12,17 @@ from eventtime.state.kernels import (
     NEXT_SLOT,
     NO_SLOT,
     PAGE_END,
-    ROWS,
     TABLE,
-    address_of,
+    TAGGED,
     hash_word,
     lookup,
     mixed_word,
-    prefetch,
     put,
     take_slot,
 )
+from eventtime.state.pointers import bytes_at, prefetch, words_at
+from eventtime.windows.chunk import KEYS, NULLS, TIME, WATERMARK
+from eventtime.windows.chunk_kernels import span_of
 
 __all__ = (
     "CONFIG_WIDTH",
@@ -37,7 +38,6 @@ __all__ = (
     "N_FREE",
     "N_FRESH",
     "N_LATE",
-    "N_OUT",
     "OFFSET",
     "PAGES",
     "POSITION",
@@ -59,13 +59,15 @@ G, OFFSET, SIZE, SLIDE, LATENESS, GLOBAL = range(6)
 CONFIG_WIDTH = 6
 
 # Control words, kept between calls: the kernel goes on where it stopped.
-POSITION, N_OUT, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(8)
-CONTROL_WIDTH = 8
+POSITION, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(7)
+CONTROL_WIDTH = 7
 
 # Tables with more entries than this do not stay in the second-level cache.
 _FAR = 1 << 16
 _AHEAD = np.uint64(24)
+# Slices seen last, each at its index modulo so many, as rows of the words below.
 _RECENT = 16
+_INDEX, _LOW, _FIRST, _LAST, _ROW, _TABLE, _MASK, _DENSE, _LIMIT = range(9)
 # Changing slice more often than once in so many rows counts as to and fro.
 _OFTEN = 16
 
@@ -92,25 +94,44 @@ def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def rows_of_shard(keys, shards, shard, out):  # type: ignore[no-untyped-def]
-    """List the rows whose key falls to a shard; no branch, it would be guessed wrong too often."""
-    n = np.uint64(0)
-    for i in range(keys.size):
-        out[n] = i
-        n += np.uint64(shard_of(keys[np.uint64(i)], shards) == shard)
+def rows_of_shard(spans, addresses, shards, shard, out):  # type: ignore[no-untyped-def]
+    """List the positions of rows whose key falls to a shard.
+
+    No branch: it would be guessed wrong too often.
+    """
+    n, position = np.uint64(0), np.int64(0)
+    for s in range(spans.shape[0]):
+        length = spans[s, 2] - spans[s, 1]
+        keys = words_at(addresses[spans[s, 0], KEYS] + 8 * spans[s, 1], length)
+        for i in range(np.uint64(length)):
+            out[n] = position + np.int64(i)
+            n += np.uint64(shard_of(keys[i], shards) == shard)
+        position += length
     return np.int64(n)
 
 
 @njit(inline="always", **_options)
-def _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end):  # type: ignore[no-untyped-def]
+def _before(watermark, i, n, point):  # type: ignore[no-untyped-def]
+    """Return the first row from `i` on that is judged by `point` or more; watermarks ascend."""
+    low, high = i, n
+    while low < high:
+        middle = (low + high) // np.uint64(2)
+        if watermark[middle] < point:
+            low = middle + np.uint64(1)
+        else:
+            high = middle
+    return low
+
+
+@njit(inline="always", **_options)
+def _look_ahead(keys, dense, wrap, entries, words, i, n):  # type: ignore[no-untyped-def]
     """Fetch the entry of a row well ahead, and the accumulator of one half as far ahead."""
-    if at + _AHEAD < end:
-        i = np.uint64(mine[at + _AHEAD]) if sharded else at + _AHEAD
-        place = mixed_word(keys[i], dense) & wrap
+    if i + _AHEAD < n:
+        place = mixed_word(keys[i + _AHEAD], dense) & wrap
         prefetch(np.int64(entries.ctypes.data) + np.int64(place) * 8)
-    if at + _AHEAD // np.uint64(2) < end:
-        i = np.uint64(mine[at + _AHEAD // np.uint64(2)]) if sharded else at + _AHEAD // np.uint64(2)
-        slot = (entries[mixed_word(keys[i], dense) & wrap] & 0xFFFFFFFF) - 1
+    half = i + _AHEAD // np.uint64(2)
+    if half < n:
+        slot = (entries[mixed_word(keys[half], dense) & wrap] & 0xFFFFFFFF) - 1
         prefetch(np.int64(words.ctypes.data) + slot * words.shape[1] * 8)
 
 
@@ -126,26 +147,54 @@ def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore
 
 
 @njit(inline="always", **_options)
-def _run(  # type: ignore[no-untyped-def]
-    time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words, at, end,
-    out_row, out_slot, n_out,
-    row, limit, neutral, fresh, n_fresh,
-):  # fmt: skip
-    """Take rows as long as all is usual.
+def _run_dense(  # type: ignore[no-untyped-def]
+    time, keys, i, n, low, g, entries, mask, words, slots, at, row, limit, neutral, fresh, n_fresh
+):
+    """Take rows as long as all is usual, by entries alone: a tag is the whole key there (TAGGED).
 
-    That is: same slice, its windows open, key found or its place free at the first look.
+    That is: same slice, key found or its place free at the first look.
     """
     wrap = np.uint64(mask)
     far = mask >= _FAR
-    while at < end:
-        i = np.uint64(mine[at]) if sharded else at
+    while i < n:
+        if far and i + _AHEAD < n:
+            prefetch(
+                np.int64(entries.ctypes.data) + np.int64(np.uint64(keys[i + _AHEAD]) & wrap) * 8
+            )
+        key = keys[i]
+        if np.uint64(time[i] - low) >= np.uint64(g) or np.uint64(key) >= np.uint64(TAGGED):
+            break
+        entry = entries[np.uint64(key) & wrap]
+        if entry == 0:
+            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
+                break
+            mixed = mixed_word(key, np.int64(1))
+            slot = np.int64(_fresh_slot(row, entries, mixed, wrap, words, key, neutral))
+            fresh[n_fresh] = slot
+            n_fresh += np.uint64(1)
+            slots[at + i] = slot
+        elif entry >> 32 != key:
+            break
+        else:
+            slots[at + i] = (entry & 0xFFFFFFFF) - 1
+        i += np.uint64(1)
+    return i, n_fresh
+
+
+@njit(inline="always", **_options)
+def _run_hashed(  # type: ignore[no-untyped-def]
+    time, keys, i, n, low, g, entries, mask, words, slots, at, row, limit, neutral, fresh, n_fresh
+):
+    """Take rows as `_run_dense` does, where keys are hashed."""
+    wrap = np.uint64(mask)
+    far = mask >= _FAR
+    while i < n:
         if far:
-            _look_ahead(keys, mine, sharded, dense, wrap, entries, words, at, end)
-        t = time[i]
-        if t < lo or t >= hi or first <= watermark[i]:
+            _look_ahead(keys, np.int64(0), wrap, entries, words, i, n)
+        if np.uint64(time[i] - low) >= np.uint64(g):
             break
         key = keys[i]
-        mixed = mixed_word(key, dense)
+        mixed = hash_word(key)
         entry = entries[mixed & wrap]
         slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
         if entry == 0:
@@ -157,185 +206,187 @@ def _run(  # type: ignore[no-untyped-def]
         # Invariant: the entry of the null key is negative.
         elif entry < 0 or words[slot, np.uint64(0)] != key:
             break
-        words[slot, np.uint64(ROWS)] += 1
-        out_row[n_out] = i
-        out_slot[n_out] = slot
-        n_out += np.uint64(1)
-        at += np.uint64(1)
-    return at, n_out, n_fresh
+        slots[at + i] = slot
+        i += np.uint64(1)
+    return i, n_fresh
 
 
 @njit(inline="always", **_options)
 def _run_to_and_fro(  # type: ignore[no-untyped-def]
-    time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end,
-    out_row, out_slot, n_out,
+    time, watermark, at_least, keys, i, n, offset, g, recent, dirs, words, slots, at,
     neutral, fresh, n_fresh,
 ):  # fmt: skip
-    """Take usual rows of recent slices: as `_run`, but a change of slice costs no wrong guess."""
-    while at < end:
-        i = np.uint64(mine[at]) if sharded else at
+    """Take usual rows of recent slices: a change of slice costs no wrong guess."""
+    while i < n:
         slice_index = (time[i] - offset) // g
         place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
         if (
-            recent[place, 0] != slice_index
-            or recent[place, 4] < 0
-            or recent[place, 2] <= watermark[i]
+            recent[place, _INDEX] != slice_index
+            or recent[place, _ROW] < 0
+            or recent[place, _FIRST] <= max(watermark[i], at_least)
         ):
             break
-        key, wrap = keys[i], np.uint64(recent[place, 6])
-        mixed = mixed_word(key, recent[place, 7])
-        entries = carray(address_of(recent[place, 5]), (1,))
+        key, wrap = keys[i], np.uint64(recent[place, _MASK])
+        mixed = mixed_word(key, recent[place, _DENSE])
+        entries = words_at(recent[place, _TABLE], 1)
         entry = entries[mixed & wrap]
         slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
         if entry == 0:
-            row = dirs[recent[place, 4]]
-            if row[COUNT] >= recent[place, 8] or row[NEXT_SLOT] == row[PAGE_END]:
+            row = dirs[recent[place, _ROW]]
+            if row[COUNT] >= recent[place, _LIMIT] or row[NEXT_SLOT] == row[PAGE_END]:
                 break
             slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
         elif entry < 0 or words[slot, np.uint64(0)] != key:
             break
-        words[slot, np.uint64(ROWS)] += 1
-        out_row[n_out] = i
-        out_slot[n_out] = slot
-        n_out += np.uint64(1)
-        at += np.uint64(1)
-    return at, n_out, n_fresh
+        slots[at + i] = slot
+        i += np.uint64(1)
+    return i, n_fresh
 
 
 @njit(**_options)
 def assign(  # type: ignore[no-untyped-def]
-    time, watermark, keys, nulls, mine, config, control, dirs, map_rows, page_next, free, words,
-    neutral,
-    out_row, out_slot, late, corrections, fresh,
+    spans, starts, addresses, config, control, dirs, map_rows, page_next, free, words, neutral,
+    slots, late, corrections, fresh,
 ):  # fmt: skip
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
 
     For a row at t with watermark W before it, and its slice [lo, lo + g): the windows that hold it
     end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W,
     and came after some had closed when first <= W; those of the last sort that are folded all the
-    same are listed in `corrections`, as indices into `out_row` and `out_slot`.
+    same are listed in `corrections`. A row that missed all has NO_SLOT in `slots`. Rows are named
+    by their positions in the chunk.
 
-    `mine` lists the rows of this shard; empty: all.
-
-    Stops: FIRE before a row that touches a closed window while ends up to W have not fired (so what
-    fires never holds a later row); NEW_SLICE, GROW, PAGES for room. Never half-way through a row.
+    Stops: FIRE before a row that touches a closed window while ends up to W (then in
+    `control[WHICH]`) have not fired, so what fires never holds a later row; NEW_SLICE, GROW, PAGES
+    for room. Never half-way through a row.
     """
     one = np.uint64(1)
     g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
     lateness, everything = config[LATENESS], config[GLOBAL] != 0
-    n_out, n_late = np.uint64(control[N_OUT]), np.uint64(control[N_LATE])
+    n_late = np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
     n_free, next_tick = control[N_FREE], control[NEXT_TICK]
-    lo, hi = np.int64(0), np.int64(0)
+    # The slice under way; a width of 0 holds no row.
+    lo, width = np.int64(0), np.int64(0)
     first, last = np.int64(0), np.int64(0)
     slice_index = np.int64(0)
     table = np.int64(NO_SLOT)
     status = DONE
     # A view of no entries; replaced as soon as a slice is known.
-    entries = carray(address_of(words.ctypes.data), (0,))
+    entries = words_at(words.ctypes.data, 0)
     mask = np.int64(0)
     limit = np.int64(0)
     dense = np.int64(0)
     # Disorder moves rows to and fro between a few slices.
     recent = np.full((_RECENT, 9), -1, np.int64)
-    changes, start = np.int64(0), np.uint64(control[POSITION])
-    plain = nulls.size == 0
-    sharded = mine.size > 0
-    at, end = np.uint64(control[POSITION]), np.uint64(mine.size if sharded else time.size)
-    while at < end:
-        if plain and table >= 0 and changes * _OFTEN > np.int64(at - start) + _OFTEN * _OFTEN:
-            at, n_out, n_fresh = _run_to_and_fro(
-                time, watermark, keys, mine, sharded, offset, g, recent, dirs, words, at, end,
-                out_row, out_slot, n_out, neutral, fresh, n_fresh,
-            )  # fmt: skip
-            # Which slice was the last is not known; the row that stopped finds its own.
-            lo, hi = np.int64(0), np.int64(0)
-            if at == end:
-                break
-        elif plain and table >= 0:
-            at, n_out, n_fresh = _run(
-                time, watermark, keys, mine, sharded, lo, hi, first, entries, mask, dense, words,
-                at, end, out_row, out_slot, n_out, dirs[table], limit, neutral, fresh, n_fresh,
-            )  # fmt: skip
-            if at == end:
-                break
-        i = np.uint64(mine[at]) if sharded else at
-        key = keys[i]
-        t = time[i]
-        w = watermark[i]
-        if t < lo or t >= hi:
-            changes += 1
-            slice_index = np.int64(0) if everything else (t - offset) // g
-            place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
-            if recent[place, 0] == slice_index and recent[place, 4] >= 0:
-                lo, first, last, table = (
-                    recent[place, 1],
-                    recent[place, 2],
-                    recent[place, 3],
-                    recent[place, 4],
-                )
-                hi = lo + g
-            else:
-                if everything:
-                    lo, hi = np.int64(-(2**63)), np.int64(2**63 - 1)
-                    first, last = hi, hi
+    changes, start = np.int64(0), control[POSITION]
+    position, end = control[POSITION], starts[starts.size - 1]
+    s = span_of(starts, position)
+    while position < end and status == DONE:
+        block, row_of_block, at_least = spans[s, 0], spans[s, 1] + position - starts[s], spans[s, 3]
+        n = np.uint64(starts[s + 1] - position)
+        time = words_at(addresses[block, TIME] + 8 * row_of_block, n)
+        watermark = words_at(addresses[block, WATERMARK] + 8 * row_of_block, n)
+        keys = words_at(addresses[block, KEYS] + 8 * row_of_block, n)
+        plain = addresses[block, NULLS] == 0
+        nulls = bytes_at(addresses[block, NULLS] + row_of_block, n)
+        at, i = np.uint64(position), np.uint64(0)
+        while i < n:
+            if plain and table >= 0:
+                if changes * _OFTEN > position + np.int64(i) - start + _OFTEN * _OFTEN:
+                    i, n_fresh = _run_to_and_fro(
+                        time, watermark, at_least, keys, i, n, offset, g, recent, dirs, words,
+                        slots, at, neutral, fresh, n_fresh,
+                    )  # fmt: skip
+                    # Which slice was the last is not known; the row that stopped finds its own.
+                    width = np.int64(0)
+                elif at_least < first:
+                    # Its watermarks are seldom looked at: that would wait for memory.
+                    till = n if spans[s, 4] < first else _before(watermark, i, n, first)
+                    if dense != 0:
+                        i, n_fresh = _run_dense(
+                            time, keys, i, till, lo, width, entries, mask, words, slots, at,
+                            dirs[table], limit, neutral, fresh, n_fresh,
+                        )  # fmt: skip
+                    else:
+                        i, n_fresh = _run_hashed(
+                            time, keys, i, till, lo, width, entries, mask, words, slots, at,
+                            dirs[table], limit, neutral, fresh, n_fresh,
+                        )  # fmt: skip
+                if i == n:
+                    break
+            key, t, w = keys[i], time[i], max(watermark[i], at_least)
+            if np.uint64(t - lo) >= np.uint64(width):
+                changes += 1
+                slice_index = np.int64(0) if everything else (t - offset) // g
+                place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
+                if recent[place, _INDEX] == slice_index and recent[place, _ROW] >= 0:
+                    lo, width = recent[place, _LOW], g
+                    first, last = recent[place, _FIRST], recent[place, _LAST]
+                    table = recent[place, _ROW]
                 else:
-                    lo = offset + slice_index * g
-                    hi = lo + g
-                    last = (lo - offset) // slide * slide + offset + size
-                    first = -((size + offset - hi) // slide) * slide + offset + size
-                table = _directory_row(slice_index, map_rows, dirs)
-                recent[place, 0], recent[place, 1], recent[place, 2] = slice_index, lo, first
-                recent[place, 3], recent[place, 4] = last, np.int64(-1) if everything else table
-            if table >= 0:
-                mask, dense = dirs[table, MASK], dirs[table, DENSE]
-                entries = carray(address_of(dirs[table, TABLE]), (mask + 1,))
-                limit = (mask + 1) * 3 // 5
-                recent[place, 5], recent[place, 6] = dirs[table, TABLE], mask
-                recent[place, 7], recent[place, 8] = dense, limit
-        if first <= w:
-            if (last if everything else last + lateness) <= w:
-                late[n_late] = i
-                n_late += one
-                at += one
-                continue
-            if next_tick <= w:
-                status = FIRE
+                    if everything:
+                        # As wide as unsigned numbers go, less one: times are far from both ends.
+                        lo, width = np.int64(-(2**63)), np.int64(-1)
+                        first, last = np.int64(2**63 - 1), np.int64(2**63 - 1)
+                    else:
+                        lo, width = offset + slice_index * g, g
+                        last = (lo - offset) // slide * slide + offset + size
+                        first = -((size + offset - lo - g) // slide) * slide + offset + size
+                    table = _directory_row(slice_index, map_rows, dirs)
+                    recent[place, _INDEX], recent[place, _LOW] = slice_index, lo
+                    recent[place, _FIRST], recent[place, _LAST] = first, last
+                    recent[place, _ROW] = np.int64(-1) if everything else table
+                if table >= 0:
+                    mask, dense = dirs[table, MASK], dirs[table, DENSE]
+                    entries = words_at(dirs[table, TABLE], mask + 1)
+                    limit = (mask + 1) * 3 // 5
+                    recent[place, _TABLE], recent[place, _MASK] = dirs[table, TABLE], mask
+                    recent[place, _DENSE], recent[place, _LIMIT] = dense, limit
+            if first <= w:
+                if (last if everything else last + lateness) <= w:
+                    late[n_late] = position + np.int64(i)
+                    n_late += one
+                    slots[at + i] = NO_SLOT
+                    i += one
+                    continue
+                if next_tick <= w:
+                    status = FIRE
+                    control[WHICH] = w
+                    break
+            if table < 0:
+                status = NEW_SLICE
+                control[WHICH] = slice_index
                 break
-        if table < 0:
-            status = NEW_SLICE
-            control[WHICH] = slice_index
-            break
-        is_null = np.int64(0) if plain else np.int64(nulls[i])
-        mixed = mixed_word(key, dense)
-        slot, place = lookup(entries, mask, words, key, mixed, is_null)
-        if slot == NO_SLOT:
-            if dirs[table, COUNT] >= limit:
-                status = GROW
-                control[WHICH] = table
-                break
-            if dirs[table, NEXT_SLOT] == dirs[table, PAGE_END] and n_free == 0:
-                status = PAGES
-                break
-            slot, n_free = take_slot(dirs[table], page_next, free, n_free, words, neutral)
-            put(dirs[table], entries, place, slot, words, key, mixed, is_null)
-            fresh[n_fresh] = slot
-            n_fresh += one
-        words[np.uint64(slot), np.uint64(ROWS)] += 1
-        out_row[n_out] = i
-        out_slot[n_out] = slot
-        n_out += one
-        if first <= w:
-            if first + lateness <= w:
-                late[n_late] = i
-                n_late += one
-            corrections[n_corrections] = n_out - one
-            n_corrections += one
-        at += one
-    control[POSITION] = at
-    control[N_OUT], control[N_LATE], control[N_CORRECTIONS] = n_out, n_late, n_corrections
+            is_null = np.int64(0) if plain else np.int64(nulls[i])
+            mixed = mixed_word(key, dense)
+            slot, place = lookup(entries, mask, words, key, mixed, is_null)
+            if slot == NO_SLOT:
+                if dirs[table, COUNT] >= limit:
+                    status = GROW
+                    control[WHICH] = table
+                    break
+                if dirs[table, NEXT_SLOT] == dirs[table, PAGE_END] and n_free == 0:
+                    status = PAGES
+                    break
+                slot, n_free = take_slot(dirs[table], page_next, free, n_free, words, neutral)
+                put(dirs[table], entries, place, slot, words, key, mixed, is_null)
+                fresh[n_fresh] = slot
+                n_fresh += one
+            slots[at + i] = slot
+            if first <= w:
+                if first + lateness <= w:
+                    late[n_late] = position + np.int64(i)
+                    n_late += one
+                corrections[n_corrections] = position + np.int64(i)
+                n_corrections += one
+            i += one
+        position += np.int64(i)
+        s += 1
+    control[POSITION] = position
+    control[N_LATE], control[N_CORRECTIONS] = n_late, n_corrections
     control[N_FRESH], control[N_FREE] = n_fresh, n_free
     return status
 

@@ -1,9 +1,11 @@
 """Kernels that fold the values of a column into the words of their slots, in row order (S24, S28).
 
 Offsets name the first word of a primitive; a negative one means that nobody asked for it. An
-integer
-sum takes two words, low and carry: together an exact 128-bit integer. `valid` is empty when no
-value is null.
+integer sum takes two words, low and carry: together an exact 128-bit integer.
+
+All take `spans`, `starts` and `addresses` of a chunk, the `lane` to fold (its values are in that
+column of addresses, its flags in the next), the position of the first row, and `slots`: one for
+each row from there on, NO_SLOT for a row that goes nowhere. With `rows` they count the row too.
 """
 
 from __future__ import annotations
@@ -11,13 +13,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from eventtime.state.kernels import NO_SLOT, ROWS
+from eventtime.state.pointers import bytes_at, floats_at, words_at
+from eventtime.windows.chunk import TIME
+from eventtime.windows.chunk_kernels import span_of
+
 __all__ = (
     "add_192",
+    "add_count",
     "add_decimal",
     "add_float",
     "add_int",
     "add_moments",
     "add_ordered",
+    "count_rows",
     "less_128",
 )
 
@@ -29,91 +38,187 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 _U = np.uint64
 
 
+@njit(inline="always", **_options)
+def _stretch(spans, starts, s, position, end):  # type: ignore[no-untyped-def]
+    """Return block, first row and number of rows of a span from `position` up to `end`."""
+    n = _U(min(starts[s + 1], end) - position)
+    return spans[s, 0], spans[s, 1] + position - starts[s], n
+
+
+@njit(inline="always", **_options)
+def _flags(addresses, block, lane, first, n):  # type: ignore[no-untyped-def]
+    """View the flags of rows, and say whether there are any."""
+    address = addresses[block, lane + 1]
+    return address != 0, bytes_at(address + first, n)
+
+
 @njit(**_options)
-def add_int(rows, slots, values, valid, words, count, total, low, high, unsigned):  # type: ignore[no-untyped-def]
+def count_rows(slots, words):  # type: ignore[no-untyped-def]
+    """Count a row for each slot."""
+    for i in range(_U(slots.size)):
+        if slots[i] != NO_SLOT:
+            words[_U(slots[i]), _U(ROWS)] += 1
+
+
+@njit(**_options)
+def add_count(spans, starts, addresses, lane, position, slots, rows, words, count):  # type: ignore[no-untyped-def]
+    """Count values that are not null."""
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT:
+                continue
+            slot = _U(slots[at + i])
+            if rows:
+                words[slot, _U(ROWS)] += 1
+            if not with_nulls or valid[i] != 0:
+                words[slot, _U(count)] += 1
+        position, at, s = position + np.int64(n), at + n, s + 1
+
+
+@njit(**_options)
+def add_int(  # type: ignore[no-untyped-def]
+    spans, starts, addresses, lane, position, slots, rows, words, count, total, low, high, unsigned
+):
     """Fold int64 values; `unsigned` ones carry the bits of uint64 (ordered by a flipped sign)."""
-    with_nulls = valid.size > 0
     flip = np.int64(-(2**63)) if unsigned else np.int64(0)
     at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
-    for i in range(rows.size):
-        row = _U(rows[_U(i)])
-        if with_nulls and valid[row] == 0:
-            continue
-        value = values[row]
-        slot = _U(slots[_U(i)])
-        words[slot, at_count] += 1
-        if total >= 0:
-            before = words[slot, at_total]
-            after = before + value
-            words[slot, at_total] = after
-            if ((before ^ after) & (value ^ after)) < 0:
-                words[slot, at_total + _U(1)] += 1 if value > 0 else -1
-            if unsigned and value < 0:
-                words[slot, at_total + _U(1)] += 1
-        if low >= 0 and (value ^ flip) < words[slot, at_low]:
-            words[slot, at_low] = value ^ flip
-        if high >= 0 and (value ^ flip) > words[slot, at_high]:
-            words[slot, at_high] = value ^ flip
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        values = words_at(addresses[block, lane] + 8 * first, n)
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT:
+                continue
+            slot, value = _U(slots[at + i]), values[i]
+            if rows:
+                words[slot, _U(ROWS)] += 1
+            if with_nulls and valid[i] == 0:
+                continue
+            words[slot, at_count] += 1
+            if total >= 0:
+                before = words[slot, at_total]
+                after = before + value
+                words[slot, at_total] = after
+                if ((before ^ after) & (value ^ after)) < 0:
+                    words[slot, at_total + _U(1)] += 1 if value > 0 else -1
+                if unsigned and value < 0:
+                    words[slot, at_total + _U(1)] += 1
+            # Stored whether it changes or not: a branch would be guessed wrong too often.
+            if low >= 0:
+                words[slot, at_low] = min(words[slot, at_low], value ^ flip)
+            if high >= 0:
+                words[slot, at_high] = max(words[slot, at_high], value ^ flip)
+        position, at, s = position + np.int64(n), at + n, s + 1
 
 
 @njit(**_options)
-def add_float(rows, slots, values, valid, words, floats, count, total, low, high):  # type: ignore[no-untyped-def]
+def add_float(  # type: ignore[no-untyped-def]
+    spans, starts, addresses, lane, position, slots, rows, words, floats, count, total, low, high
+):
     """Fold float64 values; NaN is greater than every number (D10)."""
-    with_nulls = valid.size > 0
     at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
-    for i in range(rows.size):
-        row = _U(rows[_U(i)])
-        if with_nulls and valid[row] == 0:
-            continue
-        value = values[row]
-        slot = _U(slots[_U(i)])
-        words[slot, at_count] += 1
-        if total >= 0:
-            floats[slot, at_total] += value
-        # Invariant: an empty low is NaN, an empty high is -inf, so that first values replace them.
-        if low >= 0:
-            held = floats[slot, at_low]
-            if not value >= held and (value == value or held != held):
-                floats[slot, at_low] = value
-        if high >= 0:
-            held = floats[slot, at_high]
-            if not value <= held and held == held:
-                floats[slot, at_high] = value
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        values = floats_at(addresses[block, lane] + 8 * first, n)
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT:
+                continue
+            slot, value = _U(slots[at + i]), values[i]
+            if rows:
+                words[slot, _U(ROWS)] += 1
+            if with_nulls and valid[i] == 0:
+                continue
+            words[slot, at_count] += 1
+            if total >= 0:
+                floats[slot, at_total] += value
+            # Invariant: an empty low is NaN, an empty high is -inf, so that first values replace
+            # them.
+            if low >= 0:
+                held = floats[slot, at_low]
+                less = (value < held) | (held != held)
+                floats[slot, at_low] = value if less else held
+            if high >= 0:
+                held = floats[slot, at_high]
+                more = (not value <= held) & (held == held)
+                floats[slot, at_high] = value if more else held
+        position, at, s = position + np.int64(n), at + n, s + 1
+
+
+# How the words of a lane become a number.
+SIGNED, UNSIGNED, REAL, WIDE = range(4)
+
+
+@njit(inline="always", **_options)
+def _number(address, kind, i):  # type: ignore[no-untyped-def]
+    if kind == REAL:
+        return floats_at(address, i + _U(1))[i]
+    if kind == WIDE:
+        low, high = (
+            words_at(address, 2 * i + _U(2))[2 * i],
+            words_at(address, 2 * i + _U(2))[2 * i + _U(1)],
+        )
+        # Small negative ones would cancel between the words.
+        if high == low >> 63:
+            return np.float64(low)
+        return np.float64(high) * 2.0**64 + np.float64(np.uint64(low))
+    word = words_at(address, i + _U(1))[i]
+    return np.float64(np.uint64(word)) if kind == UNSIGNED else np.float64(word)
 
 
 @njit(**_options)
-def add_moments(rows, slots, values, valid, words, floats, count):  # type: ignore[no-untyped-def]
-    """Fold float64 values into the words (count, mean, squared distances) (Welford 1962)."""
-    with_nulls = valid.size > 0
+def add_moments(  # type: ignore[no-untyped-def]
+    spans, starts, addresses, lane, position, slots, kind, words, floats, count
+):
+    """Fold numbers into the words (count, mean, squared distances) (Welford 1962)."""
     at_count, at_mean, at_squares = _U(count), _U(count + 1), _U(count + 2)
-    for i in range(rows.size):
-        row = _U(rows[_U(i)])
-        if with_nulls and valid[row] == 0:
-            continue
-        slot = _U(slots[_U(i)])
-        words[slot, at_count] += 1
-        distance = values[row] - floats[slot, at_mean]
-        floats[slot, at_mean] += distance / words[slot, at_count]
-        floats[slot, at_squares] += distance * (values[row] - floats[slot, at_mean])
+    wide = 16 if kind == WIDE else 8
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        address = addresses[block, lane] + wide * first
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT or (with_nulls and valid[i] == 0):
+                continue
+            slot, value = _U(slots[at + i]), _number(address, kind, i)
+            words[slot, at_count] += 1
+            distance = value - floats[slot, at_mean]
+            floats[slot, at_mean] += distance / words[slot, at_count]
+            floats[slot, at_squares] += distance * (value - floats[slot, at_mean])
+        position, at, s = position + np.int64(n), at + n, s + 1
 
 
 @njit(**_options)
-def add_ordered(rows, slots, values, valid, time, words, first, last):  # type: ignore[no-untyped-def]
+def add_ordered(  # type: ignore[no-untyped-def]
+    spans, starts, addresses, lane, position, slots, words, earliest, latest
+):
     """Keep the earliest and the latest value by event time: words are (set, time, value).
 
     Ties: the first keeps the earliest arrival, the last the latest.
     """
-    with_nulls = valid.size > 0
-    for i in range(rows.size):
-        row = _U(rows[_U(i)])
-        if with_nulls and valid[row] == 0:
-            continue
-        at = words[_U(slots[_U(i)])]
-        t = time[row]
-        if first >= 0 and (at[_U(first)] == 0 or t < at[_U(first + 1)]):
-            at[_U(first)], at[_U(first + 1)], at[_U(first + 2)] = 1, t, values[row]
-        if last >= 0 and (at[_U(last)] == 0 or t >= at[_U(last + 1)]):
-            at[_U(last)], at[_U(last + 1)], at[_U(last + 2)] = 1, t, values[row]
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        values = words_at(addresses[block, lane] + 8 * first, n)
+        time = words_at(addresses[block, TIME] + 8 * first, n)
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT or (with_nulls and valid[i] == 0):
+                continue
+            held, t = words[_U(slots[at + i])], time[i]
+            if earliest >= 0 and (held[_U(earliest)] == 0 or t < held[_U(earliest + 1)]):
+                held[_U(earliest)], held[_U(earliest + 1)] = 1, t
+                held[_U(earliest + 2)] = values[i]
+            if latest >= 0 and (held[_U(latest)] == 0 or t >= held[_U(latest + 1)]):
+                held[_U(latest)], held[_U(latest + 1)] = 1, t
+                held[_U(latest + 2)] = values[i]
+        position, at, s = position + np.int64(n), at + n, s + 1
 
 
 @njit(inline="always", **_options)
@@ -141,24 +246,34 @@ def add_192(at, total, low, high, top):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def add_decimal(rows, slots, values, valid, words, count, total, low, high):  # type: ignore[no-untyped-def]
-    """Fold decimal128, (n, 2) int64 words low and high; extremes are (set, low, high) words."""
-    with_nulls = valid.size > 0
-    for i in range(rows.size):
-        row = rows[i]
-        if with_nulls and valid[row] == 0:
-            continue
-        at = words[slots[i]]
-        value_low, value_high = values[row, 0], values[row, 1]
-        if count >= 0:
-            at[count] += 1
-        if total >= 0:
-            add_192(
-                at, total, value_low, value_high, np.int64(-1) if value_high < 0 else np.int64(0)
-            )
-        if low >= 0 and (at[low] == 0 or less_128(value_high, value_low, at[low + 2], at[low + 1])):
-            at[low], at[low + 1], at[low + 2] = 1, value_low, value_high
-        if high >= 0 and (
-            at[high] == 0 or less_128(at[high + 2], at[high + 1], value_high, value_low)
-        ):
-            at[high], at[high + 1], at[high + 2] = 1, value_low, value_high
+def add_decimal(  # type: ignore[no-untyped-def]
+    spans, starts, addresses, lane, position, slots, rows, words, count, total, low, high
+):
+    """Fold decimal128, two words low and high each; extremes are (set, low, high) words."""
+    at, end, s = _U(0), position + slots.size, span_of(starts, position)
+    while position < end:
+        block, first, n = _stretch(spans, starts, s, position, end)
+        values = words_at(addresses[block, lane] + 16 * first, _U(2) * n)
+        with_nulls, valid = _flags(addresses, block, lane, first, n)
+        for i in range(n):
+            if slots[at + i] == NO_SLOT:
+                continue
+            held = words[_U(slots[at + i])]
+            if rows:
+                held[_U(ROWS)] += 1
+            if with_nulls and valid[i] == 0:
+                continue
+            held[_U(count)] += 1
+            value_low, value_high = values[_U(2) * i], values[_U(2) * i + _U(1)]
+            sign = np.int64(-1) if value_high < 0 else np.int64(0)
+            if total >= 0:
+                add_192(held, total, value_low, value_high, sign)
+            if low >= 0 and (
+                held[low] == 0 or less_128(value_high, value_low, held[low + 2], held[low + 1])
+            ):
+                held[low], held[low + 1], held[low + 2] = 1, value_low, value_high
+            if high >= 0 and (
+                held[high] == 0 or less_128(held[high + 2], held[high + 1], value_high, value_low)
+            ):
+                held[high], held[high + 1], held[high + 2] = 1, value_low, value_high
+        position, at, s = position + np.int64(n), at + n, s + 1

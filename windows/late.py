@@ -110,13 +110,9 @@ class LateRows:
 
     def add(self, chunk: Chunk, positions: Ints) -> None:
         """Take the late rows of a chunk, at ascending positions."""
-        watermark_us = chunk.watermark_us[positions]
-        own_us = (
-            watermark_us if chunk.own_watermark_us is None else chunk.own_watermark_us[positions]
-        )
-        self._numbers.append(
-            (chunk.time_us[positions], watermark_us, own_us, chunk.partition_of(positions))
-        )
+        watermark_us, own_us = chunk.watermarks(positions), chunk.own_watermarks(positions)
+        times_us, partitions = chunk.times(positions), chunk.partition_of(positions)
+        self._numbers.append((times_us, watermark_us, own_us, partitions))
         self._origins.append(chunk.origin(positions))
 
     @property

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, Lane, lane_kind
+from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, lane_kind
 from eventtime.state.kernels import HEAD
 from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
 from eventtime.windows import primitives as kept
 from eventtime.windows import readout
+from eventtime.windows.chunk import LANES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.windows.aggregate import Aggregate
+    from eventtime.windows.chunk import Chunk
     from eventtime.windows.readout import Reader
 
 __all__ = ("Fold", "Layout")
@@ -50,6 +52,7 @@ _EMPTY: dict[int, tuple[int, ...]] = {
 
 _SUMS = {INT: kept.SUM_INT, UINT64: kept.SUM_INT, FLOAT: kept.SUM_FLOAT, DECIMAL: kept.DECIMAL_SUM}
 _MINS = {INT: kept.MIN_INT, UINT64: kept.MIN_INT, FLOAT: kept.MIN_FLOAT, DECIMAL: kept.DECIMAL_MIN}
+_NUMBERS = {INT: fold.SIGNED, UINT64: fold.UNSIGNED, FLOAT: fold.REAL, DECIMAL: fold.WIDE}
 _MAXES = {INT: kept.MAX_INT, UINT64: kept.MAX_INT, FLOAT: kept.MAX_FLOAT, DECIMAL: kept.DECIMAL_MAX}
 
 
@@ -120,7 +123,9 @@ class Layout:
 
     def folds(self) -> list[Fold]:
         """Return one fold for each column that words hold."""
-        return [Fold(column, self._offsets(column)) for column in sorted(self.kinds)]
+        return [
+            Fold(column, self.kinds[column], self._offsets(column)) for column in sorted(self.kinds)
+        ]
 
     def _place(self, primitive: int, column: int) -> int:
         place = self.places.get((primitive, column))
@@ -153,58 +158,46 @@ class Fold:
     """Folds one column into its words."""
 
     column: int
+    kind: str
     offsets: dict[int, int]
 
+    @property
+    def counts_rows(self) -> bool:
+        """Whether it can count rows on the way, which saves a visit of each slot."""
+        return kept.COUNT in self.offsets
+
     def run(
-        self,
-        rows: NDArray[np.int32],
-        slots: NDArray[np.int32],
-        lane: Lane,
-        time_us: Ints,
-        words: Ints,
+        self, chunk: Chunk, position: int, slots: NDArray[np.int32], words: Ints, *, rows: bool
     ) -> None:
-        """Fold the values of `rows` into `slots`, in order.
+        """Fold the values of rows into their slots, in order.
 
         Args:
-            rows: (m,) int32 positions in the batch.
-            slots: (m,) int32.
-            lane: the column.
-            time_us: (n,) int64 event times of the batch.
+            chunk: has the rows.
+            position: of the first.
+            slots: (m,) int32, one for each row from there on; NO_SLOT: none.
             words: (slots, width) int64.
+            rows: whether to count the rows as well.
         """
         at = self.offsets.get
         floats = words.view(np.float64)
-        values, valid = lane.values, lane.valid
+        lane = LANES + 2 * self.column
+        where = (chunk.spans, chunk.starts, chunk.addresses, lane, position, slots)
         if kept.MOMENTS in self.offsets:
-            numbers = _as_floats(lane)
-            fold.add_moments(rows, slots, numbers, valid, words, floats, self.offsets[kept.MOMENTS])
+            number = _NUMBERS[self.kind]
+            fold.add_moments(*where, number, words, floats, self.offsets[kept.MOMENTS])
         if kept.FIRST in self.offsets or kept.LAST in self.offsets:
-            bits = values.view(np.int64)
-            fold.add_ordered(
-                rows, slots, bits, valid, time_us, words, at(kept.FIRST, -1), at(kept.LAST, -1)
-            )
+            fold.add_ordered(*where, words, at(kept.FIRST, -1), at(kept.LAST, -1))
         count = at(kept.COUNT, -1)
         if count < 0:
             return
-        if lane.kind == FLOAT:
+        if self.kind == OBJECT:
+            fold.add_count(*where, rows, words, count)
+        elif self.kind == FLOAT:
             offsets = (at(kept.SUM_FLOAT, -1), at(kept.MIN_FLOAT, -1), at(kept.MAX_FLOAT, -1))
-            fold.add_float(rows, slots, values, valid, words, floats, count, *offsets)
-        elif lane.kind == DECIMAL:
+            fold.add_float(*where, rows, words, floats, count, *offsets)
+        elif self.kind == DECIMAL:
             offsets = (at(kept.DECIMAL_SUM, -1), at(kept.DECIMAL_MIN, -1), at(kept.DECIMAL_MAX, -1))
-            fold.add_decimal(rows, slots, values, valid, words, count, *offsets)
+            fold.add_decimal(*where, rows, words, count, *offsets)
         else:
             offsets = (at(kept.SUM_INT, -1), at(kept.MIN_INT, -1), at(kept.MAX_INT, -1))
-            plain = values if lane.kind != OBJECT else np.zeros(len(time_us), np.int64)
-            fold.add_int(rows, slots, plain, valid, words, count, *offsets, lane.kind == UINT64)
-
-
-def _as_floats(lane: Lane) -> NDArray[np.float64]:
-    if lane.kind == UINT64:
-        return lane.values.view(np.uint64).astype(np.float64)
-    if lane.kind == DECIMAL:
-        low, high = lane.values.view(np.int64).T
-        wide = high.astype(np.float64) * 2.0**64 + low.view(np.uint64).astype(np.float64)
-        # Small negative ones would cancel between the words.
-        floats: NDArray[np.float64] = np.where(high == low >> 63, low.astype(np.float64), wide)
-        return floats
-    return lane.values.astype(np.float64, copy=False)
+            fold.add_int(*where, rows, words, count, *offsets, self.kind == UINT64)

@@ -111,7 +111,7 @@ class WindowOperator:
         Returns:
             What waits for the results; to be called before the next `submit`.
         """
-        self._assigned += self._pairs(chunk.time_us)
+        self._assigned += self._pairs(chunk)
         if not self._threads:
             outcome = self._shards[0].process(chunk)
             return lambda: self._finish(chunk, [outcome])
@@ -182,15 +182,16 @@ class WindowOperator:
         if len(outcomes) > 1:
             late = np.sort(np.concatenate([rows for _, rows in outcomes]))
         if len(late):
-            missed, _ = windows_missed(self._late, chunk.time_us[late], chunk.watermark_us[late])
+            missed, _ = windows_missed(self._late, chunk.times(late), chunk.watermarks(late))
             self._missed += int(missed.sum())
         self.watermark_us = max(self.watermark_us, chunk.watermark_after_us)
         return Produced(self._in_order([fired for fired, _ in outcomes]), late, self.downstream_us)
 
-    def _pairs(self, time_us: Ints) -> int:
+    def _pairs(self, chunk: Chunk) -> int:
         grid = self._spec.grid
         if grid.everything or grid.size_us % grid.slide_us == 0:
-            return len(time_us) * (1 if grid.everything else grid.size_us // grid.slide_us)
+            return len(chunk) * (1 if grid.everything else grid.size_us // grid.slide_us)
+        time_us = chunk.all_times()
         return int(grid.ends_in(grid.first_end(time_us), grid.last_end(time_us)).sum())
 
     def downstream_before(self, point_us: int) -> int:

@@ -90,29 +90,33 @@ class Shard:
         Returns:
             Results in order, and the positions of rows that missed a window.
         """
+        if self._shards == 1:
+            return self._process(chunk)
+        self._buffers.fit(len(chunk))
+        mine = self._buffers.mine
+        n = k.rows_of_shard(chunk.spans, chunk.addresses, self._shards, self._index, mine)
+        positions = mine[:n].astype(np.int64)
+        fired, late = self._process(chunk.taken(positions))
+        return fired, positions[late]
+
+    def _process(self, chunk: Chunk) -> tuple[list[Fired], Ints]:
         control, buffers = self._control, self._buffers
         buffers.fit(len(chunk))
         control[k.POSITION] = control[k.N_LATE] = 0
-        mine = buffers.mine[:0]
-        if self._shards > 1:
-            mine = buffers.mine[
-                : k.rows_of_shard(chunk.keys, self._shards, self._index, buffers.mine)
-            ]
+        folded, status = 0, None
         fired: list[Fired] = []
-        while len(mine) or self._shards == 1:
-            status = self._assign(chunk, mine)
+        while status != k.DONE:
+            status = self._assign(chunk)
             if status in {k.DONE, k.FIRE}:
-                self._fold(chunk)
-            if status == k.DONE:
-                break
+                self._fold(chunk, folded)
+                folded = int(control[k.POSITION])
             if status == k.FIRE:
-                at = int(control[k.POSITION])
-                fired += self._advance(int(chunk.watermark_us[mine[at] if len(mine) else at]))
+                fired += self._advance(int(control[k.WHICH]))
             elif status == k.NEW_SLICE:
                 self._new_slice(int(control[k.WHICH]))
             elif status == k.GROW:
                 self._acc.tables.grow(int(control[k.WHICH]))
-            else:
+            elif status == k.PAGES:
                 self._acc.tables.add_pages(1)
         fired += self.advance(chunk.watermark_after_us)
         return fired, buffers.late[: control[k.N_LATE]].astype(np.int64)
@@ -137,32 +141,31 @@ class Shard:
         self._retire()
         return [] if built is None else [built]
 
-    def _assign(self, chunk: Chunk, mine: NDArray[np.int32]) -> int:
+    def _assign(self, chunk: Chunk) -> int:
         tables, b = self._acc.tables, self._buffers
         self._control[k.N_FREE] = tables.n_free
         status = k.assign(
-            chunk.time_us, chunk.watermark_us, chunk.keys, chunk.key_nulls, mine, self._config,
-            self._control,
+            chunk.spans, chunk.starts, chunk.addresses, self._config, self._control,
             tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words,
             tables.neutral,
-            b.rows, b.slots, b.late, b.corrections, b.fresh,
+            b.slots, b.late, b.corrections, b.fresh,
         )  # fmt: skip
         tables.n_free = int(self._control[k.N_FREE])
         return int(status)
 
-    def _fold(self, chunk: Chunk) -> None:
+    def _fold(self, chunk: Chunk, first: int) -> None:
         control, b = self._control, self._buffers
-        n, n_corrections = int(control[k.N_OUT]), int(control[k.N_CORRECTIONS])
+        n_corrections = int(control[k.N_CORRECTIONS])
         self._acc.reset(b.fresh[: control[k.N_FRESH]])
-        self._acc.fold(chunk, b.rows[:n], b.slots[:n])
+        self._acc.fold(chunk, first, b.slots[first : control[k.POSITION]])
         if n_corrections:
-            which = b.corrections[:n_corrections]
-            self._correct(chunk, b.rows[which], b.slots[which].astype(np.int64))
-        control[k.N_OUT] = control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
+            positions = b.corrections[:n_corrections].astype(np.int64)
+            self._correct(chunk.taken(positions), b.slots[positions].astype(np.int64))
+        control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
 
-    def _correct(self, chunk: Chunk, rows: NDArray[np.int32], slots: Ints) -> None:
+    def _correct(self, rows: Chunk, slots: Ints) -> None:
         """Note rows of closed windows: merges are stale, and within L corrections are due."""
-        indices = self._grid.slice_of(chunk.time_us[rows])
+        indices = self._grid.slice_of(rows.all_times())
         into = np.empty(len(rows), np.int32)
         for index in np.unique(indices):
             self._merge.forget(int(index))
@@ -173,14 +176,10 @@ class Shard:
             mine = indices == index
             targets, fresh = self._acc.tables.pair(self._deltas[int(index)], slots[mine])
             self._acc.reset(targets[fresh])
-            self._count_rows(targets)
             into[mine] = targets
         if self._spec.lateness_us:
             # All slices at once: in the order of rows, which `collect` shows.
-            self._acc.fold(chunk, rows, into)
-
-    def _count_rows(self, slots: Ints) -> None:
-        np.add.at(self._acc.tables.words[:, ROWS], slots, 1)
+            self._acc.fold(rows, 0, into)
 
     # Time
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventtime.time_kernels import clamp, judge, merge_partitions
+from eventtime.time_kernels import clamp, judge, merge_partitions, rises_in
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
 WATERMARKS = st.lists(
@@ -16,8 +16,13 @@ WATERMARKS = st.lists(
 
 
 def clamped(raw: list[int], lag_us: int = 0, start: int = MINUS_INFINITY) -> tuple[list[int], int]:
-    before = np.empty(len(raw), np.int64)
-    after = clamp(np.array(raw, np.int64), lag_us, start, before)
+    before, rises = np.empty(len(raw), np.int64), np.empty((len(raw), 2), np.int64)
+    after, n_rises = clamp(np.array(raw, np.int64), lag_us, start, before, rises)
+    found = np.empty_like(rises)
+    assert rises[:n_rises].tolist() == found[: rises_in(before, found)].tolist()
+    assert rises[:n_rises].tolist() == [
+        [i, before[i]] for i in range(1, len(raw)) if before[i] > before[i - 1]
+    ]
     return before.tolist(), int(after)
 
 
@@ -49,26 +54,33 @@ def test_a_row_is_judged_by_the_minimum_before_it(
 def replayed(partitions: list[list[int]], chunk: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Merge ascending partitions; returns (partition, row) and the judged watermarks."""
     n = len(partitions)
-    owns, afters = [], []
+    owns, rises, afters = [], [], []
     for times in partitions:
         before, after = clamped(times)
         owns.append(np.array(before, np.int64))
+        found_rises = np.empty((len(before), 2), np.int64)
+        rises.append(found_rises[: rises_in(owns[-1], found_rises)])
         afters.append(after)
-    addresses = np.array([o.ctypes.data for o in owns], np.int64)
-    lengths = np.array([len(o) for o in owns], np.int64)
-    positions, pieces = np.zeros(n, np.int64), np.arange(n)
+    addresses = np.array([r.ctypes.data for r in rises], np.int64)
+    lengths = np.array([(len(o), len(r)) for o, r in zip(owns, rises, strict=True)], np.int64)
+    lengths = lengths.reshape(-1, 2)
+    positions, rises_taken, blocks = np.zeros(n, np.int64), np.zeros(n, np.int64), np.arange(n)
     watermarks = np.array([o[0] if len(o) else MINUS_INFINITY for o in owns], np.int64)
     active, combined = np.ones(n, np.bool_), MINUS_INFINITY
     order: list[tuple[int, int]] = []
     found: list[int] = []
     while active.any():
-        judged, segments = np.empty(chunk, np.int64), np.empty((chunk, 3), np.int64)
-        taken, n_segments, combined, needs = merge_partitions(
-            addresses, lengths, positions, np.array(afters, np.int64), watermarks, active, pieces,
-            combined, 0, chunk, judged, segments, 0,
+        spans = np.empty((chunk, 5), np.int64)
+        taken, n_spans, combined, needs = merge_partitions(
+            addresses, lengths, positions, rises_taken, np.array(afters, np.int64), watermarks,
+            active, blocks, combined, 0, chunk, spans, 0,
         )  # fmt: skip
-        order += [(p, i) for p, a, b in segments[:n_segments].tolist() for i in range(a, b)]
-        found += judged[:taken].tolist()
+        rows = len(order)
+        for p, a, b, at_least, at_most in spans[:n_spans].tolist():
+            order += [(p, i) for i in range(a, b)]
+            found += [max(at_least, w) for w in owns[p][a:b].tolist()]
+            assert found[-1] == at_most
+        assert len(order) == rows + taken
         if needs >= 0:
             active[needs] = False
     return order, found

@@ -38,8 +38,8 @@ MUTANTS = (
         ("watermark by batch", "min(own_before[i], others_us)", "min(own_before[0], others_us)"),
         (
             "replay takes a row too many of a partition",
-            "bound, tie = watermarks[second], p < second",
-            "bound, tie = watermarks[second] + 1, True",
+            "if p < second else watermarks[second] - 1",
+            "if True else watermarks[second] - 1",
         ),
     ),
     # Partitions and their watermarks.

@@ -44,10 +44,7 @@ class Outcome:
 
 def outcome(stream: Stream, *, shards: int = 1, chunk_rows: int = 65_536) -> Outcome:
     """Run a stream whose chunks have this many rows at the most."""
-    with (
-        patch("eventtime.replay.CHUNK_ROWS", chunk_rows),
-        patch("eventtime.merged.CHUNK_ROWS", chunk_rows),
-    ):
+    with patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
         run = stream.run(shards=shards)
     run.ledger.assert_balanced()
     late, quarantine = run.side("late"), run.side("quarantine")
@@ -149,7 +146,7 @@ def check_iteration(case: Case) -> None:
         return
     cuts = {name: cut(rows, range(len(rows))) for name, rows in case.partitions.items()}
     plan = compile_plan(stream_of(source_of({}, cuts), case.spec).node)
-    with patch("eventtime.replay.CHUNK_ROWS", 3), patch("eventtime.merged.CHUNK_ROWS", 3):
+    with patch("eventtime.replay.CHUNK_ROWS", 3):
         execution = Execution(plan, lambda _tag, _batch: None)
         reached: list[int] = []
         for _ in execution.results(lambda report: reached.append(report.watermark_us)):

@@ -7,14 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventtime.lanes import NO_NULLS
 from eventtime.windows.assign_kernel import rows_of_shard
+from eventtime.windows.chunk import Block, Chunk
 
 
 def shares(keys: np.ndarray, shards: int) -> list[list[int]]:
+    """Rows of each shard, where keys lie in two spans in the other order."""
+    none, half = np.zeros(len(keys), np.int64), len(keys) // 2
+    block = Block(none, none, np.roll(keys, -half), NO_NULLS, [])
+    spans = [[0, len(keys) - half, len(keys), 0, 0], [0, 0, len(keys) - half, 0, 0]]
+    chunk = Chunk([block], np.array([s for s in spans if s[2] > s[1]], np.int64).reshape(-1, 5), 0)
     found = []
     for shard in range(shards):
         out = np.empty(len(keys) + 1, np.int32)
-        found.append(out[: rows_of_shard(keys, shards, shard, out)].tolist())
+        n = rows_of_shard(chunk.spans, chunk.addresses, shards, shard, out)
+        found.append(out[:n].tolist())
     return found
 
 
