@@ -13,6 +13,7 @@ class ProgressReport:
 
     Args:
         rows: read so far; total_rows: in all, where known.
+        waiting: of the rows read, those whose turn has not come (S10).
         watermark_us: the combined watermark, int64 microseconds.
         latest_us: the latest own watermark of a partition, int64 microseconds.
         held_by: partition that holds the watermark back.
@@ -21,6 +22,7 @@ class ProgressReport:
     """
 
     rows: int
+    waiting: int
     total_rows: int | None
     watermark_us: int
     latest_us: int
