@@ -19,6 +19,9 @@ __all__ = ("SMALLEST_TABLE", "Tables")
 Ints = NDArray[np.int64]
 SMALLEST_TABLE = 64
 _POOLED_BYTES = 1 << 28
+# Keys that fill this part of their range are their own perfect hash: neighbours lie side by side,
+# nothing collides, and no key is read to be compared.
+_SPARSEST = 8
 
 
 @dataclass
@@ -91,9 +94,7 @@ class Tables:
         old = self._entries[row]
         size = max(2 * len(old), _entries_for(expected))
         low, high = k.key_range(old, self.words)
-        # Keys that fill a good part of their range are their own perfect hash: neighbours lie
-        # side by side.
-        dense = 0 <= int(high) - int(low) < 4 * max(expected, self.count(row))
+        dense = 0 <= int(high) - int(low) < _SPARSEST * max(expected, self.count(row))
         if dense:
             size = max(size, 1 << (int(high) - int(low)).bit_length())
         new = self._zeroed(size)
