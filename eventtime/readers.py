@@ -95,6 +95,10 @@ def read_csv(
 ) -> Stream:
     """Read CSV files with a header line.
 
+    An empty field is null, and `""` is the empty text. Types are inferred from the first megabyte;
+    the time column has the type (integer, or ISO 8601 without or with a zone) that more than half
+    of its first values have, so that a bad one is a row that does not parse.
+
     Args:
         paths, time, time_unit, partition_by, filesystem, hive: as `read_parquet`.
         on_malformed: a row that does not parse is an 'error', or goes to the side output
@@ -135,7 +139,10 @@ def read_json_lines(
     filesystem: FileSystem | None = None,
     hive: Hive = True,
 ) -> Stream:
-    """Read files of one JSON object a line; arguments and errors as `read_csv`."""
+    """Read files of one JSON object a line; arguments, types and errors as `read_csv`.
+
+    The first megabytes of all files must have the same fields; `schema` names those that are rare.
+    """
     return Stream.read(
         json_lines_source(
             paths,

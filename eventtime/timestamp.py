@@ -99,8 +99,9 @@ def check_time_type(name: str, kind: pa.DataType, time_unit: str | None) -> None
     raise TimeColumnError(
         msg,
         place=f"column {name!r}",
-        remedy="use a timestamp, a date or an integer epoch column; parse text with "
-        "with_columns(t=pc.strptime(...)) before the watermark",
+        remedy="use a timestamp, a date or an integer epoch column; of CSV and JSON lines, give "
+        "its type with schema=; parse other text with with_columns(t=pc.strptime(...)) before the "
+        "watermark",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from eventtime.cli.column_types import parse_types
 from eventtime.errors import PlanError, SourceError
 from eventtime.readers import read_csv, read_ipc, read_json_lines, read_parquet
 from eventtime.sources.partitions import by_column
@@ -42,6 +43,7 @@ def stream_of_files(
     partition_by: str = "file",
     file_format: str | None = None,
     on_malformed: str | None = None,
+    types: Sequence[str] = (),
 ) -> Stream:
     """Describe the files as a stream.
 
@@ -52,6 +54,7 @@ def stream_of_files(
         partition_by: 'file', 'folder' or 'column:NAME'.
         file_format: one of `FORMATS`; None: by suffix.
         on_malformed: 'error' or 'quarantine', of text formats.
+        types: of columns of text formats, as `NAME=TYPE`.
 
     Raises:
         PlanError: the format cannot be told, or an option does not go with it.
@@ -60,10 +63,11 @@ def stream_of_files(
     chosen = file_format or _format(files)
     options: dict[str, Any] = {}
     if on_malformed is not None:
-        if chosen not in {"csv", "jsonl"}:
-            msg = f"{chosen} files have no rows that do not parse"
-            raise PlanError(msg, place="--on-malformed", remedy="leave it out")
+        _check_text(chosen, "have no rows that do not parse", "--on-malformed")
         options["on_malformed"] = on_malformed
+    if types:
+        _check_text(chosen, "say the types of their columns", "--type")
+        options["schema"] = parse_types(types)
     return _READERS[chosen](
         list(files),
         time=time,
@@ -71,6 +75,12 @@ def stream_of_files(
         partition_by=partitioning(partition_by),
         **options,
     )
+
+
+def _check_text(chosen: str, why: str, option: str) -> None:
+    if chosen not in {"csv", "jsonl"}:
+        msg = f"{chosen} files {why}"
+        raise PlanError(msg, place=option, remedy="leave it out")
 
 
 def partitioning(text: str) -> PartitionBy:

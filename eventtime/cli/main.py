@@ -159,6 +159,7 @@ _WORDS: Final = (
     ("key_by(...)", "--key"),
     ("percentile(share=…)", "--percentile"),
     ("on_malformed='quarantine'", "--on-malformed quarantine"),
+    ("schema=", "--type NAME=TYPE"),
     ("--offset=", "--offset"),
     ("--window=", "--window"),
     ("--slide=", "--slide"),

@@ -45,6 +45,11 @@ _INPUT: Final[tuple[Callable[[Command], Command], ...]] = (
         "--on-malformed", type=click.Choice(["error", "quarantine"]),
         help="Rows of CSV and JSON lines that do not parse: stop (default), or set aside.",
     ),
+    click.option(
+        "--type", "types", multiple=True, metavar="NAME=TYPE",
+        help="Type of a column of CSV or JSON lines, such as 'departed=timestamp[us]' or "
+        "key=string; repeatable. Others are inferred.",
+    ),
 )  # fmt: skip
 _PIPELINE: Final[tuple[Callable[[Command], Command], ...]] = (
     click.option(
@@ -149,6 +154,7 @@ def declared_stream(
         partition_by=given["partition_by"],
         file_format=given["file_format"],
         on_malformed=given["on_malformed"],
+        types=given["types"],
     ).watermark(generator, max_future=given["max_future"])
     keyed = stream.key_by(*given["keys"]) if given["keys"] else stream
     return keyed.window(

@@ -104,7 +104,7 @@ def csv_source(
     check_flag(newlines_in_values, place="newlines_in_values=…")
     _check_delimiter(delimiter)
     return FileSource.of(
-        CsvFormat(on_malformed, as_schema(schema), delimiter, newlines_in_values),
+        CsvFormat(time, on_malformed, as_schema(schema), delimiter, newlines_in_values),
         paths,
         time=time,
         time_unit=time_unit,
@@ -132,7 +132,7 @@ def json_lines_source(
     """
     _check(on_malformed)
     return FileSource.of(
-        JsonLinesFormat(on_malformed, as_schema(schema)),
+        JsonLinesFormat(time, on_malformed, as_schema(schema)),
         paths,
         time=time,
         time_unit=time_unit,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from eventtime.errors import SchemaError, SourceError
 from eventtime.sources.datafile import DataFile, each_file, unreadable
-from eventtime.sources.inference import overridden, widened
+from eventtime.sources.inference import overridden, readable, timed, widened
 from eventtime.sources.rebatch import join
 from eventtime.sources.schemas import check_same
-from eventtime.sources.textblocks import Block, OnMalformed, block_bytes, parse_block, read_blocks
+from eventtime.sources.textblocks import (
+    Block,
+    OnMalformed,
+    block_bytes,
+    first_block,
+    parse_file,
+    read_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +39,11 @@ HEADER_BYTES = 64 << 10
 class CsvFormat:
     """Comma-separated values; each file begins with the names of its columns, in any order.
 
+    An empty field is null, and ``""`` is the empty text. In columns that are not text ``NA``,
+    ``NULL``, ``NaN`` and the like are null too.
+
     Attributes:
+        time: the event-time column; it has the type of most of its values, not of all.
         on_malformed: what to do with a row that has the wrong number of values or one of the wrong
             type.
         types: types of columns whose first megabyte misleads; the others are inferred.
@@ -40,6 +52,7 @@ class CsvFormat:
             rows.
     """
 
+    time: str
     on_malformed: OnMalformed = "error"
     types: pa.Schema | None = None
     delimiter: str | None = None
@@ -56,7 +69,8 @@ class CsvFormat:
                 break
         else:
             sample = pa.table({name: pa.nulls(0) for name in headers[0]})
-        types = overridden(widened([sample]), self.types)
+        inferred = timed(widened([sample]), self.time, self._times(file, names))
+        types = readable(overridden(inferred, self.types))
         for name in types.names:
             if name not in headers[0]:
                 message = f"schema= names a column {name!r} that the header does not have"
@@ -90,13 +104,16 @@ class CsvFormat:
                 data, file, names, {name: schema.field(name).type for name in columns}
             )
 
-        for block in self._blocks(file, block_bytes(batch_rows)):
-            rows = block
-            if not names:
-                names, rows = self._cut_header(file, block)
-            yield from parse_block(
-                file, rows, parse, self.on_malformed, quoted_newlines=self.newlines_in_values
-            )
+        def headless() -> Iterator[Block]:
+            for block in self._blocks(file, block_bytes(batch_rows)):
+                rows = block
+                if not names:
+                    names[:], rows = self._cut_header(file, block)
+                yield rows
+
+        yield from parse_file(
+            file, headless(), parse, self.on_malformed, quoted_newlines=self.newlines_in_values
+        )
 
     def _blocks(self, file: DataFile, size: int) -> Iterator[Block]:
         return read_blocks(file, size, quoted_newlines=self.newlines_in_values)
@@ -125,45 +142,92 @@ class CsvFormat:
             raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
         return names, Block(block.line + 1, rest)
 
-    def _sample(self, file: DataFile, names: list[str]) -> pa.Table:
+    def _sample(
+        self, file: DataFile, names: list[str], convert: csv.ConvertOptions | None = None
+    ) -> pa.Table:
         """Parse the first block without types, leaving out rows with the wrong number of values."""
         from pyarrow import csv
 
+        block = first_block(file, quoted_newlines=self.newlines_in_values)
+        assert block is not None  # the file has a header
+        _, rows = self._cut_header(file, block)
+        parse = self._parse_options(file)
+        parse.invalid_row_handler = lambda row: "skip"
+        options = csv.ReadOptions(use_threads=False, column_names=names)
         try:
-            block = next(self._blocks(file, block_bytes(1 << 20)))
-            _, rows = self._cut_header(file, block)
-            parse = self._parse_options(file)
-            parse.invalid_row_handler = lambda row: "skip"
-            options = csv.ReadOptions(use_threads=False, column_names=names)
-            return csv.read_csv(pa.py_buffer(rows.data), options, parse)
+            return csv.read_csv(pa.py_buffer(rows.data), options, parse, convert)
         except pa.ArrowInvalid as error:
             # A block without any row; everything else is found with its line when it is read.
             if "Empty CSV" in str(error):
                 return pa.table({name: pa.nulls(0) for name in names})
             raise unreadable(file, error) from error
-        except OSError as error:
-            raise unreadable(file, error) from error
+
+    def _times(self, file: DataFile, names: list[str]) -> list[pa.ChunkedArray]:
+        """Return the first values of the time column as they are written."""
+        from pyarrow import csv
+
+        if self.time not in names:
+            return []
+        as_text = csv.ConvertOptions(
+            include_columns=[self.time],
+            column_types={self.time: pa.string()},
+            strings_can_be_null=True,
+        )
+        return [self._sample(file, names, as_text).column(self.time)]
 
     def _parse(
         self, data: bytes, file: DataFile, names: list[str], types: dict[str, pa.DataType]
     ) -> pa.RecordBatch:
-        from pyarrow import csv
 
-        options = self._parse_options(file)
-        probe = b"" if b'"' not in data else self._probe(data, names, options.delimiter)
-        table = csv.read_csv(
-            pa.py_buffer(data + probe if probe else data),
-            csv.ReadOptions(
-                use_threads=False, column_names=names, block_size=len(data) + len(probe) + 1
-            ),
-            options,
-            csv.ConvertOptions(column_types=types, include_columns=list(types)),
-        )
+        delimiter = self._parse_options(file).delimiter
+        probe = b"" if b'"' not in data else self._probe(data, names, delimiter)
+        table = self._table(data + probe if probe else data, file, names, types)
         if probe:
             table = table.slice(0, table.num_rows - 1)
             _require_one_row_a_line(data, table.num_rows)
         batches = table.to_batches()
-        return join(batches) if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+        if not batches:
+            return pa.RecordBatch.from_pylist([], schema=table.schema)
+        return self._with_nulls(join(batches), data, file, names)
+
+    def _table(
+        self,
+        data: bytes,
+        file: DataFile,
+        names: list[str],
+        types: dict[str, pa.DataType],
+        **nulls: Any,
+    ) -> pa.Table:
+        from pyarrow import csv
+
+        return csv.read_csv(
+            pa.py_buffer(data),
+            csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
+            self._parse_options(file),
+            csv.ConvertOptions(column_types=types, include_columns=list(types), **nulls),
+        )
+
+    def _with_nulls(
+        self, rows: pa.RecordBatch, data: bytes, file: DataFile, names: list[str]
+    ) -> pa.RecordBatch:
+        """Make empty text null, but not ``""``.
+
+        The parser has one list of nulls for all columns: with it, numbers could not be ``NA``, or
+        texts of these letters would be lost. So it is told only where the block has both ``""`` and
+        empty text, which then costs a second parse.
+        """
+        told: pa.RecordBatch | None = None
+        empty = [f for f, c in zip(rows.schema, rows.columns, strict=True) if _has_empty_text(c)]
+        if empty and b'""' in data:
+            types = {field.name: field.type for field in empty}
+            nulls = {"null_values": [""], "strings_can_be_null": True}
+            table = self._table(data, file, names, types, quoted_strings_can_be_null=False, **nulls)
+            told = join(table.to_batches())
+        for field in empty:
+            own = rows.column(field.name)
+            column = _nulled(own) if told is None else told.column(field.name)
+            rows = rows.set_column(rows.schema.get_field_index(field.name), field, column)
+        return rows
 
     def _probe(self, data: bytes, names: list[str], delimiter: str) -> bytes:
         """Return an empty row to parse after the others: a quote left open would swallow it."""
@@ -189,6 +253,33 @@ def _require_one_row_a_line(data: bytes, rows: int) -> None:
     if lines != rows and rows != sum(1 for line in data.split(b"\n") if line.strip(b"\r")):
         message = "a quote is not closed in its line (newlines_in_values=True allows that)"
         raise pa.ArrowInvalid(message)
+
+
+def _has_empty_text(column: pa.Array) -> bool:
+    values = column.dictionary if isinstance(column, pa.DictionaryArray) else column
+    if not (_is_text(values.type) and len(values)):
+        return False
+    return bool(pc.min(pc.binary_length(values)).as_py() == 0)
+
+
+def _is_text(data_type: pa.DataType) -> bool:
+    kinds = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+    )
+    return any(is_kind(data_type) for is_kind in kinds)
+
+
+def _nulled(column: pa.Array) -> pa.Array:
+    """Make empty texts null."""
+    if isinstance(column, pa.DictionaryArray):
+        is_filled = _nulled(column.dictionary).is_valid().take(column.indices)
+        indices = pc.if_else(is_filled, column.indices, pa.scalar(None, column.indices.type))
+        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
+    is_filled = pc.greater(pc.binary_length(column), 0)
+    return pc.if_else(is_filled, column, pa.scalar(None, column.type))
 
 
 def _type_of(types: pa.Schema, name: str) -> pa.DataType:

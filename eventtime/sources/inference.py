@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from eventtime.checks import shown
 from eventtime.errors import PlanError
@@ -12,24 +13,107 @@ from eventtime.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("as_schema", "overridden", "widened")
+__all__ = ("as_schema", "overridden", "readable", "timed", "widened")
+
+TIME_TYPES = (
+    pa.int64(),
+    pa.timestamp("us"),
+    pa.timestamp("us", "UTC"),
+    pa.timestamp("ns"),
+    pa.timestamp("ns", "UTC"),
+)
+"""What text may hold as times: integers since the epoch, ISO 8601 without and with a zone."""
+TIMES_LOOKED_AT = 4_096
 
 
 def widened(samples: Sequence[pa.Table]) -> pa.Schema:
     """Return the types to read a file with, given pieces of its first rows.
 
     Whole seconds become microseconds, since a later row may hold a fraction; strings that are all
-    ISO times become timestamps (the JSON reader sees only those of whole seconds); a column without
-    any value becomes a string, which reads everything. Where pieces contradict each other, the
-    first decides, and the rows of the other type are malformed.
+    ISO times become timestamps (the JSON reader sees only those of whole seconds). Where pieces
+    contradict each other, the first decides, and the rows of the other type are malformed.
     """
     fields: dict[str, pa.Field] = {}
     for sample in samples:
         for name in sample.column_names:
             field = pa.field(name, _widened(sample.column(name)))
             fields[name] = _unified(fields[name], field) if name in fields else field
-    types = {name: field.type for name, field in fields.items()}
-    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types.items()])
+    return pa.schema([(name, field.type) for name, field in fields.items()])
+
+
+def readable(schema: pa.Schema) -> pa.Schema:
+    """Make columns without any value strings, which read everything."""
+    return pa.schema(
+        [(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in schema]
+    )
+
+
+def timed(
+    schema: pa.Schema,
+    time: str,
+    pieces: Sequence[pa.ChunkedArray],
+    *,
+    numbers_are_text: bool = True,
+) -> pa.Schema:
+    """Give the time column the type of most of its values, where no type of all holds a time.
+
+    One bad value among the first rows then makes one row malformed, and not the column a string.
+    More than half of the first `TIMES_LOOKED_AT` values decide; where no type of `TIME_TYPES` has
+    them the schema stays as it is.
+
+    Args:
+        schema: as inferred.
+        time: name of the time column, which the schema may lack.
+        pieces: its values as they are written, or as the parser saw them; several where they did
+            not parse as one.
+        numbers_are_text: whether text of digits is an integer to the parser.
+
+    >>> values = pa.chunked_array([["2024-01-01 10:00:00", "soon", "2024-01-02"]])
+    >>> timed(pa.schema({"t": pa.string()}), "t", [values]).field("t").type
+    TimestampType(timestamp[us])
+    """
+    if time not in schema.names:
+        return schema
+    one_type = len({piece.type for piece in pieces}) == 1
+    if one_type and _holds_time(schema.field(time).type):
+        return schema
+    texts, counts = _texts(pieces), []
+    for data_type in TIME_TYPES:
+        is_number = pa.types.is_integer(data_type)
+        alike = [piece for piece in pieces if pa.types.is_integer(piece.type) == is_number]
+        counts.append(_parsing(texts if numbers_are_text else _texts(alike), data_type))
+    most = max(counts)
+    if 2 * most <= len(texts):
+        return schema
+    return overridden(schema, pa.schema([(time, TIME_TYPES[counts.index(most)])]))
+
+
+def _holds_time(data_type: pa.DataType) -> bool:
+    kinds = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_integer)
+    return any(is_kind(data_type) for is_kind in kinds)
+
+
+def _texts(pieces: Sequence[pa.ChunkedArray]) -> pa.Array:
+    chunks = [
+        pa.array([repr(v) for v in chunk[:TIMES_LOOKED_AT].to_pylist()], pa.string())
+        if pa.types.is_nested(chunk.type)
+        else chunk.cast(pa.string())
+        for piece in pieces
+        for chunk in piece.chunks
+    ]
+    values = pa.concat_arrays(chunks or [pa.array([], pa.string())])
+    return values.filter(pc.greater(pc.binary_length(values), 0))[:TIMES_LOOKED_AT]
+
+
+def _parsing(values: pa.Array, data_type: pa.DataType) -> int:
+    try:
+        values.cast(data_type)
+    except pa.ArrowInvalid:
+        half = len(values) // 2
+        return (
+            _parsing(values[:half], data_type) + _parsing(values[half:], data_type) if half else 0
+        )
+    return len(values)
 
 
 def _unified(first: pa.Field, other: pa.Field) -> pa.Field:
@@ -45,7 +129,7 @@ def _widened(column: pa.ChunkedArray) -> pa.DataType:
     if pa.types.is_timestamp(data_type) and data_type.unit == "s":
         return pa.timestamp("us", data_type.tz)
     if pa.types.is_string(data_type):
-        for candidate in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        for candidate in TIME_TYPES[1:]:
             try:
                 column.cast(candidate)
             except pa.ArrowInvalid:

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.errors import SchemaError
-from eventtime.sources.datafile import DataFile, unreadable
-from eventtime.sources.inference import overridden, widened
+from eventtime.sources.datafile import DataFile, each_file
+from eventtime.sources.inference import overridden, readable, timed, widened
 from eventtime.sources.rebatch import join
-from eventtime.sources.textblocks import OnMalformed, block_bytes, parse_block, read_blocks
+from eventtime.sources.schemas import agreed
+from eventtime.sources.textblocks import (
+    OnMalformed,
+    block_bytes,
+    first_block,
+    parse_file,
+    read_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,15 +33,17 @@ __all__ = ("JsonLinesFormat",)
 class JsonLinesFormat:
     """One JSON object a line; a field a line does not have is null.
 
-    The columns are the fields of the first megabyte and those of ``types``. A field that comes up
-    only later is not read unless ``types`` names it.
+    The columns are the fields of the first megabyte of each file and those of ``types``. A field
+    that comes up only later is not read unless ``types`` names it.
 
     Attributes:
+        time: the event-time field; it has the type of most of its values, not of all.
         on_malformed: what to do with a line that is not one object with values of these types.
         types: types of fields that are rare or whose first megabyte misleads; the others are
             inferred.
     """
 
+    time: str
     on_malformed: OnMalformed = "error"
     types: pa.Schema | None = None
     name: str = "json lines"
@@ -48,15 +57,16 @@ class JsonLinesFormat:
     )
 
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
-        """Infer types from the first file that has a line that parses."""
-        samples = next(filter(None, map(self._sample, files)), [])
-        schema = overridden(widened(samples), self.types)
+        """Infer types from the first lines of every file; those with a line must agree."""
+        looked = zip(files, each_file(self._inferred, files), strict=True)
+        inferred = [(file.path, schema) for file, schema in looked if schema is not None]
+        schema = overridden(agreed(inferred) if inferred else pa.schema([]), self.types)
         if not schema.names:
             message = f"there is no JSON object in {len(files)} file(s), so no column is known"
             raise SchemaError(
                 message, place=files[0].path, remedy="write one object a line, or pass schema="
             )
-        return schema
+        return readable(schema)
 
     def rows(self, files: Sequence[DataFile]) -> int | None:
         """Return None: only reading the file tells."""
@@ -78,23 +88,23 @@ class JsonLinesFormat:
         def parse(data: bytes) -> pa.RecordBatch:
             return _parse(data, wanted)
 
-        for block in read_blocks(file, block_bytes(batch_rows)):
-            yield from parse_block(file, block, parse, self.on_malformed)
+        blocks = read_blocks(file, block_bytes(batch_rows))
+        yield from parse_file(file, blocks, parse, self.on_malformed)
 
-    def _sample(self, file: DataFile) -> list[pa.Table]:
-        """Parse the first block without types, in pieces that parse."""
-        file.require_bytes()
-        try:
-            block = next(read_blocks(file, block_bytes(1 << 20)), None)
-            if block is None:
-                return []
-            return [
-                pa.Table.from_batches([rows])
-                for rows in parse_block(file, block, _parse, "quarantine")
-                if isinstance(rows, pa.RecordBatch)
-            ]
-        except (pa.ArrowException, OSError) as error:
-            raise unreadable(file, error) from error
+    def _inferred(self, file: DataFile) -> pa.Schema | None:
+        """Infer the fields that ``types`` leaves open from the lines of the first block."""
+        block = first_block(file)
+        pieces = [
+            pa.Table.from_batches([rows])
+            for rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
+            if isinstance(rows, pa.RecordBatch)
+        ]
+        if not pieces:
+            return None
+        times = [piece.column(self.time) for piece in pieces if self.time in piece.column_names]
+        schema = timed(widened(pieces), self.time, times, numbers_are_text=False)
+        known = self.types.names if self.types is not None else []
+        return pa.schema([field for field in schema if field.name not in known])
 
 
 def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:

@@ -12,7 +12,17 @@ from eventtime.sources.base import MalformedRows, Rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ("check_columns", "check_same", "conform", "difference", "plain", "without_views")
+__all__ = (
+    "agreed",
+    "check_columns",
+    "check_same",
+    "conform",
+    "difference",
+    "plain",
+    "without_views",
+)
+
+RARE = "; if values of the column are only rare, give its type with schema="
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
@@ -66,12 +76,44 @@ def check_same(named: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
         if not gap and len(other) != len(first):
             gap = f"{other_name} has two columns of the same name"
         if gap:
-            remedy = (
-                "read these files apart and bring them to one schema before joining them with union"
-            )
-            msg = f"the files do not have the same columns: {gap}"
-            raise SchemaError(msg, remedy=remedy)
+            raise _differing(gap)
     return first
+
+
+def agreed(inferred: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
+    """Return the schema that fits what was inferred from the values of each file.
+
+    A column of nulls agrees with every type, and one of integers with one of floats.
+
+    Raises:
+        SchemaError: files have other columns, or types that do not agree; the message shows the
+            column with both places.
+
+    >>> files = [("a", pa.schema({"x": pa.null()})), ("b", pa.schema({"x": pa.int64()}))]
+    >>> agreed(files).field("x").type
+    DataType(int64)
+    """
+    (first_place, first), *others = inferred
+    known = {field.name: (field, first_place) for field in first}
+    for place, schema in others:
+        for name in dict.fromkeys([*known, *schema.names]):
+            mine = pa.schema([known[name][0]] if name in known else [])
+            theirs = pa.schema([field for field in schema if field.name == name])
+            owner = known[name][1] if name in known else first_place
+            try:
+                if not (mine.names and theirs.names):
+                    raise _differing(difference(mine, owner, theirs, place), RARE)
+                both = pa.unify_schemas([mine, theirs], promote_options="permissive")
+            except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+                raise _differing(difference(mine, owner, theirs, place), RARE) from error
+            if both != mine:
+                known[name] = (both.field(0), place)
+    return pa.schema([field for field, _ in known.values()])
+
+
+def _differing(gap: str, hint: str = "") -> SchemaError:
+    remedy = "read these files apart and bring them to one schema before joining them with union"
+    return SchemaError(f"the files do not have the same columns: {gap}", remedy=remedy + hint)
 
 
 def check_columns(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

@@ -16,13 +16,12 @@ import pyarrow as pa
 
 from eventtime.errors import MalformedRowError, SourceError
 from eventtime.sources.base import MALFORMED_SCHEMA, MalformedRows, Rows
+from eventtime.sources.datafile import DataFile, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from eventtime.sources.datafile import DataFile
-
-__all__ = ("Block", "OnMalformed", "block_bytes", "parse_block", "read_blocks")
+__all__ = ("Block", "OnMalformed", "block_bytes", "first_block", "parse_file", "read_blocks")
 
 OnMalformed = Literal["error", "quarantine"]
 
@@ -90,15 +89,29 @@ def _last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
     return end
 
 
-def parse_block(
+def first_block(file: DataFile, *, quoted_newlines: bool = False) -> Block | None:
+    """Return what the types of columns are inferred from: a megabyte; None of a file of nothing.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    file.require_bytes()
+    try:
+        blocks = read_blocks(file, BLOCK_BYTES_MAX, quoted_newlines=quoted_newlines)
+        return next(blocks, None)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(file, error) from error
+
+
+def parse_file(
     file: DataFile,
-    block: Block,
+    blocks: Iterator[Block],
     parse: Callable[[bytes], pa.RecordBatch],
     on_malformed: OnMalformed,
     *,
     quoted_newlines: bool = False,
 ) -> Iterator[Rows]:
-    """Parse a block; one that fails is halved until the bad rows stand alone.
+    """Parse blocks; one that fails is halved until the bad rows stand alone.
 
     Cost: one parse for a good block; for each bad row about two more of its block at most.
 
@@ -106,15 +119,23 @@ def parse_block(
         MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names file and
             line.
     """
-    try:
-        if block.data.strip():
-            yield parse(block.data)
-        return
-    except PARSE_ERRORS:
-        pass
-    rows = _split_rows(block, quoted_newlines=quoted_newlines)
+    for block in blocks:
+        try:
+            rows = [parse(block.data)] if block.data.strip() else []
+        except PARSE_ERRORS:
+            pieces = _halve(_split_rows(block, quoted_newlines=quoted_newlines), parse)
+            yield from _told_apart(file, pieces, on_malformed)
+        else:
+            yield from rows
+
+
+def _told_apart(
+    file: DataFile,
+    pieces: Iterator[pa.RecordBatch | tuple[int, str, str]],
+    on_malformed: OnMalformed,
+) -> Iterator[Rows]:
     bad: list[tuple[int, str, str]] = []
-    for piece in _halve(rows, parse):
+    for piece in pieces:
         if isinstance(piece, pa.RecordBatch):
             if bad:
                 yield _malformed(bad)

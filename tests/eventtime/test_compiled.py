@@ -182,7 +182,9 @@ def test_a_time_column_that_does_not_exist_is_refused() -> None:
 
 def test_a_time_column_of_text_is_refused() -> None:
     text = et.from_arrow(rows([0], name=["a"]), time="name").watermark(et.ascending())
-    with pytest.raises(et.TimeColumnError, match=r"'name' is of type string(.|\n)*strptime"):
+    with pytest.raises(
+        et.TimeColumnError, match=r"'name' is of type string(.|\n)*schema=(.|\n)*strptime"
+    ):
         text.window(MINUTE).aggregate(n=et.count()).run()
 
 

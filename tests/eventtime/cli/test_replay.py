@@ -135,9 +135,47 @@ def test_rows_that_do_not_parse_stop_or_are_set_aside(call: Call, tmp_path: Path
     assert json.loads(done.out)["ledger"]["total"]["malformed"] == 1
 
 
+def test_types_of_columns_are_said_where_they_are_inferred_wrongly(
+    call: Call, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("t,k\n2024-01-01T10:00:00Z,007\n1 May,7\n2 May,8\n3 May,8\n")
+    options = ("replay", path, "--time", "t", "--window", "1m", "--agg", "count()",
+               "--key", "k", "--ascending", "--on-malformed", "quarantine", "--json")  # fmt: skip
+    done = call(*options)
+    assert done.code == 2
+    assert "'t' is of type string" in done.err
+    assert "--type NAME=TYPE" in done.err
+    done = call(*options, "--type", "t=timestamp[us, UTC]", "--type", "k=string")
+    told = json.loads(done.out)
+    assert told["ledger"]["total"]["malformed"] == 3
+    assert told["results"]["first"][0]["k"] == "007"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("t", "'t' names no column and type"),
+        ("=int64", "names no column and type"),
+        ("t=moment", "there is no type 'moment'"),
+        ("t=decimal(99, 2)", "there is no type 'decimal(99, 2)'"),
+        ("x=int64", "a column 'x' that the header does not have"),
+    ],
+)
+def test_what_is_no_type_of_a_column_is_refused(
+    call: Call, tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "rows.csv").write_text("t\n1\n")
+    done = call("advise", tmp_path / "rows.csv", "--time", "t", "--type", text)
+    assert done.code in {2, 3}
+    assert told in done.err
+    assert "--type" in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
+        (["--ascending", "--type", "dest=string"], 2, ["parquet", "--type"]),
         (["--ascending", "--window", "1x"], 2, ["'1x' is not a duration", "--window", "'90s'"]),
         (["--ascending", "--window", "0s"], 2, ["'0s' is zero", "--window"]),
         (["--ascending", "--slide", "2h"], 2, ["--slide 2h is longer than --window 1h"]),

@@ -23,7 +23,7 @@ from eventtime.sources import (
     parquet_source,
 )
 from eventtime.sources.datafile import DataFile
-from eventtime.sources.textblocks import Block, parse_block, read_blocks
+from eventtime.sources.textblocks import Block, parse_file, read_blocks
 
 CSV = "t,x,s\n2013-01-01 05:17:00,1,a\n2013-01-01 05:18:00,oops,b\n2013-01-01 05:19:00.5,3\n,4,\n"
 JSON = (
@@ -48,7 +48,7 @@ def test_bad_csv_rows_are_quarantined_at_their_place(tmp_path: Path, read_all: A
     assert [row["raw"] for row in rows[1:3]] == CSV.splitlines()[2:4]
     assert rows[1]["error"].startswith(f"{path}, line 3: In CSV column #1: CSV conversion error")
     assert "Expected 3 columns, got 2" in rows[2]["error"]
-    assert rows[3] == {"t": None, "x": 4, "s": ""}
+    assert rows[3] == {"t": None, "x": 4, "s": None}
 
 
 def test_a_bad_csv_row_is_an_error_with_file_line_text_and_reason(
@@ -109,12 +109,11 @@ def test_blocks_keep_every_line_and_its_number(lines: list[str], size: int, *, e
         path.write_bytes(("\n".join(lines) + "\n" * ends).encode())
         good: list[int] = []
         bad: list[tuple[int, str]] = []
-        for block in read_blocks(local(path), size):
-            for rows in parse_block(local(path), block, parse, "quarantine"):
-                if isinstance(rows, MalformedRows):
-                    bad += [(row["line"], row["raw"]) for row in rows.rows.to_pylist()]
-                else:
-                    good += rows.column(0).to_pylist()
+        for rows in parse_file(local(path), read_blocks(local(path), size), parse, "quarantine"):
+            if isinstance(rows, MalformedRows):
+                bad += [(row["line"], row["raw"]) for row in rows.rows.to_pylist()]
+            else:
+                good += rows.column(0).to_pylist()
     assert good == [int(line) for line in lines if line.strip().isdigit()]
     assert bad == [(number, line) for number, line in enumerate(lines, 1) if line == "bad"]
 
@@ -259,7 +258,7 @@ def test_a_long_bad_line_is_shown_in_part() -> None:
 
     file = DataFile(None, "f", 1)
     with pytest.raises(MalformedRowError) as caught:
-        list(parse_block(file, Block(7, b"x" * 500), fails, "error"))
+        list(parse_file(file, iter([Block(7, b"x" * 500)]), fails, "error"))
     assert "x" * 200 + "…" in caught.value.what
     assert "x" * 201 not in caught.value.what
 
@@ -268,3 +267,111 @@ def test_a_text_file_is_no_parquet_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
     with pytest.raises(SourceError, match="this is not a parquet file"):
         parquet_source(tmp_path / "a.csv", time="t").schema()
+
+
+# A time column whose values do not all parse (S12).
+
+TIMES = {
+    "2024-01-01 10:00:0{}": pa.timestamp("us"),
+    "2024-01-01T10:00:0{}.25": pa.timestamp("us"),
+    "2024-01-01T10:00:0{}+02:00": pa.timestamp("us", "UTC"),
+    "2024-01-01T10:00:0{}.000000001Z": pa.timestamp("ns", "UTC"),
+    "170000000{}": pa.int64(),
+}
+
+
+@pytest.mark.parametrize("bad", ["soon", "2024-13-45 10:00:00", "1.5"])
+@pytest.mark.parametrize("pattern", TIMES)
+@pytest.mark.parametrize("reader", [csv_source, json_lines_source])
+def test_a_time_that_does_not_parse_is_set_aside_wherever_it_stands(
+    reader: Any, pattern: str, bad: str, tmp_path: Path, read_all: Any
+) -> None:
+    for place in range(5):
+        times = [pattern.format(i) for i in range(4)]
+        times.insert(place, bad)
+        is_csv = reader is csv_source
+        numbers = TIMES[pattern] == pa.int64()
+        texts = [time if numbers and time.isdigit() else f'"{time}"' for time in times]
+        lines = ["t", *times] if is_csv else [f'{{"t":{text}}}' for text in texts]
+        (tmp_path / "a.txt").write_text("\n".join(lines))
+        source = reader(tmp_path / "a.txt", time="t", on_malformed="quarantine")
+        assert source.schema().field("t").type == TIMES[pattern]
+        (rows,) = read_all(source).values()
+        assert [i for i, row in enumerate(rows) if "raw" in row] == [place]
+        assert rows[place]["line"] == place + 1 + is_csv
+        assert bad in rows[place]["raw"]
+        with pytest.raises(MalformedRowError, match=f"line {place + 1 + is_csv}"):
+            read_all(reader(tmp_path / "a.txt", time="t"))
+
+
+def test_a_json_number_among_texts_of_times_is_set_aside(tmp_path: Path, read_all: Any) -> None:
+    lines = ['{"t":5}', '{"t":"2024-01-01 10:00:00"}', '{"t":[1]}', '{"t":"2024-01-01 10:00:01"}']
+    lines += ['{"t":"6"}', '{"t":"2024-01-01 10:00:03"}', "{}", '{"t":null}']
+    lines += ['{"t":"2024-01-01 10:00:04"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = json_lines_source(tmp_path / "a.jsonl", time="t", on_malformed="quarantine")
+    assert source.schema() == pa.schema({"t": pa.timestamp("us")})
+    (rows,) = read_all(source).values()
+    assert [row["line"] for row in rows if "raw" in row] == [1, 3, 5]
+
+
+@pytest.mark.parametrize("bad", [2, 3])
+def test_the_time_column_has_the_type_of_more_than_half_of_its_values(
+    bad: int, tmp_path: Path
+) -> None:
+    lines = ["t,x", *["2024-01-01,"] * 2, *["NA,"] * 9, ",", *["1 May,"] * (bad - 1)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    kind = csv_source(tmp_path / "a.csv", time="t").schema().field("t").type
+    assert kind == (pa.timestamp("us") if bad == 2 else pa.string())
+
+
+def test_a_type_that_is_given_is_not_inferred(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t\n2024-01-01\n2024-01-02\nsoon\n")
+    source = csv_source(tmp_path / "a.csv", time="t", schema={"t": pa.string()})
+    assert source.schema().field("t").type == pa.string()
+
+
+# Empty fields.
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), None])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_an_empty_text_is_null_unless_it_is_quoted(
+    kind: pa.DataType | None, tmp_path: Path, read_all: Any, *, quoted: bool
+) -> None:
+    words = ["", "NA", "null", "a", '"b ""c"""', '""'] if quoted else ["", "NA", "null", "a"]
+    lines = ["t,s,x", *(f"{i},{word},{'NA' if i % 2 else i}" for i, word in enumerate(words))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    schema = {"s": kind or pa.dictionary(pa.int32(), pa.string())}
+    (rows,) = read_all(csv_source(tmp_path / "a.csv", time="t", schema=schema)).values()
+    texts = [row["s"].decode() if isinstance(row["s"], bytes) else row["s"] for row in rows]
+    assert texts == [None, "NA", "null", "a", 'b "c"', ""][: len(words)]
+    assert [row["x"] for row in rows] == [None if i % 2 else i for i in range(len(words))]
+
+
+# JSON lines whose files differ.
+
+
+def test_json_files_of_other_fields_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"t":1,"x":1,"y":null}\n')
+    (tmp_path / "b.jsonl").write_text('{"t":1,"x":"1","y":1}\n')
+    (tmp_path / "c.jsonl").write_text('{"t":1,"x":1.5,"y":2.5}\n')
+    (tmp_path / "d.jsonl").write_text('{"t":1,"y":1,"z":2}\n\n')
+    (tmp_path / "e.jsonl").write_text("\n")
+
+    def schema(*names: str, **types: pa.DataType) -> pa.Schema:
+        paths = [tmp_path / f"{name}.jsonl" for name in names]
+        return json_lines_source(paths, time="t", schema=types).schema()
+
+    a, b, d = (tmp_path / f"{name}.jsonl" for name in "abd")
+    with pytest.raises(SchemaError, match=f"column 'x' is int64 in {a}, but string in {b}"):
+        schema("a", "b")
+    with pytest.raises(SchemaError, match=rf"'x' \(int64\) is in {a}, but not in {d}") as caught:
+        schema("a", "d", "e")
+    assert "schema=" in caught.value.remedy
+    with pytest.raises(SchemaError, match=rf"'z' \(int64\) is in {d}, but not in {a}"):
+        schema("a", "d", x=pa.int64())
+    types = {"x": pa.float64(), "z": pa.int64()}
+    found = schema("a", "c", "d", "e", **types)
+    assert found == pa.schema({"t": pa.int64(), "y": pa.float64(), **types})
+    assert schema("c", "a").field("x").type == pa.float64()
