@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -14,20 +12,22 @@ from eventtime.state import intern_kernels as k
 __all__ = ("BytesInterner", "RowInterner")
 
 Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+Offsets = NDArray[np.int32] | NDArray[np.int64]
 _FIRST_IDS = 256
-_NO_ROWS = np.empty((0, 0), np.int64)
-_NO_SPANS = np.empty((0, 2), np.int64)
-_NO_BYTES = np.empty(0, np.uint8)
+_ALL = np.empty(0, np.bool_)
 
 
-@dataclass
 class _Ids:
-    """What both interners share: entries, free ids, growth."""
+    """Spans of bytes by id, whatever they stand for: the tables, growth, forgetting."""
 
-    entries: Ints = field(default_factory=lambda: np.zeros(2 * _FIRST_IDS, np.int64))
-    free: Ints = field(default_factory=lambda: np.arange(_FIRST_IDS - 1, -1, -1))
-    counts: Ints = field(default_factory=lambda: np.array([0, 0, _FIRST_IDS], np.int64))
-    version: int = 0
+    def __init__(self) -> None:
+        self.entries = np.zeros((2 * _FIRST_IDS, k.ENTRY_WORDS), np.uint64)
+        self.free: Ints = np.arange(_FIRST_IDS - 1, -1, -1)
+        self.spans: Ints = np.zeros((_FIRST_IDS, 2), np.int64)
+        self.blob: Bytes = np.empty(16 * _FIRST_IDS, np.uint8)
+        self.version = 0
+        self._counts: Ints = np.array([0, 0, _FIRST_IDS], np.int64)
 
     @property
     def capacity(self) -> int:
@@ -35,69 +35,34 @@ class _Ids:
         return len(self.free)
 
     def __len__(self) -> int:
-        return int(self.counts[0])
+        return int(self._counts[0])
 
     def numbers(self) -> Ints:
         """Return the ids in use."""
         used = np.ones(self.capacity, np.bool_)
-        used[self.free[: self.counts[2]]] = False
+        used[self.free[: self._counts[2]]] = False
         return np.flatnonzero(used)
 
-    def _more_ids(self) -> None:
-        old = self.capacity
-        self.free = np.empty(2 * old, np.int64)
-        self.free[:old] = np.arange(2 * old - 1, old - 1, -1)
-        self.counts[2] = old
-
-    def _forget(self, alive: NDArray[np.bool_]) -> Ints:
+    def keep_only(self, alive: NDArray[np.bool_]) -> None:
+        """Forget all ids but those alive, (capacity,) bool. Cost: O(ids + bytes)."""
         kept = self.numbers()
         kept = kept[alive[kept]]
         gone = np.ones(self.capacity, np.bool_)
         gone[kept] = False
         free = np.flatnonzero(gone)[::-1]
         self.free[: len(free)] = free
-        self.counts[0], self.counts[2] = len(kept), len(free)
-        self.entries = np.zeros(
-            max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), np.int64
-        )
+        offsets = np.empty(len(kept) + 1, np.int64)
+        used = k.lay_out(self.spans, kept, offsets)
+        blob = np.empty(max(16 * _FIRST_IDS, 2 * used + k.SLACK), np.uint8)
+        k.copy_bytes(self.spans, kept, self.blob, offsets, blob)
+        self.spans[kept, 0], self.blob = offsets[:-1], blob
+        self._counts[:] = len(kept), used, len(free)
+        self._move(max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), ~gone)
         self.version += 1
-        return kept
 
-
-class BytesInterner(_Ids):
-    """Ids for strings and binary values.
-
-    Making: `intern`. Reading: `take`. Forgetting: `keep_only`.
-    Ids do not follow any order; nothing that is seen outside may depend on them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.spans = np.zeros((_FIRST_IDS, 2), np.int64)
-        self.blob = np.empty(16 * _FIRST_IDS, np.uint8)
-
-    def intern(self, array: pa.Array) -> Ints:
-        """Return the id of each value, (n,) int64; 0 for nulls (the caller keeps track of them).
-
-        Args:
-            array: (n,) string, binary or their large forms.
-
-        Cost: one hash a row; O(bytes).
-        """
-        wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-        _, offsets_buffer, data = array.buffers()
-        out = np.empty(len(array), np.int64)
-        if not len(array):
-            return out
-        offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)
-        offsets = offsets[array.offset : array.offset + len(array) + 1]
-        valid = (
-            array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
-            if array.null_count
-            else NO_NULLS
-        )
-        address, position, before = (data.address if data is not None else 0), 0, len(self)
-        while position < len(array):
+    def _intern(self, address: int, offsets: Offsets, valid: Bytes) -> Ints:
+        out, position, before = np.empty(len(offsets) - 1, np.int64), 0, len(self)
+        while position < len(out):
             position, short = k.intern_bytes(
                 address,
                 offsets,
@@ -107,47 +72,77 @@ class BytesInterner(_Ids):
                 self.spans,
                 self.blob,
                 self.free,
-                self.counts,
+                self._counts,
                 out,
             )
-            self._make_room(short, int(offsets[position + 1] - offsets[position]) if short else 0)
+            if short == 1:
+                self._move(2 * len(self.entries), _ALL)
+            elif short == 2:
+                self._more_ids()
+            elif short == 3:
+                length = int(offsets[position + 1] - offsets[position])
+                more = np.empty(max(len(self.blob), length), np.uint8)
+                self.blob = np.concatenate([self.blob, more])
         self.version += len(self) != before
         return out
 
+    def _move(self, places: int, alive: NDArray[np.bool_]) -> None:
+        old, self.entries = self.entries, np.zeros((places, k.ENTRY_WORDS), np.uint64)
+        k.move_entries(old, alive, self.entries)
+
+    def _more_ids(self) -> None:
+        old = self.capacity
+        self.free = np.empty(2 * old, np.int64)
+        self.free[:old] = np.arange(2 * old - 1, old - 1, -1)
+        self._counts[2] = old
+        self.spans = np.concatenate([self.spans, np.zeros_like(self.spans)])
+
+
+class BytesInterner(_Ids):
+    """Ids for strings and binary values.
+
+    Making: `intern`. Reading: `take`. Forgetting: `keep_only`.
+    Ids do not follow any order; nothing that is seen outside may depend on them.
+    """
+
+    def intern(self, array: pa.Array) -> Ints:
+        """Return the id of each value, (n,) int64; 0 for nulls (the caller keeps track of them).
+
+        Args:
+            array: (n,) string, binary or their large forms.
+
+        Cost: one hash a row; O(bytes).
+        """
+        if not len(array):
+            return np.empty(0, np.int64)
+        wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+        _, offsets_buffer, data = array.buffers()
+        offsets: Offsets = (
+            np.frombuffer(offsets_buffer, np.int64)
+            if wide
+            else np.frombuffer(offsets_buffer, np.int32)
+        )
+        valid = (
+            array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+            if array.null_count
+            else NO_NULLS
+        )
+        return self._intern(
+            data.address if data is not None else 0,
+            offsets[array.offset : array.offset + len(array) + 1],
+            valid,
+        )
+
     def take(self, ids: Ints, kind: pa.DataType) -> pa.Array:
         """Return the values of ids as a column of type `kind` (string, binary, or large ones)."""
-        lengths = self.spans[ids, 1]
-        offsets = np.zeros(len(ids) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        data = np.empty(int(offsets[-1]), np.uint8)
-        k.copy_bytes(self.spans, ids, self.blob, offsets, data)
         wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+        offsets = np.empty(len(ids) + 1, np.int64 if wide else np.int32)
+        size = k.lay_out(self.spans, ids, offsets)
+        data = np.empty(size + k.SLACK, np.uint8)
+        k.copy_bytes(self.spans, ids, self.blob, offsets, data)
         # What went in as text was valid text.
-        plain = pa.py_buffer(offsets if wide else offsets.astype(np.int32))
-        return pa.Array.from_buffers(kind, len(ids), [None, plain, pa.py_buffer(data)])
-
-    def keep_only(self, alive: NDArray[np.bool_]) -> None:
-        """Forget all ids but those alive, (capacity,) bool. Cost: O(ids + bytes)."""
-        kept = self._forget(alive)
-        lengths = self.spans[kept, 1]
-        starts = np.cumsum(lengths) - lengths
-        blob = np.empty(max(16 * _FIRST_IDS, 2 * int(lengths.sum())), np.uint8)
-        index = np.repeat(self.spans[kept, 0] - starts, lengths) + np.arange(lengths.sum())
-        blob[: len(index)] = self.blob[index]
-        self.spans[kept, 0] = starts
-        self.blob, self.counts[1] = blob, len(index)
-        k.rebuild(kept, self.spans, self.blob, _NO_ROWS, self.entries)
-
-    def _make_room(self, short: int, length: int) -> None:
-        if short == 1:
-            self.entries = np.zeros(2 * len(self.entries), np.int64)
-            k.rebuild(self.numbers(), self.spans, self.blob, _NO_ROWS, self.entries)
-        elif short == 2:
-            self._more_ids()
-            self.spans = np.concatenate([self.spans, np.zeros_like(self.spans)])
-        elif short == 3:
-            more = np.empty(max(len(self.blob), length), np.uint8)
-            self.blob = np.concatenate([self.blob, more])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[:size])]
+        return pa.Array.from_buffers(kind, len(ids), buffers)
 
 
 class RowInterner(_Ids):
@@ -159,30 +154,24 @@ class RowInterner(_Ids):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.known = np.zeros((_FIRST_IDS, width), np.int64)
+        self._width = width
+        self._offsets = self._ends(0)
 
     def intern(self, rows: Ints) -> Ints:
         """Return the id of each row, (n,) int64, of (n, width) words. Cost: one hash a row."""
-        out = np.empty(len(rows), np.int64)
-        position, before = 0, len(self)
-        while position < len(rows):
-            position, short = k.intern_rows(
-                rows, position, self.entries, self.known, self.free, self.counts, out
-            )
-            if short == 1:
-                self.entries = np.zeros(2 * len(self.entries), np.int64)
-                k.rebuild(self.numbers(), _NO_SPANS, _NO_BYTES, self.known, self.entries)
-            elif short == 2:
-                self._more_ids()
-                self.known = np.concatenate([self.known, np.zeros_like(self.known)])
-        self.version += len(self) != before
-        return out
+        if len(self._offsets) <= len(rows):
+            self._offsets = self._ends(len(rows))
+        return self._intern(rows.ctypes.data, self._offsets[: len(rows) + 1], NO_NULLS)
 
     def take(self, ids: Ints) -> Ints:
         """Return the rows of ids, (n, width)."""
-        return self.known[ids]
+        offsets = np.arange(len(ids) + 1) * (8 * self._width)
+        data = np.empty(int(offsets[-1]) + k.SLACK, np.uint8)
+        k.copy_bytes(self.spans, ids, self.blob, offsets, data)
+        return data[: -k.SLACK].view(np.int64).reshape(-1, self._width)
 
-    def keep_only(self, alive: NDArray[np.bool_]) -> None:
-        """Forget all ids but those alive, (capacity,) bool. Cost: O(ids)."""
-        kept = self._forget(alive)
-        k.rebuild(kept, _NO_SPANS, _NO_BYTES, self.known, self.entries)
+    def _ends(self, n: int) -> Ints:
+        """Return where rows begin and end; read-only, as what kernels are compiled for is."""
+        ends = np.arange(n + 1) * (8 * self._width)
+        ends.flags.writeable = False
+        return ends

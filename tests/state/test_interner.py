@@ -57,10 +57,39 @@ def test_the_form_of_a_value_does_not_matter_for_its_id(kind: pa.DataType) -> No
     assert interner.take(ids, kind).type == kind
 
 
-def test_nulls_take_no_id() -> None:
+def test_where_a_value_lies_does_not_matter_for_its_id() -> None:
+    # Words are read from up to 16 bytes before the end of a value: at the start there are none.
+    values = [b"z" * n for n in range(20)]
     interner = BytesInterner()
-    interner.intern(pa.array([None, "a", None]))
-    assert len(interner) == 1
+    for first in values:
+        for second in values:
+            apart = interner.intern(pa.array([b"-" * 50, first, second], pa.binary()))
+            at_start = interner.intern(pa.array([first, second], pa.binary()))
+            sliced = interner.intern(pa.array([b"!", first, second, b"?"], pa.binary()).slice(1, 2))
+            assert apart[1:].tolist() == at_start.tolist() == sliced.tolist()
+    assert len(interner) == len(values) + 1
+
+
+def test_values_with_equal_hashes_are_told_apart_by_their_bytes() -> None:
+    # Multiplying by this second word, less itself, gives zero whatever the first word is.
+    blind = (0xD6E8FEB86659FD93).to_bytes(8, "little")
+    values = [f"{i:08d}".encode() + blind + b"sixteen of a tail" for i in range(1_000)]
+    interner = BytesInterner()
+    ids = interner.intern(pa.array(values, pa.binary()))
+    assert len(set(ids.tolist())) == len(values)
+    assert interner.intern(pa.array(values[::-1], pa.binary())).tolist() == ids[::-1].tolist()
+    assert interner.take(ids, pa.binary()).to_pylist() == values
+
+
+@given(st.lists(st.one_of(st.none(), st.text("ab", max_size=20)), max_size=300))
+def test_nulls_take_no_id_and_disturb_no_other(values: list[str | None]) -> None:
+    interner = BytesInterner()
+    known = [value for value in values if value is not None]
+    plain = interner.intern(pa.array(known, pa.string())).tolist()
+    ids = interner.intern(pa.array(values, pa.string())).tolist()
+    assert [n for n, value in zip(ids, values, strict=True) if value is not None] == plain
+    assert all(n == 0 for n, value in zip(ids, values, strict=True) if value is None)
+    assert len(interner) == len(set(known))
 
 
 def test_memory_is_that_of_the_living() -> None:
