@@ -16,6 +16,7 @@ from eventtime.plan import Read, Stepped, United, Watermarked, check_source
 from eventtime.sources.base import MalformedRows, Poll
 from eventtime.timestamp import check_time_type, to_us
 from eventtime.transform import Transform
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,9 +119,10 @@ class Advice:
         """What is odd about the times; empty if nothing is."""
         longest, step = self.total.max_us, self.total.largest_step_us
         if longest > _DAY_US and step > _DAY_US and 2 * step > longest:
+            days = counted(step // _DAY_US, "day")
             return (
-                f"a row is {step // _DAY_US:,} days ahead of all before it in its partition, which "
-                "makes those after it late; if its time is wrong, --max-future sets such rows aside"
+                f"a row is {days} ahead of all before it in its partition, which makes those "
+                "after it late; if its time is wrong, --max-future sets such rows aside"
             )
         return ""
 
@@ -136,13 +138,13 @@ class Advice:
 
     def __str__(self) -> str:
         lines = [
-            f"{p.partition}: {p.rows:,} rows, {p.null_times:,} without a time, "
+            f"{p.partition}: {counted(p.rows, 'row')}, {p.null_times:,} without a time, "
             f"{p.out_of_order:,} out of order; disorder median {format_us(p.quantile_us(0.5))}, "
             f"99 % {format_us(p.quantile_us(0.99))}, at most {format_us(p.max_us)}"
             for p in self.partitions.values()
         ]
         lines += [
-            f"bound {format_us(c.bound_us)}: {c.late:,} rows late ({c.share:.2%})"
+            f"bound {format_us(c.bound_us)}: {counted(c.late, 'row')} late ({c.share:.2%})"
             for c in self.costs()
         ]
         return "\n".join([*lines, f"recommended: {self.flag}"])
@@ -187,7 +189,8 @@ def advise(
             reader.close()
     total = Disorder.total(list(partitions.values()))
     if total.rows and total.null_times == total.rows:
-        msg = f"time column {branches[0][0].time!r} is null in all {total.rows:,} rows"
+        column = branches[0][0].time
+        msg = f"time column {column!r} is null in all {counted(total.rows, 'row')}"
         places = "; ".join(source.describe() for source, _ in branches)
         raise TimeColumnError(msg, place=places, remedy="name the column that holds the event time")
     return Advice(partitions, on_time)

@@ -17,6 +17,7 @@ from eventtime.cli.session import Session, common_options
 from eventtime.cli.show import show_table
 from eventtime.duration import format_us
 from eventtime.errors import PlanError
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from eventtime.advise import Advice
@@ -89,7 +90,8 @@ def tell_advice(advice: Advice, session: Session) -> None:
         ],
     )  # fmt: skip
     if len(parts) > _PARTITIONS_SHOWN:
-        session.say(f"… and {len(parts) - _PARTITIONS_SHOWN} more partitions, which total counts")
+        more = counted(len(parts) - _PARTITIONS_SHOWN, "more partition")
+        session.say(f"… and {more}, which total counts")
     if not advice.total.exact:
         session.say("Delays are rounded up by at most 0.1 %: very many different ones occur.")
     session.say()

@@ -52,7 +52,7 @@ def demo(session: Session, /) -> None:
         .aggregate(flights=count(), mean_delay=mean("dep_delay"), worst=max_("dep_delay"))
     )
     line = ProgressLine() if session.is_live else None
-    with session.compiling():
+    with session.compiling(line.say if line else None):
         first = hourly.run(progress=line)
     if line is not None:
         line.clear()

@@ -93,7 +93,11 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
         "--out", metavar="PATH",
         help="Write results here (.parquet .csv .jsonl .arrow); default: print the first rows.",
     ),
-    click.option("--late", metavar="PATH", help="Write rows that missed a window here."),
+    click.option(
+        "--late", metavar="PATH",
+        help="Write rows that missed a window here; in a chain of windows, what missed a later one "
+        "goes beside it, such as late-late_2.csv.",
+    ),
     click.option("--quarantine", metavar="PATH", help="Write rows without a usable time here."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     click.option(

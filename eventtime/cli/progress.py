@@ -1,18 +1,22 @@
-"""One line on the terminal that says how far a run is; nothing where nobody watches."""
+"""A line on the terminal that says how far a run is; nothing where nobody watches."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Final
+
+import click
 
 from eventtime.cli.session import now_s
 from eventtime.duration import format_us
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
+
+    from rich.console import Console
+    from rich.live import Live
 
     from eventtime.report import ProgressReport
 
@@ -23,44 +27,63 @@ _BETWEEN_S: Final = 0.1
 
 
 class ProgressLine:
-    """Rewrites one line on stderr, ten times a second at most, from half a second on.
+    """Says on stderr where a run is, ten times a second at most, from half a second on.
+
+    What does not fit on one line of the terminal goes on in the next. What is printed meanwhile,
+    by `say` or by code of the user's, comes to stand above it.
 
     Args:
-        stream: where to; a terminal.
+        console: a terminal; None: stderr.
         clock: seconds.
     """
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = now_s) -> None:
-        self._stream, self._clock = stream or sys.stderr, clock
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = now_s) -> None:
+        self._console, self._clock = console, clock
         self._start = clock()
         self._next = self._start + _FIRST_S
-        self._shown = False
+        self._live: Live | None = None
 
     def __call__(self, report: ProgressReport) -> None:
         """Take a report of a run."""
         now = self._clock()
-        if now < self._next:
-            return
-        self._write(describe(report, now - self._start), now)
+        if now >= self._next:
+            self._show(describe(report, now - self._start), now)
 
     def rows(self, rows: int) -> None:
         """Take a number of rows, where nothing else is known."""
         now = self._clock()
         if now >= self._next:
-            self._write(_speed(rows, None, now - self._start), now)
+            self._show(_speed(rows, None, now - self._start), now)
+
+    def say(self, text: str) -> None:
+        """Print a message that stays."""
+        if self._live is None:
+            click.echo(text, err=True)
+        else:
+            self._live.console.print(text, markup=False, highlight=False)
 
     def clear(self) -> None:
         """Remove the line."""
-        if self._shown:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._shown = False
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
-    def _write(self, text: str, now: float) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r{text[:width]}\x1b[K")
-        self._stream.flush()
-        self._shown = True
+    def _show(self, text: str, now: float) -> None:
+        # Loaded only for runs that take long enough to be watched.
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        if self._live is None:
+            self._live = Live(
+                console=self._console or Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+                # Through the terminal of stderr, what goes to a pipe would not get there.
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._live.start()
+        self._live.update(Text(text), refresh=True)
         self._next = now + _BETWEEN_S
 
 
@@ -71,7 +94,7 @@ def describe(report: ProgressReport, seconds: float) -> str:
         report: of the run.
         seconds: since its start.
     """
-    parts = [_speed(report.rows, report.total_rows, seconds)]
+    parts = [_speed(report.rows - report.waiting, report.total_rows, seconds)]
     if MINUS_INFINITY < report.watermark_us < PLUS_INFINITY:
         parts.append(f"watermark {_minute(report.watermark_us)}")
         behind = report.latest_us - report.watermark_us
@@ -79,7 +102,7 @@ def describe(report: ProgressReport, seconds: float) -> str:
             # To the minute: the line is read in passing.
             rounded = behind if behind < 60_000_000 else behind // 60_000_000 * 60_000_000
             parts.append(f"{format_us(rounded)} behind the latest")
-    parts.append(f"{report.open_windows:,} open windows")
+    parts.append(counted(report.open_windows, "open window"))
     parts.append(f"{report.late:,} late")
     if report.quarantined:
         parts.append(f"{report.quarantined:,} set aside")
@@ -87,8 +110,10 @@ def describe(report: ProgressReport, seconds: float) -> str:
 
 
 def _speed(rows: int, total_rows: int | None, seconds: float) -> str:
-    share = f" ({rows / total_rows:.0%})" if total_rows else ""
-    return f"{_short(rows)} rows{share} · {_short(rows / max(seconds, 1e-9))} rows/s"
+    # Rounded down: a run is at 100 % when all of its rows are processed, and not before.
+    share = f" ({100 * rows // total_rows}%)" if total_rows else ""
+    noun = "row" if rows == 1 else "rows"
+    return f"{_short(rows)} {noun}{share} · {_short(rows / max(seconds, 1e-9))} rows/s"
 
 
 def _short(number: float) -> str:

@@ -14,9 +14,11 @@ from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
 from eventtime.errors import PlanError
 from eventtime.plan import DROP, Windowed, walk
+from eventtime.sinks.base import suffix_of
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from eventtime.cli.session import Session
     from eventtime.run import Run
@@ -47,7 +49,7 @@ class Targets:
     rows: int = 10
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], late_tags: list[str]) -> Targets:
+    def of(cls, given: Mapping[str, Any], late_tags: Sequence[str | None]) -> Targets:
         """Read the values of `run_options`.
 
         Raises:
@@ -55,10 +57,11 @@ class Targets:
         """
         sides = {}
         if given["late"]:
-            if not late_tags:
+            kept = [tag for tag in late_tags if tag is not None]
+            if not kept:
                 msg = "the pipeline keeps no late rows: its windows say late=DROP"
                 raise PlanError(msg, place="--late", remedy="leave out --late, or late=DROP")
-            sides[late_tags[0]] = given["late"]
+            sides.update(_late_paths(given["late"], kept))
         if given["quarantine"]:
             sides[QUARANTINE] = given["quarantine"]
         paths = [path for path in (given["out"], *sides.values()) if path]
@@ -76,35 +79,47 @@ class Finished:
         run: its ledger and report.
         first: the first results, where they were not written.
         targets: where rows went.
-        late_tags: tags of the side outputs of late rows.
+        late_tags: tags of the side outputs of late rows, by window; None: these are dropped.
         seconds: it took.
     """
 
     run: Run
     first: FirstRows
     targets: Targets
-    late_tags: list[str]
+    late_tags: list[str | None]
     seconds: float
 
 
-def late_tags(stream: Stream) -> list[str]:
-    """List the tags of a stream's late side outputs, first window first."""
+def _late_paths(path: str, tags: Sequence[str]) -> dict[str, str]:
+    """Choose a path for each tag: late rows of another window are of other columns.
+
+    >>> _late_paths("out/late.csv.gz", ["late", "late_2"])
+    {'late': 'out/late.csv.gz', 'late_2': 'out/late-late_2.csv.gz'}
+    """
+    suffix = suffix_of(path)
+    stem = path[: len(path) - len(suffix)]
+    beside = {tag: f"{stem}-{tag.replace('/', '_')}{suffix}" for tag in tags[1:]}
+    return {tags[0]: path, **beside}
+
+
+def late_tags(stream: Stream) -> list[str | None]:
+    """List the tags of a stream's late side outputs, first window first; None: dropped."""
     windows = [node for node in walk(stream.node) if isinstance(node, Windowed)][::-1]
     usual = ["late", *(f"late_{i}" for i in range(2, len(windows) + 1))]
     named = [w.late or tag for w, tag in zip(windows, usual, strict=True)]
-    return [tag for tag in named if tag != DROP]
+    return [None if tag == DROP else tag for tag in named]
 
 
 def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
     """Run to the end of input; rows that nobody asked for are counted and let go."""
     tags = late_tags(stream)
     first = FirstRows(targets.rows)
-    sides: dict[str, str | Sink] = {tag: Discard() for tag in (*tags, QUARANTINE)}
+    sides: dict[str, str | Sink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
     start = now_s()
     try:
-        with session.compiling():
+        with session.compiling(line.say if line else None):
             run = stream.run(
                 targets.out or first,
                 sides=sides,
@@ -135,31 +150,44 @@ def tell(finished: Finished, session: Session) -> None:
     if session.quiet:
         return
     speed = total.rows_in / max(finished.seconds, 1e-9)
-    session.say(f"{total.rows_in:,} rows in {finished.seconds:.2f} s ({speed:,.0f} rows/s)")
-    session.say(f"{report.results:,} results{_where(targets.out)}")
-    session.say(_late_line(finished))
+    session.say(
+        f"{counted(total.rows_in, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
+    )
+    session.say(f"{counted(report.results, 'result')}{_where(targets.out)}")
+    for line in _late_lines(finished):
+        session.say(line)
     aside = total.null_time + total.future + total.malformed
     if aside:
         kept = _where(targets.sides.get(QUARANTINE)) or "; --quarantine PATH keeps them"
-        session.say(f"{aside:,} rows set aside, without a usable time{kept}")
+        session.say(f"{counted(aside, 'row')} set aside, without a usable time{kept}")
     session.say()
     show_ledger(run.ledger)
 
 
 def _heading(finished: Finished) -> str:
     shown, results = finished.first.kept, finished.run.report.results
-    return "Results" if shown == results else f"The first {shown:,} of {results:,} results"
+    if shown == results:
+        return "Results"
+    return f"The first{'' if shown == 1 else f' {shown:,}'} of {results:,} results"
 
 
-def _late_line(finished: Finished) -> str:
+def _late_lines(finished: Finished) -> Iterator[str]:
     late, rows = finished.run.ledger.total.late, finished.run.ledger.total.rows_in
+    first, *others = [finished.targets.sides.get(tag or "") for tag in finished.late_tags]
     if not late:
-        return "no row missed a window"
-    text = f"{late:,} rows ({late / rows:.2%}) missed a window and are not in these results"
-    written = [path for tag, path in finished.targets.sides.items() if tag in finished.late_tags]
-    if written:
-        return text + _where(written[0])
-    return f"{text}: --late PATH keeps them, --allowed-lateness or a larger bound lets them in"
+        yield "no row missed a window"
+    else:
+        are = "is" if late == 1 else "are"
+        text = f"{counted(late, 'row')} ({late / rows:.2%}) missed a window and {are} not in these "
+        advice = ": --late PATH keeps them, --allowed-lateness or a larger bound lets them in"
+        yield f"{text}results{_where(first) or advice}"
+    for i, (path, operator) in enumerate(
+        zip(others, finished.run.ledger.operators[1:], strict=True), 2
+    ):
+        if operator.missed:
+            pairs = counted(operator.missed, "(result, window) pair")
+            kept = _where(path) or ": --late PATH keeps them"
+            yield f"{pairs} of window {i} came too late for it{kept}"
 
 
 def _where(path: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numba.core.event import Event
 
@@ -45,12 +46,18 @@ class Session:
         return sys.stderr.isatty() and not (self.json or self.quiet)
 
     @contextlib.contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Say once on stderr if kernels are compiled inside the block, as in first runs."""
+    def compiling(self, say: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Say once if kernels are compiled inside the block, as in first runs.
+
+        Args:
+            say: prints a line on stderr; None: click's `echo`.
+        """
         if self.quiet:
             yield
             return
         from numba.core.event import Listener, install_listener
+
+        tell = say or functools.partial(click.echo, err=True)
 
         class _FirstCompilation(Listener):  # type: ignore[misc]
             said = False
@@ -58,10 +65,9 @@ class Session:
             def on_start(self, event: Event) -> None:
                 if not self.said:
                     self.said = True
-                    click.echo(
+                    tell(
                         "eventtime: compiling kernels for this machine, which takes some seconds; "
-                        "later runs find them on disk",
-                        err=True,
+                        "later runs find them on disk"
                     )
 
             def on_end(self, event: Event) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ("Sink", "SinkWriter", "commit_all", "sink_for")
+__all__ = ("Sink", "SinkWriter", "commit_all", "sink_for", "suffix_of")
 
 _BY_SUFFIX: Final = {
     ".parquet": to_parquet,
@@ -75,6 +75,20 @@ class Sink(Protocol):
         ...
 
 
+def suffix_of(path: str) -> str:
+    """Return the suffix of a path that names a format, as it is written; empty if none does.
+
+    >>> suffix_of("out/late.csv.gz"), suffix_of("notes.txt")
+    ('.csv.gz', '')
+    """
+    name = path.rsplit("/", 1)[-1]
+    # The longest suffix wins, so that '.csv.gz' is not taken for an unknown '.gz'.
+    for suffix in sorted(_BY_SUFFIX, key=len, reverse=True):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[-len(suffix) :]
+    return ""
+
+
 def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     """Turn a path into the sink its suffix names; a sink is returned as it is.
 
@@ -105,11 +119,9 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
             remedy=f"write {text.rstrip('/') + '.parquet'!r}, or for a folder for each day "
             f"to_parquet({text!r}, partition_by='day')",
         )
-    name = text.rsplit("/", 1)[-1].lower()
-    # The longest suffix wins, so that '.csv.gz' is not taken for an unknown '.gz'.
-    for suffix in sorted(_BY_SUFFIX, key=len, reverse=True):
-        if name.endswith(suffix) and name != suffix:
-            return _BY_SUFFIX[suffix](target, overwrite=overwrite)
+    suffix = suffix_of(text)
+    if suffix:
+        return _BY_SUFFIX[suffix.lower()](target, overwrite=overwrite)
     msg = f"the suffix of {text!r} names no format"
     raise SinkError(
         msg,

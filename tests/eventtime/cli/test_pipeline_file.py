@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
 
+import eventtime as et
 from command_line import FLIGHTS
 
 if TYPE_CHECKING:
@@ -100,3 +102,46 @@ def test_no_such_file(call: Call, tmp_path: Path) -> None:
 def test_a_name_goes_with_a_file(call: Call) -> None:
     done = call("explain", FLIGHTS, "--name", "x")
     assert (done.code, "--name 'x'" in done.err) == (2, True)
+
+
+CHAIN = """
+import pyarrow as pa
+import eventtime as et
+t = pa.array([0, 100_000, 1, 3_700, 200_000, 90_000], pa.timestamp("s"))
+hourly = (et.from_arrow(pa.table({"t": t}), time="t").watermark(et.bounded_disorder("1h"))
+    .window(et.tumbling("1h"), allowed_lateness="2d", mode="discarding"%s).aggregate(n=et.count()))
+daily = hourly.window(et.tumbling("1d")%s).aggregate(n=et.sum("n"))
+del hourly
+"""
+
+
+def test_late_rows_of_each_window_of_a_chain_are_kept(
+    call: Call, write: Path, tmp_path: Path
+) -> None:
+    """A result corrected after its day has closed is late for the day (S20, S25)."""
+    write.write_text(CHAIN % ("", ""))
+    late = tmp_path / "late.csv.gz"
+    done = call("run", write, "--late", late)
+    beside = tmp_path / "late-late_2.csv.gz"
+    assert done.code == 0, done.err
+    assert "no row missed a window" in done.out
+    assert f"of window 2 came too late for it -> {beside}" in done.out
+    assert et.read_csv(late, time="t").schema.names[:1] == ["t"]
+    rows = gzip.decompress(beside.read_bytes()).decode().splitlines()
+    assert rows[0].startswith("row_window_start,")
+    assert len(rows) > 1
+    told = call("run", write, "--late", tmp_path / "again.jsonl", "--json")
+    assert sorted(json.loads(told.out)["sides"]) == ["late", "late_2"]
+    assert "of window 2 came too late for it: --late PATH keeps them" in call("run", write).out
+
+
+def test_late_rows_of_the_window_that_keeps_them(call: Call, write: Path, tmp_path: Path) -> None:
+    write.write_text(CHAIN % (", late=et.DROP", ', late="too/late"'))
+    late = tmp_path / "late.jsonl"
+    assert call("run", write, "--late", late).code == 0
+    first = json.loads(late.read_text().splitlines()[0])
+    assert "row_window_start" in first
+    assert first["late_by"].startswith("PT")
+    write.write_text(CHAIN % ("", ', late="too/late"'))
+    assert call("run", write, "--late", late, "--overwrite").code == 0
+    assert (tmp_path / "late-too_late.jsonl").exists()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from eventtime.cli.progress import ProgressLine, describe
 from eventtime.report import ProgressReport
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
 HOUR = 3_600_000_000
 REPORT = ProgressReport(
-    rows=2_500_000, total_rows=10_000_000, watermark_us=12 * HOUR, latest_us=16 * HOUR + 1,
+    rows=2_600_000, waiting=100_000, total_rows=10_000_000,
+    watermark_us=12 * HOUR, latest_us=16 * HOUR + 1,
     held_by="p", open_windows=7, late=1_234, quarantined=0, results=5,
 )  # fmt: skip
 
@@ -27,40 +31,85 @@ class Clock:
         return self.now
 
 
+def terminal(width: int = 200) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def on_screen(console: Console) -> list[str]:
+    """Lines as a terminal shows them: up, to the start and erase, as rich says it."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[\??[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written(console)):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part[0] not in "\x1b\r":
+            lines[row] += part
+    return [line.rstrip() for line in lines if line.rstrip()]
+
+
 def test_it_appears_after_half_a_second_and_ten_times_a_second_at_most() -> None:
     # seconds  0.0 0.4 | 0.5 0.55 | 0.6 0.69 | 0.7
     # line      no  no | yes   no | yes   no | yes
-    clock, stream = Clock(), io.StringIO()
-    line = ProgressLine(stream, clock)
+    clock, console = Clock(), terminal()
+    line = ProgressLine(console, clock)
     for now in (0.0, 0.4, 0.5, 0.55, 0.601, 0.69, 0.702):
         clock.now = now
         line(REPORT)
-    assert stream.getvalue().count("\r") == 3
+    assert written(console).count("rows/s") == 3
+    assert len(on_screen(console)) == 1
     line.clear()
-    assert stream.getvalue().endswith("\r\x1b[K")
+    assert on_screen(console) == []
 
 
 def test_a_short_run_shows_nothing() -> None:
-    stream = io.StringIO()
-    line = ProgressLine(stream, Clock())
+    console = terminal()
+    line = ProgressLine(console, Clock())
     line(REPORT)
     line.rows(5)
     line.clear()
-    assert stream.getvalue() == ""
+    assert written(console) == ""
 
 
-def test_it_is_no_longer_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "30")
-    clock, stream = Clock(), io.StringIO()
-    line = ProgressLine(stream, clock)
-    clock.now = 1
-    line.rows(1_500)
-    line(replace(REPORT, rows=1))
-    shown = stream.getvalue().split("\r")[1].removesuffix("\x1b[K")
-    assert shown == "1500 rows · 1500 rows/s"
-    clock.now = 2
+def test_what_does_not_fit_on_a_line_goes_on_in_the_next() -> None:
+    clock, console = Clock(), terminal(40)
+    line = ProgressLine(console, clock)
+    for now in (1.0, 2.0):
+        clock.now = now
+        line(REPORT)
+    shown = on_screen(console)
+    assert " ".join(shown) == describe(REPORT, 2)
+    assert len(shown) > 2
+    assert all(len(part) <= 40 for part in shown)
+    line.clear()
+    assert on_screen(console) == []
+
+
+def test_a_message_comes_to_stand_above_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    clock, console = Clock(), terminal()
+    line = ProgressLine(console, clock)
+    line.say("compiling [1]")
+    assert capsys.readouterr().err == "compiling [1]\n"
+    clock.now = 1.0
     line(REPORT)
-    assert all(len(part.removesuffix("\x1b[K")) < 30 for part in stream.getvalue().split("\r"))
+    line.say("compiling [2]")
+    assert on_screen(console) == ["compiling [2]", describe(REPORT, 1)]
+    line.clear()
+    assert on_screen(console) == ["compiling [2]"]
+
+
+def test_all_of_the_rows_are_those_that_were_processed() -> None:
+    nearly = replace(REPORT, rows=10_000_000, waiting=1)
+    assert "(99%)" in describe(nearly, 1)
+    assert "(100%)" in describe(replace(nearly, waiting=0), 1)
 
 
 def test_it_says_where_the_run_is() -> None:

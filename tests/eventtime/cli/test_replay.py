@@ -255,3 +255,15 @@ def test_a_traceback_comes_when_asked_for(call: Call, monkeypatch: pytest.Monkey
     assert "Traceback" in call(*HOURLY, "--traceback").err
     monkeypatch.setenv("EVENTTIME_DEBUG", "1")
     assert "Traceback" in call(*HOURLY).err
+
+
+def test_one_row_is_not_several(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("t\n61\n1\n\n")
+    done = call(
+        "replay", path, "--time", "t", "--time-unit", "s", "--window", "1m", "--agg", "count()",
+        "--ascending",
+    )  # fmt: skip
+    assert "2 rows in " in done.out
+    assert "\n1 result\n" in done.out
+    assert "\n1 row (50.00%) missed a window and is not in these results: --late" in done.out
