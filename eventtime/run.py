@@ -183,28 +183,28 @@ def _open_writers(
             raise PlanError(
                 msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
             )
-    inputs = _input_files(plan)
+    sources = [b.source for b in plan.branches if isinstance(b.source, FileSource)]
     if sink is not None:
-        checked = _checked(sink_for(sink, overwrite=overwrite), inputs)
+        checked = _checked(sink_for(sink, overwrite=overwrite), sources)
         outputs.open(_RESULTS, checked, plan.schema)
     for tag, target in sides.items():
-        checked = _checked(sink_for(target, overwrite=overwrite), inputs)
+        checked = _checked(sink_for(target, overwrite=overwrite), sources)
         outputs.open(tag, checked, schemas[tag])
 
 
-def _input_files(plan: CompiledPlan) -> set[str]:
-    sources = [branch.source for branch in plan.branches]
-    listings = [source.local_paths() for source in sources if isinstance(source, FileSource)]
-    return {os.path.realpath(path) for paths in listings for path in paths}
-
-
-def _checked(sink: Sink, inputs: set[str]) -> Sink:
-    """Refuse to write over, or into a folder that holds, what is being read."""
+def _checked(sink: Sink, sources: list[FileSource]) -> Sink:
+    """Refuse to write over what is being read, or to where the next run would read it."""
     named = str(getattr(sink, "path", "")).removeprefix("file://")
-    path = os.path.realpath(named) if named else ""
-    if not path:
+    if not named:
         return sink
+    path, place = os.path.realpath(named), sink.describe()
+    inputs = {os.path.realpath(path) for source in sources for path in source.local_paths()}
     if path in inputs or any(name.startswith(path + os.sep) for name in inputs):
-        msg = f"output {getattr(sink, 'path', '')!r} is an input of the same run"
-        raise SinkError(msg, place=sink.describe(), remedy="write to another path")
+        msg = f"output {named!r} is an input of the same run"
+        raise SinkError(msg, place=place, remedy="write to another path")
+    written = os.path.realpath(getattr(sink, "some_file", named).removeprefix("file://"))
+    if any(source.would_read(written) for source in sources):
+        msg = f"output {named!r} is among the inputs: the next run would read it as one of them"
+        remedy = "write outside, or to a name that begins with '_', which inputs leave out"
+        raise SinkError(msg, place=place, remedy=remedy)
     return sink

@@ -92,6 +92,12 @@ class FileSink:
             return (LocalFile if whole else LocalFolder)(path, overwrite=self.overwrite)
         return (RemoteFile if whole else RemoteFolder)(filesystem, path, overwrite=self.overwrite)
 
+    @property
+    def some_file(self) -> str:
+        """The path of the file, or of one such as the folder will hold."""
+        folder = self.partition_by is not None
+        return f"{self.path}/part-0{self.format.suffix}" if folder else self.path
+
     def describe(self) -> str:
         """One line for `explain()`."""
         if self.partition_by is None:

@@ -10,7 +10,7 @@ from eventtime.errors import PlanError
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.filescan import FileSet, distinct_values, peek_first, scan_partition
 from eventtime.sources.hive import HiveTypes, hive_schema, hive_types
-from eventtime.sources.locate import locate
+from eventtime.sources.locate import locate, would_locate
 from eventtime.sources.partitions import (
     ByColumn,
     FilePartition,
@@ -160,6 +160,10 @@ class FileSource:
     def local_paths(self) -> list[str]:
         """Return the paths of the files that the operating system can open itself."""
         return [file.path for file in self._files().files if file.is_local]
+
+    def would_read(self, path: str) -> bool:
+        """Tell whether a local file of that path, once there, would be read by the next run."""
+        return would_locate(path, self.paths, self.filesystem, self.format.suffixes)
 
     def _files(self) -> FileSet:
         if "files" not in self._known:

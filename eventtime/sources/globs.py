@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
 
-__all__ = ("expand_glob", "has_glob", "is_hidden")
+__all__ = ("expand_glob", "glob_matches", "has_glob", "is_hidden")
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -43,6 +43,32 @@ def expand_glob(filesystem: FileSystem, pattern: str) -> list[FileInfo]:
     return [files[path] for path in sorted(files)]
 
 
+def glob_matches(pattern: str, path: str) -> bool:
+    """Tell whether `expand_glob` would list a path if it were there.
+
+    >>> glob_matches("/data/**/*.csv", "/data/out.csv"), glob_matches("/data/*", "/data/_out.csv")
+    (True, False)
+    """
+    return _matches(pattern.split("/"), path.split("/"))
+
+
+def _matches(segments: list[str], names: list[str]) -> bool:
+    if not (segments and names):
+        return not segments and not names
+    segment, rest = segments[0], segments[1:]
+    if segment == "**":
+        is_deeper = not is_hidden(names[0]) and _matches(segments, names[1:])
+        return is_deeper or _matches(rest or ["*"], names)
+    return _fits(segment, names[0]) and _matches(rest, names[1:])
+
+
+def _fits(segment: str, name: str) -> bool:
+    if not has_glob(segment):
+        return name == segment
+    spelled_out = segment[0] in "._"
+    return fnmatch.fnmatchcase(name, segment) and (spelled_out or not is_hidden(name))
+
+
 def _walk(filesystem: FileSystem, folder: str, segments: list[str]) -> list[FileInfo]:
     from pyarrow import fs
 
@@ -60,10 +86,7 @@ def _walk(filesystem: FileSystem, folder: str, segments: list[str]) -> list[File
                 found += _walk(filesystem, entry.path, segments)
         return found
     for entry in entries:
-        spelled_out = segment[0] in "._"
-        if not fnmatch.fnmatchcase(entry.base_name, segment) or (
-            is_hidden(entry.base_name) and not spelled_out
-        ):
+        if not _fits(segment, entry.base_name):
             continue
         if not rest:
             found.append(entry)

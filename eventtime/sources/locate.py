@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from eventtime.errors import SourceError
 from eventtime.sources.datafile import HIVE_NULL, DataFile
-from eventtime.sources.globs import expand_glob, has_glob, is_hidden
+from eventtime.sources.globs import expand_glob, glob_matches, has_glob, is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyarrow.fs import FileInfo, FileSystem
 
-__all__ = ("locate",)
+__all__ = ("locate", "would_locate")
 
 _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
 
@@ -26,7 +26,7 @@ _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
 def locate(
     paths: Sequence[str], filesystem: FileSystem | None, suffixes: tuple[str, ...], *, hive: bool
 ) -> tuple[DataFile, ...]:
-    """Find the files that paths mean, sorted by path, each once.
+    """Find the files that paths mean, sorted by path, each once, whatever links lead to it.
 
     A path is a file, a folder (searched with its subfolders for files with one of ``suffixes``), or
     a glob (``*``, ``?``, ``[ab]`` within a path segment, ``**`` for any number of folders) whose
@@ -58,10 +58,56 @@ def locate(
         filesystem = store
         found.update((info.path, info) for info in _files(store, inner, path, suffixes))
     assert filesystem is not None  # at least one path has been resolved
+    chosen = sorted(found)
+    if filesystem.type_name == "local":
+        chosen = _each_once(chosen)
     return tuple(
-        DataFile(filesystem, info.path, info.size or 0, _hive_pairs(info.path) if hive else ())
-        for _, info in sorted(found.items())
+        DataFile(filesystem, path, found[path].size or 0, _hive_pairs(path) if hive else ())
+        for path in chosen
     )
+
+
+def would_locate(
+    path: str, paths: Sequence[str], filesystem: FileSystem | None, suffixes: tuple[str, ...]
+) -> bool:
+    """Tell whether `locate` would find a local file in a folder or by a glob, if it were there.
+
+    Args:
+        path: of the file, without links.
+        paths: what `locate` was given, with the same ``filesystem`` and ``suffixes``.
+    """
+    for given in paths:
+        if _URI.match(given) and not given.startswith("file://"):
+            continue
+        store, inner = _resolve(given, filesystem)
+        if store.type_name == "local" and _leads_to(inner, path, suffixes):
+            return True
+    return False
+
+
+def _leads_to(inner: str, path: str, suffixes: tuple[str, ...]) -> bool:
+    folders = [path[:i] for i, letter in enumerate(path) if letter == "/"]
+    if path.lower().endswith(suffixes):
+        inside = [folder for folder in folders if not is_hidden(path[len(folder) :])]
+    else:
+        inside = []
+    if os.path.lexists(inner) or not has_glob(inner):
+        return os.path.realpath(inner) in inside
+    segments = inner.split("/")
+    first = next(i for i, segment in enumerate(segments) if has_glob(segment))
+    root = os.path.realpath("/".join(segments[:first]) or "/")
+    pattern = "/".join([root.rstrip("/"), *segments[first:]])
+    return any(glob_matches(pattern, name) for name in (path, *inside))
+
+
+def _each_once(paths: Sequence[str]) -> list[str]:
+    """Leave out links to files that are there under another path; sorted paths stay so."""
+    real = {path: os.path.realpath(path) for path in paths}
+    first: dict[str, str] = {}
+    # The path without a link first, which alone speaks of the file's own hive folders.
+    for path in sorted(paths, key=lambda path: (path != real[path], path)):
+        first.setdefault(real[path], path)
+    return [path for path in paths if first[real[path]] == path]
 
 
 def _resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:

@@ -13,7 +13,7 @@ import pytest
 import eventtime as et
 from command_line import FLIGHTS
 from eventtime.cli.main import main
-from refusals import FORMATS, Refused, counted, seconds
+from refusals import FORMATS, Refused, counted, seconds, write
 from tree import ROOT
 
 if TYPE_CHECKING:
@@ -151,3 +151,22 @@ def test_results_of_no_rows_are_a_file_all_the_same(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.num_rows == 0
     assert table.schema.field("n").type == pa.int64()
+
+
+def test_an_output_that_the_next_run_would_read(tmp_path: Path, refused: Refused) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(seconds(), folder / "a.parquet")
+    for paths in (folder, folder / "*", folder / "*.parquet"):
+        rows = counted(et.read_parquet(paths, time="t"))
+        with refused(et.SinkError, "would read it", "parquet file", "begins with '_'"):
+            rows.run(folder / "out.parquet")
+    rows = counted(et.read_parquet(folder, time="t"))
+    with refused(et.SinkError, "would read it", "parquet folder", "begins with '_'"):
+        rows.run(et.to_parquet(folder / "out", partition_by="window_start"))
+    with refused(et.SinkError, "would read it", "parquet file", "begins with '_'"):
+        rows.run(sides={"late": folder / "late.parquet"})
+    assert [path.name for path in folder.iterdir()] == ["a.parquet"]
+    for out in ("out.csv", "_out.parquet", "../out.parquet"):
+        rows.run(folder / out)
+    counted(et.read_parquet(folder / "a.parquet", time="t")).run(folder / "out.parquet")

@@ -38,7 +38,10 @@ def test_advise_by_column_draws_one_line_for_many(call: Call) -> None:
     ("options", "told"),
     [
         ([], "no event-time column"),
-        (["--time", "departed", "--on-time", "2"], "share 2.0 is not in (0, 1]\n  at:  --on-time\n"),
+        (
+            ["--time", "departed", "--on-time", "2"],
+            "share 2.0 is not in (0, 1]\n  at:  --on-time\n",
+        ),
         (["--time", "flight"], "--time-unit"),
     ],
 )

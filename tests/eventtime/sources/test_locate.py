@@ -215,3 +215,66 @@ def test_descriptions_are_equal_and_hash_by_what_they_say(tree: Path) -> None:
 def test_a_column_that_does_not_exist_is_refused(tree: Path) -> None:
     with pytest.raises(ColumnError, match="there is no column 'nope'"):
         parquet_source(tree, time="t").open(["t", "nope"], 10)
+
+
+def test_a_file_counts_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "day=1").mkdir(parents=True)
+    for name in ("day=1/x.parquet", "day=1/y.parquet"):
+        pq.write_table(pa.table({"t": [1, 2]}), data / name)
+    (data / "a.parquet").symlink_to(data / "day=1" / "x.parquet")
+    (data / "day=latest").symlink_to(data / "day=1")
+    (tmp_path / "link").symlink_to(data)
+    outside = tmp_path / "z.parquet"
+    pq.write_table(pa.table({"t": [3]}), outside)
+    (data / "day=1" / "z.parquet").symlink_to(outside)
+
+    def found(*paths: Path) -> list[str]:
+        readers = parquet_source(list(paths), time="t", hive=False).open(None, 10)
+        return [reader.name for reader in readers]
+
+    assert found(data) == ["x.parquet", "y.parquet", "z.parquet"]
+    assert found(data / "day=1" / "x.parquet", data / "a.parquet") == ["x.parquet"]
+    assert len(found(data, tmp_path / "link", outside)) == 3
+    assert parquet_source(data, time="t", hive=False).total_rows() == 5
+    (data / "a.parquet").unlink()
+    (data / "day=1" / "z.parquet").unlink()
+    assert parquet_source(data, time="t").schema().field("day").type == pa.int64()
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "would"),
+    [
+        ("in", "in/out.parquet", True),
+        ("in", "in/deep/out.PARQUET", True),
+        ("in", "in/out.csv", False),
+        ("in", "in/_out/out.parquet", False),
+        ("in", "inner/out.parquet", False),
+        ("in/a.parquet", "in/out.parquet", False),
+        ("link", "in/out.parquet", True),
+        ("in/*.parquet", "in/out.parquet", True),
+        ("in/*.parquet", "in/_out.parquet", False),
+        ("in/*.parquet", "in/deep/out.parquet", False),
+        ("in/**/*.parquet", "in/deep/er/out.parquet", True),
+        ("in/**", "in/deep/out.parquet", True),
+        ("link/*", "in/out.txt", True),
+        ("i?", "in/deep/out.parquet", True),
+        ("i?", "in/deep/out.txt", False),
+        ("s3://in", "in/out.parquet", False),
+    ],
+)
+def test_whether_an_output_would_be_read_the_next_time(
+    tmp_path: Path, given: str, path: str, *, would: bool
+) -> None:
+    (tmp_path / "in" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for name in ("a.parquet", "deep/er/b.parquet"):
+        pq.write_table(pa.table({"t": [1]}), tmp_path / "in" / name)
+    source = parquet_source(given if "://" in given else tmp_path / given, time="t")
+    assert source.would_read(str(tmp_path.resolve() / path)) is would
+    if would:
+        output = tmp_path / path
+        output.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"t": [1]}), output)
+        again = parquet_source(tmp_path / given, time="t").local_paths()
+        assert [p for p in again if p.endswith(path.split("/", 1)[1])]
