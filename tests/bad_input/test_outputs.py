@@ -159,12 +159,12 @@ def test_an_output_that_the_next_run_would_read(tmp_path: Path, refused: Refused
     write(seconds(), folder / "a.parquet")
     for paths in (folder, folder / "*", folder / "*.parquet"):
         rows = counted(et.read_parquet(paths, time="t"))
-        with refused(et.SinkError, "would read it", "parquet file", "begins with '_'"):
+        with refused(et.SinkError, "would read it", "Parquet file", "begins with '_'"):
             rows.run(folder / "out.parquet")
     rows = counted(et.read_parquet(folder, time="t"))
-    with refused(et.SinkError, "would read it", "parquet folder", "begins with '_'"):
-        rows.run(et.to_parquet(folder / "out", partition_by="window_start"))
-    with refused(et.SinkError, "would read it", "parquet file", "begins with '_'"):
+    with refused(et.SinkError, "would read it", "Parquet folder", "begins with '_'"):
+        rows.run(et.to_parquet(folder / "out", partition_by="day"))
+    with refused(et.SinkError, "would read it", "Parquet file", "begins with '_'"):
         rows.run(sides={"late": folder / "late.parquet"})
     assert [path.name for path in folder.iterdir()] == ["a.parquet"]
     for out in ("out.csv", "_out.parquet", "../out.parquet"):
