@@ -41,7 +41,7 @@ _FIRST, _SECOND, _KIND, _PLACE, _MISSED = (np.uint64(i) for i in range(5))
 def _own_bits(length: int, word: int) -> int:
     """Mask a word of the 16 bytes that end where a string ends: only its own bytes count."""
     own = min(max(length - 8 * (1 - word), 0), 8)
-    return 2**64 - 2 ** (64 - 8 * own)
+    return (1 << 64) - (1 << (64 - 8 * own))
 
 
 _OWN = np.array([[_own_bits(length, word) for word in range(2)] for length in range(17)], np.uint64)
