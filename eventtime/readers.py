@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eventtime.sources.constructors import (
-    arrow_source,
-    csv_source,
-    ipc_source,
-    json_lines_source,
-    parquet_source,
-)
+from eventtime.checks import check_flag, is_one_of, shown
+from eventtime.errors import PlanError
+from eventtime.sources.csvfile import CsvFormat
+from eventtime.sources.filesource import FileSource
+from eventtime.sources.inference import as_schema
+from eventtime.sources.ipc import IpcFormat
+from eventtime.sources.jsonlines import JsonLinesFormat
+from eventtime.sources.memory import MemorySource
+from eventtime.sources.parquet import ParquetFormat
 from eventtime.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-    from eventtime.sources.constructors import Hive, Paths, Types
     from eventtime.sources.partitions import PartitionBy
     from eventtime.sources.textblocks import OnMalformed
 
 __all__ = ("from_arrow", "read_csv", "read_ipc", "read_json_lines", "read_parquet")
+
+Paths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
+Hive: TypeAlias = "bool | Mapping[str, pa.DataType]"
+Types: TypeAlias = "pa.Schema | Mapping[str, pa.DataType]"
 
 
 def read_parquet(
@@ -47,7 +56,8 @@ def read_parquet(
         SchemaError: when run: files whose schemas differ.
     """
     return Stream.read(
-        parquet_source(
+        FileSource.of(
+            ParquetFormat(),
             paths,
             time=time,
             time_unit=time_unit,
@@ -69,7 +79,8 @@ def read_ipc(
 ) -> Stream:
     """Read Arrow IPC files or streams (Feather too); arguments and errors as `read_parquet`."""
     return Stream.read(
-        ipc_source(
+        FileSource.of(
+            IpcFormat(),
             paths,
             time=time,
             time_unit=time_unit,
@@ -112,18 +123,19 @@ def read_csv(
         MalformedRowError: when run: a row does not parse; shows file, line and text.
         SourceError, SchemaError: as `read_parquet`.
     """
+    _check(on_malformed)
+    check_flag(newlines_in_values, place="newlines_in_values=…")
+    _check_delimiter(delimiter)
+    types = as_schema(schema)
     return Stream.read(
-        csv_source(
+        FileSource.of(
+            CsvFormat(time, on_malformed, types, delimiter, newlines_in_values),
             paths,
             time=time,
             time_unit=time_unit,
             partition_by=partition_by,
-            on_malformed=on_malformed,
-            schema=schema,
             filesystem=filesystem,
             hive=hive,
-            delimiter=delimiter,
-            newlines_in_values=newlines_in_values,
         )
     )
 
@@ -143,14 +155,14 @@ def read_json_lines(
 
     The first megabytes of all files must have the same fields; `schema` names those that are rare.
     """
+    _check(on_malformed)
     return Stream.read(
-        json_lines_source(
+        FileSource.of(
+            JsonLinesFormat(time, on_malformed, as_schema(schema)),
             paths,
             time=time,
             time_unit=time_unit,
             partition_by=partition_by,
-            on_malformed=on_malformed,
-            schema=schema,
             filesystem=filesystem,
             hive=hive,
         )
@@ -169,4 +181,17 @@ def from_arrow(data: Any, *, time: str, time_unit: str | None = None) -> Stream:
     Raises:
         PlanError: it is none of these. SourceError: a stream that can be read once is read again.
     """
-    return Stream.read(arrow_source(data, time=time, time_unit=time_unit))
+    return Stream.read(MemorySource.of(data, time=time, time_unit=time_unit))
+
+
+def _check(on_malformed: str) -> None:
+    if not is_one_of(on_malformed, ("error", "quarantine")):
+        message = f"on_malformed={shown(on_malformed)} is unknown"
+        raise PlanError(message, place="on_malformed", remedy="use 'error' or 'quarantine'")
+
+
+def _check_delimiter(delimiter: object) -> None:
+    if delimiter is None or (isinstance(delimiter, str) and len(delimiter.encode()) == 1):
+        return
+    message = f"delimiter={shown(delimiter)} is not one ASCII character"
+    raise PlanError(message, place="delimiter=…", remedy="such as ';', or None for a comma")

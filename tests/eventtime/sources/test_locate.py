@@ -11,7 +11,8 @@ from pyarrow import fs
 from pyarrow import parquet as pq
 
 from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
-from eventtime.sources import by_column, parquet_source
+from eventtime.sources import by_column
+from sourcing import parquet_source
 
 if TYPE_CHECKING:
     from pathlib import Path

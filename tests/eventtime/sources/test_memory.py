@@ -13,17 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
-from eventtime.sources import (
-    MalformedRows,
-    Poll,
-    UnionSource,
-    arrow_source,
-    by_column,
-    ipc_source,
-)
+from eventtime.sources import MalformedRows, Poll, UnionSource, by_column
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.base import MALFORMED_SCHEMA
 from eventtime.sources.rebatch import rebatch
+from sourcing import arrow_source, ipc_source
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
 from eventtime.errors import SchemaError, SourceError
-from eventtime.sources import Poll, by_column, parquet_source
+from eventtime.sources import Poll, by_column
+from sourcing import parquet_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

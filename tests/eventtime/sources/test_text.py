@@ -14,16 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceError
-from eventtime.sources import (
-    MalformedRows,
-    Poll,
-    by_column,
-    csv_source,
-    json_lines_source,
-    parquet_source,
-)
+from eventtime.sources import MalformedRows, Poll, by_column
 from eventtime.sources.datafile import DataFile
 from eventtime.sources.textblocks import Block, parse_file, read_blocks
+from sourcing import csv_source, json_lines_source, parquet_source
 
 CSV = "t,x,s\n2013-01-01 05:17:00,1,a\n2013-01-01 05:18:00,oops,b\n2013-01-01 05:19:00.5,3\n,4,\n"
 JSON = (
@@ -148,7 +142,7 @@ def test_a_quoted_line_end_is_malformed_wherever_the_block_is_cut(tmp_path: Path
     (reader,) = source.open(None, 10)
     lines: list[int] = []
     while (item := reader.read()) is not Poll.END:
-        lines += [] if isinstance(item, pa.RecordBatch) else item.rows["line"].to_pylist()  # type: ignore[union-attr]
+        lines += [] if isinstance(item, pa.RecordBatch) else item.rows["line"].to_pylist()
     assert lines == [2, 3]
 
 
