@@ -63,14 +63,10 @@ class CsvFormat:
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Infer types from the first file with rows; all headers must have the same names."""
         headers = each_file(self._header, files)
-        for file, names in zip(files, headers, strict=True):
-            sample = self._sample(file, names)
-            if sample.num_rows:
-                break
-        else:
-            sample = pa.table({name: pa.nulls(0) for name in headers[0]})
-        inferred = timed(widened([sample]), self.time, self._times(file, names))
-        types = readable(overridden(inferred, self.types))
+        inferred = (self._inferred(*looked) for looked in zip(files, headers, strict=True))
+        without_rows = pa.schema({name: pa.null() for name in headers[0]})
+        first = next((schema for schema in inferred if schema is not None), without_rows)
+        types = readable(overridden(first, self.types))
         for name in types.names:
             if name not in headers[0]:
                 message = f"schema= names a column {name!r} that the header does not have"
@@ -141,6 +137,13 @@ class CsvFormat:
             remedy = "the first line must name the columns, in UTF-8"
             raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
         return names, Block(block.line + 1, rest)
+
+    def _inferred(self, file: DataFile, names: list[str]) -> pa.Schema | None:
+        """Return the types that the first block shows; None if it has no row."""
+        sample = self._sample(file, names)
+        if not sample.num_rows:
+            return None
+        return timed(widened([sample]), self.time, self._times(file, names))
 
     def _sample(
         self, file: DataFile, names: list[str], convert: csv.ConvertOptions | None = None

@@ -274,10 +274,10 @@ def test_the_engine_keeps_a_core_for_itself(
     pa.set_cpu_count(cores)
     try:
         readers = parquet_source(tmp_path, time="t").open(None, 1000)
-        for reader in readers:
-            reader.read()
+        polls = [reader.read() for reader in readers]
+        assert len(polls) == 8
         assert decode_threads() == decoders
-    finally:
-        pa.set_cpu_count(before)
         for reader in readers:
             reader.close()
+    finally:
+        pa.set_cpu_count(before)
