@@ -2,6 +2,10 @@
 
 import typing as _typing
 
+import eventtime.starting as _starting  # noqa: F401 - first, for Ctrl-C while the others load
+
+# isort: split
+
 from eventtime.advise import Advice, BoundCost, advise
 from eventtime.clock import Clock, ManualClock, SystemClock
 from eventtime.disorder import Disorder

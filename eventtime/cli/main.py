@@ -22,6 +22,7 @@ from eventtime.errors import (
     SourceError,
     UserCodeError,
 )
+from eventtime.starting import INTERRUPTED, hear_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ EXIT_CODES: Final[tuple[tuple[type[EventTimeError], int], ...]] = (
     (UserCodeError, 5),
 )
 """Exit codes by class of error; others end with 1."""
-_INTERRUPTED: Final = 130
 
 _HELP: Final = """Event-time windows over files of rows, in one process.
 
@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:]
         lighten(arguments[0] if arguments else "")
     try:
+        hear_ctrl_c()
         cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
         # At exit it would be too late to say that stdout takes nothing.
         sys.stdout.flush()
@@ -132,7 +133,7 @@ def _ended(error: BaseException, session: Session) -> int:
             _complain("interrupted after the outputs were complete", session)
         else:
             _complain("interrupted; nothing was written under the final name", session)
-        return _INTERRUPTED
+        return INTERRUPTED
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):

@@ -61,6 +61,57 @@ def test_an_interrupted_run_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+# An import stops the process at a moment that it can name: that of a module of ours.
+WHILE_STARTING = """
+import os, runpy, signal, sys
+class Stopping:
+    def find_spec(self, name, path=None, target=None):
+        if name == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+_, stop_at, program = sys.argv
+sys.meta_path.insert(0, Stopping())
+# As the interpreter sets them for -m.
+sys.argv, sys.orig_argv = ["-m"], [sys.executable, "-m", program]
+try:
+    runpy._run_module_as_main(program)
+except KeyboardInterrupt:
+    print("raised")
+    sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize("module", ["pyarrow", "eventtime.stream", "click", "eventtime.cli.replay"])
+def test_ctrl_c_while_the_command_line_starts_is_quiet(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_STARTING, module, "eventtime"],
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "")
+
+
+def test_a_program_that_imports_the_library_keeps_its_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import eventtime\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_STARTING, "pyarrow", "program"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=env, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "raised\n")
+
+
+def test_the_script_that_is_installed_is_known_by_what_it_imports(tmp_path: Path) -> None:
+    code = "import sys; sys.argv[0] = {!r}; import eventtime, signal;"
+    code += "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    for text, hears in (("from eventtime.cli.main import main", False), ("import eventtime", True)):
+        script = tmp_path / "eventtime"
+        script.write_text(f"#!/usr/bin/env python\n{text}\n")
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(str(script))],
+            capture_output=True, text=True, check=True, cwd=ROOT,
+        )  # fmt: skip
+        assert done.stdout == f"{hears}\n"
+
+
 ENDLESS = """
 import sys, time
 import pyarrow as pa
