@@ -38,7 +38,7 @@ Example:
   eventtime demo"""
 
 
-@click.command(help=_HELP, short_help="A month of real flights.")
+@click.command(help=_HELP, short_help="Show all of it on a month of real flights.")
 @common_options
 @click.pass_obj
 def demo(session: Session, /) -> None:

@@ -40,8 +40,12 @@ EXIT_CODES: Final[tuple[tuple[type[EventTimeError], int], ...]] = (
 
 _HELP: Final = """Event-time windows over files of rows, in one process.
 
+Rows seldom lie in the order of the times they speak of. Aggregates by key and window come out once
+their window is complete; rows that come too late for theirs are shown, and every row is accounted
+for.
+
 \b
-Start here:
+Start here; demo prints commands that you can repeat on its data:
   eventtime demo                                        a month of real flights
   eventtime advise flights/*.parquet --time departed    which bound on disorder?
   eventtime replay flights/*.parquet --time departed --key origin --window 1h \\
@@ -56,6 +60,9 @@ Exit codes:
   4  output: exists already, not writable, disk full
   5  code of yours raised or returned something else
   130  interrupted; nothing is left half-written under a final name"""
+
+
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def _version(context: click.Context, option: click.Parameter, value: object) -> None:
@@ -86,7 +93,7 @@ class _Commands(click.Group):
         return result
 
 
-@click.group(cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, help=_HELP, context_settings=_SETTINGS)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
     help="Show the version and exit.",

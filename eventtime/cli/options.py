@@ -81,7 +81,7 @@ _PIPELINE: Final[tuple[Callable[[Command], Command], ...]] = (
     ),
     click.option(
         "--mode", type=click.Choice(["accumulating", "discarding", "retracting"]),
-        default="accumulating", show_default=True, help="What a correction says.",
+        default="accumulating", show_default=True, help="What a correction says; see above.",
     ),
     click.option(
         "--max-future", metavar="SPAN",
@@ -102,7 +102,7 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     click.option(
         "--shards", type=click.IntRange(min=1), default=1, show_default=True,
-        help="Threads that share the keys; the results are the same for any number.",
+        help="Threads to work with; the results are the same for any number.",
     ),
     click.option(
         "--rows", type=click.IntRange(min=0), default=10, show_default=True,

@@ -20,6 +20,15 @@ FILES are Parquet, CSV, JSON lines or Arrow IPC: paths, globs, folders, URIs. Re
 order of their windows; late rows are reported, never lost silently.
 
 \b
+Needed are:
+  --time        the column that says when it happened
+  --window      how long a window is, or --global
+  --agg         what to compute in it
+  a watermark   how far out of order rows may be, for a window is complete once the
+                watermark has passed its end: --max-disorder (`eventtime advise` finds
+                one that fits), --ascending, --percentile or --punctuated
+
+\b
 Examples:
   eventtime replay flights/*.parquet --time departed --key origin --window 1h \\
     --agg 'count() as flights' --agg 'mean(dep_delay) as delay' --max-disorder 4h
@@ -29,9 +38,16 @@ Examples:
 \b
 Aggregates are FUNCTION(COLUMN) [as NAME]:
   count() count(c) sum min max mean var stddev first last any all count_distinct collect
-Durations are written 90s, 15m, 1h30m, 7d (units us ms s m h d w)."""
+Durations are written 90s, 15m, 1h30m, 7d (units us ms s m h d w).
+A correction (--mode) says, when rows come within --allowed-lateness of a closed window:
+  accumulating   everything again, with a higher version
+  discarding     only what is new
+  retracting     the row sent before with diff -1, then everything with diff 1"""
 
 _EXPLAIN_HELP = """Print the plan of a FILE.py, or of the options that replay takes; run nothing.
+
+A line for each step, sources first, with the columns that are read. The files are looked at only
+for their columns.
 
 \b
 Examples:
@@ -41,6 +57,13 @@ Examples:
 _RUN_HELP = """Run the pipeline that FILE.py declares: a module-level stream with windows.
 
 The file is imported, as `python FILE.py` would do, under another name than __main__.
+
+\b
+Such a file:
+  import eventtime as et
+  flights = et.read_parquet("flights/*.parquet", time="departed")
+  hourly = (flights.watermark(et.bounded_disorder("4h")).key_by("origin")
+            .window(et.tumbling("1h")).aggregate(delay=et.mean("dep_delay")))
 
 \b
 Examples:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from command_line import FLIGHTS, Call
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_advise_shows_partitions_bounds_and_a_flag(call: Call) -> None:
@@ -68,6 +72,29 @@ def test_every_command_has_help_with_an_example(call: Call, command: str) -> Non
     assert done.code == 0
     assert f"  eventtime {command}" in done.out
     assert "--traceback" in done.out
+
+
+def test_the_help_of_replay_says_what_is_needed(call: Call) -> None:
+    """What it names as needed is asked for when it is left out, in the same words."""
+    told = call("replay", "--help").out
+    needed = told[told.index("Needed are:") : told.index("Examples:")]
+    given = ["--time", "departed", "--window", "1h", "--agg", "count()", "--ascending"]
+    for option in ("--time", "--window", "--agg"):
+        at = given.index(option)
+        done = call("replay", FLIGHTS, *given[:at], *given[at + 2 :])
+        assert (done.code, f"at:  {option}\n" in done.err) == (2, True)
+        assert f"\n    {option} " in needed
+    assert "no watermark is declared" in call("replay", FLIGHTS, *given[:-1]).err
+    for option in ("--max-disorder", "--ascending", "--percentile", "--punctuated"):
+        assert option in needed
+
+
+def test_the_file_in_the_help_of_run_is_one_that_runs(call: Call, tmp_path: Path) -> None:
+    told = call("run", "--help").out
+    lines = told[told.index("import eventtime") : told.index("  Examples:")].splitlines()
+    text = "\n".join(line.removeprefix("    ") for line in lines)
+    (tmp_path / "hourly.py").write_text(text.replace("flights/*.parquet", FLIGHTS))
+    assert "1,743 results" in call("run", tmp_path / "hourly.py").out
 
 
 def test_help_names_the_exit_codes(call: Call) -> None:
