@@ -67,7 +67,7 @@ def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> lis
 class Accumulators:
     """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
-    Folding: `reset`, `fold`. Merging: `merge`, `absorb`. Reading: `read`.
+    Folding: `reset`, `fold`. Merging: `combine`, `absorb`. Reading: `read`.
     Ending: `release`.
 
     Args:
@@ -96,6 +96,11 @@ class Accumulators:
     def lane_columns(self) -> list[int]:
         """Indices of the columns that must come as lanes."""
         return [fold.column for fold in self._folds]
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there are accumulators that words do not hold."""
+        return bool(self._objects)
 
     def reset(self, slots: Ints) -> None:
         """Prepare fresh slots; their words are neutral already."""
@@ -128,28 +133,29 @@ class Accumulators:
         for _, accumulator, columns in self._objects:
             accumulator.add(into, [chunk.column(c).take(places) for c in columns], time_us)
 
-    def merge(self, into: Ints, source: Ints, fresh: NDArray[np.bool_]) -> None:
-        """Merge `source` into `into`, where `fresh` ones of `into` were just made."""
-        if self._objects:
-            self.reset(into[fresh])
+    def combine(self, into: Ints, left: Ints, right: Ints) -> None:
+        """Write ``into = left + right``, where all of `left` came before.
+
+        Args:
+            into: (n,) slots, each just made or that of `left`; no two alike.
+            left: (n,) slots.
+            right: (n,) slots, NO_SLOT to add nothing.
+        """
         words = self.tables.words
-        merge_kernels.merge_words(into, source, words, words.view(np.float64), self._program)
-        for _, accumulator, _ in self._objects:
-            accumulator.merge(into, source)
+        merge_kernels.combine(into, left, right, words, words.view(np.float64), self._program)
+        if self._objects:
+            self._combine_objects(into, left, right)
 
     def absorb(self, table: int, source: Ints) -> None:
         """Merge `source` slots into a table by key; what is in the table came before."""
-        tables = self.tables
-        if self._objects:
-            into, fresh = tables.pair(table, source)
-            self.merge(into, source, fresh)
-            return
-        tables.reserve(table, len(source))
-        tables.n_free = merge_kernels.absorb(
-            tables.dirs[table], source, tables.page_next, tables.free_pages, tables.n_free,
-            tables.words,
-            tables.words.view(np.float64), tables.neutral, self._program,
-        )  # fmt: skip
+        into, fresh = self.tables.pair(table, source)
+        self.combine(into, np.where(fresh, source, into), np.where(fresh, NO_SLOT, source))
+
+    def _combine_objects(self, into: Ints, left: Ints, right: Ints) -> None:
+        fresh, more = into != left, right != NO_SLOT
+        for _, accumulator, _ in self._objects:
+            accumulator.copy(into[fresh], left[fresh])
+            accumulator.merge(into[more], right[more])
 
     def read(self, slots: Ints, describe: Callable[[int], str]) -> Reading:
         """Read accumulators as they are now. Cost: each slot is visited once.

@@ -6,19 +6,23 @@ the association of floating-point sums is a function of the window alone, whatev
 
     block b                 block b + 1
     | s s s [s s s s s s s | s s s] s s s s s s s |
-             suffix         prefix
+             suffix        cut      prefix
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eventtime.windows import join_kernels as k
+from eventtime.windows.halves import Halves, Listing
+from eventtime.windows.key_numbers import KeyNumbers
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sortedcontainers import SortedDict
 
     from eventtime.windows.accumulators import Accumulators
@@ -27,17 +31,16 @@ __all__ = ("SliceMerge",)
 
 Ints = NDArray[np.int64]
 _NONE = -1
-# Block -1 lies right before the offset: no block is a number that no block has.
-_NO_BLOCK = -(2**63)
-_KEPT_SLOTS = 1 << 21
+# No window is cut there.
+_NO_SLICE = -(2**63)
 
 
 class SliceMerge:
     """Merges the slices of a window, keeping partial merges between windows.
 
     Firing: `window`. Corrections: `window_of_keys`. A slice changed: `forget`. End: `clear`.
-    Where keys are many, suffixes are kept only at every ~sqrt(n)th slice and within the current
-    stretch, so memory is a multiple of sqrt(n), not n, of a window's keys.
+    Keys are numbered alike in all slices, so that a suffix and a prefix are joined without looking
+    a key up. Partial merges have no more accumulators than the slices they were merged from.
 
     Args:
         accumulators: of the shard.
@@ -50,14 +53,15 @@ class SliceMerge:
         self._tables = accumulators.tables
         self._slices = slices
         self._n = n
-        self._suffixes: dict[int, int] = {}
-        self._suffix_block = _NO_BLOCK
-        self._prefix = _NONE
-        self._prefix_block = _NO_BLOCK
-        self._prefix_end = 0
+        self._halves = Halves(accumulators)
+        # Merged are the slices from _start up to _cut, and from there up to _end.
+        self._start = self._cut = self._end = _NO_SLICE
+        self._keys = KeyNumbers()
+        self._numbers: dict[int, NDArray[np.int32]] = {}
+        self._window_keys = 0
 
     def window(self, first: int) -> tuple[Ints, int]:
-        """Merge the window that starts with slice `first`.
+        """Merge the window that starts with slice `first`; asked for in ascending order.
 
         Returns:
             Its slots, one for each key, and the scratch table to release once they are read (-1:
@@ -66,114 +70,100 @@ class SliceMerge:
         place, end = self._slices.bisect_left(first), self._slices.bisect_left(first + self._n)
         if end - place == 1:
             return self._tables.slots(self._slices.values()[place]), _NONE
-        # A copy each time: partial merges go on changing before the results are read.
-        if first % self._n == 0:
-            joined = self._copy(self._prefix_to(first // self._n, first + self._n))
-        else:
-            suffix = self._suffix_from(first)
-            prefix = self._prefix_to(first // self._n + 1, first + self._n)
-            joined = self._copy(prefix if suffix == _NONE else suffix)
-            if suffix != _NONE:
-                self._add(joined, prefix)
-        return self._tables.slots(joined), joined
+        cut = self._cut_of(first)
+        if cut != self._cut:
+            self._begin(cut)
+        self._suffix_from(first)
+        self._prefix_to(first + self._n)
+        slots, table = self._halves.join()
+        self._window_keys = len(slots)
+        return slots, table
 
     def window_of_keys(self, first: int, keys: Ints, nulls: NDArray[np.uint8]) -> int:
         """Merge the window that starts at slice `first` for some keys; returns a table to release.
 
         The association is that of `window`. Cost: O(n * keys).
         """
-        cut = first + self._n if first % self._n == 0 else (first // self._n + 1) * self._n
-        suffix = self._tables.create(0)
-        if first % self._n:
-            for i in reversed(self._held(first, cut)):
-                merged = self._tables.create(0)
-                self._add(merged, self._slices[i], keys, nulls)
-                self._add(merged, suffix)
-                self._acc.release(suffix)
-                suffix = merged
-        prefix = self._tables.create(0)
-        for i in self._held(first if first % self._n == 0 else cut, first + self._n):
-            self._add(prefix, self._slices[i], keys, nulls)
-        self._add(suffix, prefix)
-        self._acc.release(prefix)
-        return suffix
+        halves, cut = Halves(self._acc), self._cut_of(first)
+        halves.fit(len(keys))
+        if before := list(self._slices.irange(first, cut - 1, reverse=True)):
+            halves.build_suffix(before, self._found(before, keys, nulls))
+        if behind := list(self._slices.irange(cut, first + self._n - 1)):
+            halves.append(self._found(behind, keys, nulls))
+        _, table = halves.join()
+        halves.drop_suffix()
+        halves.drop_prefix()
+        return table
 
     def forget(self, index: int) -> None:
-        """Drop partial merges that hold slice `index`: a late row changed it."""
-        if index // self._n == self._suffix_block:
-            self._drop_suffixes([i for i in self._suffixes if i <= index])
-        if index // self._n == self._prefix_block and index < self._prefix_end:
-            self._drop_prefix()
+        """Drop partial merges that hold slice `index`: a late row changed it, or it ends."""
+        self._numbers.pop(index, None)
+        if self._start <= index < self._cut:
+            self._halves.shorten_suffix(index + 1)
+            self._start = index + 1
+        elif self._cut <= index < self._end:
+            self._halves.drop_prefix()
+            self._end = self._cut
 
     def clear(self) -> None:
         """Release all partial merges."""
-        self._drop_suffixes(list(self._suffixes))
-        self._drop_prefix()
+        self._begin(_NO_SLICE)
+        self._number_anew()
 
-    def _prefix_to(self, block: int, end: int) -> int:
-        if self._prefix_block != block or self._prefix_end > end:
-            self._drop_prefix()
-            like = next(iter(self._slices.values()), None)
-            self._prefix, self._prefix_block = self._tables.create(0, like=like), block
-            self._prefix_end = block * self._n
-        for i in self._held(self._prefix_end, end):
-            self._add(self._prefix, self._slices[i])
-        self._prefix_end = end
-        return self._prefix
+    def _cut_of(self, first: int) -> int:
+        """Return the slice where the suffix of a window ends and its prefix begins."""
+        return -(-first // self._n) * self._n
 
-    def _suffix_from(self, first: int) -> int:
-        block = first // self._n
-        if block != self._suffix_block:
-            self._drop_suffixes(list(self._suffixes))
-            self._suffix_block = block
-        self._drop_suffixes([i for i in self._suffixes if i < first])
-        nearest = next(self._slices.irange(first, (block + 1) * self._n - 1), None)
-        if nearest is None:
-            return _NONE
-        if nearest in self._suffixes:
-            return self._suffixes[nearest]
-        held = self._held(first, (block + 1) * self._n)
-        built, stride = min(self._suffixes, default=held[-1] + 1), max(1, isqrt(len(held)))
-        for place in range(bisect_left(held, built) - 1, -1, -1):
-            table = self._suffixes[held[place]] = self._copy(self._slices[held[place]])
-            if place + 1 == len(held):
-                continue
-            above = held[place + 1]
-            self._add(table, self._suffixes[above])
-            far = place + 1 >= stride and (place + 1) % stride
-            if far and self._tables.count(table) * len(held) > _KEPT_SLOTS:
-                self._drop_suffixes([above])
-        return self._suffixes[held[0]]
+    def _begin(self, cut: int) -> None:
+        """Start with nothing merged."""
+        self._halves.drop_suffix()
+        self._halves.drop_prefix()
+        self._start = self._cut = self._end = cut
+        # Keys come and go: state is bounded by those of live windows (S30).
+        if self._keys.count > 2 * self._window_keys:
+            self._number_anew()
 
-    def _held(self, first: int, end: int) -> list[int]:
-        """Return the slices in [first, end) that have rows; gaps cost nothing."""
-        return list(self._slices.irange(first, end - 1))
+    def _number_anew(self) -> None:
+        self._keys, self._halves = KeyNumbers(), Halves(self._acc)
+        self._numbers.clear()
 
-    def _copy(self, source: int) -> int:
-        table = self._tables.create(0, like=source)
-        self._add(table, source)
-        return table
-
-    def _add(
-        self,
-        into: int,
-        source: int,
-        keys: Ints | None = None,
-        nulls: NDArray[np.uint8] | None = None,
-    ) -> None:
-        if keys is None or nulls is None:
-            slots = self._tables.slots(source)
+    def _suffix_from(self, first: int) -> None:
+        if first < self._start:
+            self._halves.drop_suffix()
+            if indices := list(self._slices.irange(first, self._cut - 1, reverse=True)):
+                self._halves.build_suffix(indices, self._listed(indices))
         else:
-            slots = self._tables.find(source, keys, nulls)
-            slots = slots[slots >= 0]
-        if len(slots):
-            self._acc.absorb(into, slots)
+            self._halves.shorten_suffix(first)
+        self._start = first
 
-    def _drop_suffixes(self, indices: list[int]) -> None:
-        for i in indices:
-            self._acc.release(self._suffixes.pop(i))
+    def _prefix_to(self, end: int) -> None:
+        if indices := list(self._slices.irange(self._end, end - 1)):
+            self._halves.append(self._listed(indices))
+        self._end = end
 
-    def _drop_prefix(self) -> None:
-        if self._prefix != _NONE:
-            self._acc.release(self._prefix)
-        self._prefix, self._prefix_block = _NONE, _NO_BLOCK
+    def _listed(self, indices: Sequence[int]) -> Listing:
+        """List all slots of slices."""
+        slots = [self._tables.slots(self._slices[i]) for i in indices]
+        numbers = [self._numbers_of(i, s) for i, s in zip(indices, slots, strict=True)]
+        self._halves.fit(self._keys.bound)
+        if len(slots) == 1:
+            return Listing(slots[0], numbers[0], np.array([len(slots[0])]))
+        ends = np.cumsum([len(s) for s in slots])
+        return Listing(np.concatenate(slots), np.concatenate(numbers), ends)
+
+    def _numbers_of(self, index: int, slots: Ints) -> NDArray[np.int32]:
+        numbers = self._numbers.get(index)
+        if numbers is None:
+            numbers = self._numbers[index] = self._keys.of(slots, self._tables.words)
+        return numbers
+
+    def _found(self, indices: Sequence[int], keys: Ints, nulls: NDArray[np.uint8]) -> Listing:
+        """List the slots that slices have for some keys."""
+        rows = np.array([self._slices[i] for i in indices], np.int64)
+        most = len(rows) * len(keys)
+        slots, numbers = np.empty(most, np.int64), np.empty(most, np.int32)
+        ends = np.empty(len(rows), np.int64)
+        k.find_in_slices(
+            rows, self._tables.dirs, self._tables.words, keys, nulls, slots, numbers, ends
+        )
+        return Listing(slots[: ends[-1]], numbers[: ends[-1]], ends)

@@ -35,7 +35,6 @@ MUTANTS = (
     ),
     *_in(
         "eventtime/time_kernels.py",
-        ("watermark by batch", "min(own_before[i], others_us)", "min(own_before[0], others_us)"),
         (
             "replay takes a row too many of a partition",
             "if p < second else watermarks[second] - 1",
@@ -47,13 +46,13 @@ MUTANTS = (
         "eventtime/partition.py",
         (
             "own watermark by batch",
-            "batch, kept = self.after",
-            "own_before[:] = own_before[0]; batch, kept = self.after",
+            "rises = rises[:n_rises].copy()",
+            "rises = rises[:1].copy()",
         ),
         (
             "forgotten clamp",
-            "batch, kept = self.after",
-            "own_before[1:], self.watermark_us = raw[:-1], int(raw[-1]); batch, kept = self.after",
+            "rises = rises[:n_rises].copy()",
+            "self.watermark_us = int(raw[-1]); rises = rises[:n_rises].copy()",
         ),
         ("rows from the future go on", "rows = rows.where(~future)", "pass"),
         (
@@ -100,6 +99,19 @@ MUTANTS = (
     ),
     # Windows.
     *_in(
+        "windows/rises.py",
+        (
+            "watermark by batch",
+            "np.minimum(rises[:, 1], high_us)",
+            "np.minimum(rises[0, 1], high_us)",
+        ),
+        (
+            "a filter shifts the watermark by a row",
+            "np.searchsorted(kept, rises[:, 0])",
+            'np.searchsorted(kept, rises[:, 0], side="right")',
+        ),
+    ),
+    *_in(
         "windows/shard.py",
         ("closes one point late", "end <= watermark_us:", "end < watermark_us:"),
         (
@@ -132,16 +144,25 @@ MUTANTS = (
     ),
     *_in(
         "windows/slice_merge.py",
-        ("a window on a block is folded from the right", "if first % self._n == 0:", "if False:"),
+        (
+            "a window on a block is folded from the right",
+            "return -(-first // self._n) * self._n",
+            "return (first // self._n + 1) * self._n",
+        ),
         (
             "corrections add up in another order than the first firing",
-            "cut = first + self._n if first % self._n == 0 else (first // self._n + 1) * self._n",
-            "cut = first",
+            "halves, cut = Halves(self._acc), self._cut_of(first)",
+            "halves, cut = Halves(self._acc), first",
         ),
         (
             "a slice is left out of a prefix",
-            "for i in self._held(self._prefix_end, end):",
-            "for i in self._held(self._prefix_end + 1, end):",
+            "self._slices.irange(self._end, end - 1)",
+            "self._slices.irange(self._end + 1, end - 1)",
+        ),
+        (
+            "a suffix keeps a slice that is before the window",
+            "self._halves.shorten_suffix(first)",
+            "self._halves.shorten_suffix(first - 1)",
         ),
     ),
     *_in(

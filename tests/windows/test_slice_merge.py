@@ -6,12 +6,16 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sortedcontainers import SortedDict
 
 import eventtime as et
+from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.slice_merge import SliceMerge
 from windowing import pipeline, rows
 
 if TYPE_CHECKING:
@@ -174,3 +178,70 @@ def test_a_window_far_in_the_past_has_negative_slices() -> None:
     table = pipeline(rows([-61, -1, 0]), et.sliding("60s", slide="20s")).to_table()
     found = [(start(r), r["n"]) for r in table.to_pylist()]
     assert found == [(-120, 1), (-100, 1), (-80, 1), (-60, 1), (-40, 2), (-20, 2), (0, 1)]
+
+
+def test_a_key_first_seen_late_is_in_every_later_window() -> None:
+    # Key 1 comes to the slice of second 5, which is in a suffix and in a prefix by then.
+    for late_at in (5, 6):
+        times = [4, 5, 6, 7, 8, 9, late_at, 10, 11, 12]
+        data = rows(times, k=[0] * 6 + [1] + [0] * 3)
+        stream = pipeline(
+            data,
+            et.sliding("4s", slide="1s"),
+            keys=["k"],
+            window={"allowed_lateness": "1m"},
+        )
+        found = {start(r) for r in stream.to_table().to_pylist() if r["k"] == 1}
+        assert found == set(range(late_at - 3, late_at + 1))
+
+
+class Slices:
+    """Slices of keys that are counted, merged without an operator around them."""
+
+    def __init__(self, n: int) -> None:
+        self.acc = Accumulators([Output("n", et.count(), ())], [])
+        self.rows: SortedDict[int, int] = SortedDict()
+        self.merge = SliceMerge(self.acc, self.rows, n)
+
+    def add(self, index: int, keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        tables = self.acc.tables
+        if tables.n_free < 8:
+            tables.add_pages(8)
+        # Keys are read from slots of a page that is taken last.
+        source = tables.free_pages[0] * 256 + np.arange(len(keys))
+        tables.words[source] = np.stack([keys, np.ones_like(keys)], axis=1)
+        self.rows[index] = tables.create(index)
+        slots, _ = tables.pair(self.rows[index], source)
+        tables.words[slots, 1] += 1
+
+    def window(self, first: int) -> dict[int, int]:
+        slots, table = self.merge.window(first)
+        found = dict(self.acc.tables.words[slots].tolist())
+        self.acc.release(table)
+        return found
+
+    def retire(self, index: int) -> None:
+        self.merge.forget(index)
+        self.acc.release(self.rows.pop(index))
+
+    @property
+    def held(self) -> int:
+        """Accumulators in all tables."""
+        return sum(self.acc.tables.count(row) for row in self.acc.tables.live)
+
+
+def test_state_is_that_of_live_slices_when_keys_come_and_go() -> None:
+    n, keys = 20, 50
+    slices = Slices(n)
+    for index in range(20 * n):
+        slices.add(index, np.arange(index * keys, index * keys + keys))
+        if index + 1 < n:
+            continue
+        first = index - n + 1
+        assert slices.window(first) == dict.fromkeys(range(first * keys, (index + 1) * keys), 1)
+        slices.retire(first)
+        # Slices, and no more for prefix and suffix than for slices.
+        assert slices.held <= 4 * n * keys
+        assert len(slices.merge._keys._tables.words) <= 8 * n * keys
+    slices.merge.clear()
+    assert slices.held == (n - 1) * keys
