@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.ledger import PartitionLedger
+from eventtime.sinks.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +98,14 @@ def show_ledger(ledger: Ledger) -> None:
 
 def json_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Return rows as JSON can say them; times as text, other values as the JSON lines sink has."""
-    columns = [_cells(column) if _is_time(column.type) else column for column in table.columns]
-    rows = pa.table(columns, names=table.column_names).to_pylist()
+    rows = pa.table(list(map(_for_json, table.columns)), names=table.column_names).to_pylist()
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _for_json(column: pa.ChunkedArray) -> pa.ChunkedArray | list[str]:
+    if pa.types.is_duration(column.type):
+        return pa.chunked_array(map(plain_text, column.chunks), pa.string())
+    return _cells(column) if _is_time(column.type) else column
 
 
 def _plain(value: Any) -> Any:

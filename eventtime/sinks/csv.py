@@ -42,7 +42,7 @@ def to_csv(
 
     RFC 4180 in UTF-8 with a header; lines end in LF. Null is an empty field and the empty string
     ``""``. Times are ISO 8601: with a T, and in UTC with a Z if the column has a zone. Binary is
-    base64, a duration ISO 8601 such as ``PT1H30M`` or ``-PT0.5S``, NaN ``NaN``; lists, structs and
+    base64, a duration ISO 8601 such as ``P1DT2H`` or ``-PT0.5S``, NaN ``NaN``; lists, structs and
     maps are JSON in quotes. Of a single column, readers that skip blank lines lose the nulls.
 
     Published whole or not at all, as `to_parquet` says.

@@ -122,26 +122,33 @@ def plain_text(array: pa.Array) -> pa.Array:
 
 
 def _durations(array: pa.Array) -> pa.Array:
-    """Write ISO 8601 with hours, minutes and seconds: days of 24 hours would be one reading more.
+    """Write ISO 8601; a day is 24 hours.
 
     >>> _durations(pa.array([5_400_000_001, 0, -500_000, None], pa.duration("us"))).to_pylist()
     ['PT1H30M0.000001S', 'PT0S', '-PT0.5S', None]
     """
     scale = _UNITS_IN_A_SECOND[array.type.unit]
     raw = array.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    seconds, parts = np.divmod(np.abs(raw).view(np.uint64), np.uint64(scale))
-    minutes, seconds = np.divmod(seconds, np.uint64(60))
-    hours, minutes = np.divmod(minutes, np.uint64(60))
+    rest, parts = np.divmod(np.abs(raw).view(np.uint64), np.uint64(scale))
+    rest, seconds = np.divmod(rest, np.uint64(60))
+    rest, minutes = np.divmod(rest, np.uint64(60))
+    days, hours = np.divmod(rest, np.uint64(24))
     fraction = pc.utf8_lpad(pa.array(parts).cast(pa.string()), len(str(scale)) - 1, "0")
     fraction = pc.if_else(parts > 0, join(".", pc.utf8_rtrim(fraction, "0")), "")
-    last = join(pa.array(seconds).cast(pa.string()), fraction, "S")
+    has_seconds = (seconds > 0) | (parts > 0) | (raw == 0)
     text = join(
-        pc.if_else(raw < 0, "-PT", "PT"),
-        pc.if_else(hours > 0, join(pa.array(hours).cast(pa.string()), "H"), ""),
-        pc.if_else(minutes > 0, join(pa.array(minutes).cast(pa.string()), "M"), ""),
-        pc.if_else((seconds > 0) | (parts > 0) | (raw == 0), last, ""),
+        pc.if_else(raw < 0, "-P", "P"),
+        _counted(days, "D"),
+        pc.if_else((hours > 0) | (minutes > 0) | has_seconds, "T", ""),
+        _counted(hours, "H"),
+        _counted(minutes, "M"),
+        pc.if_else(has_seconds, join(pa.array(seconds).cast(pa.string()), fraction, "S"), ""),
     )
     return pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
+
+
+def _counted(counts: np.ndarray[tuple[int], np.dtype[np.uint64]], letter: str) -> pa.Array:
+    return pc.if_else(counts > 0, join(pa.array(counts).cast(pa.string()), letter), "")
 
 
 def _timestamps(array: pa.Array, letters: int | None = None) -> pa.Array:

@@ -267,3 +267,15 @@ def test_one_row_is_not_several(call: Call, tmp_path: Path) -> None:
     assert "2 rows in " in done.out
     assert "\n1 result\n" in done.out
     assert "\n1 row (50.00%) missed a window and is not in these results: --late" in done.out
+
+
+def test_durations_are_written_as_in_json_lines(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    waits = pa.array([5_400_000_000, None], pa.duration("us"))
+    pq.write_table(pa.table({"t": pa.array([0, 60], pa.timestamp("s")), "wait": waits}), path)
+    done = call(
+        "replay", path, "--time", "t", "--window", "1m", "--agg", "max(wait) as wait",
+        "--ascending", "--json",
+    )  # fmt: skip
+    first = json.loads(done.out)["results"]["first"]
+    assert [row["wait"] for row in first] == ["PT1H30M", None]

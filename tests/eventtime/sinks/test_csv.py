@@ -7,6 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
@@ -47,11 +48,11 @@ def test_rows_read_back_by_the_csv_module(rows: list[tuple[str, str, int]]) -> N
         (pa.array([b"\xff", None]), ["/w==", ""]),
         (pa.array([True, None]), ["true", ""]),
         (pa.array([5_400_000_000, 90_061_000_005, None], pa.duration("us")),
-         ["PT1H30M", "PT25H1M1.000005S", ""]),
-        (pa.array([0, 3_600, -90], pa.duration("s")), ["PT0S", "PT1H", "-PT1M30S"]),
+         ["PT1H30M", "P1DT1H1M1.000005S", ""]),
+        (pa.array([0, 172_800, -90], pa.duration("s")), ["PT0S", "P2D", "-PT1M30S"]),
         (pa.array([1_500], pa.duration("ms")), ["PT1.5S"]),
         (pa.array([-(2**63) + 1, 1], pa.duration("ns")),
-         ["-PT2562047H47M16.854775807S", "PT0.000000001S"]),
+         ["-P106751DT23H47M16.854775807S", "PT0.000000001S"]),
         (pa.RunEndEncodedArray.from_arrays([2], ["a"]), ["a", "a"]),
         (pa.array(["a", 'b"', "c"]).slice(0, 1), ["a"]),
         (pa.array([], pa.string()), []),
@@ -60,6 +61,13 @@ def test_rows_read_back_by_the_csv_module(rows: list[tuple[str, str, int]]) -> N
 )  # fmt: skip
 def test_fields_of_each_type(array: pa.Array, fields: list[str]) -> None:
     assert csv_fields(array).to_pylist() == fields
+
+
+@given(st.integers(-(2**62), 2**62), st.sampled_from(["s", "ms", "us", "ns"]))
+def test_durations_are_read_back_by_pandas(ticks: int, unit: str) -> None:
+    ticks //= {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[unit]
+    (text,) = csv_fields(pa.array([ticks], pa.duration(unit))).to_pylist()
+    assert pd.Timedelta(text) == pd.Timedelta(ticks, unit)
 
 
 def test_the_header_is_quoted_like_a_field(tmp_path: Path) -> None:

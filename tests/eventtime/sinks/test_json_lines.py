@@ -65,11 +65,13 @@ def expected(value: Any, kind: pa.DataType) -> Any:
 
 
 def iso_duration(micros: int) -> str:
-    hours, rest = divmod(abs(micros), 3_600_000_000)
+    days, rest = divmod(abs(micros), 86_400_000_000)
+    hours, rest = divmod(rest, 3_600_000_000)
     minutes, rest = divmod(rest, 60_000_000)
     seconds = f"{Decimal(rest).scaleb(-6):f}".rstrip("0").rstrip(".") if rest else ""
     parts = [f"{hours}H" * bool(hours), f"{minutes}M" * bool(minutes), f"{seconds}S" * bool(rest)]
-    return ("-PT" if micros < 0 else "PT") + ("".join(parts) or "0S")
+    time = "".join(parts) or "0S" * (not days)
+    return "-" * (micros < 0) + "P" + f"{days}D" * bool(days) + f"T{time}" * bool(time)
 
 
 def expected_leaf(value: Any, kind: pa.DataType) -> Any:
