@@ -45,6 +45,7 @@ __all__ = (
     "read_words",
     "rehash",
     "row_counts",
+    "slots_by_entry",
     "slots_of",
     "sorted_order",
     "take_slot",
@@ -192,6 +193,38 @@ def slots_of(row, page_next, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
+def slots_by_entry(entries, out):  # type: ignore[no-untyped-def]
+    """List the slots of a dense table entry by entry; one more may be written than there are.
+
+    Returns:
+        Where in the list keys start over, 0: nowhere; or NO_SLOT, where entries do not tell that
+        keys ascend from there round to there: one is no whole tag (TAGGED), null, or out of place.
+    """
+    n, turn, turns = np.uint64(0), np.uint64(0), 0
+    first, previous = np.int64(-1), np.int64(-1)
+    for start in range(np.uint64(0), np.uint64(entries.size), np.uint64(8)):
+        some = np.int64(0)
+        for place in range(start, start + np.uint64(8)):
+            some |= entries[place]
+        if some == 0:
+            continue
+        for place in range(start, start + np.uint64(8)):
+            entry = entries[place]
+            there, tag = entry != 0, entry >> 32
+            if there and (tag <= previous or tag == TAGGED):
+                if tag < 0 or tag == TAGGED or turns == 1:
+                    return np.int64(NO_SLOT)
+                turn, turns = n, turns + 1
+            first = tag if there and n == 0 else first
+            previous = tag if there else previous
+            out[n] = (entry & 0xFFFFFFFF) - 1
+            n += np.uint64(there)
+    if turns == 1 and previous >= first:
+        return np.int64(NO_SLOT)
+    return np.int64(turn)
+
+
+@njit(**_options)
 def free_pages_of(row, page_next, free, n_free):  # type: ignore[no-untyped-def]
     """Give the pages of a table back; returns the new number of free pages."""
     page = row[FIRST_PAGE]
@@ -246,15 +279,11 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
 
 @njit(**_options)
 def heads(words, slots, keys, nulls):  # type: ignore[no-untyped-def]
-    """Copy the keys of slots and whether each is the null key; returns the rows folded into all."""
-    total = np.int64(0)
+    """Copy the keys of slots and whether each is the null key."""
     for i in range(np.uint64(slots.size)):
         slot = np.uint64(slots[i])
-        rows = words[slot, np.uint64(ROWS)]
-        keys[i] = words[slot, np.uint64(0)]
-        nulls[i] = rows & NULL_FLAG != 0
-        total += rows & (NULL_FLAG - 1)
-    return total
+        keys[i] = words[slot, np.uint64(KEY_WORD)]
+        nulls[i] = words[slot, np.uint64(ROWS)] & NULL_FLAG != 0
 
 
 @njit(**_options)

@@ -29,8 +29,8 @@ class Tables:
     """All slot tables of one shard of one operator.
 
     Making and retiring: `create`, `retire`. Room: `grow`, `add_pages`, `reserve`. Looking:
-    `slots`, `find`, `count`. Merging: `pair`. It does not know what the words mean: kernels that
-    fold and merge are given ``words`` and slots.
+    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. It does not know what the words mean:
+    kernels that fold and merge are given ``words`` and slots.
 
     Args:
         neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
@@ -133,6 +133,21 @@ class Tables:
         out = np.empty(self.count(row), np.int64)
         k.slots_of(self.dirs[row], self.page_next, out)
         return out
+
+    def slots_by_key(self, row: int) -> Ints | None:
+        """Return the slots of a table in ascending order of keys, (count,) int64.
+
+        None where that would take a sort: keys are hashed, one is null or negative, or does not
+        fit its entry.
+        """
+        if not self.dirs[row, k.DENSE]:
+            return None
+        out = np.empty(self.count(row) + 1, np.int64)
+        turn = k.slots_by_entry(self._entries[row], out)
+        if turn == k.NO_SLOT:
+            return None
+        slots = out[:-1]
+        return np.concatenate([slots[turn:], slots[:turn]]) if turn else slots
 
     def find(self, row: int, keys: Ints, nulls: NDArray[np.uint8]) -> Ints:
         """Look keys up: (n,) slots, NO_SLOT where absent."""

@@ -51,11 +51,13 @@ class Reading:
     Args:
         keys: (n,) int64 key words.
         nulls: (n,) whether it is the null key.
+        rows: (n,) int64 rows folded.
         columns: (n,) each, one for each aggregate.
     """
 
     keys: Ints
     nulls: NDArray[np.bool_]
+    rows: Ints
     columns: list[pa.Array]
 
 
@@ -165,11 +167,11 @@ class Accumulators:
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
         try:
-            keys, nulls, columns = read_slots(self.tables.words, slots, self._readers)
+            keys, nulls, rows, columns = read_slots(self.tables.words, slots, self._readers)
         except SumTooLargeError as error:
             raise self._overflow(error, describe(error.position)) from None
         columns |= {i: accumulator.result(slots) for i, accumulator, _ in self._objects}
-        return Reading(keys, nulls, [columns[i] for i in range(len(self.outputs))])
+        return Reading(keys, nulls, rows, [columns[i] for i in range(len(self.outputs))])
 
     def release(self, row: int) -> None:
         """Retire a table with all its accumulators."""

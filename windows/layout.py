@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, UINT64, lane_kind
-from eventtime.state.kernels import HEAD
+from eventtime.state.kernels import HEAD, ROWS
 from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
 from eventtime.windows import primitives as kept
@@ -87,7 +87,7 @@ class Layout:
             out: type of the result.
         """
         if column < 0:
-            return readout.rows()
+            return readout.counted(ROWS)
         lane = self.kinds[column] = lane_kind(kind)
         if aggregate.function in {"first", "last"}:
             at = self._place(kept.FIRST if aggregate.function == "first" else kept.LAST, column)

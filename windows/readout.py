@@ -11,7 +11,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, FLOAT, UINT64, lane_kind, to_arrow
-from eventtime.state.kernels import NULL_FLAG, ROWS
 
 __all__ = (
     "Reader",
@@ -21,7 +20,6 @@ __all__ = (
     "mean",
     "ordered",
     "room",
-    "rows",
     "spread",
     "total",
 )
@@ -39,7 +37,8 @@ class Reader:
     Args:
         kind: type of the column.
         seen: (word, least): null where the word is not greater; None: never null.
-        word: the one that holds the values as they are; -1: `fill` makes them.
+        word: the one that holds the values as they are (ROWS: without its flag); -1: `fill`
+            makes them.
         fill: writes the (n,) values of a block of slots, as `room` makes them.
     """
 
@@ -86,17 +85,8 @@ class SumTooLargeError(Exception):
 
 
 def counted(word: int) -> Reader:
-    """Read a count of values."""
+    """Read a count: of values, or of all rows folded."""
     return Reader(pa.int64(), None, word)
-
-
-def rows() -> Reader:
-    """Read the count of all rows folded."""
-
-    def fill(words: Words, values: Values) -> None:
-        np.bitwise_and(words[ROWS], NULL_FLAG - 1, out=values)
-
-    return Reader(pa.int64(), None, fill=fill)
 
 
 def total(lane: str, at: int, count: int, out: pa.DataType) -> Reader:

@@ -228,7 +228,7 @@ class Shard:
         return max(after, grid.first_end_at(start))
 
     def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
-        slots = self._window_slots(end, scratch)
+        slots, by_key = self._window_slots(end, scratch)
         closed = None
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
@@ -241,6 +241,7 @@ class Shard:
             is_final=final,
             slots=slots,
             closed=closed,
+            by_key=by_key,
         )
 
     def _correction(self, end: int, due: int, scratch: list[int], *, at_end: bool) -> Firing:
@@ -296,14 +297,17 @@ class Shard:
         first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
         return max(first, alive), min(last, closed)
 
-    def _window_slots(self, end: int, scratch: list[int]) -> Ints:
+    def _window_slots(self, end: int, scratch: list[int]) -> tuple[Ints, bool]:
+        """Return the slots of a window, and whether they are ascending by key word."""
         first = self._first_slice(end)
         if self._grid.slices == 1:
-            return self._acc.tables.slots(self._slices[first])
+            table = self._slices[first]
+            slots = self._acc.tables.slots_by_key(table)
+            return (self._acc.tables.slots(table), False) if slots is None else (slots, True)
         slots, table = self._merge.window(first)
         if table >= 0:
             scratch.append(table)
-        return slots
+        return slots, False
 
     def _first_slice(self, end: int) -> int:
         return (

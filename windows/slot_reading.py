@@ -26,7 +26,7 @@ _BLOCK = 10_000
 
 def read_slots(
     words: Ints, slots: Ints, readers: Mapping[int, Reader]
-) -> tuple[Ints, Flags, dict[int, pa.Array]]:
+) -> tuple[Ints, Flags, Ints, dict[int, pa.Array]]:
     """Read accumulators as they are now. Cost: each slot is visited once.
 
     Words that are results as they stand go to their columns, all others through a block that stays
@@ -38,13 +38,15 @@ def read_slots(
         readers: by output.
 
     Returns:
-        ``keys`` (n,) int64, ``nulls`` (n,) bool, and a column for each output.
+        ``keys`` (n,) int64, ``nulls`` (n,) bool, ``rows`` (n,) int64 without the flag, and a column
+        for each output.
 
     Raises:
         SumTooLargeError: with the output and the position among `slots`.
     """
     n = len(slots)
-    straight = {r.word: room(n) for r in readers.values() if r.fill is None} | {KEY_WORD: room(n)}
+    straight = {r.word: room(n) for r in readers.values() if r.fill is None}
+    straight |= {KEY_WORD: room(n), ROWS: room(n)}
     values = {i: r.room(n) if r.fill else straight[r.word] for i, r in readers.items()}
     seen = {r.seen: np.ones(n, np.bool_) for r in readers.values()}
     nulls = np.empty(n, np.bool_)
@@ -56,14 +58,16 @@ def read_slots(
             for word, row in enumerate(block)
         ]
         read_words(words, slots[part], np.array([c.ctypes.data for c in columns], np.int64))
-        np.greater_equal(columns[ROWS], NULL_FLAG, out=nulls[part])
+        rows = columns[ROWS]
+        np.greater_equal(rows, NULL_FLAG, out=nulls[part])
+        np.bitwise_and(rows, NULL_FLAG - 1, out=rows)
         for rule, flags in seen.items():
             if rule is not None:
                 np.greater(columns[rule[0]], rule[1], out=flags[part])
         for i, reader in readers.items():
             _fill(i, reader, columns, values[i][part], first)
     made = {i: reader.column(values[i], seen[reader.seen]) for i, reader in readers.items()}
-    return straight[KEY_WORD], nulls, made
+    return straight[KEY_WORD], nulls, straight[ROWS], made
 
 
 def _fill(output: int, reader: Reader, columns: list[Ints], values: Values, first: int) -> None:

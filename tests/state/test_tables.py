@@ -117,6 +117,51 @@ def test_keys_that_share_their_low_bits_with_dense_ones_are_told_apart() -> None
     assert filled.find(row, dense + aliases) == first + second
 
 
+@pytest.mark.parametrize("start", [0, 10_000, 2**31 - 6_000], ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+def test_slots_of_dense_keys_come_in_the_order_of_keys(start: int, step: int) -> None:
+    filled = Filled()
+    row = filled.tables.create(0)
+    keys = np.random.default_rng(1).permutation(np.arange(start, start + 5_000, step))
+    filled.put(row, plain(*keys[:500].tolist()))
+    filled.put(row, plain(*keys[500:].tolist()))
+    slots = filled.tables.slots_by_key(row)
+    assert slots is not None
+    assert filled.tables.words[slots, 0].tolist() == sorted(keys.tolist())
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [(0, True)],
+        [(-1, False)],
+        [(2**31 - 1, False)],
+        [(2**40, False), (2**40 + 1, False)],
+        [(2**20 * i + 1, False) for i in range(1, 4)],
+        [(70_000, False)],
+    ],
+    ids=str,
+)
+def test_slots_come_in_the_order_of_keys_or_not_at_all(others: list[Key]) -> None:
+    filled = Filled()
+    row = filled.tables.create(0)
+    filled.put(row, plain(*range(2_000, 3_000)))
+    filled.put(row, [*plain(*range(3_000, 7_000)), *others])
+    slots = filled.tables.slots_by_key(row)
+    if slots is not None:
+        keys = [2_000 + i for i in range(5_000)] + [word for word, _ in others]
+        assert not any(null for _, null in others)
+        assert filled.tables.words[slots, 0].tolist() == sorted(keys)
+
+
+def test_slots_of_hashed_keys_come_in_no_order() -> None:
+    filled = Filled()
+    row = filled.tables.create(0)
+    for first in (0, 500):
+        filled.put(row, plain(*(i * 2**40 for i in range(first, first + 500))))
+    assert filled.tables.slots_by_key(row) is None
+
+
 def test_a_table_made_like_another_takes_its_keys() -> None:
     filled = Filled()
     model = filled.tables.create(0)

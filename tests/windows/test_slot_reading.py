@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from eventtime.lanes import INT
-from eventtime.state.kernels import NULL_FLAG
+from eventtime.state.kernels import NULL_FLAG, ROWS
 from eventtime.windows import readout
 from eventtime.windows.slot_reading import read_slots
 
@@ -30,18 +30,19 @@ def test_every_slot_is_read_in_the_order_asked_for(words: np.ndarray) -> None:
     words[17, 1] |= NULL_FLAG
     words[18, COUNT] = 0
     readers = {
-        0: readout.rows(),
+        0: readout.counted(ROWS),
         1: readout.extreme(INT, LEAST, COUNT, pa.int64()),
         2: readout.mean(INT, SUM, COUNT, pa.int64()),
         3: readout.extreme(INT, LEAST, COUNT, pa.int64()),
     }
-    keys, nulls, columns = read_slots(words, slots, readers)
+    keys, nulls, rows, columns = read_slots(words, slots, readers)
     wanted = words[slots]
     least = pa.array(wanted[:, LEAST], mask=slots == 18)
     with np.errstate(divide="ignore"):
         means = pa.array(wanted[:, SUM] / wanted[:, COUNT], mask=slots == 18)
     assert np.array_equal(keys, wanted[:, 0])
     assert np.array_equal(nulls, slots == 17)
+    assert np.array_equal(rows, wanted[:, ROWS] & (NULL_FLAG - 1))
     assert columns == {
         0: pa.array(wanted[:, 1] & (NULL_FLAG - 1)), 1: least, 2: means, 3: least,
     }  # fmt: skip
@@ -49,8 +50,8 @@ def test_every_slot_is_read_in_the_order_asked_for(words: np.ndarray) -> None:
 
 def test_no_slots_are_empty_columns(words: np.ndarray) -> None:
     readers = {0: readout.total(INT, SUM, COUNT, pa.int64()), 1: readout.counted(COUNT)}
-    keys, nulls, columns = read_slots(words, np.empty(0, np.int64), readers)
-    assert len(keys) == len(nulls) == len(columns[0]) == len(columns[1]) == 0
+    keys, nulls, rows, columns = read_slots(words, np.empty(0, np.int64), readers)
+    assert len(keys) == len(nulls) == len(rows) == len(columns[0]) == len(columns[1]) == 0
 
 
 def test_a_sum_too_large_is_found_wherever_it_stands(words: np.ndarray) -> None:
