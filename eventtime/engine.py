@@ -22,9 +22,9 @@ from eventtime.partition import Intake, PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.stages import Stages
-from eventtime.time_kernels import judge
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
+from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
@@ -247,13 +247,12 @@ class Engine:
         )
 
     def _process(self, p: int, ready: Ready) -> None:
-        own_us = ready.block.watermark_us
-        judged = np.empty(len(ready), np.int64)
-        judge(own_us, self._progress.others_us(p), self._progress.combined_us, judged)
+        own = ready.block.rises
+        judged = raised(own, self._progress.combined_us, self._progress.others_us(p))
         self._progress.moved(p, ready.after_us)
         assert ready.block.source is not None
-        source = replace(ready.block.source, own_watermark_us=own_us)
-        block = replace(ready.block, watermark_us=judged, source=source)
+        source = replace(ready.block.source, own_rises=own)
+        block = replace(ready.block, rises=judged, source=source)
         chunk = Chunk.of_block(block, self._progress.combined_us)
         with naming_partitions([self._names[p]]):
             results, late = self._stages.submit(chunk)()

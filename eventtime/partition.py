@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import PartitionLedger
-from eventtime.time_kernels import clamp, future_rows, rises_in
+from eventtime.time_kernels import clamp, future_rows
 from eventtime.timestamp import MINUS_INFINITY, to_us
 from eventtime.windows.chunk import Block, Source
+from eventtime.windows.rises import kept_rises
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
@@ -51,13 +52,11 @@ class Ready:
 
     Args:
         block: the rows, judged by the partition's own watermark before each.
-        rises: (r, 2) rows before which that one rises, but for the first, and to what.
         after_us: its own watermark after the last row read, filtered ones included.
         numbers: (n,) each row's number in its partition.
     """
 
     block: Block
-    rises: Ints
     after_us: int
     numbers: Ints | range
 
@@ -228,27 +227,21 @@ class PartitionIntake:
         if not n:
             return None
         raw = self.generator.advance(rows.time_us, rows.batch)
-        time_us, numbers, own_before = rows.time_us, rows.numbers, np.empty(n, np.int64)
-        rises = np.empty((n, 2), np.int64)
-        self.watermark_us, n_rises = clamp(
-            raw, self.generator.lag_us, self.watermark_us, own_before, rises
-        )
+        time_us, numbers, rises = rows.time_us, rows.numbers, np.empty((n + 1, 2), np.int64)
+        self.watermark_us, n_rises = clamp(raw, self.generator.lag_us, self.watermark_us, rises)
+        rises = rises[:n_rises].copy()
         batch, kept = self.after.apply_keeping_places(rows.batch)
         if kept is not None:
             self.ledger.filtered += n - len(kept)
-            time_us, own_before, numbers = (
-                time_us[kept],
-                own_before[kept],
-                np.asarray(numbers)[kept],
-            )
-            n_rises = rises_in(own_before, rises)
+            time_us, numbers = time_us[kept], np.asarray(numbers)[kept]
+            rises = kept_rises(rises, kept)
         keys, nulls = self._keys(batch)
         columns = [batch.column(name) for name in self.intake.columns]
         lanes = lanes_of(columns, self.intake.lanes)
         self.ledger.waiting += len(time_us)
         source = Source(batch, columns, partition=self.index)
-        block = Block(time_us, own_before, keys, nulls, lanes, source)
-        return Ready(block, rises[:n_rises].copy(), self.watermark_us, numbers)
+        block = Block(time_us, rises, keys, nulls, lanes, source)
+        return Ready(block, self.watermark_us, numbers)
 
     def _keys(self, batch: pa.RecordBatch) -> tuple[Ints, NDArray[np.uint8]]:
         if not self.intake.keys:

@@ -177,11 +177,12 @@ class Replay:
 
     def _enter(self, p: int, ready: Ready) -> None:
         self._ready[p] = ready
-        self._addresses[p] = ready.rises.ctypes.data
-        self._lengths[p] = len(ready), len(ready.rises)
-        self._positions[p] = self._rises_taken[p] = 0
+        rises = ready.block.rises
+        self._addresses[p], self._lengths[p] = rises.ctypes.data, (len(ready), len(rises))
+        # The first rise is that of row 0.
+        self._positions[p], self._rises_taken[p] = 0, 1
         self._afters[p] = ready.after_us
-        self._watermarks[p] = ready.block.watermark_us[0] if len(ready) else ready.after_us
+        self._watermarks[p] = rises[0, 1] if len(ready) else ready.after_us
         self._progress.partitions[p].watermark_us = int(self._watermarks[p])
         self._numbers[p] = len(self._pieces)
         self._last_rows[p] = ready.numbers[-1] if len(ready) else self._last_rows[p]

@@ -17,6 +17,7 @@ from eventtime.transform import Transform
 from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
+from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
     from eventtime.compiled import StagePlan
@@ -180,7 +181,8 @@ class Stages:
         columns = [batch.column(c) for c in stage.plan.columns]
         lanes = lanes_of(columns, stage.plan.lanes)
         source = Source(batch, columns)
-        return Chunk.of_block(Block(time_us, watermark_us, keys, nulls, lanes, source), after_us)
+        block = Block(time_us, rises_of(watermark_us), keys, nulls, lanes, source)
+        return Chunk.of_block(block, after_us)
 
 
 def _judged(results: Sequence[Results], upstream: WindowOperator, before_us: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from numba import njit
 
 from eventtime.state.pointers import words_at
 
-__all__ = ("clamp", "future_rows", "judge", "merge_partitions", "rises_in")
+__all__ = ("clamp", "future_rows", "merge_partitions")
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
@@ -16,63 +16,39 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 _TOGETHER = 4
 
 
-@njit(inline="always", **_options)
-def _less(raw, lag_us):  # type: ignore[no-untyped-def]
-    """Subtract, but stop at minus infinity."""
-    return raw - lag_us if raw >= -(2**62) - (2**62) + lag_us else np.int64(-(2**63))
-
-
 @njit(**_options)
-def clamp(raw, lag_us, watermark_us, before, rises):  # type: ignore[no-untyped-def]
-    """Write the watermark before each row: it never goes back (S3, S4).
+def clamp(raw, lag_us, watermark_us, rises):  # type: ignore[no-untyped-def]
+    """Find where the watermark rises: it never goes back (S3, S4).
 
     Args:
         raw: (n,) of each row; lag_us: taken from it.
         watermark_us: the one before all.
-        before: (n,) out.
-        rises: (n, 2) out: each row but the first before which the watermark rose, and to what.
+        rises: (n + 1, 2) out: row 0 and each before which it rose, and to what; see `rises`.
 
     Returns:
         The watermark after all, and how many rises there are.
     """
-    n_rises, n, rose = np.uint64(0), np.uint64(raw.size), np.uint64(0)
+    n = np.uint64(raw.size)
+    rises[0, 0], rises[0, 1] = 0, watermark_us
+    # A rise is due before the next row; `highest` is the watermark with the lag added.
+    n_rises, due = np.uint64(min(n, 1)), np.uint64(0)
+    most = np.int64(2**63 - 1)
+    highest = watermark_us + lag_us if watermark_us <= most - lag_us else most
     for start in range(np.uint64(0), n, np.uint64(_TOGETHER)):
         count = min(np.uint64(_TOGETHER), n - start)
-        if count == np.uint64(_TOGETHER) and rose == np.uint64(0):
-            highest = raw[start]
+        if count == np.uint64(_TOGETHER) and due == np.uint64(0):
+            latest = raw[start]
             for j in range(1, _TOGETHER):
-                highest = max(highest, raw[start + np.uint64(j)])
-            if _less(highest, lag_us) <= watermark_us:
-                for j in range(_TOGETHER):
-                    before[start + np.uint64(j)] = watermark_us
+                latest = max(latest, raw[start + np.uint64(j)])
+            if latest <= highest:
                 continue
         for i in range(start, start + count):
-            before[i] = watermark_us
-            rises[n_rises, 0], rises[n_rises, 1] = i, watermark_us
-            n_rises += rose
-            own = _less(raw[i], lag_us)
-            rose = np.uint64(own > watermark_us)
-            watermark_us = max(watermark_us, own)
-    return watermark_us, np.int64(n_rises)
-
-
-@njit(**_options)
-def rises_in(before, rises):  # type: ignore[no-untyped-def]
-    """Write rows and watermarks of `before` where it rises, as `clamp` does; returns how many."""
-    n = np.uint64(0)
-    for i in range(np.uint64(1), np.uint64(before.size)):
-        rises[n, 0], rises[n, 1] = i, before[i]
-        n += np.uint64(before[i] > before[i - np.uint64(1)])
-    return np.int64(n)
-
-
-@njit(**_options)
-def judge(own_before, others_us, combined_us, out):  # type: ignore[no-untyped-def]
-    """Write the combined watermark before each row of one partition, the others still (S5)."""
-    for i in range(own_before.size):
-        combined_us = max(combined_us, min(own_before[i], others_us))
-        out[i] = combined_us
-    return combined_us
+            # Written each time, counted if due: a branch would be guessed wrong too often.
+            rises[n_rises, 0], rises[n_rises, 1] = i, highest - lag_us
+            n_rises += due
+            due = np.uint64(raw[i] > highest)
+            highest = max(highest, raw[i])
+    return max(watermark_us, highest - lag_us), np.int64(n_rises)
 
 
 @njit(**_options)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from eventtime.lanes import NO_NULLS, lane_of
 from eventtime.windows.accumulators import Accumulators, Output
 from eventtime.windows.chunk import Block, Chunk, Source
+from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,9 @@ def chunk_of(column: pa.Array, times: Sequence[int]) -> Chunk:
     zeros = np.zeros(len(column), np.int64)
     source = Source(pa.record_batch({"x": column}), [column])
     times_us = np.array(times, np.int64)
-    return Chunk.of_block(Block(times_us, zeros, zeros, NO_NULLS, [lane_of(column)], source), 0)
+    lanes = [lane_of(column)]
+    block = Block(times_us, rises_of(zeros), zeros, NO_NULLS, lanes, source)
+    return Chunk.of_block(block, 0)
 
 
 class Slots:

@@ -21,8 +21,8 @@ from eventtime.state.kernels import (
     take_slot,
 )
 from eventtime.state.pointers import bytes_at, prefetch, words_at
-from eventtime.windows.chunk import KEYS, NULLS, TIME, WATERMARK
-from eventtime.windows.chunk_kernels import span_of
+from eventtime.windows.chunk_kernels import KEYS, N_RISES, NULLS, RISES, TIME, span_of
+from eventtime.windows.rises import rise_before
 
 __all__ = (
     "CONFIG_WIDTH",
@@ -47,8 +47,6 @@ __all__ = (
     "G",
     "assign",
     "enter_slices",
-    "rows_of_shard",
-    "shard_of",
 )
 
 # Why the kernel came back.
@@ -75,13 +73,6 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 
 
 @njit(inline="always", **_options)
-def shard_of(key, shards):  # type: ignore[no-untyped-def]
-    """Choose the shard of a key word; cheap, for each shard computes it for all rows."""
-    spread = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    return np.int64((spread * np.uint64(shards)) >> np.uint64(32))
-
-
-@njit(inline="always", **_options)
 def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
     """Find the table of a slice in the map of directory rows; NO_SLOT when it has none."""
     mask = map_rows.size - 1
@@ -93,34 +84,17 @@ def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
         place = (place + 1) & mask
 
 
-@njit(**_options)
-def rows_of_shard(spans, addresses, shards, shard, out):  # type: ignore[no-untyped-def]
-    """List the positions of rows whose key falls to a shard.
-
-    No branch: it would be guessed wrong too often.
-    """
-    n, position = np.uint64(0), np.int64(0)
-    for s in range(spans.shape[0]):
-        length = spans[s, 2] - spans[s, 1]
-        keys = words_at(addresses[spans[s, 0], KEYS] + 8 * spans[s, 1], length)
-        for i in range(np.uint64(length)):
-            out[n] = position + np.int64(i)
-            n += np.uint64(shard_of(keys[i], shards) == shard)
-        position += length
-    return np.int64(n)
-
-
 @njit(inline="always", **_options)
-def _before(watermark, i, n, point):  # type: ignore[no-untyped-def]
-    """Return the first row from `i` on that is judged by `point` or more; watermarks ascend."""
-    low, high = i, n
+def _before(rises, count, n, first_row, point):  # type: ignore[no-untyped-def]
+    """Return how many of `n` rows from `first_row` on are judged by less than `point`."""
+    low, high = np.int64(0), count
     while low < high:
-        middle = (low + high) // np.uint64(2)
-        if watermark[middle] < point:
-            low = middle + np.uint64(1)
+        middle = (low + high) // 2
+        if rises[2 * middle + 1] < point:
+            low = middle + 1
         else:
             high = middle
-    return low
+    return n if low == count else np.uint64(min(max(rises[2 * low] - first_row, 0), np.int64(n)))
 
 
 @njit(inline="always", **_options)
@@ -148,7 +122,23 @@ def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore
 
 @njit(inline="always", **_options)
 def _run_dense(  # type: ignore[no-untyped-def]
-    time, keys, i, n, low, g, entries, mask, words, slots, at, row, limit, neutral, fresh, n_fresh
+    time,
+    keys,
+    i,
+    n,
+    low,
+    g,
+    entries,
+    mask,
+    words,
+    slots,
+    at,
+    dirs,
+    table,
+    limit,
+    neutral,
+    fresh,
+    n_fresh,
 ):
     """Take rows as long as all is usual, by entries alone: a tag is the whole key there (TAGGED).
 
@@ -166,6 +156,7 @@ def _run_dense(  # type: ignore[no-untyped-def]
             break
         entry = entries[np.uint64(key) & wrap]
         if entry == 0:
+            row = dirs[table]
             if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
                 break
             mixed = mixed_word(key, np.int64(1))
@@ -183,7 +174,23 @@ def _run_dense(  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def _run_hashed(  # type: ignore[no-untyped-def]
-    time, keys, i, n, low, g, entries, mask, words, slots, at, row, limit, neutral, fresh, n_fresh
+    time,
+    keys,
+    i,
+    n,
+    low,
+    g,
+    entries,
+    mask,
+    words,
+    slots,
+    at,
+    dirs,
+    table,
+    limit,
+    neutral,
+    fresh,
+    n_fresh,
 ):
     """Take rows as `_run_dense` does, where keys are hashed."""
     wrap = np.uint64(mask)
@@ -198,6 +205,7 @@ def _run_hashed(  # type: ignore[no-untyped-def]
         entry = entries[mixed & wrap]
         slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
         if entry == 0:
+            row = dirs[table]
             if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
                 break
             slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
@@ -213,17 +221,22 @@ def _run_hashed(  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def _run_to_and_fro(  # type: ignore[no-untyped-def]
-    time, watermark, at_least, keys, i, n, offset, g, recent, dirs, words, slots, at,
+    time, rises, count, first_row, at_least, keys, i, n, offset, g, recent, dirs, words, slots, at,
     neutral, fresh, n_fresh,
 ):  # fmt: skip
     """Take usual rows of recent slices: a change of slice costs no wrong guess."""
+    r = rise_before(rises, count, first_row + np.int64(i))
+    watermark = max(rises[2 * r + 1], at_least)
     while i < n:
+        while r + 1 < count and rises[2 * r + 2] <= first_row + np.int64(i):
+            r += 1
+            watermark = max(rises[2 * r + 1], at_least)
         slice_index = (time[i] - offset) // g
         place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
         if (
             recent[place, _INDEX] != slice_index
             or recent[place, _ROW] < 0
-            or recent[place, _FIRST] <= max(watermark[i], at_least)
+            or recent[place, _FIRST] <= watermark
         ):
             break
         key, wrap = keys[i], np.uint64(recent[place, _MASK])
@@ -285,39 +298,40 @@ def assign(  # type: ignore[no-untyped-def]
     position, end = control[POSITION], starts[starts.size - 1]
     s = span_of(starts, position)
     while position < end and status == DONE:
-        block, row_of_block, at_least = spans[s, 0], spans[s, 1] + position - starts[s], spans[s, 3]
+        block, first_row = spans[s, 0], spans[s, 1] + position - starts[s]
+        at_least, at_most = spans[s, 3], spans[s, 4]
         n = np.uint64(starts[s + 1] - position)
-        time = words_at(addresses[block, TIME] + 8 * row_of_block, n)
-        watermark = words_at(addresses[block, WATERMARK] + 8 * row_of_block, n)
-        keys = words_at(addresses[block, KEYS] + 8 * row_of_block, n)
+        time = words_at(addresses[block, TIME] + 8 * first_row, n)
+        keys = words_at(addresses[block, KEYS] + 8 * first_row, n)
+        count = addresses[block, N_RISES]
+        rises = words_at(addresses[block, RISES], 2 * count)
         plain = addresses[block, NULLS] == 0
-        nulls = bytes_at(addresses[block, NULLS] + row_of_block, n)
+        nulls = bytes_at(addresses[block, NULLS] + first_row, n)
         at, i = np.uint64(position), np.uint64(0)
         while i < n:
             if plain and table >= 0:
                 if changes * _OFTEN > position + np.int64(i) - start + _OFTEN * _OFTEN:
                     i, n_fresh = _run_to_and_fro(
-                        time, watermark, at_least, keys, i, n, offset, g, recent, dirs, words,
-                        slots, at, neutral, fresh, n_fresh,
+                        time, rises, count, first_row, at_least, keys, i, n, offset, g, recent,
+                        dirs, words, slots, at, neutral, fresh, n_fresh,
                     )  # fmt: skip
                     # Which slice was the last is not known; the row that stopped finds its own.
                     width = np.int64(0)
                 elif at_least < first:
-                    # Its watermarks are seldom looked at: that would wait for memory.
-                    till = n if spans[s, 4] < first else _before(watermark, i, n, first)
+                    till = n if at_most < first else _before(rises, count, n, first_row, first)
                     if dense != 0:
                         i, n_fresh = _run_dense(
                             time, keys, i, till, lo, width, entries, mask, words, slots, at,
-                            dirs[table], limit, neutral, fresh, n_fresh,
+                            dirs, table, limit, neutral, fresh, n_fresh,
                         )  # fmt: skip
                     else:
                         i, n_fresh = _run_hashed(
                             time, keys, i, till, lo, width, entries, mask, words, slots, at,
-                            dirs[table], limit, neutral, fresh, n_fresh,
+                            dirs, table, limit, neutral, fresh, n_fresh,
                         )  # fmt: skip
                 if i == n:
                     break
-            key, t, w = keys[i], time[i], max(watermark[i], at_least)
+            key, t = keys[i], time[i]
             if np.uint64(t - lo) >= np.uint64(width):
                 changes += 1
                 slice_index = np.int64(0) if everything else (t - offset) // g
@@ -345,6 +359,10 @@ def assign(  # type: ignore[no-untyped-def]
                     limit = (mask + 1) * 3 // 5
                     recent[place, _TABLE], recent[place, _MASK] = dirs[table, TABLE], mask
                     recent[place, _DENSE], recent[place, _LIMIT] = dense, limit
+            # Rows that are on time whatever holds within the span need no look at its rises.
+            w = at_least
+            if first <= at_most:
+                w = max(w, rises[2 * rise_before(rises, count, first_row + np.int64(i)) + 1])
             if first <= w:
                 if (last if everything else last + lateness) <= w:
                     late[n_late] = position + np.int64(i)

@@ -13,35 +13,29 @@ from numpy.typing import NDArray
 from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, Lane
 from eventtime.timestamp import MINUS_INFINITY
 from eventtime.windows.chunk_kernels import (
+    KEYS,
+    LANES,
+    N_RISES,
+    NULLS,
+    TIME,
     copy_bytes,
+    copy_rises,
     copy_words,
     pick_bytes,
+    pick_watermarks,
     pick_words,
-    raise_to,
 )
+from eventtime.windows.rises import rises_of, watermarks_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = (
-    "KEYS",
-    "LANES",
-    "NULLS",
-    "TIME",
-    "WATERMARK",
-    "Block",
-    "Chunk",
-    "Origin",
-    "Scratch",
-    "Source",
-)
+__all__ = ("Block", "Chunk", "Origin", "Scratch", "Source")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Origin = tuple["Sequence[pa.RecordBatch]", Ints, Ints]
 
-# Columns of addresses; then two for each lane: values and valid.
-TIME, WATERMARK, KEYS, NULLS, LANES = range(5)
 # Spans shorter than this on average are copied together: reading each by itself costs more.
 _SHORT = 8
 
@@ -53,14 +47,14 @@ class Source:
     Args:
         batch: (n,) rows with all columns carried.
         columns: input columns of aggregates, as Arrow arrays.
-        own_watermark_us: (n,) int64, that of the rows' own partition before each; None: it is
-            what they are judged by.
+        own_rises: the watermark of the rows' own partition (see `rises`); None: it is what they are
+            judged by.
         partition: its index.
     """
 
     batch: pa.RecordBatch
     columns: Sequence[pa.Array]
-    own_watermark_us: Ints | None = None
+    own_rises: Ints | None = None
     partition: int = 0
 
 
@@ -70,8 +64,8 @@ class Block:
 
     Args:
         time_us: (n,) int64 event times.
-        watermark_us: (n,) int64, the combined watermark before each row (S4), or a lower bound: a
-            span knows what it was at least. It never goes back.
+        rises: the combined watermark before each row (S4; see `rises`), or a lower bound: a span
+            knows what it was at least.
         keys: (n,) int64 key words.
         key_nulls: (n,) uint8, or empty.
         lanes: the columns of aggregates that words hold; empty ones for the others.
@@ -79,7 +73,7 @@ class Block:
     """
 
     time_us: Ints
-    watermark_us: Ints
+    rises: Ints
     keys: Ints
     key_nulls: Bytes
     lanes: Sequence[Lane]
@@ -91,10 +85,12 @@ class Block:
     @cached_property
     def addresses(self) -> Ints:
         """Where the arrays lie, (LANES + 2 * lanes,) int64; 0 for an empty one."""
-        arrays: list[NDArray[Any]] = [self.time_us, self.watermark_us, self.keys, self.key_nulls]
-        arrays += [array for lane in self.lanes for array in (lane.values, lane.valid)]
+        arrays: list[NDArray[Any]] = [self.time_us, self.rises, self.rises, self.keys]
+        arrays += [self.key_nulls, *(x for lane in self.lanes for x in (lane.values, lane.valid))]
         assert all(array.flags.c_contiguous for array in arrays)
-        return np.array([a.ctypes.data if a.size else 0 for a in arrays], np.int64)
+        addresses = np.array([a.ctypes.data if a.size else 0 for a in arrays], np.int64)
+        addresses[N_RISES] = len(self.rises)
+        return addresses
 
 
 @dataclass
@@ -144,7 +140,7 @@ class Chunk:
         n = len(block)
         spans = np.empty((min(n, 1), 5), np.int64)
         if n:
-            spans[0] = 0, 0, n, MINUS_INFINITY, block.watermark_us[-1]
+            spans[0] = 0, 0, n, MINUS_INFINITY, block.rises[-1, 1]
         return cls([block], spans, watermark_after_us, original, chosen)
 
     def __len__(self) -> int:
@@ -182,17 +178,22 @@ class Chunk:
 
     def watermarks(self, positions: Ints) -> Ints:
         """Return the combined watermark before each of some rows, (m,) int64."""
-        at_least = self.spans[self._span(positions), 3]
-        found: Ints = np.maximum(self._picked(WATERMARK, positions), at_least)
+        span = self._span(positions)
+        rows = positions - self.starts[span] + self.spans[span, 1]
+        out = np.empty(len(positions), np.int64)
+        pick_watermarks(self.spans[span, 0], rows, self.addresses, out)
+        found: Ints = np.maximum(out, self.spans[span, 3])
         return found
 
     def own_watermarks(self, positions: Ints) -> Ints:
         """Return the watermark of its own partition before each of some rows, (m,) int64."""
         if self.original is not None:
             return self.original.own_watermarks(self._there(positions))
-        own = self._sources[0].own_watermark_us
+        own = self._sources[0].own_rises
         # Only a partition by itself can be behind what judges it: in replay it is the minimum.
-        return self.watermarks(positions) if own is None else own[self.places(positions)[1]]
+        if own is None:
+            return self.watermarks(positions)
+        return watermarks_at(own, self.places(positions)[1])
 
     def partition_of(self, positions: Ints) -> Ints:
         """Return the partitions' indices of rows, (m,) int64."""
@@ -229,7 +230,7 @@ class Chunk:
             pick_bytes(blocks, rows, addresses, column, absent, out)
             return out
 
-        block = self._copy(words, flags, self.watermarks(positions))
+        block = self._copy(words, flags, rises_of(self.watermarks(positions)))
         return Chunk.of_block(block, self.watermark_after_us, self, positions)
 
     def together(self, scratch: Scratch) -> Chunk:
@@ -246,19 +247,20 @@ class Chunk:
             copy_bytes(self.spans, self.addresses, column, absent, out)
             return out
 
-        watermark_us = words(WATERMARK, 1)
-        raise_to(self.spans, self.starts, watermark_us)
-        return Chunk.of_block(self._copy(words, flags, watermark_us), self.watermark_after_us, self)
+        rises = scratch.array("rises", 2 * (n + 1))
+        n_rises = copy_rises(self.spans, self.addresses, rises)
+        block = self._copy(words, flags, rises[: 2 * n_rises].reshape(-1, 2))
+        return Chunk.of_block(block, self.watermark_after_us, self)
 
     def _copy(
         self,
         words: Callable[[int, int], Ints],
         flags: Callable[[int, int], Bytes],
-        watermark_us: Ints,
+        rises: Ints,
     ) -> Block:
         nulls = flags(NULLS, 0) if self.has_nulls else NO_NULLS
         lanes = [self._lane(i, words, flags) for i in range(len(self.blocks[0].lanes))]
-        return Block(words(TIME, 1), watermark_us, words(KEYS, 1), nulls, lanes)
+        return Block(words(TIME, 1), rises, words(KEYS, 1), nulls, lanes)
 
     def _lane(
         self, i: int, words: Callable[[int, int], Ints], flags: Callable[[int, int], Bytes]

@@ -6,8 +6,26 @@ import numpy as np
 from numba import njit
 
 from eventtime.state.pointers import bytes_at, words_at
+from eventtime.windows.rises import rise_before
 
-__all__ = ("copy_bytes", "copy_words", "pick_bytes", "pick_words", "raise_to", "span_of")
+__all__ = (
+    "KEYS",
+    "LANES",
+    "NULLS",
+    "N_RISES",
+    "RISES",
+    "TIME",
+    "copy_bytes",
+    "copy_rises",
+    "copy_words",
+    "pick_bytes",
+    "pick_watermarks",
+    "pick_words",
+    "span_of",
+)
+
+# Columns of a chunk's addresses (and number of rises); then two a lane: values and valid.
+TIME, RISES, N_RISES, KEYS, NULLS, LANES = range(6)
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 
@@ -52,11 +70,37 @@ def copy_bytes(spans, addresses, column, absent, out):  # type: ignore[no-untype
 
 
 @njit(**_options)
-def raise_to(spans, starts, watermark):  # type: ignore[no-untyped-def]
-    """Raise a copied column of watermarks to what each span was judged by at least."""
+def copy_rises(spans, addresses, out):  # type: ignore[no-untyped-def]
+    """Write the rises of all spans as of rows one after another; returns how many."""
+    n, at, reached = np.uint64(0), np.int64(0), np.int64(0)
     for s in range(spans.shape[0]):
-        for i in range(np.uint64(starts[s]), np.uint64(starts[s + 1])):
-            watermark[i] = max(watermark[i], spans[s, 3])
+        block, first, last = spans[s, 0], spans[s, 1], spans[s, 2]
+        count = addresses[block, N_RISES]
+        rises = words_at(addresses[block, RISES], 2 * count)
+        row = first
+        r = rise_before(rises, count, first)
+        while row < last:
+            watermark = max(rises[2 * r + 1], spans[s, 3])
+            if n == 0 or watermark > reached:
+                out[np.uint64(2) * n], out[np.uint64(2) * n + np.uint64(1)] = (
+                    at + row - first,
+                    watermark,
+                )
+                reached = watermark
+                n += np.uint64(1)
+            r += 1
+            row = rises[2 * r] if r < count else last
+        at += last - first
+    return np.int64(n)
+
+
+@njit(**_options)
+def pick_watermarks(blocks, rows, addresses, out):  # type: ignore[no-untyped-def]
+    """Look up the watermarks before single rows."""
+    for i in range(rows.size):
+        count = addresses[blocks[i], N_RISES]
+        rises = words_at(addresses[blocks[i], RISES], 2 * count)
+        out[i] = rises[2 * rise_before(rises, count, rows[i]) + 1]
 
 
 @njit(**_options)

@@ -15,8 +15,7 @@ from numba import njit
 
 from eventtime.state.kernels import NO_SLOT, ROWS
 from eventtime.state.pointers import bytes_at, floats_at, words_at
-from eventtime.windows.chunk import TIME
-from eventtime.windows.chunk_kernels import span_of
+from eventtime.windows.chunk_kernels import TIME, span_of
 
 __all__ = (
     "add_192",
@@ -137,16 +136,18 @@ def add_float(  # type: ignore[no-untyped-def]
             words[slot, at_count] += 1
             if total >= 0:
                 floats[slot, at_total] += value
-            # Invariant: an empty low is NaN, an empty high is -inf, so that first values replace
-            # them.
+            # Invariant: an empty low is NaN and an empty high is -inf, so that first values replace
+            # them. Stored whether it changes or not, as for integers.
+            if value != value:
+                if high >= 0:
+                    floats[slot, at_high] = value
+                continue
             if low >= 0:
                 held = floats[slot, at_low]
-                less = (value < held) | (held != held)
-                floats[slot, at_low] = value if less else held
+                floats[slot, at_low] = held if held <= value else value
             if high >= 0:
                 held = floats[slot, at_high]
-                more = (not value <= held) & (held == held)
-                floats[slot, at_high] = value if more else held
+                floats[slot, at_high] = value if value > held else held
         position, at, s = position + np.int64(n), at + n, s + 1
 
 

@@ -17,7 +17,7 @@ from eventtime.windows import fold_kernels as fold
 from eventtime.windows import merge_kernels as merge
 from eventtime.windows import primitives as kept
 from eventtime.windows import readout
-from eventtime.windows.chunk import LANES
+from eventtime.windows.chunk_kernels import LANES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

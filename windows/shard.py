@@ -22,6 +22,7 @@ from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.buffers import Buffers
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.emission import Emission, Firing, Segment
+from eventtime.windows.shares import rows_of_shard
 from eventtime.windows.slice_merge import SliceMerge
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Shard:
             return self._process(chunk)
         self._buffers.fit(len(chunk))
         mine = self._buffers.mine
-        n = k.rows_of_shard(chunk.spans, chunk.addresses, self._shards, self._index, mine)
+        n = rows_of_shard(chunk.spans, chunk.addresses, self._shards, self._index, mine)
         positions = mine[:n].astype(np.int64)
         fired, late = self._process(chunk.taken(positions))
         return fired, positions[late]

@@ -1,4 +1,4 @@
-"""Kernels of time: the clamp of watermarks (S3), judging (S4), the merge in replay order (D1)."""
+"""Kernels of time: the clamp of watermarks (S3) and the merge in replay order (D1)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventtime.time_kernels import clamp, judge, merge_partitions, rises_in
+from eventtime.time_kernels import clamp, merge_partitions
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+from eventtime.windows.rises import rises_of, watermarks_at
 
 WATERMARKS = st.lists(
     st.integers(-20, 20) | st.sampled_from([MINUS_INFINITY, PLUS_INFINITY]), max_size=30
@@ -16,13 +17,10 @@ WATERMARKS = st.lists(
 
 
 def clamped(raw: list[int], lag_us: int = 0, start: int = MINUS_INFINITY) -> tuple[list[int], int]:
-    before, rises = np.empty(len(raw), np.int64), np.empty((len(raw), 2), np.int64)
-    after, n_rises = clamp(np.array(raw, np.int64), lag_us, start, before, rises)
-    found = np.empty_like(rises)
-    assert rises[:n_rises].tolist() == found[: rises_in(before, found)].tolist()
-    assert rises[:n_rises].tolist() == [
-        [i, before[i]] for i in range(1, len(raw)) if before[i] > before[i - 1]
-    ]
+    rises = np.empty((len(raw) + 1, 2), np.int64)
+    after, n_rises = clamp(np.array(raw, np.int64), lag_us, start, rises)
+    before = watermarks_at(rises[:n_rises], np.arange(len(raw)))
+    assert rises[:n_rises].tolist() == rises_of(before).tolist()
     return before.tolist(), int(after)
 
 
@@ -39,32 +37,19 @@ def test_a_lag_does_not_take_a_watermark_below_int64() -> None:
     assert clamped([-(2**62)], 2**60)[1] == -(2**62) - 2**60
 
 
-@given(WATERMARKS, st.integers(-20, 20), st.integers(-20, 20))
-def test_a_row_is_judged_by_the_minimum_before_it(
-    raw: list[int], others: int, combined: int
-) -> None:
-    own, _ = clamped(raw)
-    out = np.empty(len(own), np.int64)
-    judge(np.array(own, np.int64), others, combined, out)
-    assert out.tolist() == [
-        max([combined, *(min(o, others) for o in own[: i + 1])]) for i in range(len(own))
-    ]
-
-
 def replayed(partitions: list[list[int]], chunk: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Merge ascending partitions; returns (partition, row) and the judged watermarks."""
     n = len(partitions)
-    owns, rises, afters = [], [], []
+    owns, afters = [], []
     for times in partitions:
         before, after = clamped(times)
         owns.append(np.array(before, np.int64))
-        found_rises = np.empty((len(before), 2), np.int64)
-        rises.append(found_rises[: rises_in(owns[-1], found_rises)])
         afters.append(after)
+    rises = [rises_of(own) for own in owns]
     addresses = np.array([r.ctypes.data for r in rises], np.int64)
     lengths = np.array([(len(o), len(r)) for o, r in zip(owns, rises, strict=True)], np.int64)
     lengths = lengths.reshape(-1, 2)
-    positions, rises_taken, blocks = np.zeros(n, np.int64), np.zeros(n, np.int64), np.arange(n)
+    positions, rises_taken, blocks = np.zeros(n, np.int64), np.ones(n, np.int64), np.arange(n)
     watermarks = np.array([o[0] if len(o) else MINUS_INFINITY for o in owns], np.int64)
     active, combined = np.ones(n, np.bool_), MINUS_INFINITY
     order: list[tuple[int, int]] = []

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.lanes import FLOAT, INT, NO_NULLS, Lane
-from eventtime.windows.chunk import LANES, Block, Chunk
+from eventtime.windows.chunk import Block, Chunk
+from eventtime.windows.chunk_kernels import LANES
 from eventtime.windows.fold_kernels import (
     REAL,
     add_192,
@@ -22,6 +23,7 @@ from eventtime.windows.fold_kernels import (
     count_rows,
     less_128,
 )
+from eventtime.windows.rises import rises_of
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 WIDE = st.integers(SMALLEST, LARGEST) | st.sampled_from([SMALLEST, LARGEST, -1, 0, 1])
@@ -47,7 +49,11 @@ def lane(
     n = len(values)
     zeros = np.zeros(n, np.int64)
     block = Block(
-        zeros if times is None else times, zeros, zeros, NO_NULLS, [Lane(kind, values, valid)]
+        zeros if times is None else times,
+        rises_of(zeros),
+        zeros,
+        NO_NULLS,
+        [Lane(kind, values, valid)],
     )
     cuts = sorted({0, n // 2, n})
     spans = [[0, a, b, 0, 0] for a, b in itertools.pairwise(cuts)]

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.lanes import NO_NULLS
-from eventtime.windows.assign_kernel import rows_of_shard
 from eventtime.windows.chunk import Block, Chunk
+from eventtime.windows.rises import rises_of
+from eventtime.windows.shares import rows_of_shard
 
 
 def shares(keys: np.ndarray, shards: int) -> list[list[int]]:
     """Rows of each shard, where keys lie in two spans in the other order."""
     none, half = np.zeros(len(keys), np.int64), len(keys) // 2
-    block = Block(none, none, np.roll(keys, -half), NO_NULLS, [])
+    block = Block(none, rises_of(none), np.roll(keys, -half), NO_NULLS, [])
     spans = [[0, len(keys) - half, len(keys), 0, 0], [0, 0, len(keys) - half, 0, 0]]
     chunk = Chunk([block], np.array([s for s in spans if s[2] > s[1]], np.int64).reshape(-1, 5), 0)
     found = []
