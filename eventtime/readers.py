@@ -44,7 +44,8 @@ def read_parquet(
     """Read Parquet files: only the columns that are used, row groups decoded ahead in threads.
 
     Args:
-        paths: a path, URI, glob or folder, or a list of them.
+        paths: a path, URI, glob or folder, or a list of them. A file counts once, whatever links
+            lead to it; files and folders whose names begin with '_' or '.' are left out.
         time: event-time column.
         time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
         partition_by: what a partition is: 'file', 'folder', or `by_column("name")`.
