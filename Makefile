@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types pyright imports bench clean
+.PHONY: demo test coverage check format lint types pyright imports bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/eventtime demo
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest
+
+# Half as long again as `make test`.
+coverage: $(VENV)/test
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
 
 # What CI checks before the tests.
 check: format lint types pyright imports
