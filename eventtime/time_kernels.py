@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from eventtime.state.pointers import words_at
+from eventtime.state.memory_kernels import words_at
 
 __all__ = ("clamp", "future_rows", "merge_partitions")
 
@@ -31,7 +31,7 @@ def clamp(raw, lag_us, watermark_us, rises):  # type: ignore[no-untyped-def]
     n = np.uint64(raw.size)
     rises[0, 0], rises[0, 1] = 0, watermark_us
     # A rise is due before the next row; `highest` is the watermark with the lag added.
-    n_rises, due = np.uint64(min(n, 1)), np.uint64(0)
+    n_rises, due = np.uint64(raw.size > 0), np.uint64(0)
     most = np.int64(2**63 - 1)
     highest = watermark_us + lag_us if watermark_us <= most - lag_us else most
     for start in range(np.uint64(0), n, np.uint64(_TOGETHER)):
@@ -107,6 +107,20 @@ def _heap_of(active, watermarks):  # type: ignore[no-untyped-def]
     return heap, size
 
 
+@njit(inline="always", **_options)
+def _reach(rises, count, r, own, last, bound):  # type: ignore[no-untyped-def]
+    """Return the first row, up to `last`, before which the watermark is beyond `bound`.
+
+    And the watermark until there, and how many of `count` rises were passed, of which `r` before.
+    """
+    while r < count and rises[2 * r] < last:
+        if rises[2 * r + 1] > bound:
+            return rises[2 * r], own, r
+        own = rises[2 * r + 1]
+        r += 1
+    return last, own, r
+
+
 @njit(**_options)
 def merge_partitions(  # type: ignore[no-untyped-def]
     addresses,
@@ -159,13 +173,7 @@ def merge_partitions(  # type: ignore[no-untyped-def]
             # Of equal watermarks the first partition goes first.
             bound = watermarks[second] if p < second else watermarks[second] - 1
         last = min(lengths[p, 0], first + limit - n)
-        after, own, r = last, watermarks[p], rises_taken[p]
-        while r < lengths[p, 1] and rises[2 * r] < last:
-            if rises[2 * r + 1] > bound:
-                after = rises[2 * r]
-                break
-            own = rises[2 * r + 1]
-            r += 1
+        after, own, r = _reach(rises, lengths[p, 1], rises_taken[p], watermarks[p], last, bound)
         spans[n_spans, 0], spans[n_spans, 1], spans[n_spans, 2] = blocks[p], first, after
         spans[n_spans, 3] = combined_us
         combined_us = max(combined_us, own)

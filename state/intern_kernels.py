@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from eventtime.state.pointers import prefetch
+from eventtime.state.memory_kernels import prefetch
 
 __all__ = ("ENTRY_WORDS", "SLACK", "copy_bytes", "intern_bytes", "lay_out", "move_entries")
 

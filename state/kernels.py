@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from eventtime.state.pointers import address_of, prefetch, words_at
+from eventtime.state.memory_kernels import address_of, prefetch, words_at
 
 __all__ = (
     "COUNT",
@@ -31,7 +31,6 @@ __all__ = (
     "TABLE",
     "TAGGED",
     "WIDTH",
-    "address_of",
     "find_slots",
     "free_pages_of",
     "hash_word",
@@ -40,7 +39,6 @@ __all__ = (
     "lookup",
     "mixed_word",
     "pair_slots",
-    "prefetch",
     "put",
     "read_words",
     "rehash",

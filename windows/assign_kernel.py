@@ -13,16 +13,31 @@ from eventtime.state.kernels import (
     NO_SLOT,
     PAGE_END,
     TABLE,
-    TAGGED,
-    hash_word,
     lookup,
     mixed_word,
     put,
     take_slot,
 )
-from eventtime.state.pointers import bytes_at, prefetch, words_at
+from eventtime.state.memory_kernels import bytes_at, words_at
 from eventtime.windows.chunk_kernels import KEYS, N_RISES, NULLS, RISES, TIME, span_of
 from eventtime.windows.rises import rise_before
+from eventtime.windows.run_kernels import (
+    ENTRIES,
+    FIRST,
+    INDEX,
+    IS_DENSE,
+    LAST,
+    LIMIT,
+    LOW,
+    RECENT,
+    RECENT_WIDTH,
+    ROW,
+    WRAP,
+    run_dense,
+    run_hashed,
+    run_to_and_fro,
+)
+from eventtime.windows.slice_map import directory_row
 
 __all__ = (
     "CONFIG_WIDTH",
@@ -46,7 +61,6 @@ __all__ = (
     "WHICH",
     "G",
     "assign",
-    "enter_slices",
 )
 
 # Why the kernel came back.
@@ -60,28 +74,10 @@ CONFIG_WIDTH = 6
 POSITION, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(7)
 CONTROL_WIDTH = 7
 
-# Tables with more entries than this do not stay in the second-level cache.
-_FAR = 1 << 16
-_AHEAD = np.uint64(24)
-# Slices seen last, each at its index modulo so many, as rows of the words below.
-_RECENT = 16
-_INDEX, _LOW, _FIRST, _LAST, _ROW, _TABLE, _MASK, _DENSE, _LIMIT = range(9)
 # Changing slice more often than once in so many rows counts as to and fro.
 _OFTEN = 16
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
-
-
-@njit(inline="always", **_options)
-def _directory_row(slice_index, map_rows, dirs):  # type: ignore[no-untyped-def]
-    """Find the table of a slice in the map of directory rows; NO_SLOT when it has none."""
-    mask = map_rows.size - 1
-    place = np.int64(hash_word(slice_index) & np.uint64(mask))
-    while True:
-        row = map_rows[place]
-        if row < 0 or dirs[row, 0] == slice_index:
-            return row
-        place = (place + 1) & mask
 
 
 @njit(inline="always", **_options)
@@ -98,164 +94,16 @@ def _before(rises, count, n, first_row, point):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
-def _look_ahead(keys, dense, wrap, entries, words, i, n):  # type: ignore[no-untyped-def]
-    """Fetch the entry of a row well ahead, and the accumulator of one half as far ahead."""
-    if i + _AHEAD < n:
-        place = mixed_word(keys[i + _AHEAD], dense) & wrap
-        prefetch(np.int64(entries.ctypes.data) + np.int64(place) * 8)
-    half = i + _AHEAD // np.uint64(2)
-    if half < n:
-        slot = (entries[mixed_word(keys[half], dense) & wrap] & 0xFFFFFFFF) - 1
-        prefetch(np.int64(words.ctypes.data) + slot * words.shape[1] * 8)
-
-
-@njit(inline="always", **_options)
-def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore[no-untyped-def]
-    """Enter a key at its free place, in the page under way."""
-    slot = np.uint64(row[NEXT_SLOT])
-    row[NEXT_SLOT] += 1
-    for word in range(np.uint64(neutral.size)):
-        words[slot, word] = neutral[word]
-    put(row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0))
-    return slot
-
-
-@njit(inline="always", **_options)
-def _run_dense(  # type: ignore[no-untyped-def]
-    time,
-    keys,
-    i,
-    n,
-    low,
-    g,
-    entries,
-    mask,
-    words,
-    slots,
-    at,
-    dirs,
-    table,
-    limit,
-    neutral,
-    fresh,
-    n_fresh,
-):
-    """Take rows as long as all is usual, by entries alone: a tag is the whole key there (TAGGED).
-
-    That is: same slice, key found or its place free at the first look.
-    """
-    wrap = np.uint64(mask)
-    far = mask >= _FAR
-    while i < n:
-        if far and i + _AHEAD < n:
-            prefetch(
-                np.int64(entries.ctypes.data) + np.int64(np.uint64(keys[i + _AHEAD]) & wrap) * 8
-            )
-        key = keys[i]
-        if np.uint64(time[i] - low) >= np.uint64(g) or np.uint64(key) >= np.uint64(TAGGED):
-            break
-        entry = entries[np.uint64(key) & wrap]
-        if entry == 0:
-            row = dirs[table]
-            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
-                break
-            mixed = mixed_word(key, np.int64(1))
-            slot = np.int64(_fresh_slot(row, entries, mixed, wrap, words, key, neutral))
-            fresh[n_fresh] = slot
-            n_fresh += np.uint64(1)
-            slots[at + i] = slot
-        elif entry >> 32 != key:
-            break
-        else:
-            slots[at + i] = (entry & 0xFFFFFFFF) - 1
-        i += np.uint64(1)
-    return i, n_fresh
-
-
-@njit(inline="always", **_options)
-def _run_hashed(  # type: ignore[no-untyped-def]
-    time,
-    keys,
-    i,
-    n,
-    low,
-    g,
-    entries,
-    mask,
-    words,
-    slots,
-    at,
-    dirs,
-    table,
-    limit,
-    neutral,
-    fresh,
-    n_fresh,
-):
-    """Take rows as `_run_dense` does, where keys are hashed."""
-    wrap = np.uint64(mask)
-    far = mask >= _FAR
-    while i < n:
-        if far:
-            _look_ahead(keys, np.int64(0), wrap, entries, words, i, n)
-        if np.uint64(time[i] - low) >= np.uint64(g):
-            break
-        key = keys[i]
-        mixed = hash_word(key)
-        entry = entries[mixed & wrap]
-        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
-        if entry == 0:
-            row = dirs[table]
-            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
-                break
-            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
-            fresh[n_fresh] = slot
-            n_fresh += np.uint64(1)
-        # Invariant: the entry of the null key is negative.
-        elif entry < 0 or words[slot, np.uint64(0)] != key:
-            break
-        slots[at + i] = slot
-        i += np.uint64(1)
-    return i, n_fresh
-
-
-@njit(inline="always", **_options)
-def _run_to_and_fro(  # type: ignore[no-untyped-def]
-    time, rises, count, first_row, at_least, keys, i, n, offset, g, recent, dirs, words, slots, at,
-    neutral, fresh, n_fresh,
-):  # fmt: skip
-    """Take usual rows of recent slices: a change of slice costs no wrong guess."""
-    r = rise_before(rises, count, first_row + np.int64(i))
-    watermark = max(rises[2 * r + 1], at_least)
-    while i < n:
-        while r + 1 < count and rises[2 * r + 2] <= first_row + np.int64(i):
-            r += 1
-            watermark = max(rises[2 * r + 1], at_least)
-        slice_index = (time[i] - offset) // g
-        place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
-        if (
-            recent[place, _INDEX] != slice_index
-            or recent[place, _ROW] < 0
-            or recent[place, _FIRST] <= watermark
-        ):
-            break
-        key, wrap = keys[i], np.uint64(recent[place, _MASK])
-        mixed = mixed_word(key, recent[place, _DENSE])
-        entries = words_at(recent[place, _TABLE], 1)
-        entry = entries[mixed & wrap]
-        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
-        if entry == 0:
-            row = dirs[recent[place, _ROW]]
-            if row[COUNT] >= recent[place, _LIMIT] or row[NEXT_SLOT] == row[PAGE_END]:
-                break
-            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
-            fresh[n_fresh] = slot
-            n_fresh += np.uint64(1)
-        elif entry < 0 or words[slot, np.uint64(0)] != key:
-            break
-        slots[at + i] = slot
-        i += np.uint64(1)
-    return i, n_fresh
+def _bounds(slice_index, config):  # type: ignore[no-untyped-def]
+    """Return start and width of a slice, and the first and last end of windows that hold it."""
+    g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
+    if config[GLOBAL] != 0:
+        # As wide as unsigned numbers go, less one: times are far from both ends.
+        end = np.int64(2**63 - 1)
+        return np.int64(-(2**63)), np.int64(-1), end, end
+    lo = offset + slice_index * g
+    first = -((size + offset - lo - g) // slide) * slide + offset + size
+    return lo, g, first, (lo - offset) // slide * slide + offset + size
 
 
 @njit(**_options)
@@ -276,7 +124,7 @@ def assign(  # type: ignore[no-untyped-def]
     for room. Never half-way through a row.
     """
     one = np.uint64(1)
-    g, offset, size, slide = config[G], config[OFFSET], config[SIZE], config[SLIDE]
+    g, offset = config[G], config[OFFSET]
     lateness, everything = config[LATENESS], config[GLOBAL] != 0
     n_late = np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
@@ -284,8 +132,7 @@ def assign(  # type: ignore[no-untyped-def]
     # The slice under way; a width of 0 holds no row.
     lo, width = np.int64(0), np.int64(0)
     first, last = np.int64(0), np.int64(0)
-    slice_index = np.int64(0)
-    table = np.int64(NO_SLOT)
+    slice_index, table = np.int64(0), np.int64(NO_SLOT)
     status = DONE
     # A view of no entries; replaced as soon as a slice is known.
     entries = words_at(words.ctypes.data, 0)
@@ -293,7 +140,7 @@ def assign(  # type: ignore[no-untyped-def]
     limit = np.int64(0)
     dense = np.int64(0)
     # Disorder moves rows to and fro between a few slices.
-    recent = np.full((_RECENT, 9), -1, np.int64)
+    recent = np.full((RECENT, RECENT_WIDTH), -1, np.int64)
     changes, start = np.int64(0), control[POSITION]
     position, end = control[POSITION], starts[starts.size - 1]
     s = span_of(starts, position)
@@ -311,7 +158,7 @@ def assign(  # type: ignore[no-untyped-def]
         while i < n:
             if plain and table >= 0:
                 if changes * _OFTEN > position + np.int64(i) - start + _OFTEN * _OFTEN:
-                    i, n_fresh = _run_to_and_fro(
+                    i, n_fresh = run_to_and_fro(
                         time, rises, count, first_row, at_least, keys, i, n, offset, g, recent,
                         dirs, words, slots, at, neutral, fresh, n_fresh,
                     )  # fmt: skip
@@ -320,12 +167,12 @@ def assign(  # type: ignore[no-untyped-def]
                 elif at_least < first:
                     till = n if at_most < first else _before(rises, count, n, first_row, first)
                     if dense != 0:
-                        i, n_fresh = _run_dense(
+                        i, n_fresh = run_dense(
                             time, keys, i, till, lo, width, entries, mask, words, slots, at,
                             dirs, table, limit, neutral, fresh, n_fresh,
                         )  # fmt: skip
                     else:
-                        i, n_fresh = _run_hashed(
+                        i, n_fresh = run_hashed(
                             time, keys, i, till, lo, width, entries, mask, words, slots, at,
                             dirs, table, limit, neutral, fresh, n_fresh,
                         )  # fmt: skip
@@ -335,30 +182,23 @@ def assign(  # type: ignore[no-untyped-def]
             if np.uint64(t - lo) >= np.uint64(width):
                 changes += 1
                 slice_index = np.int64(0) if everything else (t - offset) // g
-                place = np.uint64(slice_index) & np.uint64(_RECENT - 1)
-                if recent[place, _INDEX] == slice_index and recent[place, _ROW] >= 0:
-                    lo, width = recent[place, _LOW], g
-                    first, last = recent[place, _FIRST], recent[place, _LAST]
-                    table = recent[place, _ROW]
+                place = np.uint64(slice_index) & np.uint64(RECENT - 1)
+                if recent[place, INDEX] == slice_index and recent[place, ROW] >= 0:
+                    lo, width = recent[place, LOW], g
+                    first, last = recent[place, FIRST], recent[place, LAST]
+                    table = recent[place, ROW]
                 else:
-                    if everything:
-                        # As wide as unsigned numbers go, less one: times are far from both ends.
-                        lo, width = np.int64(-(2**63)), np.int64(-1)
-                        first, last = np.int64(2**63 - 1), np.int64(2**63 - 1)
-                    else:
-                        lo, width = offset + slice_index * g, g
-                        last = (lo - offset) // slide * slide + offset + size
-                        first = -((size + offset - lo - g) // slide) * slide + offset + size
-                    table = _directory_row(slice_index, map_rows, dirs)
-                    recent[place, _INDEX], recent[place, _LOW] = slice_index, lo
-                    recent[place, _FIRST], recent[place, _LAST] = first, last
-                    recent[place, _ROW] = np.int64(-1) if everything else table
+                    lo, width, first, last = _bounds(slice_index, config)
+                    table = directory_row(slice_index, map_rows, dirs)
+                    recent[place, INDEX], recent[place, LOW] = slice_index, lo
+                    recent[place, FIRST], recent[place, LAST] = first, last
+                    recent[place, ROW] = np.int64(-1) if everything else table
                 if table >= 0:
                     mask, dense = dirs[table, MASK], dirs[table, DENSE]
                     entries = words_at(dirs[table, TABLE], mask + 1)
                     limit = (mask + 1) * 3 // 5
-                    recent[place, _TABLE], recent[place, _MASK] = dirs[table, TABLE], mask
-                    recent[place, _DENSE], recent[place, _LIMIT] = dense, limit
+                    recent[place, ENTRIES], recent[place, WRAP] = dirs[table, TABLE], mask
+                    recent[place, IS_DENSE], recent[place, LIMIT] = dense, limit
             # Rows that are on time whatever holds within the span need no look at its rises.
             w = at_least
             if first <= at_most:
@@ -407,14 +247,3 @@ def assign(  # type: ignore[no-untyped-def]
     control[N_LATE], control[N_CORRECTIONS] = n_late, n_corrections
     control[N_FRESH], control[N_FREE] = n_fresh, n_free
     return status
-
-
-@njit(**_options)
-def enter_slices(map_rows, indices, rows):  # type: ignore[no-untyped-def]
-    """Fill an empty map (all -1, a power of two) with the directory rows of slices."""
-    mask = map_rows.size - 1
-    for i in range(indices.size):
-        place = np.int64(hash_word(indices[i]) & np.uint64(mask))
-        while map_rows[place] >= 0:
-            place = (place + 1) & mask
-        map_rows[place] = rows[i]

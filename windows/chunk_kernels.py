@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from eventtime.state.pointers import bytes_at, words_at
+from eventtime.state.memory_kernels import bytes_at, words_at
 from eventtime.windows.rises import rise_before
 
 __all__ = (

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from eventtime.state.kernels import NO_SLOT, ROWS
-from eventtime.state.pointers import bytes_at, floats_at, words_at
+from eventtime.state.memory_kernels import bytes_at, floats_at, words_at
 from eventtime.windows.chunk_kernels import TIME, span_of
 
 __all__ = (

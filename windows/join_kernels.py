@@ -26,7 +26,7 @@ from eventtime.state.kernels import (
     put,
     take_slot,
 )
-from eventtime.state.pointers import address_of
+from eventtime.state.memory_kernels import address_of
 
 __all__ = (
     "append_slices",

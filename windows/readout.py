@@ -15,6 +15,7 @@ from eventtime.lanes import DECIMAL, FLOAT, UINT64, lane_kind, to_arrow
 __all__ = (
     "Reader",
     "SumTooLargeError",
+    "Values",
     "counted",
     "extreme",
     "mean",

@@ -23,6 +23,7 @@ from eventtime.windows.buffers import Buffers
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.shares import rows_of_shard
+from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Shard:
         self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
         self._buffers = Buffers()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
-        self._map = np.full(16, -1, np.int64)
+        self._map = slice_map({})
         # State that a checkpoint holds.
         self._slices: SortedDict[int, int] = SortedDict()
         self._deltas: SortedDict[int, int] = SortedDict()
@@ -130,6 +131,10 @@ class Shard:
 
     def _advance(self, watermark_us: int) -> list[Fired]:
         if watermark_us <= self._watermark_us:
+            return []
+        if watermark_us < self._control[k.NEXT_TICK]:
+            # Between two points of the grid nothing fires and nothing expires.
+            self._watermark_us = watermark_us
             return []
         firings, scratch = self._due(watermark_us)
         self._watermark_us = watermark_us
@@ -322,10 +327,7 @@ class Shard:
     def _new_slice(self, index: int) -> None:
         like = self._slices.values()[-1] if self._slices else None
         row = self._slices[index] = self._acc.tables.create(index, like=like)
-        if 2 * len(self._slices) > len(self._map):
-            self._remap()
-        else:
-            k.enter_slices(self._map, np.array([index]), np.array([row]))
+        self._map = slice_map(self._slices, self._map, index, row)
 
     def _retire(self) -> None:
         """Release slices whose last window has expired; forget expired windows (S18, S30)."""
@@ -343,17 +345,7 @@ class Shard:
         while self._closed and add(self._closed.keys()[0], lateness) <= self._watermark_us:
             self._closed.popitem(0)
         if changed:
-            self._remap()
-
-    def _remap(self) -> None:
-        """Rebuild the map from slice index to directory row that the kernel reads."""
-        size = max(16, 1 << (2 * len(self._slices)).bit_length())
-        self._map = np.full(size, -1, np.int64)
-        k.enter_slices(
-            self._map,
-            np.array(list(self._slices), np.int64),
-            np.array(list(self._slices.values()), np.int64),
-        )
+            self._map = slice_map(self._slices)
 
     # Looking
 

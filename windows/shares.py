@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from eventtime.state.pointers import words_at
+from eventtime.state.memory_kernels import words_at
 from eventtime.windows.chunk_kernels import KEYS
 
 __all__ = ("rows_of_shard", "shard_of")
