@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from eventtime.errors import TimeColumnError, UserCodeError
 from eventtime.ledger import Ledger
-from eventtime.merged import CHUNKS_AHEAD
 from eventtime.partition import Intake, PartitionIntake
+from eventtime.pieces import CHUNKS_AHEAD
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.merged import Piece, positions_of
 from eventtime.partition import PartitionIntake, Quarantined
+from eventtime.pieces import Piece, positions_of
 from eventtime.windows.late import beside_own, own_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.errors import SourceError
-from eventtime.merged import CHUNK_ROWS, CHUNKS_AHEAD, Piece
+from eventtime.pieces import CHUNK_ROWS, CHUNKS_AHEAD, Piece
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions

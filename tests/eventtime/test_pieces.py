@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
-from eventtime.merged import positions_of
+from eventtime.pieces import positions_of
 from windowing import pipeline, rows
 
 COLUMNS: list[tuple[pa.DataType, list[Any], list[Any]]] = [
