@@ -195,7 +195,7 @@ class Execution:
                 self._intakes[p].ledger.waiting -= n
                 self._intakes[p].ledger.windowed += n
             if len(late):
-                for p, n in enumerate(np.bincount(chunk.partition_of(late)).tolist()):
+                for p, n in enumerate(np.bincount(late).tolist()):
                     self._intakes[p].ledger.late += n
                     self._intakes[p].ledger.windowed -= n
             return results

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ("Stages",)
 
 SideOutput = Callable[[str, pa.RecordBatch], None]
+_NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass
@@ -85,18 +86,19 @@ class Stages:
         return self.shards > 1
 
     def submit(self, chunk: Chunk) -> Callable[[], tuple[list[pa.RecordBatch], np.ndarray]]:
-        """Start on a chunk; the call returned gives final results and positions of late rows."""
+        """Start on a chunk; the call returned gives final results and late rows' partitions."""
         wait = self.stages[0].operator.submit(chunk)
 
         def finish() -> tuple[list[pa.RecordBatch], np.ndarray]:
             produced = wait()
-            return self._onwards(0, chunk, produced), produced.late
+            late = produced.late
+            return self._onwards(0, produced), _NO_ROWS if late is None else late.partitions
 
         return finish
 
     def advance(self, watermark_us: int) -> list[pa.RecordBatch]:
         """Move the watermark without rows; returns final results."""
-        return self._onwards(0, None, self.stages[0].operator.advance(watermark_us))
+        return self._onwards(0, self.stages[0].operator.advance(watermark_us))
 
     @property
     def keys_to_forget(self) -> bool:
@@ -139,24 +141,20 @@ class Stages:
         for stage in self.stages:
             stage.operator.close()
 
-    def _onwards(self, i: int, chunk: Chunk | None, produced: Produced) -> list[pa.RecordBatch]:
+    def _onwards(self, i: int, produced: Produced) -> list[pa.RecordBatch]:
         stage = self.stages[i]
-        if chunk is not None and len(produced.late) and stage.plan.late_tag is not None:
-            stage.late.add(chunk, produced.late)
+        if produced.late is not None and stage.plan.late_tag is not None:
+            stage.late.add(produced.late)
             if stage.late.is_due:
                 self._flush(stage)
         if i + 1 == len(self.stages):
             return [r.batch for r in produced.results if r.batch.num_rows]
-        following = self._chunk(i + 1, produced)
+        following, operator = self._chunk(i + 1, produced), self.stages[i + 1].operator
         if following is None:
-            return self._onwards(
-                i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us)
-            )
-        results = self._onwards(i + 1, following, self.stages[i + 1].operator.process(following))
+            return self._onwards(i + 1, operator.advance(produced.downstream_us))
+        results = self._onwards(i + 1, operator.process(following))
         # Behind the last point that fired: at plus infinity it makes a difference to `is_final`.
-        return results + self._onwards(
-            i + 1, None, self.stages[i + 1].operator.advance(produced.downstream_us)
-        )
+        return results + self._onwards(i + 1, operator.advance(produced.downstream_us))
 
     def _chunk(self, i: int, produced: Produced) -> Chunk | None:
         """Make rows of the results of the operator before, each judged as of its firing."""

@@ -21,8 +21,8 @@ from eventtime.windows.chunk_kernels import (
     copy_bytes,
     copy_rises,
     copy_words,
+    find_rows,
     pick_bytes,
-    pick_watermarks,
     pick_words,
 )
 from eventtime.windows.rises import rises_of, watermarks_at
@@ -30,11 +30,10 @@ from eventtime.windows.rises import rises_of, watermarks_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ("Block", "Chunk", "Origin", "Scratch", "Source")
+__all__ = ("Block", "Chunk", "Found", "Scratch", "Source")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
-Origin = tuple["Sequence[pa.RecordBatch]", Ints, Ints]
 
 # Spans shorter than this on average are copied together: reading each by itself costs more.
 _SHORT = 8
@@ -93,6 +92,32 @@ class Block:
         return addresses
 
 
+@dataclass(frozen=True)
+class Found:
+    """Single rows of a chunk, looked up once; each array is (m,) int64.
+
+    Args:
+        batches: what they are rows of in full.
+        batch_of: the batch of each.
+        rows: its row there.
+        time_us: event times.
+        watermark_us: the combined watermark before each.
+        own_us: the watermark of its own partition before each.
+        partitions: indices.
+    """
+
+    batches: Sequence[pa.RecordBatch]
+    batch_of: Ints
+    rows: Ints
+    time_us: Ints
+    watermark_us: Ints
+    own_us: Ints
+    partitions: Ints
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 @dataclass
 class Scratch:
     """Arrays of a chunk, written again and again: fresh memory costs more than filling it."""
@@ -111,8 +136,8 @@ class Scratch:
 class Chunk:
     """A stretch of rows in order; where it is cut means nothing (S4).
 
-    Kernels read it through `spans`, `starts` and `addresses`. Single rows: `times`, `watermarks`,
-    `own_watermarks`, `origin`, `partition_of`. Copies: `column`, `taken`, `together`.
+    Kernels read it through `spans`, `starts` and `addresses`. Single rows: `found`, `times`.
+    Copies: `all_times`, `column`, `taken`, `together`.
 
     Args:
         blocks: where the rows lie.
@@ -163,51 +188,28 @@ class Chunk:
         """Whether any block has null keys."""
         return any(block.key_nulls.size for block in self.blocks)
 
-    def places(self, positions: Ints) -> tuple[Ints, Ints]:
-        """Return block and row of positions. Cost: O(positions * log spans)."""
-        span = self._span(positions)
-        return self.spans[span, 0], positions - self.starts[span] + self.spans[span, 1]
+    def found(self, positions: Ints) -> Found:
+        """Look single rows up. Cost: O(positions * log(spans + rises))."""
+        if self.original is not None:
+            there = positions if self.chosen is None else self.chosen[positions]
+            return self.original.found(there)
+        blocks, rows, time_us, watermark_us = self._look_up(positions)
+        sources = self._sources
+        # Only a partition by itself can be behind what judges it: in replay it is the minimum.
+        own = sources[0].own_rises
+        own_us = watermark_us if own is None else watermarks_at(own, rows)
+        partitions = np.array([source.partition for source in sources], np.int64)[blocks]
+        batches = [source.batch for source in sources]
+        return Found(batches, blocks, rows, time_us, watermark_us, own_us, partitions)
 
     def times(self, positions: Ints) -> Ints:
         """Return the event times of rows, (m,) int64."""
-        return self._picked(TIME, positions)
+        time_us: Ints = self._look_up(positions)[2]
+        return time_us
 
     def all_times(self) -> Ints:
         """Return the event times of all rows, (n,) int64."""
         return self._copied(TIME, 1, np.empty(len(self), np.int64))
-
-    def watermarks(self, positions: Ints) -> Ints:
-        """Return the combined watermark before each of some rows, (m,) int64."""
-        span = self._span(positions)
-        rows = positions - self.starts[span] + self.spans[span, 1]
-        out = np.empty(len(positions), np.int64)
-        pick_watermarks(self.spans[span, 0], rows, self.addresses, out)
-        found: Ints = np.maximum(out, self.spans[span, 3])
-        return found
-
-    def own_watermarks(self, positions: Ints) -> Ints:
-        """Return the watermark of its own partition before each of some rows, (m,) int64."""
-        if self.original is not None:
-            return self.original.own_watermarks(self._there(positions))
-        own = self._sources[0].own_rises
-        # Only a partition by itself can be behind what judges it: in replay it is the minimum.
-        if own is None:
-            return self.watermarks(positions)
-        return watermarks_at(own, self.places(positions)[1])
-
-    def partition_of(self, positions: Ints) -> Ints:
-        """Return the partitions' indices of rows, (m,) int64."""
-        if self.original is not None:
-            return self.original.partition_of(self._there(positions))
-        partitions = np.array([source.partition for source in self._sources], np.int64)
-        found: Ints = partitions[self.places(positions)[0]]
-        return found
-
-    def origin(self, positions: Ints) -> Origin:
-        """Say where rows stand in full: batches, and batch and row of each."""
-        if self.original is not None:
-            return self.original.origin(self._there(positions))
-        return [source.batch for source in self._sources], *self.places(positions)
 
     def column(self, i: int) -> pa.Array:
         """Return an input column of aggregates, (n,), laid out once."""
@@ -217,7 +219,7 @@ class Chunk:
 
     def taken(self, positions: Ints) -> Chunk:
         """Copy single rows into a chunk of their own, in the order given."""
-        blocks, rows = self.places(positions)
+        blocks, rows, _, watermark_us = self._look_up(positions)
         m, addresses = len(positions), self.addresses
 
         def words(column: int, width: int) -> Ints:
@@ -230,7 +232,7 @@ class Chunk:
             pick_bytes(blocks, rows, addresses, column, absent, out)
             return out
 
-        block = self._copy(words, flags, rises_of(self.watermarks(positions)))
+        block = self._copy(words, flags, rises_of(watermark_us))
         return Chunk.of_block(block, self.watermark_after_us, self, positions)
 
     def together(self, scratch: Scratch) -> Chunk:
@@ -279,7 +281,7 @@ class Chunk:
         if self.original is not None:
             column = self.original.column(i)
             return column if self.chosen is None else column.take(pa.array(self.chosen))
-        blocks, rows = self.places(np.arange(len(self)))
+        blocks, rows, _, _ = self._look_up(np.arange(len(self)))
         used = np.unique(blocks)
         columns = [self._sources[number].columns[i] for number in used]
         bases = np.zeros(len(self.blocks), np.int64)
@@ -296,16 +298,10 @@ class Chunk:
     def _columns(self) -> dict[int, pa.Array]:
         return {}
 
-    def _there(self, positions: Ints) -> Ints:
-        return positions if self.chosen is None else self.chosen[positions]
-
-    def _span(self, positions: Ints) -> Ints:
-        found: Ints = np.searchsorted(self.starts, positions, side="right") - 1
-        return found
-
-    def _picked(self, column: int, positions: Ints) -> Ints:
-        out = np.empty(len(positions), np.int64)
-        pick_words(*self.places(positions), self.addresses, column, 1, out)
+    def _look_up(self, positions: Ints) -> Ints:
+        """Return block, row, time and watermark of rows, (4, m) int64."""
+        out = np.empty((4, len(positions)), np.int64)
+        find_rows(positions, self.starts, self.spans, self.addresses, out)
         return out
 
     def _copied(self, column: int, width: int, out: Ints) -> Ints:

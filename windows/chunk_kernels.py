@@ -18,8 +18,8 @@ __all__ = (
     "copy_bytes",
     "copy_rises",
     "copy_words",
+    "find_rows",
     "pick_bytes",
-    "pick_watermarks",
     "pick_words",
     "span_of",
 )
@@ -95,12 +95,21 @@ def copy_rises(spans, addresses, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def pick_watermarks(blocks, rows, addresses, out):  # type: ignore[no-untyped-def]
-    """Look up the watermarks before single rows."""
-    for i in range(rows.size):
-        count = addresses[blocks[i], N_RISES]
-        rises = words_at(addresses[blocks[i], RISES], 2 * count)
-        out[i] = rises[2 * rise_before(rises, count, rows[i]) + 1]
+def find_rows(positions, starts, spans, addresses, out):  # type: ignore[no-untyped-def]
+    """Write block, row, time and watermark of single rows into the four rows of `out`."""
+    s = np.int64(0)
+    for i in range(positions.size):
+        position = positions[i]
+        # Ascending positions often fall into the span of the one before.
+        if position < starts[s] or position >= starts[s + 1]:
+            s = span_of(starts, position)
+        block, row = spans[s, 0], position - starts[s] + spans[s, 1]
+        count = addresses[block, N_RISES]
+        rises = words_at(addresses[block, RISES], 2 * count)
+        watermark = rises[2 * rise_before(rises, count, row) + 1]
+        out[0, i], out[1, i] = block, row
+        out[2, i] = words_at(addresses[block, TIME] + 8 * row, 1)[0]
+        out[3, i] = max(watermark, spans[s, 3])
 
 
 @njit(**_options)

@@ -14,13 +14,14 @@ from eventtime.timestamp import LATEST, PLUS_INFINITY, from_us
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventtime.windows.chunk import Chunk, Origin
+    from eventtime.windows.chunk import Found
     from eventtime.windows.grid import Grid
 
-__all__ = ("LateRows", "LateShape", "beside_own", "late_fields", "own_names", "windows_missed")
+__all__ = ("LateRows", "LateShape", "MissedPairs", "beside_own", "late_fields", "own_names")
 
 Ints = NDArray[np.int64]
 _CHUNKS_GATHERED = 16
+_MANY_ROWS = 4096
 # Stands for infinity in sums: beyond every window end and lateness.
 _BEYOND = LATEST + LATEST // 2
 REASONS = pa.array(["beyond_lateness", "idle_partition"])
@@ -79,7 +80,7 @@ def own_names(names: Sequence[str], extra: Sequence[str]) -> list[str]:
     return [f"row_{name}" if name in extra else name for name in names]
 
 
-def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple[Ints, Ints]:
+def _windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple[Ints, Ints]:
     """Return how many windows of each late row had expired, and the end of the last of them."""
     grid = shape.grid
     if grid.everything:
@@ -90,6 +91,34 @@ def windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tuple
     )
     end = np.minimum(grid.last_end(time_us), expired)
     return grid.ends_in(grid.first_end(time_us), end), end
+
+
+@dataclass
+class MissedPairs:
+    """Counts the (row, window) pairs that late rows missed, those of several chunks at once.
+
+    Args:
+        shape: of the rows.
+    """
+
+    shape: LateShape
+    _counted: int = 0
+    _pending: list[tuple[Ints, Ints]] = field(default_factory=list)
+
+    def add(self, late: Found) -> None:
+        """Take the late rows of a chunk."""
+        self._pending.append((late.time_us, late.watermark_us))
+        if len(self._pending) >= _CHUNKS_GATHERED or len(late) >= _MANY_ROWS:
+            self.count()
+
+    def count(self) -> int:
+        """Return how many there were so far."""
+        if self._pending:
+            time_us, watermark_us = (np.concatenate(a) for a in zip(*self._pending, strict=True))
+            missed, _ = _windows_missed(self.shape, time_us, watermark_us)
+            self._counted += int(missed.sum())
+            self._pending.clear()
+        return self._counted
 
 
 @dataclass
@@ -105,30 +134,28 @@ class LateRows:
     shape: LateShape
     columns: Sequence[str]
     schema: pa.Schema
-    _numbers: list[tuple[Ints, Ints, Ints, Ints]] = field(default_factory=list)
-    _origins: list[Origin] = field(default_factory=list)
+    _gathered: list[Found] = field(default_factory=list)
 
-    def add(self, chunk: Chunk, positions: Ints) -> None:
-        """Take the late rows of a chunk, at ascending positions."""
-        watermark_us, own_us = chunk.watermarks(positions), chunk.own_watermarks(positions)
-        times_us, partitions = chunk.times(positions), chunk.partition_of(positions)
-        self._numbers.append((times_us, watermark_us, own_us, partitions))
-        self._origins.append(chunk.origin(positions))
+    def add(self, late: Found) -> None:
+        """Take the late rows of a chunk, in its order."""
+        self._gathered.append(late)
 
     @property
     def is_due(self) -> bool:
         """Whether enough have been gathered; more would keep too many batches alive."""
-        return len(self._origins) >= _CHUNKS_GATHERED
+        return len(self._gathered) >= _CHUNKS_GATHERED
 
     def flush(self) -> pa.RecordBatch | None:
         """Lay the gathered rows out, in their order; None when there are none."""
-        if not self._origins:
+        gathered = self._gathered
+        if not gathered:
             return None
-        time_us, watermark_us, own_us, partitions = (
-            np.concatenate(a) for a in zip(*self._numbers, strict=True)
-        )
+        time_us = np.concatenate([late.time_us for late in gathered])
+        watermark_us = np.concatenate([late.watermark_us for late in gathered])
+        own_us = np.concatenate([late.own_us for late in gathered])
+        partitions = np.concatenate([late.partitions for late in gathered])
         shape, grid = self.shape, self.shape.grid
-        missed, end = windows_missed(shape, time_us, watermark_us)
+        missed, end = _windows_missed(shape, time_us, watermark_us)
         first = grid.first_end(time_us)
         # Under its own partition's watermark the row would have missed nothing: another one's
         # silence made it late.
@@ -147,33 +174,37 @@ class LateRows:
             pa.array(shape.partitions, pa.string()).take(pa.array(partitions)),
             REASONS.take(pa.array(by_idleness.astype(np.int8))),
         ]
-        rows = _fetched(self._origins, self.columns)
-        self._numbers.clear()
-        self._origins.clear()
+        rows = _fetched(gathered, list(self.columns))
+        gathered.clear()
         return pa.RecordBatch.from_arrays([*rows.columns, *extra], schema=self.schema)
 
 
-def _fetched(origins: Sequence[Origin], columns: Sequence[str]) -> pa.RecordBatch:
+def _fetched(gathered: Sequence[Found], columns: list[str]) -> pa.RecordBatch:
     """Take rows batch by batch, each batch once, then put them back in order."""
     numbers: dict[int, int] = {}
     distinct: list[pa.RecordBatch] = []
     which: list[Ints] = []
-    for batches, batch_of, _ in origins:
-        for batch in batches:
+    for late in gathered:
+        for batch in late.batches:
             if id(batch) not in numbers:
                 numbers[id(batch)] = len(distinct)
                 distinct.append(batch)
-        which.append(np.array([numbers[id(b)] for b in batches], np.int64)[batch_of])
-    batch_of_row, rows = np.concatenate(which), np.concatenate([rows for _, _, rows in origins])
+        which.append(np.array([numbers[id(b)] for b in late.batches], np.int64)[late.batch_of])
+    batch_of_row, rows = np.concatenate(which), np.concatenate([late.rows for late in gathered])
     by_batch = np.argsort(batch_of_row, kind="stable")
-    cuts = np.cumsum(np.bincount(batch_of_row, minlength=len(distinct)))[:-1]
+    ends = np.cumsum(np.bincount(batch_of_row, minlength=len(distinct))).tolist()
+    wanted = pa.array(rows[by_batch])
     taken = [
-        distinct[i].select(list(columns)).take(pa.array(mine))
-        for i, mine in enumerate(np.split(rows[by_batch], cuts))
-        if len(mine)
+        _only(batch, columns).take(wanted.slice(start, end - start))
+        for batch, start, end in zip(distinct, [0, *ends], ends, strict=False)
+        if end > start
     ]
     if len(taken) == 1:
         return taken[0]
     order = np.empty(len(rows), np.int64)
     order[by_batch] = np.arange(len(rows))
     return pa.concat_batches(taken).take(pa.array(order))
+
+
+def _only(batch: pa.RecordBatch, columns: list[str]) -> pa.RecordBatch:
+    return batch if batch.schema.names == columns else batch.select(columns)

@@ -11,14 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
-from eventtime.windows.late import LateShape, windows_missed
+from eventtime.windows.late import LateShape, MissedPairs
 from eventtime.windows.shard import Fired, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventtime.state.keys import KeyCodec
-    from eventtime.windows.chunk import Chunk
+    from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
     from eventtime.windows.spec import WindowSpec
 
@@ -57,12 +57,12 @@ class Produced:
 
     Args:
         results: in the order of S24.
-        late: positions in the chunk of rows that missed a window, ascending.
+        late: the rows of the chunk that missed a window, in its order; None: there are none.
         downstream_us: the watermark that the next operator may take (S25).
     """
 
     results: list[Results]
-    late: Ints
+    late: Found | None
     downstream_us: int
 
 
@@ -90,15 +90,14 @@ class WindowOperator:
         *,
         threaded: bool | None = None,
     ) -> None:
-        self._spec, self._codec, self._late = spec, codec, late
+        self._spec, self._codec, self._missed = spec, codec, MissedPairs(late)
         self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
         # One thread for each shard: its chunks are processed in order, and it waits for no other.
         self._threads = [
             ThreadPoolExecutor(1, f"eventtime-shard-{i}")
             for i in range(shards if (shards > 1 if threaded is None else threaded) else 0)
         ]
-        self._assigned = self._missed = 0
-        self._live_keys = 0
+        self._assigned = self._live_keys = 0
         self.watermark_us = MINUS_INFINITY
 
     def process(self, chunk: Chunk) -> Produced:
@@ -125,7 +124,7 @@ class WindowOperator:
         """Move the watermark without rows."""
         self.watermark_us = max(self.watermark_us, watermark_us)
         fired = [shard.advance(watermark_us) for shard in self._shards]
-        return Produced(self._in_order(fired), np.empty(0, np.int64), self.downstream_us)
+        return Produced(self._in_order(fired), None, self.downstream_us)
 
     @property
     def downstream_us(self) -> int:
@@ -140,7 +139,7 @@ class WindowOperator:
                 if not grid.everything or watermark_us == PLUS_INFINITY
                 else MINUS_INFINITY
             )
-        return int(grid.end_at_or_after(np.array([watermark_us + 1]))[0]) - grid.size_us
+        return max(MINUS_INFINITY, grid.end_from(watermark_us + 1) - grid.size_us)
 
     @property
     def open_windows(self) -> int:
@@ -155,9 +154,8 @@ class WindowOperator:
     def counts(self) -> OperatorCounts:
         """Count pairs; `open` is recounted from the state. Cost: O(keys held)."""
         parts = [shard.counts() for shard in self._shards]
-        return OperatorCounts(
-            self._assigned, sum(p.emitted for p in parts), sum(p.open for p in parts), self._missed
-        )
+        emitted, held = sum(p.emitted for p in parts), sum(p.open for p in parts)
+        return OperatorCounts(self._assigned, emitted, held, self._missed.count())
 
     def keys_to_forget(self) -> bool:
         """Whether the key dictionary has outgrown the keys alive when it was last swept."""
@@ -178,12 +176,12 @@ class WindowOperator:
             thread.shutdown()
 
     def _finish(self, chunk: Chunk, outcomes: list[tuple[list[Fired], Ints]]) -> Produced:
-        late = outcomes[0][1]
+        positions = outcomes[0][1]
         if len(outcomes) > 1:
-            late = np.sort(np.concatenate([rows for _, rows in outcomes]))
-        if len(late):
-            missed, _ = windows_missed(self._late, chunk.times(late), chunk.watermarks(late))
-            self._missed += int(missed.sum())
+            positions = np.sort(np.concatenate([rows for _, rows in outcomes]))
+        late = chunk.found(positions) if len(positions) else None
+        if late is not None:
+            self._missed.add(late)
         self.watermark_us = max(self.watermark_us, chunk.watermark_after_us)
         return Produced(self._in_order([fired for fired, _ in outcomes]), late, self.downstream_us)
 
@@ -196,11 +194,10 @@ class WindowOperator:
 
     def downstream_before(self, point_us: int) -> int:
         """Return the downstream watermark just before the watermark passed `point_us`."""
-        if self._spec.grid.everything:
+        grid = self._spec.grid
+        if grid.everything:
             return MINUS_INFINITY
-        return (
-            int(self._spec.grid.end_at_or_after(np.array([point_us]))[0]) - self._spec.grid.size_us
-        )
+        return grid.end_from(point_us) - grid.size_us
 
     def _in_order(self, fired: list[list[Fired]]) -> list[Results]:
         if sum(1 for f in fired if f) < 2:

@@ -182,17 +182,22 @@ MUTANTS = (
         "windows/operator.py",
         (
             "downstream watermark ahead of what may come",
-            "np.array([watermark_us + 1]))[0]) - grid.size_us",
-            "np.array([watermark_us + 1]))[0])",
-        ),
-        (
-            "missed pairs are not counted",
-            "self._missed += int(missed.sum())",
-            "self._missed += 0 * int(missed.sum())",
+            "grid.end_from(watermark_us + 1) - grid.size_us",
+            "grid.end_from(watermark_us + 1)",
         ),
     ),
     *_in(
         "windows/late.py",
+        (
+            "missed pairs are not counted",
+            "self._counted += int(missed.sum())",
+            "self._counted += 0 * int(missed.sum())",
+        ),
+        (
+            "missed pairs are counted each time one looks",
+            "self._pending.clear()",
+            "self._pending.copy()",
+        ),
         (
             "any late row is late by idleness",
             "& (own_us != watermark_us)",
