@@ -97,16 +97,19 @@ def copy_rises(spans, addresses, out):  # type: ignore[no-untyped-def]
 @njit(**_options)
 def find_rows(positions, starts, spans, addresses, out):  # type: ignore[no-untyped-def]
     """Write block, row, time and watermark of single rows into the four rows of `out`."""
-    s = np.int64(0)
+    s, since, until, watermark = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(positions.size):
         position = positions[i]
-        # Ascending positions often fall into the span of the one before.
+        # Ascending positions often fall into the span, and behind the rise, of the one before.
         if position < starts[s] or position >= starts[s + 1]:
-            s = span_of(starts, position)
+            s, until = span_of(starts, position), since
         block, row = spans[s, 0], position - starts[s] + spans[s, 1]
-        count = addresses[block, N_RISES]
-        rises = words_at(addresses[block, RISES], 2 * count)
-        watermark = rises[2 * rise_before(rises, count, row) + 1]
+        if row < since or row >= until:
+            count = addresses[block, N_RISES]
+            rises = words_at(addresses[block, RISES], 2 * count)
+            r = rise_before(rises, count, row)
+            since, watermark = rises[2 * r], rises[2 * r + 1]
+            until = rises[2 * r + 2] if r + 1 < count else spans[s, 2]
         out[0, i], out[1, i] = block, row
         out[2, i] = words_at(addresses[block, TIME] + 8 * row, 1)[0]
         out[3, i] = max(watermark, spans[s, 3])
