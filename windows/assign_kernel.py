@@ -23,6 +23,7 @@ from eventtime.windows.chunk_kernels import KEYS, N_RISES, NULLS, RISES, TIME, s
 from eventtime.windows.rises import rise_before
 from eventtime.windows.run_kernels import (
     ENTRIES,
+    FAR,
     FIRST,
     INDEX,
     IS_DENSE,
@@ -35,6 +36,7 @@ from eventtime.windows.run_kernels import (
     WRAP,
     run_dense,
     run_hashed,
+    run_spans,
     run_to_and_fro,
 )
 from eventtime.windows.slice_map import directory_row
@@ -145,6 +147,12 @@ def assign(  # type: ignore[no-untyped-def]
     position, end = control[POSITION], starts[starts.size - 1]
     s = span_of(starts, position)
     while position < end and status == DONE:
+        if dense != 0 and width != 0 and mask < FAR:
+            s, position = run_spans(
+                spans, starts, addresses, s, position, first, lo, width, entries, slots
+            )
+            if position == end:
+                break
         block, first_row = spans[s, 0], spans[s, 1] + position - starts[s]
         at_least, at_most = spans[s, 3], spans[s, 4]
         n = np.uint64(starts[s + 1] - position)

@@ -15,10 +15,12 @@ from eventtime.state.kernels import (
     put,
 )
 from eventtime.state.memory_kernels import prefetch, words_at
+from eventtime.windows.chunk_kernels import KEYS, NULLS, TIME
 from eventtime.windows.rises import rise_before
 
 __all__ = (
     "ENTRIES",
+    "FAR",
     "FIRST",
     "INDEX",
     "IS_DENSE",
@@ -31,11 +33,12 @@ __all__ = (
     "WRAP",
     "run_dense",
     "run_hashed",
+    "run_spans",
     "run_to_and_fro",
 )
 
 # Tables with more entries than this do not stay in the second-level cache.
-_FAR = 1 << 16
+FAR = 1 << 16
 _AHEAD = np.uint64(24)
 # Slices seen last, each at its index modulo so many, as rows of the words below.
 RECENT = 16
@@ -68,6 +71,39 @@ def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore
     return slot
 
 
+@njit(**_options)
+def run_spans(spans, starts, addresses, s, position, first, low, g, entries, slots):  # type: ignore[no-untyped-def]
+    """Take rows of one slice whose keys are in its dense table, over as many spans as it goes.
+
+    A function of its own, with little to keep in registers: most rows are like that. Returns span
+    and position of the first that is not.
+    """
+    wrap = np.uint64(entries.size - 1)
+    end = starts[starts.size - 1]
+    while position < end:
+        block, row = spans[s, 0], spans[s, 1] + position - starts[s]
+        if spans[s, 4] >= first or addresses[block, NULLS] != 0:
+            break
+        n, at = np.uint64(starts[s + 1] - position), np.uint64(position)
+        time = words_at(addresses[block, TIME] + 8 * row, n)
+        keys = words_at(addresses[block, KEYS] + 8 * row, n)
+        i = np.uint64(0)
+        while i < n:
+            key = keys[i]
+            if np.uint64(time[i] - low) >= np.uint64(g) or np.uint64(key) >= np.uint64(TAGGED):
+                break
+            entry = entries[np.uint64(key) & wrap]
+            if entry >> 32 != key or entry == 0:
+                break
+            slots[at + i] = (entry & 0xFFFFFFFF) - 1
+            i += np.uint64(1)
+        position += np.int64(i)
+        if i < n:
+            break
+        s += 1
+    return s, position
+
+
 @njit(inline="always", **_options)
 def run_dense(  # type: ignore[no-untyped-def]
     time,
@@ -93,7 +129,7 @@ def run_dense(  # type: ignore[no-untyped-def]
     That is: same slice, key found or its place free at the first look.
     """
     wrap = np.uint64(mask)
-    far = mask >= _FAR
+    far = mask >= FAR
     while i < n:
         if far and i + _AHEAD < n:
             prefetch(
@@ -142,7 +178,7 @@ def run_hashed(  # type: ignore[no-untyped-def]
 ):
     """Take rows as `run_dense` does, where keys are hashed."""
     wrap = np.uint64(mask)
-    far = mask >= _FAR
+    far = mask >= FAR
     while i < n:
         if far:
             _look_ahead(keys, np.int64(0), wrap, entries, words, i, n)
