@@ -40,7 +40,8 @@ class Slots:
         """Fold values into a table of their own; returns its row."""
         tables = self.accumulators.tables
         row = tables.create(0)
-        # The key is read from a slot of a page that is taken last.
+        # The key is read from a slot of a free page, the one that is taken last.
+        tables.add_pages(2)
         source = tables.free_pages[:1] * 256
         tables.words[source, :2] = 0
         slots, fresh = tables.pair(row, source)

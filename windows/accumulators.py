@@ -92,6 +92,7 @@ class Accumulators:
                 self._objects.append((i, _object(output, inputs), output.columns))
         self._folds = layout.folds()
         self._program = layout.program
+        self._null_words = layout.null_words
         self.tables = Tables(layout.neutral)
 
     @property
@@ -167,7 +168,9 @@ class Accumulators:
             describe: says where the slot at a position stands, for the error of a sum too large.
         """
         try:
-            keys, nulls, rows, columns = read_slots(self.tables.words, slots, self._readers)
+            keys, nulls, rows, columns = read_slots(
+                self.tables.words, slots, self._readers, self._null_words
+            )
         except SumTooLargeError as error:
             raise self._overflow(error, describe(error.position)) from None
         columns |= {i: accumulator.result(slots) for i, accumulator, _ in self._objects}

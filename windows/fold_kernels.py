@@ -19,11 +19,11 @@ from eventtime.windows.chunk_kernels import TIME, span_of
 
 __all__ = (
     "add_192",
-    "add_count",
     "add_decimal",
     "add_float",
     "add_int",
     "add_moments",
+    "add_nulls",
     "add_ordered",
     "count_rows",
     "less_128",
@@ -60,30 +60,27 @@ def count_rows(slots, words):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def add_count(spans, starts, addresses, lane, position, slots, rows, words, count):  # type: ignore[no-untyped-def]
-    """Count values that are not null."""
+def add_nulls(spans, starts, addresses, lane, position, slots, rows, words, nulls):  # type: ignore[no-untyped-def]
+    """Count the values that are null."""
+    if rows:
+        count_rows(slots, words)
     at, end, s = _U(0), position + slots.size, span_of(starts, position)
     while position < end:
         block, first, n = _stretch(spans, starts, s, position, end)
         with_nulls, valid = _flags(addresses, block, lane, first, n)
-        for i in range(n):
-            if slots[at + i] == NO_SLOT:
-                continue
-            slot = _U(slots[at + i])
-            if rows:
-                words[slot, _U(ROWS)] += 1
-            if not with_nulls or valid[i] != 0:
-                words[slot, _U(count)] += 1
+        for i in range(n if with_nulls else _U(0)):
+            if valid[i] == 0 and slots[at + i] != NO_SLOT:
+                words[_U(slots[at + i]), _U(nulls)] += 1
         position, at, s = position + np.int64(n), at + n, s + 1
 
 
 @njit(**_options)
 def add_int(  # type: ignore[no-untyped-def]
-    spans, starts, addresses, lane, position, slots, rows, words, count, total, low, high, unsigned
+    spans, starts, addresses, lane, position, slots, rows, words, nulls, total, low, high, unsigned
 ):
     """Fold int64 values; `unsigned` ones carry the bits of uint64 (ordered by a flipped sign)."""
     flip = np.int64(-(2**63)) if unsigned else np.int64(0)
-    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
+    at_nulls, at_total, at_low, at_high = _U(nulls), _U(total), _U(low), _U(high)
     at, end, s = _U(0), position + slots.size, span_of(starts, position)
     while position < end:
         block, first, n = _stretch(spans, starts, s, position, end)
@@ -96,8 +93,8 @@ def add_int(  # type: ignore[no-untyped-def]
             if rows:
                 words[slot, _U(ROWS)] += 1
             if with_nulls and valid[i] == 0:
+                words[slot, at_nulls] += 1
                 continue
-            words[slot, at_count] += 1
             if total >= 0:
                 before = words[slot, at_total]
                 after = before + value
@@ -115,14 +112,13 @@ def add_int(  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
-def _add_all(values, slots, words, floats, at_count, at_total, at_low, at_high):  # type: ignore[no-untyped-def]
+def _add_all(values, slots, words, floats, at_total, at_low, at_high):  # type: ignore[no-untyped-def]
     """Fold a span into everything, none of it null: what most do, without asking each time."""
     for i in range(_U(values.size)):
         if slots[i] == NO_SLOT:
             continue
         slot, value = _U(slots[i]), values[i]
         words[slot, _U(ROWS)] += 1
-        words[slot, at_count] += 1
         floats[slot, at_total] += value
         held = floats[slot, at_low]
         floats[slot, at_low] = held if (held <= value) | (value != value) else value
@@ -132,17 +128,17 @@ def _add_all(values, slots, words, floats, at_count, at_total, at_low, at_high):
 
 @njit(**_options)
 def add_float(  # type: ignore[no-untyped-def]
-    spans, starts, addresses, lane, position, slots, rows, words, floats, count, total, low, high
+    spans, starts, addresses, lane, position, slots, rows, words, floats, nulls, total, low, high
 ):
     """Fold float64 values; NaN is greater than every number (D10)."""
-    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
+    at_nulls, at_total, at_low, at_high = _U(nulls), _U(total), _U(low), _U(high)
     at, end, s = _U(0), position + slots.size, span_of(starts, position)
     while position < end:
         block, first, n = _stretch(spans, starts, s, position, end)
         values = floats_at(addresses[block, lane] + 8 * first, n)
         with_nulls, valid = _flags(addresses, block, lane, first, n)
         if rows and not with_nulls and total >= 0 and low >= 0 and high >= 0:
-            _add_all(values, slots[at : at + n], words, floats, at_count, at_total, at_low, at_high)
+            _add_all(values, slots[at : at + n], words, floats, at_total, at_low, at_high)
             position, at, s = position + np.int64(n), at + n, s + 1
             continue
         for i in range(n):
@@ -152,8 +148,8 @@ def add_float(  # type: ignore[no-untyped-def]
             if rows:
                 words[slot, _U(ROWS)] += 1
             if with_nulls and valid[i] == 0:
+                words[slot, at_nulls] += 1
                 continue
-            words[slot, at_count] += 1
             if total >= 0:
                 floats[slot, at_total] += value
             # Invariant: an empty low is NaN and an empty high is -inf, so that first values replace
@@ -264,7 +260,7 @@ def add_192(at, total, low, high, top):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def add_decimal(  # type: ignore[no-untyped-def]
-    spans, starts, addresses, lane, position, slots, rows, words, count, total, low, high
+    spans, starts, addresses, lane, position, slots, rows, words, nulls, total, low, high
 ):
     """Fold decimal128, two words low and high each; extremes are (set, low, high) words."""
     at, end, s = _U(0), position + slots.size, span_of(starts, position)
@@ -279,8 +275,8 @@ def add_decimal(  # type: ignore[no-untyped-def]
             if rows:
                 held[_U(ROWS)] += 1
             if with_nulls and valid[i] == 0:
+                held[_U(nulls)] += 1
                 continue
-            held[_U(count)] += 1
             value_low, value_high = values[_U(2) * i], values[_U(2) * i + _U(1)]
             sign = np.int64(-1) if value_high < 0 else np.int64(0)
             if total >= 0:

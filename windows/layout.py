@@ -35,7 +35,7 @@ _LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
 _NAN, _MINUS_INF = (int(np.float64(x).view(np.int64)) for x in (np.nan, -np.inf))
 
 _EMPTY: dict[int, tuple[int, ...]] = {
-    kept.COUNT: (0,),
+    kept.NULLS: (0,),
     kept.SUM_INT: (0, 0),
     kept.SUM_FLOAT: (0,),
     kept.MIN_INT: (_LARGEST,),
@@ -95,7 +95,7 @@ class Layout:
         if aggregate.function in {"var", "stddev"}:
             at = self._place(kept.MOMENTS, column)
             return readout.spread(at, aggregate.ddof, kind, root=aggregate.function == "stddev")
-        count = self._place(kept.COUNT, column)
+        count = self._place(kept.NULLS, column)
         if aggregate.function == "count":
             return readout.counted(count)
         if aggregate.function in {"sum", "mean"}:
@@ -114,6 +114,11 @@ class Layout:
     def neutral(self) -> Ints:
         """The words of an empty accumulator, (width,) int64."""
         return np.array(self.words, np.int64)
+
+    @property
+    def null_words(self) -> list[int]:
+        """Words that count nulls; readers see them as counts of values."""
+        return [at for (primitive, _), at in self.places.items() if primitive == kept.NULLS]
 
     @property
     def program(self) -> Ints:
@@ -137,12 +142,12 @@ class Layout:
     def _steps(self, column: int) -> list[tuple[int, ...]]:
         at, lane = self._offsets(column).get, self.kinds[column]
         steps = []
-        if at(kept.COUNT) is not None:
+        if at(kept.NULLS) is not None:
             kind = {FLOAT: merge.FLOAT_STATS, DECIMAL: merge.DECIMAL_STATS}.get(
                 lane, merge.INT_STATS
             )
             places = [at(primitives.get(lane, -1), -1) for primitives in (_SUMS, _MINS, _MAXES)]
-            steps.append((kind, at(kept.COUNT, -1), *places))
+            steps.append((kind, at(kept.NULLS, -1), *places))
         if at(kept.MOMENTS) is not None:
             steps.append((merge.MOMENTS, at(kept.MOMENTS, -1), -1, -1, -1))
         if at(kept.FIRST) is not None or at(kept.LAST) is not None:
@@ -164,7 +169,7 @@ class Fold:
     @property
     def counts_rows(self) -> bool:
         """Whether it can count rows on the way, which saves a visit of each slot."""
-        return kept.COUNT in self.offsets
+        return kept.NULLS in self.offsets
 
     def run(
         self, chunk: Chunk, position: int, slots: NDArray[np.int32], words: Ints, *, rows: bool
@@ -187,17 +192,17 @@ class Fold:
             fold.add_moments(*where, number, words, floats, self.offsets[kept.MOMENTS])
         if kept.FIRST in self.offsets or kept.LAST in self.offsets:
             fold.add_ordered(*where, words, at(kept.FIRST, -1), at(kept.LAST, -1))
-        count = at(kept.COUNT, -1)
-        if count < 0:
+        nulls = at(kept.NULLS, -1)
+        if nulls < 0:
             return
         if self.kind == OBJECT:
-            fold.add_count(*where, rows, words, count)
+            fold.add_nulls(*where, rows, words, nulls)
         elif self.kind == FLOAT:
             offsets = (at(kept.SUM_FLOAT, -1), at(kept.MIN_FLOAT, -1), at(kept.MAX_FLOAT, -1))
-            fold.add_float(*where, rows, words, floats, count, *offsets)
+            fold.add_float(*where, rows, words, floats, nulls, *offsets)
         elif self.kind == DECIMAL:
             offsets = (at(kept.DECIMAL_SUM, -1), at(kept.DECIMAL_MIN, -1), at(kept.DECIMAL_MAX, -1))
-            fold.add_decimal(*where, rows, words, count, *offsets)
+            fold.add_decimal(*where, rows, words, nulls, *offsets)
         else:
             offsets = (at(kept.SUM_INT, -1), at(kept.MIN_INT, -1), at(kept.MAX_INT, -1))
-            fold.add_int(*where, rows, words, count, *offsets, self.kind == UINT64)
+            fold.add_int(*where, rows, words, nulls, *offsets, self.kind == UINT64)

@@ -17,7 +17,7 @@ __all__ = (
     "combine",
 )
 
-# A step is (kind, then the first words of count, sum, min, max; or of first, last; or of
+# A step is (kind, then the first words of nulls, sum, min, max; or of first, last; or of
 # moments); -1: not kept.
 INT_STATS, FLOAT_STATS, DECIMAL_STATS, MOMENTS, ORDERED = range(5)
 
@@ -64,14 +64,15 @@ def _combine_heads(into, left, right, words):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _combine_floats(into, left, right, words, floats, count, total, low, high):  # type: ignore[no-untyped-def]
-    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
+def _combine_floats(into, left, right, words, floats, nulls, total, low, high):  # type: ignore[no-untyped-def]
+    at_nulls, at_total, at_low, at_high = _U(nulls), _U(total), _U(low), _U(high)
     for i in range(_U(into.size)):
         a, b, c = _U(into[i]), _U(left[i]), _U(right[i])
-        n = words[c, at_count] if right[i] != NO_SLOT else 0
+        without = words[c, at_nulls] if right[i] != NO_SLOT else 0
+        n = (words[c, _U(ROWS)] & (NULL_FLAG - 1)) - without if right[i] != NO_SLOT else 0
         if n == 0:
             c = b
-        words[a, at_count] = words[b, at_count] + n
+        words[a, at_nulls] = words[b, at_nulls] + without
         if total >= 0:
             floats[a, at_total] = (
                 floats[b, at_total] + floats[c, at_total] if n else floats[b, at_total]
@@ -87,14 +88,14 @@ def _combine_floats(into, left, right, words, floats, count, total, low, high): 
 
 
 @njit(**_options)
-def _combine_ints(into, left, right, words, count, total, low, high):  # type: ignore[no-untyped-def]
-    at_count, at_total, at_low, at_high = _U(count), _U(total), _U(low), _U(high)
+def _combine_ints(into, left, right, words, nulls, total, low, high):  # type: ignore[no-untyped-def]
+    at_nulls, at_total, at_low, at_high = _U(nulls), _U(total), _U(low), _U(high)
     for i in range(_U(into.size)):
         a, b, c = _U(into[i]), _U(left[i]), _U(right[i])
         alone = right[i] == NO_SLOT
         if alone:
             c = b
-        words[a, at_count] = words[b, at_count] + (0 if alone else words[c, at_count])
+        words[a, at_nulls] = words[b, at_nulls] + (0 if alone else words[c, at_nulls])
         if total >= 0:
             before, value = words[b, at_total], 0 if alone else words[c, at_total]
             carry = words[b, at_total + _U(1)] + (0 if alone else words[c, at_total + _U(1)])

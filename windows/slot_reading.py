@@ -11,7 +11,7 @@ from eventtime.state.kernels import KEY_WORD, NULL_FLAG, ROWS, read_words
 from eventtime.windows.readout import SumTooLargeError, room
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -25,7 +25,7 @@ _BLOCK = 10_000
 
 
 def read_slots(
-    words: Ints, slots: Ints, readers: Mapping[int, Reader]
+    words: Ints, slots: Ints, readers: Mapping[int, Reader], null_words: Sequence[int]
 ) -> tuple[Ints, Flags, Ints, dict[int, pa.Array]]:
     """Read accumulators as they are now. Cost: each slot is visited once.
 
@@ -36,6 +36,7 @@ def read_slots(
         words: (slots, width) int64.
         slots: (n,) int64.
         readers: by output.
+        null_words: words that count nulls; for readers they become the counts of values.
 
     Returns:
         ``keys`` (n,) int64, ``nulls`` (n,) bool, ``rows`` (n,) int64 without the flag, and a column
@@ -61,6 +62,8 @@ def read_slots(
         rows = columns[ROWS]
         np.greater_equal(rows, NULL_FLAG, out=nulls[part])
         np.bitwise_and(rows, NULL_FLAG - 1, out=rows)
+        for word in null_words:
+            np.subtract(rows, columns[word], out=columns[word])
         for rule, flags in seen.items():
             if rule is not None:
                 np.greater(columns[rule[0]], rule[1], out=flags[part])

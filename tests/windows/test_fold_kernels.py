@@ -15,10 +15,10 @@ from eventtime.windows.chunk_kernels import LANES
 from eventtime.windows.fold_kernels import (
     REAL,
     add_192,
-    add_count,
     add_float,
     add_int,
     add_moments,
+    add_nulls,
     add_ordered,
     count_rows,
     less_128,
@@ -32,7 +32,7 @@ WITH_ROWS = True
 
 
 def fold(values: list[int], valid: np.ndarray, *, unsigned: bool = False) -> list[int]:
-    """Fold into one slot of words (key, rows, count, sum, carry, min, max)."""
+    """Fold into one slot of words (key, rows, nulls, sum, carry, min, max)."""
     words = np.array([[0, 0, 0, 0, 0, LARGEST, SMALLEST]], np.int64)
     bits = np.array(values, np.uint64 if unsigned else np.int64).view(np.int64)
     slots = np.zeros(len(values), np.int32)
@@ -64,7 +64,7 @@ def lane(
 @given(st.lists(WIDE, max_size=50))
 def test_an_integer_sum_is_exact_in_two_words(values: list[int]) -> None:
     words = fold(values, NO_NULLS)
-    assert words[2] == len(values)
+    assert words[1:3] == [len(values), 0]
     assert (words[4] << 64) + words[3] == sum(values)
     if values:
         assert words[5:] == [min(values), max(values)]
@@ -86,7 +86,7 @@ def test_what_stands_under_a_null_is_never_read(rows: list[tuple[int, bool]]) ->
     valid = np.array([v for _, v in rows], np.uint8)
     words = fold([v for v, _ in rows], valid)
     kept = [v for v, is_valid in rows if is_valid or not valid.size]
-    assert (words[2], (words[4] << 64) + words[3]) == (len(kept), sum(kept))
+    assert (words[2], (words[4] << 64) + words[3]) == (len(rows) - len(kept), sum(kept))
 
 
 def split(value: int) -> tuple[int, int]:
@@ -158,7 +158,7 @@ def test_a_row_without_a_slot_goes_nowhere(
     valid = np.array([v for _, v in rows], np.uint8)
     words = np.zeros((1, 3), np.int64)
     where = lane(INT, np.zeros(len(rows), np.int64), valid)
-    add_count(*where, first, slots, not WITH_ROWS, words, 2)
+    add_nulls(*where, first, slots, not WITH_ROWS, words, 2)
     count_rows(slots, words)
     taken = [v for t, v in rows[first:] if t]
-    assert words[0].tolist() == [0, len(taken), sum(taken)]
+    assert words[0].tolist() == [0, len(taken), taken.count(False)]

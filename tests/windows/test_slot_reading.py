@@ -35,7 +35,7 @@ def test_every_slot_is_read_in_the_order_asked_for(words: np.ndarray) -> None:
         2: readout.mean(INT, SUM, COUNT, pa.int64()),
         3: readout.extreme(INT, LEAST, COUNT, pa.int64()),
     }
-    keys, nulls, rows, columns = read_slots(words, slots, readers)
+    keys, nulls, rows, columns = read_slots(words, slots, readers, ())
     wanted = words[slots]
     least = pa.array(wanted[:, LEAST], mask=slots == 18)
     with np.errstate(divide="ignore"):
@@ -50,7 +50,7 @@ def test_every_slot_is_read_in_the_order_asked_for(words: np.ndarray) -> None:
 
 def test_no_slots_are_empty_columns(words: np.ndarray) -> None:
     readers = {0: readout.total(INT, SUM, COUNT, pa.int64()), 1: readout.counted(COUNT)}
-    keys, nulls, rows, columns = read_slots(words, np.empty(0, np.int64), readers)
+    keys, nulls, rows, columns = read_slots(words, np.empty(0, np.int64), readers, ())
     assert len(keys) == len(nulls) == len(rows) == len(columns[0]) == len(columns[1]) == 0
 
 
@@ -58,5 +58,15 @@ def test_a_sum_too_large_is_found_wherever_it_stands(words: np.ndarray) -> None:
     words[MANY - 3, SUM + 1] = 1
     readers = {4: readout.counted(COUNT), 7: readout.total(INT, SUM, COUNT, pa.int64())}
     with pytest.raises(readout.SumTooLargeError) as error:
-        read_slots(words, np.arange(MANY), readers)
+        read_slots(words, np.arange(MANY), readers, ())
     assert (error.value.output, error.value.position) == (7, MANY - 3)
+
+
+def test_a_count_of_nulls_is_read_as_one_of_values(words: np.ndarray) -> None:
+    words[:, ROWS] = words[:, COUNT] + np.arange(MANY)
+    words[7, ROWS] |= NULL_FLAG
+    readers = {0: readout.counted(COUNT), 1: readout.extreme(INT, LEAST, COUNT, pa.int64())}
+    _, _, _, columns = read_slots(words, np.arange(MANY), readers, [COUNT])
+    assert columns[0].to_pylist() == list(range(MANY))
+    assert columns[1].null_count == 1
+    assert columns[1][0].as_py() is None
