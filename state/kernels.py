@@ -97,6 +97,17 @@ def _tag(mixed, is_null):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **_options)
+def _step(key, mixed):  # type: ignore[no-untyped-def]
+    """Return how far the next place to look at is: the neighbour, or for a dense table anywhere.
+
+    Next to a place in a dense table stand the keys of a whole range: who strayed there would have
+    to pass them all.
+    """
+    hashed = hash_word(key)
+    return np.uint64(1) if mixed == hashed else hashed | np.uint64(1)
+
+
+@njit(inline="always", **_options)
 def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untyped-def]
     """Return ``(slot, place)``: the key's slot or NO_SLOT, and the entry where it belongs."""
     tag = _tag(mixed, is_null)
@@ -110,7 +121,7 @@ def lookup(entries, mask, words, key, mixed, is_null):  # type: ignore[no-untype
             slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
             if words[slot, np.uint64(0)] == key:
                 return np.int64(slot), np.int64(place)
-        place = (place + np.uint64(1)) & wrap
+        place = (place + _step(key, mixed)) & wrap
 
 
 @njit(inline="always", **_options)
@@ -168,10 +179,11 @@ def rehash(old, new, words, dense):  # type: ignore[no-untyped-def]
         entry = old[i]
         if entry != 0:
             slot = (entry & 0xFFFFFFFF) - 1
-            mixed = mixed_word(words[slot, 0], dense)
-            place = np.int64(mixed & np.uint64(mask))
+            key = words[slot, 0]
+            mixed = mixed_word(key, dense)
+            place = mixed & np.uint64(mask)
             while new[place] != 0:
-                place = (place + 1) & mask
+                place = (place + _step(key, mixed)) & np.uint64(mask)
             new[place] = _tag(mixed, (words[slot, ROWS] >> 62) & 1) | (slot + 1)
 
 

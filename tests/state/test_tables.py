@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from eventtime.state.kernels import NO_SLOT, NULL_FLAG, PAGE_SLOTS, ROWS
+from eventtime.state.kernels import MASK, NO_SLOT, NULL_FLAG, PAGE_SLOTS, ROWS, TABLE
 from eventtime.state.tables import Tables
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Filled:
         tables.words[scratch, ROWS] = [NULL_FLAG if null else 0 for _, null in keys]
         slots, _ = tables.pair(row, scratch)
         return slots
+
+    def entries(self, row: int) -> np.ndarray:
+        mask, address = self.tables.dirs[row, MASK], self.tables.dirs[row, TABLE]
+        return np.ctypeslib.as_array((ctypes.c_int64 * (int(mask) + 1)).from_address(int(address)))
 
     def find(self, row: int, keys: Sequence[Key]) -> list[int]:
         words = np.array([word for word, _ in keys], np.int64)
@@ -115,6 +120,21 @@ def test_keys_that_share_their_low_bits_with_dense_ones_are_told_apart() -> None
     aliases = plain(*(i * 2**20 for i in range(1, 200)))
     second = filled.put(row, aliases).tolist()
     assert filled.find(row, dense + aliases) == first + second
+
+
+def test_who_strays_into_a_dense_table_does_not_pass_all_its_keys() -> None:
+    filled = Filled()
+    row = filled.tables.create(0)
+    filled.put(row, plain(*range(10_000)))
+    size = len(filled.entries(row))
+    strays = plain(*(size * i for i in range(1, 2_001)))
+    slots = filled.put(row, strays).tolist()
+    assert filled.find(row, strays) == slots
+    assert len(filled.entries(row)) == size, "no longer the table that was dense"
+    # Free places begin behind the keys: neighbours of neighbours would fill them without a gap.
+    behind = filled.entries(row)[10_000:]
+    runs = np.diff(np.flatnonzero(np.concatenate([[0], behind, [0]]) == 0)) - 1
+    assert runs.max() < 50
 
 
 @pytest.mark.parametrize("start", [0, 10_000, 2**31 - 6_000], ids=str)
