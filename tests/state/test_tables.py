@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from eventtime.state.kernels import MASK, NO_SLOT, NULL_FLAG, PAGE_SLOTS, ROWS, TABLE
+from eventtime.state.kernels import DENSE, MASK, NO_SLOT, NULL_FLAG, PAGE_SLOTS, ROWS, TABLE
 from eventtime.state.tables import Tables
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def test_keys_that_share_their_low_bits_with_dense_ones_are_told_apart() -> None
 def test_who_strays_into_a_dense_table_does_not_pass_all_its_keys() -> None:
     filled = Filled()
     row = filled.tables.create(0)
+    filled.put(row, plain(*range(5_000)))
     filled.put(row, plain(*range(10_000)))
+    assert filled.tables.dirs[row, DENSE]
     size = len(filled.entries(row))
     strays = plain(*(size * i for i in range(1, 2_001)))
     slots = filled.put(row, strays).tolist()
