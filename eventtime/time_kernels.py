@@ -16,6 +16,13 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck":
 _TOGETHER = 4
 
 
+@njit(inline="always", **_options)
+def _row(raw, i, highest, lag_us, rises, n_rises, due):  # type: ignore[no-untyped-def]
+    """Note the rise that is due, if it is: a branch would be guessed wrong too often."""
+    rises[n_rises, 0], rises[n_rises, 1] = i, highest - lag_us
+    return max(highest, raw), n_rises + due, np.uint64(raw > highest)
+
+
 @njit(**_options)
 def clamp(raw, lag_us, watermark_us, rises):  # type: ignore[no-untyped-def]
     """Find where the watermark rises: it never goes back (S3, S4).
@@ -34,20 +41,19 @@ def clamp(raw, lag_us, watermark_us, rises):  # type: ignore[no-untyped-def]
     n_rises, due = np.uint64(raw.size > 0), np.uint64(0)
     most = np.int64(2**63 - 1)
     highest = watermark_us + lag_us if watermark_us <= most - lag_us else most
-    for start in range(np.uint64(0), n, np.uint64(_TOGETHER)):
-        count = min(np.uint64(_TOGETHER), n - start)
-        if count == np.uint64(_TOGETHER) and due == np.uint64(0):
+    whole = n // np.uint64(_TOGETHER) * np.uint64(_TOGETHER)
+    for start in range(np.uint64(0), whole, np.uint64(_TOGETHER)):
+        if due == np.uint64(0):
             latest = raw[start]
             for j in range(1, _TOGETHER):
                 latest = max(latest, raw[start + np.uint64(j)])
             if latest <= highest:
                 continue
-        for i in range(start, start + count):
-            # Written each time, counted if due: a branch would be guessed wrong too often.
-            rises[n_rises, 0], rises[n_rises, 1] = i, highest - lag_us
-            n_rises += due
-            due = np.uint64(raw[i] > highest)
-            highest = max(highest, raw[i])
+        for j in range(_TOGETHER):
+            i = start + np.uint64(j)
+            highest, n_rises, due = _row(raw[i], i, highest, lag_us, rises, n_rises, due)
+    for i in range(whole, n):
+        highest, n_rises, due = _row(raw[i], i, highest, lag_us, rises, n_rises, due)
     return max(watermark_us, highest - lag_us), np.int64(n_rises)
 
 
