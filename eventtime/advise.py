@@ -13,6 +13,7 @@ from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import PlanError, TimeColumnError
 from eventtime.expressions import check_columns
 from eventtime.plan import Read, Stepped, United, Watermarked, check_source
+from eventtime.report import told
 from eventtime.sources.base import MalformedRows, Poll
 from eventtime.timestamp import check_time_type, to_us
 from eventtime.transform import Transform
@@ -177,13 +178,14 @@ def advise(
         raise PlanError(msg, place="advise(on_time=…)", remedy="0.99 keeps 99 of 100 rows on time")
     remedy = "give a function that takes the number of rows"
     check_callable(progress, place="advise(progress=…)", remedy=remedy)
+    tell = None if progress is None else told(progress, place="advise(progress=…)")
     branches = _branches(_node(stream), ())
     opened: list[tuple[str, PartitionReader, _Reading]] = []
     try:
         for source, steps in branches:
             reading = _Reading(source, steps)
             opened += [(reader.name, reader, reading) for reader in reading.open()]
-        partitions = _measured(opened, progress)
+        partitions = _measured(opened, tell)
     finally:
         for _, reader, _ in opened:
             reader.close()

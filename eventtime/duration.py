@@ -46,14 +46,10 @@ def parse_us(value: DurationLike, *, name: str, zero: bool = True, negative: boo
     5400000000
     """
     micros = _read(value, name)
-    if micros < 0 and not negative:
-        msg = f"duration {value!r} is negative"
-        raise DurationError(msg, place=f"{name}=", remedy="give a duration of zero or more")
-    if micros == 0 and not zero:
-        msg = f"duration {value!r} is zero"
-        raise DurationError(
-            msg, place=f"{name}=", remedy="give a duration above zero, such as '1h'"
-        )
+    if (micros < 0 and not negative) or (micros == 0 and not zero):
+        msg = f"duration {value!r} is {'negative' if micros else 'zero'}"
+        least = "of zero or more" if zero else "above zero, such as '1h'"
+        raise DurationError(msg, place=f"{name}=", remedy=f"give a duration {least}")
     if abs(micros) > LONGEST:
         msg = f"duration {shown(value)} is longer than 36,500 years"
         raise DurationError(msg, place=f"{name}=", remedy="give a shorter one")

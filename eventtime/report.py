@@ -1,10 +1,18 @@
-"""What a run says of itself while it works."""
+"""What a run says of itself while it works, and the function that it says it to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ("ProgressReport",)
+from eventtime.errors import EventTimeError, UserCodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("ProgressReport", "told")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,3 +39,24 @@ class ProgressReport:
     late: int
     quarantined: int
     results: int
+
+
+def told(progress: Callable[[T], None], *, place: str) -> Callable[[T], None]:
+    """Wrap a progress function of the user's, so that what it raises says where it comes from.
+
+    Args:
+        progress: as given.
+        place: the argument.
+    """
+    name = getattr(progress, "__name__", repr(progress))
+
+    def tell(news: T) -> None:
+        try:
+            progress(news)
+        except EventTimeError:
+            raise
+        except Exception as error:
+            msg = f"progress function {name} raised {type(error).__name__}: {error}"
+            raise UserCodeError(msg, place=place, remedy="see the cause above") from error
+
+    return tell

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
 from eventtime.errors import PlanError, SinkError
-from eventtime.report import ProgressReport
+from eventtime.report import ProgressReport, told
 from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
@@ -131,21 +131,23 @@ def run_plan(
     from eventtime.execution import Execution
     from eventtime.sinks.base import commit_all
 
+    tell = None if progress is None else told(progress, place="run(progress=…)")
     outputs = _Outputs()
     execution = Execution(plan, outputs.take, shards=shards)
     try:
         _open_writers(execution, plan, outputs, sink, sides or {}, overwrite=overwrite)
-        for batch in execution.results(progress):
+        for batch in execution.results(tell):
             outputs.take(_RESULTS, batch)
         ledger, report = execution.ledger(), execution.report()
+        if tell is not None:
+            # Before anything is published: it may raise, and a failed run leaves no output.
+            tell(report)
         commit_all(list(outputs.writers.values()))
     except BaseException:
         # Ctrl-C included: nothing half-written stays under any name.
         execution.close()
         outputs.abort()
         raise
-    if progress is not None:
-        progress(report)
     results = outputs.kept.pop(_RESULTS, [])
     side_schemas = execution.side_schemas
     return Run(plan.schema, results, outputs.kept, side_schemas, ledger, report, outputs.taken)

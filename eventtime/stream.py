@@ -207,7 +207,8 @@ class Stream:
             shards: threads; of several, one prepares rows and the others share the keys. The
                 results are the same bytes for any number.
             overwrite: replace outputs that exist.
-            progress: called with a `ProgressReport` after each step.
+            progress: called with a `ProgressReport` after each step, the last time before outputs
+                appear under their names.
 
         Returns:
             What stayed in memory, and the ledger.

@@ -13,6 +13,7 @@ from refusals import Refused, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PLACE = "partition 'a', rows 0 to 2, event times 1970-01-01 00:00:00+00:00 to 1970-01-01 00:00:02"
 
@@ -160,6 +161,39 @@ def test_an_aggregate_that_returns_the_wrong_shape(
 ) -> None:
     with refused(et.UserCodeError, shown, place, "return a "):
         over(broken(method, does)).run()
+
+
+def fails(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def interrupts(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_progress_function_that_raises(tmp_path: Path, refused: Refused) -> None:
+    out = tmp_path / "out.parquet"
+    with refused(et.UserCodeError, "fails raised ZeroDivisionError", "run(progress=…)", "cause"):
+        over(Rows()).run(out, progress=fails)
+    with refused(et.UserCodeError, "fails raised ZeroDivisionError", "advise(progress=…)", "cause"):
+        et.advise(et.from_arrow(seconds(), time="t"), progress=fails)
+    with pytest.raises(KeyboardInterrupt):
+        over(Rows()).run(out, progress=interrupts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_progress_function_that_raises_at_the_end_leaves_no_output(
+    tmp_path: Path, refused: Refused
+) -> None:
+    reports: list[et.ProgressReport] = []
+    over(Rows()).run(progress=reports.append)
+
+    def at_the_end(report: et.ProgressReport) -> None:
+        assert report != reports[-1]
+
+    with refused(et.UserCodeError, "at_the_end raised AssertionError", "run(progress=…)", "cause"):
+        over(Rows()).run(tmp_path / "out.parquet", progress=at_the_end)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_aggregate(refused: Refused) -> None:

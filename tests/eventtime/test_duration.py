@@ -84,6 +84,15 @@ def test_a_negative_duration_is_refused_unless_allowed() -> None:
     assert parse_us("-1h", name="offset", negative=True) == -3_600_000_000
 
 
+@pytest.mark.parametrize("value", ["-1h", "0s"])
+def test_the_remedy_is_not_refused_in_its_turn(value: str) -> None:
+    with pytest.raises(DurationError, match="fix: give a duration above zero, such as '1h'"):
+        parse_us(value, name="size", zero=False)
+    if value != "0s":
+        with pytest.raises(DurationError, match="fix: give a duration of zero or more"):
+            parse_us(value, name="allowed_lateness")
+
+
 @pytest.mark.parametrize("value", ["0s", 0, "0", timedelta(0)])
 def test_zero_is_refused_where_it_means_nothing(value: Any) -> None:
     with pytest.raises(DurationError, match="is zero"):
