@@ -213,7 +213,7 @@ class _Reading:
 
     def transform(self, partition: str) -> Transform:
         schema = self._schema if self._steps else pa.schema([self._schema.field(self._source.time)])
-        return Transform(self._steps, schema, partition)
+        return Transform(self._steps, schema, f"partition {partition!r}")
 
     def add(self, batch: pa.RecordBatch, tally: DisorderTally) -> None:
         times = batch.column(self._source.time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -209,11 +209,11 @@ def _stage(
     for key in keys:
         check_key_type(key, own.field(key).type)
     columns, made = _input_columns(own, aggregated.aggregates)
-    all_steps = (*steps, WithColumns(tuple(made))) if made else steps
-    inputs = _through(own, [WithColumns(tuple(made))] if made else [])
+    all_steps = (*steps, made) if made.columns else steps
+    inputs = made.output(own)
     types = tuple(inputs.field(c).type for c in columns)
     outputs = tuple(
-        Output(name, a, tuple(columns.index(_column_name(made, c)) for c in a.columns))
+        Output(name, a, tuple(columns.index(_column_name(made.columns, c)) for c in a.columns))
         for name, a in aggregated.aggregates
     )
     grid = windowed.assigner.grid
@@ -264,21 +264,24 @@ def _stage(
 
 def _input_columns(
     schema: pa.Schema, aggregates: Sequence[tuple[str, Aggregate]]
-) -> tuple[list[str], list[tuple[str, pc.Expression]]]:
+) -> tuple[list[str], WithColumns]:
     """Name the aggregates' inputs; expressions become columns of their own."""
     columns: list[str] = []
     made: list[tuple[str, pc.Expression]] = []
+    calls: dict[str, str] = {}
     for name, aggregate in aggregates:
+        call = f"{name}={aggregate.describe()}"
         for column in aggregate.columns:
             if isinstance(column, str):
-                check_columns(schema, [column], place=f"aggregate({name}={aggregate.describe()})")
+                check_columns(schema, [column], place=f"aggregate({call})")
             elif not any(column.equals(e) for _, e in made):
-                type_of(schema, column, place=f"aggregate({name}={aggregate.describe()})")
+                type_of(schema, column, place=f"aggregate({call})")
                 made.append((f"__expression_{len(made)}", column))
+                calls[made[-1][0]] = call
             text = _column_name(made, column)
             if text not in columns:
                 columns.append(text)
-    return columns, made
+    return columns, WithColumns(tuple(made), calls)
 
 
 def _column_name(made: Sequence[tuple[str, pc.Expression]], column: str | pc.Expression) -> str:
@@ -352,7 +355,7 @@ def _pruned(
                 kept.append(Select(tuple(n for n in names if n in wanted)))
             case WithColumns(columns):
                 left = tuple((n, e) for n, e in columns if n in wanted)
-                kept += [WithColumns(left)] if left else []
+                kept += [replace(step, columns=left)] if left else []
             case Filter() | MapBatches():
                 kept.append(step)
         wanted = needed

@@ -231,7 +231,8 @@ class Engine:
             watermark.max_future_us,
             self._clock,
         )
-        before = Transform(branch.steps, branch.schema, name)
+        whose = f"partition {name!r}"
+        before = Transform(branch.steps, branch.schema, whose)
         self._names.append(name)
         self._intakes.append(
             PartitionIntake(
@@ -239,7 +240,7 @@ class Engine:
                 p,
                 shared,
                 before,
-                Transform(stage.steps, before.schema, name),
+                Transform(stage.steps, before.schema, whose),
                 watermark.generator.build(name, stage.time_unit),
                 self._stages.codec,
                 self._progress.partitions[p].watermark_us,

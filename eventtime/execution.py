@@ -149,8 +149,9 @@ class Execution:
             stage.lanes,
             watermark.max_future_us,
         )
-        before = Transform(branch.steps, branch.schema, name)
-        after = Transform(stage.steps, before.schema, name)
+        whose = f"partition {name!r}"
+        before = Transform(branch.steps, branch.schema, whose)
+        after = Transform(stage.steps, before.schema, whose)
         generator = watermark.generator.build(name, stage.time_unit)
         return PartitionIntake(
             name, len(self._intakes), shared, before, after, generator, self._stages.codec

@@ -67,7 +67,7 @@ class Stages:
                 spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names
             )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
-            before = None if i == 0 else Transform(plan.steps, plan.input)
+            before = None if i == 0 else Transform(plan.steps, plan.input, f"results of window {i}")
             # One thread prepares chunks, the others share the keys of the first operator. Those
             # that follow see results only, which are few.
             shares = max(1, self.shards - 1) if i == 0 else 1

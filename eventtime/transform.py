@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,9 +69,15 @@ class Select:
 
 @dataclass(frozen=True)
 class WithColumns:
-    """Add columns, or replace those of the same name."""
+    """Add columns, or replace those of the same name.
+
+    Args:
+        columns: names and expressions.
+        calls: the aggregate that a column is made for, by name; none for those of the user's.
+    """
 
     columns: tuple[tuple[str, Any], ...]
+    calls: Mapping[str, str] = field(default_factory=dict)
 
     def output(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema after the step; refuse what does not fit."""
@@ -90,6 +96,8 @@ class WithColumns:
 
     def describe(self) -> str:
         """Return the call that makes it."""
+        if self.calls:
+            return f"aggregate({', '.join(self.calls[n] for n, _ in self.columns)})"
         return f"with_columns({', '.join(f'{n}={e}' for n, e in self.columns)})"
 
 
@@ -125,11 +133,13 @@ class Transform:
     Args:
         steps: in order.
         schema: of the input.
-        place: the partition, for errors of user functions.
+        whose: rows they are, for errors of user functions.
     """
 
-    def __init__(self, steps: Sequence[Step], schema: pa.Schema, place: str = "") -> None:
-        self._steps, self._place = list(steps), place
+    def __init__(
+        self, steps: Sequence[Step], schema: pa.Schema, whose: str = "results of the last window"
+    ) -> None:
+        self._steps, self._whose = list(steps), whose
         self._schemas = [schema]
         for step in steps:
             self._schemas.append(step.output(self._schemas[-1]))
@@ -147,7 +157,7 @@ class Transform:
         """
         n = batch.num_rows
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
-            batch = self._step(step, batch, out)
+            batch = self._step(step, batch, out, n)
         self._rows += n
         return batch, n - batch.num_rows
 
@@ -156,36 +166,38 @@ class Transform:
 
         There is no `map_batches` among the steps.
         """
+        n = batch.num_rows
         kept: Ints | None = None
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
             if isinstance(step, Filter):
                 try:
                     mask = _true(batch, step.predicate)
                 except pa.ArrowException as error:
-                    raise self._failed(step, batch.num_rows, error) from error
+                    raise self._failed(step, batch, n, error) from error
                 places = np.flatnonzero(mask)
                 if len(places) < batch.num_rows:
                     kept = places if kept is None else kept[places]
                     batch = batch.filter(pa.array(mask))
             else:
-                batch = self._step(step, batch, out)
+                batch = self._step(step, batch, out, n)
+        self._rows += n
         return batch, kept
 
-    def _step(self, step: Step, batch: pa.RecordBatch, out: pa.Schema) -> pa.RecordBatch:
+    def _step(self, step: Step, batch: pa.RecordBatch, out: pa.Schema, n: int) -> pa.RecordBatch:
         try:
-            return self._applied(step, batch, out)
+            return self._applied(step, batch, out, n)
         except pa.ArrowException as error:
-            raise self._failed(step, batch.num_rows, error) from error
+            raise self._failed(step, batch, n, error) from error
 
-    def _failed(self, step: Step, n: int, error: Exception) -> UserCodeError:
-        msg = f"{step.describe()} failed on a value: {error}"
+    def _failed(self, step: Step, batch: pa.RecordBatch, n: int, error: Exception) -> UserCodeError:
+        msg = f"{_failing(step, batch).describe()} failed on a value: {error}"
         remedy = "filter such rows first, or use a form that gives null, such as safe=False casts"
         return UserCodeError(msg, place=self._rows_of(n), remedy=remedy)
 
     def _rows_of(self, n: int) -> str:
-        return f"partition {self._place!r}, rows {self._rows} to {self._rows + n - 1}"
+        return f"{self._whose}, rows {self._rows} to {self._rows + n - 1}"
 
-    def _applied(self, step: Step, batch: pa.RecordBatch, out: pa.Schema) -> pa.RecordBatch:
+    def _applied(self, step: Step, batch: pa.RecordBatch, out: pa.Schema, n: int) -> pa.RecordBatch:
         if isinstance(step, Filter):
             mask = _true(batch, step.predicate)
             return batch if mask.all() else batch.filter(pa.array(mask))
@@ -194,7 +206,7 @@ class Transform:
         if isinstance(step, WithColumns):
             made = dict(step.columns)
             return project(batch, {name: made.get(name, pc.field(name)) for name in out.names})
-        place = self._rows_of(batch.num_rows)
+        place = self._rows_of(n)
         mapped = _called(step.function, batch, place)
         if mapped.schema.equals(out):
             return mapped
@@ -208,6 +220,17 @@ def _true(batch: pa.RecordBatch, predicate: pc.Expression) -> NDArray[np.bool_]:
     mask = pc.fill_null(evaluate(batch, predicate), fill_value=False)
     kept: NDArray[np.bool_] = mask.to_numpy(zero_copy_only=False)
     return kept
+
+
+def _failing(step: Step, batch: pa.RecordBatch) -> Step:
+    """Of several columns, leave only the one whose expression fails."""
+    if isinstance(step, WithColumns):
+        for column in step.columns:
+            try:
+                evaluate(batch, column[1])
+            except pa.ArrowException:
+                return replace(step, columns=(column,))
+    return step
 
 
 def _called(function: BatchFunction, batch: pa.RecordBatch, place: str) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ import pytest
 
 import eventtime as et
 from eventtime.transform import Filter, MapBatches, Select, Step, Transform, WithColumns
-from windowing import rows
+from windowing import pipeline, rows
 
 SCHEMA = pa.schema({"t": pa.int64(), "x": pa.int64()})
 
@@ -182,10 +182,52 @@ def test_map_batches_wants_a_function() -> None:
         et.from_arrow(rows([0]), time="t").map_batches(5)  # type: ignore[arg-type]  # on purpose
 
 
-def test_an_expression_that_fails_on_a_value_names_step_and_place() -> None:
-    table = pa.table({"t": pa.array([1], pa.timestamp("s")), "s": ["x"]})
-    stream = et.from_arrow({"a": table}, time="t").with_columns(n=pc.field("s").cast(pa.int64()))
-    counted = stream.watermark(et.ascending()).window(et.tumbling("1h")).aggregate(n=et.sum("n"))
-    with pytest.raises(et.UserCodeError, match="failed on a value") as caught:
-        counted.run()
-    assert "partition 'a', rows 0 to 0" in str(caught.value)
+LARGE = pc.multiply_checked(pc.field("x"), 2**62)
+"""Fits for 0 and 1."""
+
+
+def place_of(stream: et.Stream, message: str) -> str:
+    """Run into a value that an expression fails on; returns where it stands."""
+    with pytest.raises(et.UserCodeError) as caught:
+        stream.run()
+    what, place, remedy = str(caught.value).splitlines()
+    assert what == f"{message} failed on a value: overflow"
+    assert remedy.startswith("  fix: filter such rows first")
+    return place.removeprefix("  at:  ")
+
+
+def test_an_expression_that_fails_on_a_value_names_the_column_and_the_place() -> None:
+    data = rows([0, 1, 2], x=[1, 0, 2])
+    stream = et.from_arrow({"a": data}, time="t").filter(pc.field("x") > 0)
+    stream = stream.with_columns(one=pc.field("x") > 1, two=LARGE, three=pc.field("x") + 1)
+    columns = {name: et.count_distinct(name) for name in ("one", "two", "three")}
+    summed = stream.watermark(et.ascending()).window(et.tumbling("1h")).aggregate(**columns)
+    message = f"with_columns(two=multiply_checked(x, {2**62}))"
+    assert place_of(summed, message) == "partition 'a', rows 0 to 2"
+
+
+def test_an_expression_of_an_aggregate_that_fails_on_a_value_names_the_aggregate() -> None:
+    some = pc.field("x") > 1
+    stream = pipeline(rows([0, 1], x=[1, 2]), n=et.count(some), s=et.sum(LARGE), m=et.mean(LARGE))
+    message = f"aggregate(s=sum(multiply_checked(x, {2**62})))"
+    assert place_of(stream, message) == "partition 'memory', rows 0 to 1"
+
+
+def test_the_rows_that_an_expression_fails_on_are_counted_over_all_batches() -> None:
+    batches = [rows([0, 1], x=[0, 0]), rows([2, 3, 4], x=[1, 0, 2])]
+    stream = et.from_arrow(batches[0], time="t").watermark(et.ascending())
+    filtered = stream.filter(pc.field("x") > 0).filter(LARGE > 0)
+    engine = et.Engine(filtered.window(et.tumbling("1h")).aggregate(n=et.count()), ["a"])
+    engine.push("a", batches[0])
+    with pytest.raises(et.UserCodeError, match="partition 'a', rows 2 to 4"):
+        engine.push("a", batches[1])
+
+
+def test_an_expression_over_results_that_fails_on_a_value_says_so() -> None:
+    first = pipeline(rows([0, 60, 61], x=[1, 1, 1]), x=et.sum("x"))
+    message = f"filter((multiply_checked(x, {2**62}) > 0))"
+    assert place_of(first.filter(LARGE > 0), message) == "results of the last window, rows 1 to 1"
+    chained = first.window(et.tumbling("1h")).aggregate(s=et.sum(LARGE))
+    assert place_of(chained, f"aggregate(s=sum(multiply_checked(x, {2**62})))") == (
+        "results of window 1, rows 1 to 1"
+    )
