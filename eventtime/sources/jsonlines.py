@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from eventtime.errors import SchemaError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from eventtime.sources.format import Only
 
 __all__ = ("JsonLinesFormat",)
+
+LINE_FEED, CARRIAGE_RETURN, OPENING_BRACE, CLOSING_BRACE = b"\n\r{}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class JsonLinesFormat:
 def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
     from pyarrow import json
 
+    _require_utf8(data)
+    lines = _count_objects(data)
     table = json.read_json(
         pa.py_buffer(data),
         json.ReadOptions(use_threads=False, block_size=len(data) + 1),
@@ -118,20 +123,60 @@ def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
             unexpected_field_behavior="infer" if wanted is None else "ignore",
         ),
     )
-    _require_one_object_a_line(data, table.num_rows)
+    if table.num_rows != lines:
+        objects = table.num_rows
+        message = f"{objects} JSON object(s) in {lines} line(s); each line must hold exactly one"
+        raise pa.ArrowInvalid(message)
     batches = table.to_batches()
     return join(batches)
 
 
-def _require_one_object_a_line(data: bytes, objects: int) -> None:
-    """Refuse two objects in a line and one over several lines, which the parser accepts.
+def _require_utf8(data: bytes) -> None:
+    """Refuse text that the parser would hand on as it is."""
+    try:
+        pa.scalar(data, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid as error:
+        message = "it is no UTF-8 text"
+        raise pa.ArrowInvalid(message) from error
 
-    Otherwise the same line would be good or bad depending on where blocks are cut.
+
+def _count_objects(data: bytes) -> int:
+    """Count the lines that are not blank, and refuse such as are no object by their ends.
+
+    The parser takes ``null`` for a row, and a first one ends the process. It also takes two objects
+    in a line, and one over several, so that a line would be good or bad depending on where blocks
+    are cut. With braces at both ends of all lines no line end is inside an object: as many rows as
+    lines then are one for each.
     """
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    if lines == objects:
-        return
-    filled = sum(1 for line in data.split(b"\n") if line.strip())
-    if filled != objects:
-        message = f"{objects} JSON object(s) in {filled} line(s); each line must hold exactly one"
+    if lines := _plain_lines(data):
+        return lines
+    filled = [*filter(None, map(bytes.strip, data.split(b"\n")))]
+    if lines := _plain_lines(b"\n".join(filled)):
+        return lines
+    if not all(line.startswith(b"{") for line in filled):
+        message = "it is no JSON object"
         raise pa.ArrowInvalid(message)
+    if len(filled) > 1:
+        message = "a line does not end its JSON object"
+        raise pa.ArrowInvalid(message)
+    # Of a line that stands alone the parser says better what is wrong.
+    return 1
+
+
+def _plain_lines(data: bytes) -> int:
+    """Count lines if all begin and end with a brace, without any space around; 0 if one does not.
+
+    A fiftieth of the time of the parser, where looking at each line takes a third.
+    """
+    if not (data.startswith(b"{") and data.rstrip(b"\r\n").endswith(b"}")):
+        return 0
+    text = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(text == LINE_FEED)
+    inner = ends[:-1] if data.endswith(b"\n") else ends
+    last = inner - 1
+    if data.endswith(b"\r\n"):
+        if (text[last] != CARRIAGE_RETURN).any():
+            return 0
+        last -= 1
+    is_plain = (text[last] == CLOSING_BRACE).all() and (text[inner + 1] == OPENING_BRACE).all()
+    return len(inner) + 1 if is_plain else 0
