@@ -97,7 +97,7 @@ class UserCodeError(EventTimeError):
 class AggregateOverflowError(EventTimeError, ArithmeticError):
     """Raised when a sum leaves its type; the message names window and key.
 
-    Cast the column to decimal or float.
+    Cast the column to a wider type; the message says to which.
     """
 
 

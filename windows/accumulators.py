@@ -190,8 +190,7 @@ class Accumulators:
         return AggregateOverflowError(
             f"{sum_of} is {error.value}, which does not fit {error.kind}",
             place=place,
-            remedy="cast the column with with_columns(...) to decimal128(38, 0) or float64 "
-            "before the window",
+            remedy=error.remedy,
         )
 
 

@@ -84,6 +84,17 @@ class SumTooLargeError(Exception):
         self.position, self.value, self.kind = position, value, kind
         super().__init__(value)
 
+    @property
+    def remedy(self) -> str:
+        """A type that holds the sum, and to which columns of its type can be cast."""
+        if pa.types.is_decimal(self.kind):
+            wider = "float64"
+        elif pa.types.is_duration(self.kind):
+            wider = "int64 and then to decimal128(38, 0)"
+        else:
+            wider = "decimal128(38, 0)"
+        return f"cast the column with with_columns(...) to {wider} before the window"
+
 
 def counted(word: int) -> Reader:
     """Read a count: of values, or of all rows folded."""
@@ -179,7 +190,8 @@ def _check_decimal_sums(words: Words, at: int, out: pa.DataType) -> None:
             + int(low[position]) % 2**64
         )
         if abs(exact) >= 10**38:
-            raise SumTooLargeError(int(position), str(Decimal(exact).scaleb(-out.scale)), out)
+            # Arithmetic on decimals would round to 28 digits.
+            raise SumTooLargeError(int(position), f"{Decimal(f'{exact}E{-out.scale}'):f}", out)
 
 
 def _decimal_floats(words: Words, at: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
