@@ -17,7 +17,6 @@ class Buffers:
     """Scratch of the assign kernel, as long as the longest chunk so far."""
 
     slots: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    mine: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     corrections: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     fresh: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -25,5 +24,4 @@ class Buffers:
     def fit(self, n: int) -> None:
         if len(self.slots) < n:
             self.slots, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(3))
-            # One more than rows: the next row is written before it is known whether it counts.
-            self.mine, self.fresh = np.empty(n + 1, np.int32), np.empty(n, np.int64)
+            self.fresh = np.empty(n, np.int64)

@@ -22,10 +22,13 @@ from eventtime.windows.chunk_kernels import (
     copy_rises,
     copy_words,
     find_rows,
+    keep_bytes,
+    keep_words,
     pick_bytes,
     pick_words,
 )
 from eventtime.windows.rises import rises_of, watermarks_at
+from eventtime.windows.shares import share_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,13 +134,17 @@ class Scratch:
             held = self.arrays[name] = np.empty(n, np.int64)
         return held[:n]
 
+    def flags(self, name: object, n: int) -> Bytes:
+        """Return (n,) uint8, likewise."""
+        return self.array(name, n // 8 + 1).view(np.uint8)[:n]
+
 
 @dataclass(frozen=True)
 class Chunk:
     """A stretch of rows in order; where it is cut means nothing (S4).
 
     Kernels read it through `spans`, `starts` and `addresses`. Single rows: `found`, `times`.
-    Copies: `all_times`, `column`, `taken`, `together`.
+    Copies: `all_times`, `column`, `taken`, `together`, `share`.
 
     Args:
         blocks: where the rows lie.
@@ -245,7 +252,7 @@ class Chunk:
             return self._copied(column, width, scratch.array(column, n * width))
 
         def flags(column: int, absent: int) -> Bytes:
-            out = np.empty(n, np.uint8)
+            out = scratch.flags(column, n)
             copy_bytes(self.spans, self.addresses, column, absent, out)
             return out
 
@@ -253,6 +260,28 @@ class Chunk:
         n_rises = copy_rises(self.spans, self.addresses, rises)
         block = self._copy(words, flags, rises[: 2 * n_rises].reshape(-1, 2))
         return Chunk.of_block(block, self.watermark_after_us, self)
+
+    def share(self, shard: int, shards: int, scratch: Scratch) -> Chunk:
+        """Copy the rows whose keys fall to a shard, in order; `chosen` says which they are."""
+        n, n_spans = len(self), len(self.spans)
+        place = self.spans, self.starts, self.addresses
+        positions, kept = scratch.array("positions", n + 1), scratch.array("kept", n_spans + 1)
+        rises = scratch.array("rises", 2 * (n + 1))
+        n_rises = share_rows(*place, shards, shard, positions, kept, rises)
+        m = int(kept[-1])
+
+        def words(column: int, width: int) -> Ints:
+            out = scratch.array(column, n * width)[: m * width]
+            keep_words(*place, column, width, positions, kept, out)
+            return out
+
+        def flags(column: int, absent: int) -> Bytes:
+            out = scratch.flags(column, n)[:m]
+            keep_bytes(*place, column, absent, positions, kept, out)
+            return out
+
+        block = self._copy(words, flags, rises[: 2 * n_rises].reshape(-1, 2))
+        return Chunk.of_block(block, self.watermark_after_us, self, positions[:m])
 
     def _copy(
         self,

@@ -19,6 +19,8 @@ __all__ = (
     "copy_rises",
     "copy_words",
     "find_rows",
+    "keep_bytes",
+    "keep_words",
     "pick_bytes",
     "pick_words",
     "span_of",
@@ -131,3 +133,36 @@ def pick_bytes(blocks, rows, addresses, column, absent, out):  # type: ignore[no
     for i in range(rows.size):
         address = addresses[blocks[i], column]
         out[i] = absent if address == 0 else bytes_at(address + rows[i], 1)[0]
+
+
+@njit(**_options)
+def keep_words(spans, starts, addresses, column, width, positions, kept, out):  # type: ignore[no-untyped-def]
+    """Copy the rows at ascending positions, those from `kept[s]` on in span s."""
+    for s in range(np.uint64(spans.shape[0])):
+        at, end = np.uint64(kept[s]), np.uint64(kept[s + np.uint64(1)])
+        # As if the buffer began with the chunk: positions are rows then.
+        first = spans[s, 1] - starts[s]
+        address = addresses[spans[s, 0], column] + 8 * first * width
+        source = words_at(address, width * starts[s + np.uint64(1)])
+        if width == 1:
+            for i in range(at, end):
+                out[i] = source[np.uint64(positions[i])]
+        else:
+            two, one = np.uint64(2), np.uint64(1)
+            for i in range(at, end):
+                row = two * np.uint64(positions[i])
+                out[two * i], out[two * i + one] = source[row], source[row + one]
+
+
+@njit(**_options)
+def keep_bytes(spans, starts, addresses, column, absent, positions, kept, out):  # type: ignore[no-untyped-def]
+    """Copy flags as `keep_words` copies words; a buffer without them has `absent` everywhere."""
+    for s in range(np.uint64(spans.shape[0])):
+        at, end = np.uint64(kept[s]), np.uint64(kept[s + np.uint64(1)])
+        address = addresses[spans[s, 0], column]
+        if address == 0:
+            out[at:end] = absent
+            continue
+        source = bytes_at(address + spans[s, 1] - starts[s], starts[s + np.uint64(1)])
+        for i in range(at, end):
+            out[i] = source[np.uint64(positions[i])]

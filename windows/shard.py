@@ -20,9 +20,9 @@ from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows import assign_kernel as k
 from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.buffers import Buffers
+from eventtime.windows.chunk import Scratch
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.emission import Emission, Firing, Segment
-from eventtime.windows.shares import rows_of_shard
 from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
 
@@ -71,7 +71,7 @@ class Shard:
         # State that is rebuilt: scratch, caches of partial merges.
         self._acc = Accumulators(spec.outputs, spec.types)
         self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
-        self._buffers = Buffers()
+        self._buffers, self._scratch = Buffers(), Scratch()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
         self._map = slice_map({})
         # State that a checkpoint holds.
@@ -94,12 +94,10 @@ class Shard:
         """
         if self._shards == 1:
             return self._process(chunk)
-        self._buffers.fit(len(chunk))
-        mine = self._buffers.mine
-        n = rows_of_shard(chunk.spans, chunk.addresses, self._shards, self._index, mine)
-        positions = mine[:n].astype(np.int64)
-        fired, late = self._process(chunk.taken(positions))
-        return fired, positions[late]
+        share = chunk.share(self._index, self._shards, self._scratch)
+        assert share.chosen is not None
+        fired, late = self._process(share)
+        return fired, share.chosen[late]
 
     def _process(self, chunk: Chunk) -> tuple[list[Fired], Ints]:
         control, buffers = self._control, self._buffers
