@@ -100,13 +100,20 @@ def mean(column: Column) -> Aggregate:
 
 
 def var(column: Column, *, ddof: int = 1) -> Aggregate:
-    """Compute the variance (of a sample by default): float64, null for `ddof` values or fewer."""
+    """Compute the variance (of a sample by default): float64, null for `ddof` values or fewer.
+
+    Its root is exact but for n·M·2^-51, where M is the greatest magnitude among the n values.
+    Subtract a constant from integers that are large and close together.
+    """
     _check_ddof("var", ddof)
     return Aggregate("var", (_checked("var", column),), ddof)
 
 
 def stddev(column: Column, *, ddof: int = 1) -> Aggregate:
-    """Compute the standard deviation (of a sample by default); null for `ddof` values or fewer."""
+    """Compute the standard deviation (of a sample by default); null for `ddof` values or fewer.
+
+    As exact as the root of `var`.
+    """
     _check_ddof("stddev", ddof)
     return Aggregate("stddev", (_checked("stddev", column),), ddof)
 

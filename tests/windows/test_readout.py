@@ -238,6 +238,13 @@ def test_variance_does_not_cancel_far_from_zero() -> None:
     assert in_slices(et.var("x"), [[1e9 + 4], [1e9 + 7, 1e9 + 13], [], [1e9 + 16]]) == 30.0
 
 
+def test_the_spread_of_large_integers_is_exact_once_a_constant_is_subtracted() -> None:
+    values = [10**18 + v for v in (4, 7, 13, 16)]
+    assert one(et.var(pc.field("x") - 10**18), values) == 30.0
+    # As it stands, of floats that lie 128 apart.
+    assert abs(one(et.stddev("x"), values) - math.sqrt(30)) <= 4 * max(values) * 2**-51
+
+
 # Nulls and types
 
 
