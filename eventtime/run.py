@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Run:
             raise PlanError(msg, place=place, remedy=f"read them from there, or {instead}")
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Hand the results over as an Arrow stream, which polars, DuckDB and pandas read."""
+        """Hand the results over as an Arrow stream: see `Stream.__arrow_c_stream__`."""
         return self.table().__arrow_c_stream__(requested_schema)
 
     @property
@@ -114,7 +115,9 @@ class _Outputs:
 
     def abort(self) -> None:
         for writer in self.writers.values():
-            writer.abort()
+            # One that raises, against its contract, keeps no other from being aborted.
+            with contextlib.suppress(Exception):
+                writer.abort()
 
 
 def run_plan(

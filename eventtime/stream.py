@@ -240,7 +240,11 @@ class Stream:
         return _results(self._compiled())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Run as an Arrow stream, which polars, DuckDB and pandas read as it is."""
+        """Run as an Arrow stream, which other libraries read as it is.
+
+        With `polars.DataFrame(stream)`, `duckdb.from_arrow(stream)` or its name in a query,
+        `pandas.DataFrame.from_arrow(stream)` (pandas 3), `pyarrow.table(stream)`.
+        """
         compiled = self._compiled()
         return pa.RecordBatchReader.from_batches(
             compiled.schema, _results(compiled)

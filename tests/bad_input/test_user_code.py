@@ -196,6 +196,33 @@ def test_a_progress_function_that_raises_at_the_end_leaves_no_output(
     assert list(tmp_path.iterdir()) == []
 
 
+class Stubborn:
+    """A sink that cannot be aborted, against what `SinkWriter` says."""
+
+    def open(self, schema: pa.Schema) -> Stubborn:
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        raise AssertionError
+
+    def commit(self) -> None:
+        raise AssertionError
+
+    def abort(self) -> None:
+        raise OSError
+
+    def describe(self) -> str:
+        return "stubborn"
+
+
+def test_a_sink_that_cannot_be_aborted_leaves_the_others_and_the_error_as_they_are(
+    tmp_path: Path, refused: Refused
+) -> None:
+    with refused(et.UserCodeError, "fails raised ZeroDivisionError", "run(progress=…)", "cause"):
+        over(Rows()).run(Stubborn(), sides={"late": tmp_path / "late.csv"}, progress=fails)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_aggregate(refused: Refused) -> None:
     with refused(et.PlanError, "object lacks create, add, merge", "user(", "UserAggregate"):
         et.user(object(), "x")  # type: ignore[arg-type]

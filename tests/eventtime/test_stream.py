@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -142,6 +143,20 @@ def test_polars_and_duckdb_and_pyarrow_read_a_stream_as_it_is() -> None:
     database.register("minutes", pa.RecordBatchReader.from_stream(minutes))
     assert database.sql("select sum(n), count(*) from minutes").fetchall() == [(3, 3)]
     assert pa.table(minutes).equals(wanted)
+
+
+def test_a_stream_and_its_run_are_handed_over_alike() -> None:
+    data = rows([0, 1, 61, 62], k=["a", None, "a", "b"], x=[1, 2, 3, 4])
+    stream = pipeline(data, keys=["k"], n=et.count(), x=et.collect("x"), f=et.first("k"))
+    wanted = stream.to_table().select(["n", "x", "f"]).to_pydict()
+    for handed in (stream, stream.run()):
+        frame = pd.DataFrame.from_arrow(handed)
+        assert frame["n"].tolist() == wanted["n"]
+        assert [list(values) for values in frame["x"]] == wanted["x"]
+        assert pl.DataFrame(handed).select("n", "x", "f").to_dict(as_series=False) == wanted
+        by_duckdb = duckdb.connect().execute("select n, x, f from handed").fetchall()
+        assert by_duckdb == list(zip(*wanted.values(), strict=True))
+        assert duckdb.from_arrow(handed).aggregate("sum(n)").fetchall() == [(4,)]
 
 
 def test_windows_over_polars_frames_are_windows_over_arrow() -> None:
