@@ -52,8 +52,8 @@ def clamp(raw, lag_us, watermark_us, rises):  # type: ignore[no-untyped-def]
         for j in range(_TOGETHER):
             i = start + np.uint64(j)
             highest, n_rises, due = _row(raw[i], i, highest, lag_us, rises, n_rises, due)
-    for i in range(whole, n):
-        highest, n_rises, due = _row(raw[i], i, highest, lag_us, rises, n_rises, due)
+    for last in range(whole, n):
+        highest, n_rises, due = _row(raw[last], last, highest, lag_us, rises, n_rises, due)
     return max(watermark_us, highest - lag_us), np.int64(n_rises)
 
 
