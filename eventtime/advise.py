@@ -15,7 +15,8 @@ from eventtime.expressions import check_columns
 from eventtime.plan import Read, Stepped, United, Watermarked, check_source
 from eventtime.report import told
 from eventtime.sources.base import MalformedRows, Poll
-from eventtime.timestamp import check_time_type, to_us
+from eventtime.sources.timecolumn import check_time_column
+from eventtime.timestamp import to_us
 from eventtime.transform import Transform
 from eventtime.wording import counted
 
@@ -206,7 +207,7 @@ class _Reading:
         self._schema = source.schema()
         schema = Transform(steps, self._schema).schema
         check_columns(schema, [source.time], place="time=…")
-        check_time_type(source.time, schema.field(source.time).type, source.time_unit)
+        check_time_column(source, schema)
 
     def open(self) -> list[PartitionReader]:
         return self._source.open(None if self._steps else [self._source.time], _BATCH_ROWS)

@@ -19,8 +19,9 @@ from eventtime.expressions import (
 from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
 from eventtime.plan import DROP, Aggregated, Node, Read, Stepped, United, Watermarked
 from eventtime.sources.schemas import difference
+from eventtime.sources.timecolumn import check_time_column
 from eventtime.state.keys import check_key_type
-from eventtime.timestamp import bounds_type, check_time_type
+from eventtime.timestamp import bounds_type
 from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
 from eventtime.windows.accumulators import Output, output_types
 from eventtime.windows.emission import ResultShape
@@ -118,7 +119,7 @@ def compile_plan(node: Node) -> CompiledPlan:
     _check_union(sources, wholes)
     time, time_unit = sources[0][0].time, sources[0][0].time_unit
     check_columns(wholes[0], [time], place="time=…")
-    check_time_type(time, wholes[0].field(time).type, time_unit)
+    check_time_column(sources[0][0], wholes[0])
     stages, schema, unit = [], wholes[0], time_unit
     for i, part in enumerate(parsed.stages):
         if i:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -127,9 +128,10 @@ def check_unique(schema: pa.Schema, *, place: str) -> None:
     Raises:
         SchemaError: names the first of them.
     """
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    counts = Counter(schema.names)
+    twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
-        msg = f"{schema.names.count(twice)} columns are named {twice!r}"
+        msg = f"{counts[twice]} columns are named {twice!r}"
         raise SchemaError(msg, place=place, remedy="rename them where the data is made")
 
 

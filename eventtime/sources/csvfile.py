@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import SchemaError, SourceError
+from eventtime.expressions import check_unique
 from eventtime.sources.datafile import DataFile, each_file, unreadable
-from eventtime.sources.inference import overridden, readable, timed, widened
+from eventtime.sources.inference import overridden, readable, timed, widened, without_times
 from eventtime.sources.rebatch import join
 from eventtime.sources.schemas import check_same
 from eventtime.sources.textblocks import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyarrow import csv
 
+    from eventtime.errors import TimeColumnError
     from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
 
@@ -63,20 +65,22 @@ class CsvFormat:
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Infer types from the first file with rows; all headers must have the same names."""
         headers = each_file(self._header, files)
-        inferred = (self._inferred(*looked) for looked in zip(files, headers, strict=True))
-        without_rows = pa.schema({name: pa.null() for name in headers[0]})
-        first = next((schema for schema in inferred if schema is not None), without_rows)
-        types = readable(overridden(first, self.types))
+        types = readable(self._types(files, headers)[0])
         for name in types.names:
             if name not in headers[0]:
                 message = f"schema= names a column {name!r} that the header does not have"
                 remedy = f"the columns are {', '.join(headers[0])}"
                 raise SchemaError(message, place=files[0].path, remedy=remedy)
         named = [
-            (file.path, pa.schema([(name, _type_of(types, name)) for name in names]))
+            (file.path, self._named(types, file, names))
             for file, names in zip(files, headers, strict=True)
         ]
         return check_same(named)
+
+    def untimed(self, files: Sequence[DataFile]) -> TimeColumnError | None:
+        """Tell whether the rows that types come from have no time."""
+        types, rows = self._types(files, each_file(self._header, files))
+        return without_times(types, self.time, rows, files)
 
     def rows(self, files: Sequence[DataFile]) -> int | None:
         """Return None: only reading the file tells."""
@@ -118,7 +122,9 @@ class CsvFormat:
         file.require_bytes()
         try:
             for block in self._blocks(file, HEADER_BYTES):
-                return self._cut_header(file, block)[0]
+                names = self._cut_header(file, block)[0]
+                check_unique(pa.schema([(name, pa.null()) for name in names]), place=file.path)
+                return names
         except (pa.ArrowException, OSError) as error:
             raise unreadable(file, error) from error
         msg = "the file is empty"
@@ -138,11 +144,25 @@ class CsvFormat:
             raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
         return names, Block(block.line + 1, rest)
 
-    def _inferred(self, file: DataFile, names: list[str]) -> pa.Schema | None:
-        """Return the types that the first block shows; None if it has no row."""
-        sample = self._sample(file, names)
-        if not sample.num_rows:
-            return None
+    def _types(
+        self, files: Sequence[DataFile], headers: Sequence[list[str]]
+    ) -> tuple[pa.Schema, int]:
+        """Return the types given and those of the first file with rows, and how many these are."""
+        for file, names in zip(files, headers, strict=True):
+            sample = self._sample(file, names)
+            if sample.num_rows:
+                types = self._inferred(file, names, sample)
+                return overridden(types, self.types), sample.num_rows
+        return overridden(pa.schema({name: pa.null() for name in headers[0]}), self.types), 0
+
+    def _named(self, types: pa.Schema, file: DataFile, names: list[str]) -> pa.Schema:
+        """Return the columns of a file; others than those of ``types`` by what they hold."""
+        if not set(names) <= set(types.names):
+            own = self._inferred(file, names, self._sample(file, names))
+            types = readable(overridden(own, types))
+        return pa.schema([types.field(name) for name in names])
+
+    def _inferred(self, file: DataFile, names: list[str], sample: pa.Table) -> pa.Schema:
         return timed(widened([sample]), self.time, self._times(file, names))
 
     def _sample(
@@ -287,8 +307,3 @@ def _nulled(column: pa.Array) -> pa.Array:
     is_filled = pc.greater(pc.binary_length(column), 0)
     buffers = [is_filled.buffers()[1], *column.buffers()[1:]]
     return pa.Array.from_buffers(column.type, len(column), buffers)
-
-
-def _type_of(types: pa.Schema, name: str) -> pa.DataType:
-    index = types.get_field_index(name)
-    return types.field(index).type if index >= 0 else pa.string()

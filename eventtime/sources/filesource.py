@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
+    from eventtime.errors import TimeColumnError
     from eventtime.sources.base import PartitionReader
     from eventtime.sources.format import FileFormat
 
@@ -114,6 +115,10 @@ class FileSource:
     def schema(self) -> pa.Schema:
         """Return the columns of the files, then those of the paths that no file has."""
         return self._files().schema
+
+    def untimed(self) -> TimeColumnError | None:
+        """Return the error for a time column whose type is unknown, as no row seen has a value."""
+        return self.format.untimed(self._files().files)
 
     def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
         """Open every partition; a file is opened when its first row is wanted.

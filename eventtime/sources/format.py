@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from eventtime.errors import TimeColumnError
     from eventtime.sources.base import Rows
     from eventtime.sources.datafile import DataFile
 
@@ -44,6 +45,10 @@ class FileFormat(Protocol):
             SourceError: a file is not of this format.
             SchemaError: two files differ; the message shows the column and both files.
         """
+        ...
+
+    def untimed(self, files: Sequence[DataFile]) -> TimeColumnError | None:
+        """Return the error for a time column whose type is unknown, as no row seen has a value."""
         ...
 
     def rows(self, files: Sequence[DataFile]) -> int | None:

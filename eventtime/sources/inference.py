@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.checks import shown
-from eventtime.errors import PlanError
+from eventtime.errors import PlanError, TimeColumnError
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("as_schema", "overridden", "readable", "timed", "widened")
+    from eventtime.sources.datafile import DataFile
+
+__all__ = ("as_schema", "overridden", "readable", "timed", "widened", "without_times")
 
 TIME_TYPES = (
     pa.int64(),
@@ -86,6 +89,28 @@ def timed(
     if 2 * most <= len(texts):
         return schema
     return overridden(schema, pa.schema([(time, TIME_TYPES[counts.index(most)])]))
+
+
+def without_times(
+    types: pa.Schema, time: str, rows: int, files: Sequence[DataFile]
+) -> TimeColumnError | None:
+    """Build the error for a time column without any value in the first rows; None if it has one.
+
+    Args:
+        types: as inferred, before `readable`.
+        time: name of the time column.
+        rows: how many were looked at.
+        files: of the source.
+    """
+    if not (time in types.names and pa.types.is_null(types.field(time).type)):
+        return None
+    if rows:
+        what = f"time column {time!r} is null in all {counted(rows, 'row')} that were looked at"
+        remedy = "name the column that holds the event time, or give its type with schema="
+    else:
+        what = f"no row in {counted(len(files), 'file')} tells the type of time column {time!r}"
+        remedy = "give its type with schema="
+    return TimeColumnError(what, place=files[0].path, remedy=remedy)
 
 
 def _holds_time(data_type: pa.DataType) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from eventtime.errors import SchemaError
 from eventtime.sources.datafile import DataFile, each_file
-from eventtime.sources.inference import overridden, readable, timed, widened
+from eventtime.sources.inference import overridden, readable, timed, widened, without_times
 from eventtime.sources.rebatch import join
 from eventtime.sources.schemas import agreed
 from eventtime.sources.textblocks import (
@@ -24,6 +24,7 @@ from eventtime.sources.textblocks import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eventtime.errors import TimeColumnError
     from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
 
@@ -61,15 +62,18 @@ class JsonLinesFormat:
 
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Infer types from the first lines of every file; those with a line must agree."""
-        looked = zip(files, each_file(self._inferred, files), strict=True)
-        inferred = [(file.path, schema) for file, schema in looked if schema is not None]
-        schema = overridden(agreed(inferred) if inferred else pa.schema([]), self.types)
+        schema = self._types(files)
         if not schema.names:
             message = f"there is no JSON object in {len(files)} file(s), so no column is known"
             raise SchemaError(
                 message, place=files[0].path, remedy="write one object a line, or pass schema="
             )
         return readable(schema)
+
+    def untimed(self, files: Sequence[DataFile]) -> TimeColumnError | None:
+        """Tell whether the rows that types come from have no time."""
+        rows = sum(piece.num_rows for file in files for piece in self._sample(file))
+        return without_times(self._types(files), self.time, rows, files)
 
     def rows(self, files: Sequence[DataFile]) -> int | None:
         """Return None: only reading the file tells."""
@@ -94,20 +98,30 @@ class JsonLinesFormat:
         blocks = read_blocks(file, block_bytes(batch_rows))
         yield from parse_file(file, blocks, parse, self.on_malformed)
 
+    def _types(self, files: Sequence[DataFile]) -> pa.Schema:
+        """Return the types given, and those that all files agree in."""
+        looked = zip(files, each_file(self._inferred, files), strict=True)
+        inferred = [(file.path, schema) for file, schema in looked if schema is not None]
+        return overridden(agreed(inferred) if inferred else pa.schema([]), self.types)
+
     def _inferred(self, file: DataFile) -> pa.Schema | None:
         """Infer the fields that ``types`` leaves open from the lines of the first block."""
-        block = first_block(file)
-        pieces = [
-            pa.Table.from_batches([rows])
-            for rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
-            if isinstance(rows, pa.RecordBatch)
-        ]
+        pieces = self._sample(file)
         if not pieces:
             return None
         times = [piece.column(self.time) for piece in pieces if self.time in piece.column_names]
         schema = timed(widened(pieces), self.time, times, numbers_are_text=False)
         known = self.types.names if self.types is not None else []
         return pa.schema([field for field in schema if field.name not in known])
+
+    def _sample(self, file: DataFile) -> list[pa.Table]:
+        """Parse the first block without types; lines that contradict each other apart."""
+        block = first_block(file)
+        return [
+            pa.Table.from_batches([rows])
+            for rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
+            if isinstance(rows, pa.RecordBatch)
+        ]
 
 
 def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.errors import ColumnError, SchemaError
+from eventtime.expressions import check_unique
 from eventtime.sources.base import MalformedRows, Rows
 
 if TYPE_CHECKING:
@@ -65,18 +66,14 @@ def check_same(named: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
             places.
     """
     first_name, first = named[0]
-    for name in first.names:
-        if len(first.get_all_field_indices(name)) > 1:
-            message = f"two columns are called {name!r}"
-            raise SchemaError(message, place=first_name, remedy="give every column its own name")
+    check_unique(first, place=first_name)
     for other_name, other in named[1:]:
         if other.equals(first):
             continue
+        check_unique(other, place=other_name)
         gap = difference(first, first_name, other, other_name)
-        if not gap and len(other) != len(first):
-            gap = f"{other_name} has two columns of the same name"
         if gap:
-            raise _differing(gap)
+            raise _differing(gap, other_name)
     return first
 
 
@@ -102,18 +99,19 @@ def agreed(inferred: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
             owner = known[name][1] if name in known else first_place
             try:
                 if not (mine.names and theirs.names):
-                    raise _differing(difference(mine, owner, theirs, place), RARE)
+                    raise _differing(difference(mine, owner, theirs, place), place, RARE)
                 both = pa.unify_schemas([mine, theirs], promote_options="permissive")
             except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-                raise _differing(difference(mine, owner, theirs, place), RARE) from error
+                raise _differing(difference(mine, owner, theirs, place), place, RARE) from error
             if both != mine:
                 known[name] = (both.field(0), place)
     return pa.schema([field for field, _ in known.values()])
 
 
-def _differing(gap: str, hint: str = "") -> SchemaError:
+def _differing(gap: str, place: str, hint: str = "") -> SchemaError:
+    message = f"the files do not have the same columns: {gap}"
     remedy = "read these files apart and bring them to one schema before joining them with union"
-    return SchemaError(f"the files do not have the same columns: {gap}", remedy=remedy + hint)
+    return SchemaError(message, place=place, remedy=remedy + hint)
 
 
 def check_columns(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

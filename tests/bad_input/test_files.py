@@ -90,15 +90,65 @@ def test_a_text_file_cut_within_a_line(suffix: str, tmp_path: Path, refused: Ref
 def test_files_whose_columns_differ(suffix: str, tmp_path: Path, refused: Refused) -> None:
     first = write(seconds(x=[1, 2, 3]), tmp_path / f"1.{suffix}")
     second = write(seconds(y=[1, 2, 3]), tmp_path / f"2.{suffix}")
-    with refused(et.SchemaError, "column 'x' (int64)", f"{first}, but not in {second}", "apart"):
+    gap = f"column 'x' (int64) is in {first}, but not in {second}"
+    with refused(et.SchemaError, gap, str(second), "apart"):
         counted(READERS[suffix](tmp_path, time="t")).run()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
+def test_a_file_with_one_more_column(suffix: str, tmp_path: Path, refused: Refused) -> None:
+    first = write(seconds(), tmp_path / f"1.{suffix}")
+    second = write(seconds(y=[1, 2, 3]), tmp_path / f"2.{suffix}")
+    gap = f"column 'y' (int64) is in {second}, but not in {first}"
+    with refused(et.SchemaError, gap, str(second), "apart"):
+        counted(READERS[suffix](tmp_path, time="t")).run()
+
+
+def test_two_columns_of_one_name(tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,x,x\n2020-01-01T00:00:00,1,2\n")
+    with refused(et.SchemaError, "2 columns are named 'x'", str(path), "rename them"):
+        counted(et.read_csv(path, time="t")).run()
+
+
+NO_TIMES = {
+    "csv": "t,x\n,1\n,2\n",
+    "jsonl": '{"t":null,"x":1}\n{"t":null,"x":2}\n',
+}
+
+
+@pytest.mark.parametrize("suffix", NO_TIMES)
+def test_a_time_column_without_a_value(suffix: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_text(NO_TIMES[suffix])
+    with refused(
+        et.TimeColumnError, "time column 't' is null in all 2 rows", str(path), "with schema="
+    ):
+        counted(READERS[suffix](path, time="t")).run()
+    with refused(et.TimeColumnError, "null in all 2 rows", str(path), "holds the event time"):
+        counted(READERS[suffix](path, time="t", schema={"t": SECONDS})).run()
+
+
+def test_times_are_looked_for_by_advise_too(tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(NO_TIMES["csv"])
+    with refused(et.TimeColumnError, "null in all 2 rows", str(path), "with schema="):
+        et.advise(et.read_csv(path, time="t"))
+
+
+def test_a_csv_file_of_nothing_but_a_header(tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,x\n")
+    reason = "no row in 1 file tells the type of time column 't'"
+    with refused(et.TimeColumnError, reason, str(path), "with schema="):
+        counted(et.read_csv(path, time="t")).run()
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_files_whose_types_differ(suffix: str, tmp_path: Path, refused: Refused) -> None:
     write(seconds(x=[1, 2, 3]), tmp_path / f"1.{suffix}")
     second = write(seconds(x=["a", "b", "c"]), tmp_path / f"2.{suffix}")
-    with refused(et.SchemaError, "column 'x' is int64", f"string in {second}", "apart"):
+    with refused(et.SchemaError, f"but string in {second}", str(second), "apart"):
         counted(READERS[suffix](tmp_path, time="t")).run()
 
 
