@@ -98,7 +98,10 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
         help="Write rows that missed a window here; in a chain of windows, what missed a later one "
         "goes beside it, such as late-late_2.csv.",
     ),
-    click.option("--quarantine", metavar="PATH", help="Write rows without a usable time here."),
+    click.option(
+        "--quarantine", metavar="PATH",
+        help="Write rows here that are set aside: without a time, too far ahead, malformed.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     click.option(
         "--shards", type=click.IntRange(min=1), default=1, show_default=True,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from eventtime.cli.session import Session
+    from eventtime.ledger import PartitionLedger
     from eventtime.run import Run
     from eventtime.sinks.base import Sink
     from eventtime.stream import Stream
@@ -156,10 +157,9 @@ def tell(finished: Finished, session: Session) -> None:
     session.say(f"{counted(report.results, 'result')}{_where(targets.out)}")
     for line in _late_lines(finished):
         session.say(line)
-    aside = total.null_time + total.future + total.malformed
-    if aside:
+    if aside := _aside(total):
         kept = _where(targets.sides.get(QUARANTINE)) or "; --quarantine PATH keeps them"
-        session.say(f"{counted(aside, 'row')} set aside, without a usable time{kept}")
+        session.say(f"{aside}{kept}")
     session.say()
     show_ledger(run.ledger)
 
@@ -188,6 +188,17 @@ def _late_lines(finished: Finished) -> Iterator[str]:
             pairs = counted(operator.missed, "(result, window) pair")
             kept = _where(path) or ": --late PATH keeps them"
             yield f"{pairs} of window {i} came too late for it{kept}"
+
+
+def _aside(total: PartitionLedger) -> str:
+    """Say how many rows are quarantined, and why; empty if none is."""
+    reasons = {
+        "without a time": total.null_time,
+        "too far ahead": total.future,
+        "malformed": total.malformed,
+    }
+    told = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items() if rows)
+    return f"{counted(sum(reasons.values()), 'row')} set aside ({told})" if told else ""
 
 
 def _where(path: str | None) -> str:

@@ -135,6 +135,20 @@ def test_rows_that_do_not_parse_stop_or_are_set_aside(call: Call, tmp_path: Path
     assert json.loads(done.out)["ledger"]["total"]["malformed"] == 1
 
 
+def test_rows_set_aside_are_told_by_reason(call: Call, tmp_path: Path) -> None:
+    path, aside = tmp_path / "rows.csv", tmp_path / "aside.csv"
+    path.write_text("t,x\n1,1\n2,oops\n3,3\n4,4\n")
+    options = ("replay", path, "--time", "t", "--time-unit", "s", "--window", "1m", "--agg",
+               "sum(x)", "--type", "x=int64", "--ascending", "--on-malformed",
+               "quarantine")  # fmt: skip
+    told = call(*options).out
+    assert "\n1 row set aside (1 malformed); --quarantine PATH keeps them\n" in told
+    path.write_text("t,x\n1,1\n2,oops\n3,3\n,3\n,4\n9000,5\n4,4\n")
+    told = call(*options, "--max-future", "1h", "--quarantine", aside).out
+    reasons = "2 without a time, 1 too far ahead, 1 malformed"
+    assert f"\n4 rows set aside ({reasons}) -> {aside}\n" in told
+
+
 def test_types_of_columns_are_said_where_they_are_inferred_wrongly(
     call: Call, tmp_path: Path
 ) -> None:
