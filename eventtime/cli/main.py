@@ -14,6 +14,7 @@ from eventtime.cli.demo import demo
 from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
+from eventtime.cli.termination import TERMINATED, hear_sigterm
 from eventtime.errors import (
     AggregateOverflowError,
     EventTimeError,
@@ -59,7 +60,8 @@ Exit codes:
   3  input: not found, cut short, schemas that differ, a sum that leaves its type
   4  output: exists already, not writable, disk full
   5  code of yours raised or returned something else
-  130  interrupted; nothing is left half-written under a final name"""
+  130  interrupted by Ctrl-C; nothing is left half-written
+  143  terminated by SIGTERM; nothing either"""
 
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -121,9 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lighten(arguments[0] if arguments else "")
     try:
         hear_ctrl_c()
-        cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
-        # At exit it would be too late to say that stdout takes nothing.
-        sys.stdout.flush()
+        with hear_sigterm(session):
+            cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
+            # At exit it would be too late to say that stdout takes nothing.
+            sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - nobody is above
         return _ended(error, session)
     return 0
@@ -136,11 +139,14 @@ def _ended(error: BaseException, session: Session) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
+        how, code = "interrupted", INTERRUPTED
+        if session.is_terminated:
+            how, code = "terminated", TERMINATED
         if session.is_published:
-            _complain("interrupted after the outputs were complete", session)
+            _complain(f"{how} after the outputs were complete", session)
         else:
-            _complain("interrupted; nothing was written under the final name", session)
-        return INTERRUPTED
+            _complain(f"{how}; nothing was written under the final name", session)
+        return code
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):

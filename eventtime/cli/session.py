@@ -28,12 +28,14 @@ class Session:
         quiet: nothing is said beside results and errors.
         json: one JSON object on stdout instead of text.
         is_published: outputs stand under their final names.
+        is_terminated: what interrupts the command is SIGTERM.
     """
 
     traceback: bool = False
     quiet: bool = False
     json: bool = False
     is_published: bool = False
+    is_terminated: bool = False
 
     def say(self, text: str = "") -> None:
         """Print a line for people on stdout; not with `--json` or `--quiet`."""

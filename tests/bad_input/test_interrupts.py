@@ -1,4 +1,4 @@
-"""Ctrl-C at several moments of a real process: it says so, and leaves nothing half-written."""
+"""Signals at several moments of a real process: it says so, and leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 # The process stops itself at a moment that it can name, so no clock has to be guessed: at the n-th
-# call of a method, the signal that Ctrl-C sends goes to the process itself.
+# call of a method, the signal goes to the process itself; SIGTERM twice, as `timeout` sends it to a
+# process and to its group.
 PROGRAM = """
 import importlib, os, signal, sys
-module, owner, method, nth, flights, out = sys.argv[1:]
+module, owner, method, nth, name, flights, out = sys.argv[1:]
 kind = getattr(importlib.import_module(module), owner)
 real, calls = getattr(kind, method), 0
 def stopped(*given, **named):
     global calls
     calls += 1
     if calls == int(nth):
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            os.kill(os.getpid(), signal.Signals[name])
+        finally:
+            if name == "SIGTERM":
+                os.kill(os.getpid(), signal.SIGTERM)
     return real(*given, **named)
 setattr(kind, method, stopped)
 from eventtime.cli.main import main
@@ -38,27 +43,53 @@ sys.exit(main(["replay", flights, "--time", "departed", "--key", "carrier", "--w
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "owner", "method", "nth"),
-    [
-        ("eventtime.execution", "Execution", "_open", 1),
-        ("eventtime.partition", "PartitionIntake", "take", 2),
-        ("eventtime.stages", "Stages", "submit", 1),
-        ("eventtime.stages", "Stages", "flush", 1),
-        ("eventtime.execution", "Execution", "ledger", 1),
-    ],
+MOMENTS = (
+    ("eventtime.execution", "Execution", "_open", 1),
+    ("eventtime.partition", "PartitionIntake", "take", 2),
+    ("eventtime.stages", "Stages", "submit", 1),
+    ("eventtime.stages", "Stages", "flush", 1),
+    ("eventtime.execution", "Execution", "ledger", 1),
 )
-def test_an_interrupted_run_leaves_nothing(
-    module: str, owner: str, method: str, nth: int, tmp_path: Path
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, module, owner, method, str(nth), FLIGHTS, str(tmp_path)],
+
+
+def stopped_at(
+    moment: tuple[str, str, str, int], name: str, out: Path
+) -> subprocess.CompletedProcess[str]:
+    module, owner, method, nth = moment
+    told = [module, owner, method, str(nth), name, FLIGHTS, str(out)]
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *told],
         capture_output=True, text=True, check=False, cwd=ROOT, timeout=120,
     )  # fmt: skip
-    assert done.returncode == INTERRUPTED, done.stderr
-    assert "interrupted; nothing was written under the final name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("SIGINT", INTERRUPTED, "interrupted"), ("SIGTERM", 143, "terminated")],
+)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupted_run_leaves_nothing(
+    moment: tuple[str, str, str, int], name: str, code: int, said: str, tmp_path: Path
+) -> None:
+    done = stopped_at(moment, name, tmp_path)
+    assert done.returncode == code, done.stderr
+    assert f"{said}; nothing was written under the final name" in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_run_leaves_is_no_obstacle(tmp_path: Path) -> None:
+    done = stopped_at(MOMENTS[3], "SIGKILL", tmp_path)
+    assert done.returncode == -signal.SIGKILL
+    assert sorted(os.listdir(tmp_path)) == [".late.csv.partial", ".out.parquet.partial"]
+    never = ("eventtime.stages", "Stages", "flush", 0)
+    assert stopped_at(never, "SIGKILL", tmp_path).returncode == 0
+    assert sorted(os.listdir(tmp_path)) == ["late.csv", "out.parquet"]
+    (tmp_path / "fresh").mkdir()
+    assert stopped_at(never, "SIGKILL", tmp_path / "fresh").returncode == 0
+    for written in ("late.csv", "out.parquet"):
+        fresh = tmp_path / "fresh" / written
+        assert (tmp_path / written).read_bytes() == fresh.read_bytes()
 
 
 # An import stops the process at a moment that it can name: that of a module of ours.
