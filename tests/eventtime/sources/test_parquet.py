@@ -262,8 +262,8 @@ def test_memory_does_not_grow_with_the_row_group(tmp_path: Path) -> None:
     assert held < 8_000_000 < rows * 8
 
 
-@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 1), (3, 2), (64, 2)])
-def test_the_engine_keeps_a_core_for_itself(
+@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 2), (3, 2), (64, 2)])
+def test_there_are_two_decoders_at_the_most_and_no_more_than_cores(
     tmp_path: Path, decode_threads: Callable[[], int], cores: int, decoders: int
 ) -> None:
     for number in range(8):
