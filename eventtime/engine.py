@@ -6,49 +6,46 @@ program, and for partitions that come and go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from eventtime.checks import check_text, check_whole, is_one_of, shown
+from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.errors import PlanError, SchemaError
 from eventtime.execution import QUARANTINE, naming_partitions
+from eventtime.fingerprint import check_fingerprint, fingerprint
+from eventtime.kept import Kept
 from eventtime.ledger import Ledger
 from eventtime.partition import Intake, PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
+from eventtime.savepoint import read_savepoint, write_savepoint
 from eventtime.stages import Stages
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
 from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
+    import os
+
+    from pyarrow.fs import FileSystem
+
+    from eventtime.state.pack import Pack, PackWriter
     from eventtime.stream import Stream
 
 __all__ = ("Engine",)
-
-
-@dataclass
-class _Kept:
-    """Output that was not yet taken."""
-
-    results: list[pa.RecordBatch] = field(default_factory=list)
-    sides: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
-
-    def take_side(self, tag: str, batch: pa.RecordBatch) -> None:
-        self.sides.setdefault(tag, []).append(batch)
 
 
 class Engine:
     """A pipeline that is fed by its caller, one partition's rows at a time.
 
     Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`,
-    `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`.
-    Not for several threads at once.
+    `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Surviving:
+    `savepoint`, `restore`. Not for several threads at once.
 
     Args:
         stream: declares the pipeline; its sources give the schema only and are not read.
@@ -78,10 +75,10 @@ class Engine:
         self._clock = clock if clock is not None else SystemClock()
         watermark = self._plan.watermark
         self._progress = Progress(watermark.idle_after_us, watermark.all_idle)
-        self._kept = _Kept()
+        self._kept = Kept()
         self._names: list[str] = []
         self._intakes: list[PartitionIntake] = []
-        self._stages = Stages(self._plan.stages, self._names, self._kept.take_side, shards)
+        self._stages = Stages(self._plan.stages, self._names, self._kept.add_side, shards)
         self._final = Transform(self._plan.final_steps, self._plan.stages[-1].spec.schema)
         self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
         self._suspended = False
@@ -108,28 +105,20 @@ class Engine:
             PlanError: unknown or finished partition, missing columns, or the engine was suspended.
             SchemaError: a column of another type.
         """
-        p = self._index(partition)
+        p, place = self._index(partition), f"partition {partition!r}"
         if not isinstance(batch, pa.RecordBatch):
             msg = f"{shown(batch)} is no record batch"
             remedy = "give a pyarrow.RecordBatch; of a table, one batch of to_batches() at a time"
-            raise PlanError(msg, place=f"partition {partition!r}", remedy=remedy)
+            raise PlanError(msg, place=place, remedy=remedy)
         schema = self._plan.branches[0].schema
         missing = [f.name for f in schema if f.name not in batch.schema.names]
         if missing:
             msg = f"the batch has no column {missing[0]!r}"
-            raise PlanError(
-                msg,
-                place=f"partition {partition!r}",
-                remedy=f"give columns {', '.join(schema.names)}",
-            )
+            raise PlanError(msg, place=place, remedy=f"give columns {', '.join(schema.names)}")
         for name, wanted in zip(schema.names, schema.types, strict=True):
             if (kind := batch.schema.field(name).type) != wanted:
                 msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
-                raise SchemaError(
-                    msg,
-                    place=f"partition {partition!r}",
-                    remedy="cast it to the type of the stream",
-                )
+                raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
         if batch.num_rows == 0:
             return
         self._progress.heard(p)
@@ -172,10 +161,76 @@ class Engine:
         self._suspended = True
         self._stages.close()
 
+    def savepoint(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        filesystem: FileSystem | None = None,
+    ) -> None:
+        """Write all state to one file, from which `restore` goes on as if nothing had been (S27).
+
+        The engine goes on too; before an end for good, `suspend` first. What was not yet taken of
+        results and side outputs is in it, too.
+
+        Args:
+            path: of the file, or a URI that pyarrow.fs opens.
+            overwrite: replace a file that is there; it stays whole until the new one is.
+            filesystem: of pyarrow or fsspec, for what a URI cannot say.
+
+        Raises:
+            OutputExistsError: the file is there.
+            SinkError: the place cannot be written.
+            UserCodeError: a watermark generator of your own does not say what it remembers.
+        """
+        check_flag(overwrite, place="overwrite=…")
+        self._stages.flush()
+        write_savepoint(path, filesystem, self._saved, overwrite=overwrite)
+
+    @classmethod
+    def restore(
+        cls,
+        stream: Stream,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock | None = None,
+        shards: int = 1,
+        filesystem: FileSystem | None = None,
+    ) -> Engine:
+        """Make an engine that goes on where another was when it wrote a savepoint (S28).
+
+        Args:
+            stream: declares the same pipeline (S29).
+            path: of the savepoint, or a URI.
+            clock: of processing time; what passed meanwhile is no silence of partitions (S6).
+            shards: threads that share the keys; any number.
+            filesystem: of pyarrow or fsspec.
+
+        Raises:
+            SavepointError: it is no whole savepoint, or one of another pipeline.
+
+        >>> import tempfile, pyarrow as pa, eventtime as et
+        >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})
+        >>> marked = et.from_arrow(rows, time="t").watermark(et.ascending())
+        >>> stream = marked.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
+        >>> engine = Engine(stream, ["a"])
+        >>> engine.push("a", rows[:1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     engine.savepoint(f"{folder}/now")
+        ...     engine = Engine.restore(stream, f"{folder}/now")
+        >>> engine.push("a", rows[1:])
+        >>> engine.results().column("x").to_pylist()
+        [1]
+        """
+        engine = cls(stream, [], clock=clock, shards=shards)
+        pack = read_savepoint(path, filesystem)
+        check_fingerprint(pack.head["pipeline"], engine._plan, str(path))
+        engine._restore(pack)
+        return engine
+
     def results(self) -> pa.Table:
         """Return results since the last call, in the order of S24."""
-        taken, self._kept.results = self._kept.results, []
-        return pa.Table.from_batches(taken, self._plan.schema)
+        return self._kept.take_results(self._plan.schema)
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
@@ -187,7 +242,7 @@ class Engine:
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(tags)}")
         self._stages.flush()
-        return pa.Table.from_batches(self._kept.sides.pop(tag, []), schemas[tag])
+        return self._kept.take_side(tag, schemas[tag])
 
     @property
     def watermark_us(self) -> int:
@@ -247,6 +302,33 @@ class Engine:
             )
         )
 
+    def _saved(self, pack: PackWriter) -> dict[str, Any]:
+        """Write the blocks; returns the rest."""
+        progress = self._progress.save(self._clock.now_us())
+        head = {
+            "pipeline": fingerprint(self._plan),
+            "combined_us": self._progress.combined_us,
+            "partitions": [
+                {**known, **intake.save()}
+                for known, intake in zip(progress, self._intakes, strict=True)
+            ],
+            "operators": self._stages.save(pack),
+            "rows_before_final_steps": self._final.rows,
+        }
+        self._kept.save(pack)
+        return head
+
+    def _restore(self, pack: Pack) -> None:
+        head = pack.head
+        for saved in head["partitions"]:
+            self._add(saved["name"], known_at_start=True, historical=False)
+        self._progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
+        for intake, saved in zip(self._intakes, head["partitions"], strict=True):
+            intake.restore(saved)
+        self._stages.restore(pack)
+        self._final.rows = head["rows_before_final_steps"]
+        self._kept.restore(pack)
+
     def _process(self, p: int, ready: Ready) -> None:
         own = ready.block.rises
         judged = raised(own, self._progress.combined_us, self._progress.others_us(p))
@@ -277,9 +359,7 @@ class Engine:
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
         if rows:
             asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
-            self._kept.take_side(
-                QUARANTINE, quarantine_batch(self._quarantine, asides, self._names)
-            )
+            self._kept.add_side(QUARANTINE, quarantine_batch(self._quarantine, asides, self._names))
 
     def _index(self, partition: str) -> int:
         if self._suspended:

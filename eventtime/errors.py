@@ -12,6 +12,7 @@ __all__ = (
     "MalformedRowError",
     "OutputExistsError",
     "PlanError",
+    "SavepointError",
     "SchemaError",
     "SinkError",
     "SourceError",
@@ -88,6 +89,10 @@ class SinkError(EventTimeError):
 
 class OutputExistsError(SinkError):
     """Raised when the output is there already; remove it or ask to overwrite."""
+
+
+class SavepointError(EventTimeError):
+    """Raised when a file is no whole savepoint, or one of another pipeline; nothing is restored."""
 
 
 class UserCodeError(EventTimeError):

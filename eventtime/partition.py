@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -119,6 +119,7 @@ class PartitionIntake:
     """The door and the watermark of one partition.
 
     Rows in: `take`, then `drain` at the end. Set aside: `quarantined`. Account: `ledger`.
+    Surviving, when it holds no rows back: `save`, `restore`.
 
     Args:
         name: of the partition.
@@ -172,6 +173,23 @@ class PartitionIntake:
         rows, self._held = self._held, None
         self.ledger.waiting -= len(rows.time_us)
         return self._guarded(rows, last=True)
+
+    def save(self) -> dict[str, Any]:
+        """Return what it remembers, for JSON."""
+        return {
+            "watermark_us": self.watermark_us,
+            "ledger": asdict(self.ledger),
+            "generator": self.generator.get_state(),
+            "rows_numbered": self._numbered,
+            "rows_before_steps": self.before.rows,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what was saved."""
+        self.watermark_us = saved["watermark_us"]
+        self.ledger = PartitionLedger(**saved["ledger"])
+        self.generator.set_state(saved["generator"])
+        self._numbered, self.before.rows = saved["rows_numbered"], saved["rows_before_steps"]
 
     def _number(self, n: int) -> range:
         self._numbered += n

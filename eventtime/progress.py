@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ("AllIdle", "PartitionProgress", "Progress", "check_all_idle")
 
@@ -52,7 +55,7 @@ class Progress:
     """All partitions and their combined watermark.
 
     Rows: `heard`. Silence: `polled_empty`. Coming and going: `add`, `finish`. Reading:
-    `combined_us`, `others_us`.
+    `combined_us`, `others_us`. Surviving: `save`, `restore`.
 
     Args:
         idle_after_us: silence after which a partition is idle; None: never (replay).
@@ -122,6 +125,35 @@ class Progress:
             reached = self.combined_us
         self.combined_us = max(self.combined_us, reached)
         return self.combined_us
+
+    def save(self, now_us: int) -> list[dict[str, Any]]:
+        """Return what is known of each partition; instants of the clock as time that has passed."""
+        return [
+            {
+                "name": p.name,
+                "watermark_us": p.watermark_us,
+                "is_idle": p.idle,
+                "is_finished": p.finished,
+                "empty_for_us": None if p.empty_since_us is None else now_us - p.empty_since_us,
+                "silent_us": p.silent_us,
+            }
+            for p in self.partitions
+        ]
+
+    def restore(self, combined_us: int, saved: Sequence[Mapping[str, Any]], now_us: int) -> None:
+        """Go on from there; the time since is none in which partitions were silent (S6, S28)."""
+        self.combined_us = combined_us
+        self.partitions = [
+            PartitionProgress(
+                p["name"],
+                p["watermark_us"],
+                p["is_idle"],
+                p["is_finished"],
+                None if p["empty_for_us"] is None else now_us - p["empty_for_us"],
+                p["silent_us"],
+            )
+            for p in saved
+        ]
 
     @property
     def held_by(self) -> str | None:

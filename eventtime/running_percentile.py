@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -112,3 +112,11 @@ class RunningPercentile:
             out,
         )
         return out
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what was learnt."""
+        return {"state": self._state.tolist(), "counts": self._counts.tolist()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what was learnt."""
+        self._state[:], self._counts[:] = state["state"], state["counts"]

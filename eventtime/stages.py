@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
     from eventtime.compiled import StagePlan
+    from eventtime.state.pack import Pack, PackWriter
 
 __all__ = ("Stages",)
 
@@ -43,7 +45,7 @@ class Stages:
     """The operators of a run.
 
     Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`,
-    `is_empty`. Ending: `close`.
+    `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -135,6 +137,21 @@ class Stages:
     def is_empty(self) -> bool:
         """Whether no operator holds state (S30)."""
         return all(stage.operator.is_empty for stage in self.stages)
+
+    def save(self, pack: PackWriter) -> list[dict[str, int]]:
+        """Write the state of all operators; late rows were flushed. Returns numbers of each."""
+        heads = []
+        for i, stage in enumerate(self.stages):
+            numbers = stage.operator.save(partial(pack.add, operator=i))
+            heads.append({**numbers, "judged_us": stage.watermark_us})
+        return heads
+
+    def restore(self, pack: Pack) -> None:
+        """Go on from what was saved, while nothing is held."""
+        for i, stage in enumerate(self.stages):
+            numbers = pack.head["operators"][i]
+            stage.watermark_us = numbers["judged_us"]
+            stage.operator.restore(numbers, pack.about(operator=i))
 
     def close(self) -> None:
         """Stop threads."""

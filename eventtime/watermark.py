@@ -7,8 +7,9 @@ place, so a watermark never goes back.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +37,8 @@ __all__ = (
 )
 
 Ints = NDArray[np.int64]
+_WARM_UP: Final = 1_000
+_EVERY: Final = 256
 
 
 class RunningGenerator(Protocol):
@@ -53,6 +56,14 @@ class RunningGenerator(Protocol):
             time_us: (n,) int64 event times of rows that are neither null nor from the future.
             batch: the same rows with all columns.
         """
+        ...
+
+    def get_state(self) -> Any:
+        """Return what it remembers, for JSON; None: nothing."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Go on from what `get_state` returned."""
         ...
 
 
@@ -79,6 +90,10 @@ class BatchGenerator(Protocol):
 
     With one value for the batch the watermark moves after its last row, so cuts show; with one
     value for each row they do not (S4).
+
+    A savepoint asks for two more: ``get_state()`` returns what it remembers, as a value that JSON
+    gives back as it was (None, booleans, numbers, text, lists, dicts with text for keys), and
+    ``set_state(value)`` goes on from there. One that remembers nothing returns None.
     """
 
     def on_batch(self, timestamps_us: Ints) -> int | Sequence[int] | Ints | None:
@@ -154,7 +169,11 @@ def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerat
 
 
 def percentile(
-    share: float = 0.99, *, initial: DurationLike = "1h", warm_up: int = 1_000, every: int = 256
+    share: float = 0.99,
+    *,
+    initial: DurationLike = "1h",
+    warm_up: int = _WARM_UP,
+    every: int = _EVERY,
 ) -> WatermarkGenerator:
     """Learn the bound from the disorder seen: W = max(t) - what `share` of the rows kept within.
 
@@ -193,6 +212,12 @@ class _BoundedDisorder:
     def advance(self, time_us: Ints, batch: pa.RecordBatch) -> Ints:
         return time_us
 
+    def get_state(self) -> None:
+        return None
+
+    def set_state(self, state: None) -> None:
+        """Do nothing: the partition remembers its watermark."""
+
     def describe(self) -> str:
         return f"bounded_disorder({format_us(self.lag_us)!r})" if self.lag_us else "ascending()"
 
@@ -219,6 +244,12 @@ class _Punctuated:
             return values if admitted is None else np.where(admitted, values, MINUS_INFINITY)
         marks = pc.fill_null(evaluate(batch, self.where), fill_value=False)
         return np.where(marks.to_numpy(zero_copy_only=False), time_us, MINUS_INFINITY)
+
+    def get_state(self) -> None:
+        return None
+
+    def set_state(self, state: None) -> None:
+        """Do nothing: the partition remembers its watermark."""
 
     def describe(self) -> str:
         return (
@@ -284,6 +315,35 @@ class _RunningCustom:
         self._rows += n
         return self._checked(answer, time_us)
 
+    def get_state(self) -> dict[str, Any]:
+        state = self._call("get_state")
+        try:
+            is_same = json.loads(json.dumps(state, allow_nan=False)) == state
+        except (TypeError, ValueError):
+            is_same = False
+        if not is_same:
+            msg = f"{type(self._generator).__name__}.get_state returned {shown(state)}"
+            remedy = "return what JSON gives back as it was: lists for tuples, text for keys"
+            raise UserCodeError(msg, place=f"partition {self._partition!r}", remedy=remedy)
+        return {"rows": self._rows, "state": state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._rows = state["rows"]
+        self._call("set_state", state["state"])
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        called, name = getattr(self._generator, method, None), type(self._generator).__name__
+        place = f"partition {self._partition!r}"
+        if called is None:
+            msg = f"the generator {name} has no {method}: what it remembers would be lost"
+            remedy = "give it get_state() and set_state(value), see eventtime.BatchGenerator"
+            raise UserCodeError(msg, place=place, remedy=remedy)
+        try:
+            return called(*arguments)
+        except Exception as error:
+            msg = f"{name}.{method} raised {type(error).__name__}: {error}"
+            raise UserCodeError(msg, place=place, remedy="see the cause above") from error
+
     def _checked(self, answer: object, time_us: Ints) -> Ints:
         n = len(time_us)
         if answer is None:
@@ -338,4 +398,6 @@ class _Percentile:
         return RunningPercentile(self.share, self.initial_us, self.warm_up, self.every)
 
     def describe(self) -> str:
-        return f"percentile({self.share}, initial={format_us(self.initial_us)!r})"
+        rows = "" if self.warm_up == _WARM_UP else f", warm_up={self.warm_up}"
+        rows += "" if self.every == _EVERY else f", every={self.every}"
+        return f"percentile({self.share}, initial={format_us(self.initial_us)!r}{rows})"

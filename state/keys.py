@@ -71,6 +71,7 @@ class KeyCodec:
     """Turns key columns into words and back.
 
     Into words: `encode`. Back: `decode`. Order: `order`. Memory: `keep_only`, `interned`.
+    Surviving, of codecs that are `interned`: `save`, `restore`.
 
     Args:
         types: of the key columns; none: one group for all rows.
@@ -159,6 +160,31 @@ class KeyCodec:
                     interner.keep_only(_flags([rows[present, i]], interner.capacity))
         elif self.types and self._bytes[0] is not None:
             self._bytes[0].keep_only(_flags(held, self._bytes[0].capacity))
+
+    def save(self, held: Iterable[Ints]) -> pa.RecordBatch:
+        """Return the ids that some words hold, and the key columns that they stand for.
+
+        Args:
+            held: arrays of ids; repeats and words of null keys allowed.
+        """
+        outer = self._rows if self._rows is not None else self._bytes[0]
+        assert outer is not None
+        ids = outer.numbers()
+        ids = ids[_flags(held, outer.capacity)[ids]]
+        columns = self.decode(ids, np.zeros(len(ids), np.bool_))
+        names = ["id", *(f"key_{i}" for i in range(len(columns)))]
+        return pa.record_batch([pa.array(ids), *columns], names)
+
+    def restore(self, saved: pa.RecordBatch) -> Ints:
+        """Take in the keys that another codec has saved.
+
+        Returns:
+            Their ids here, by their ids there.
+        """
+        there = saved.column(0).to_numpy()
+        ids = np.zeros(int(there.max(initial=0)) + 1, np.int64)
+        ids[there], _ = self.encode(saved.columns[1:])
+        return ids
 
     def _encode_one(self, i: int, column: pa.Array) -> tuple[Ints, Bytes]:
         if pa.types.is_dictionary(column.type):

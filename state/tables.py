@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.state import kernels as k
+from eventtime.state.enter_kernel import enter_rows
 
 __all__ = ("SMALLEST_TABLE", "Tables")
 
@@ -29,8 +30,8 @@ class Tables:
     """All slot tables of one shard of one operator.
 
     Making and retiring: `create`, `retire`. Room: `grow`, `add_pages`, `reserve`. Looking:
-    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. It does not know what the words mean:
-    kernels that fold and merge are given ``words`` and slots.
+    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. Restoring: `enter`. It does not know
+    what the words mean: kernels that fold and merge are given ``words`` and slots.
 
     Args:
         neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
@@ -91,12 +92,15 @@ class Tables:
 
     def grow(self, row: int, expected: int = 0) -> None:
         """Double the entries of a table, or make room for `expected` keys. Cost: O(keys)."""
-        old = self._entries[row]
-        size = max(2 * len(old), _entries_for(expected))
-        low, high = k.key_range(old, self.words)
-        dense = 0 <= int(high) - int(low) < _SPARSEST * max(expected, self.count(row))
+        low, high = k.key_range(self._entries[row], self.words)
+        size = max(2 * len(self._entries[row]), _entries_for(expected))
+        self._lay_out(row, size, max(expected, self.count(row)), int(low), int(high))
+
+    def _lay_out(self, row: int, size: int, keys: int, low: int, high: int) -> None:
+        """Give a table at least `size` entries, for keys between `low` and `high`."""
+        old, dense = self._entries[row], 0 <= high - low < _SPARSEST * keys
         if dense:
-            size = max(size, 1 << (int(high) - int(low)).bit_length())
+            size = max(size, 1 << (high - low).bit_length())
         new = self._zeroed(size)
         self.dirs[row, k.DENSE] = dense
         k.rehash(old, new, self.words, dense)
@@ -168,6 +172,27 @@ class Tables:
             self.words, self.neutral, out, fresh,
         )  # fmt: skip
         return out, fresh
+
+    def enter(self, row: int, rows: Ints) -> Ints:
+        """Put accumulators into a table that is empty.
+
+        Args:
+            row: of the table.
+            rows: (n, width) int64 words, n > 0, no key twice.
+
+        Returns:
+            Their slots, (n,) int64.
+        """
+        n, keys = len(rows), rows[:, k.KEY_WORD]
+        pages = n // k.PAGE_SLOTS + 1
+        if self.n_free < pages:
+            self.add_pages(pages - self.n_free)
+        self._lay_out(row, _entries_for(n), n, int(keys.min()), int(keys.max()))
+        out = np.empty(n, np.int64)
+        self.n_free = enter_rows(
+            self.dirs[row], rows, self.page_next, self.free_pages, self.n_free, self.words, out
+        )
+        return out
 
     @property
     def live(self) -> list[int]:

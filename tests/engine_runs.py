@@ -109,10 +109,21 @@ class RowByRow:
 
     def __init__(self, make: Callable[[], Callable[[int], int | None]]) -> None:
         self._propose = make()
+        self._seen: list[int] = []
 
     def on_batch(self, timestamps_us: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
-        proposed = [self._propose(t) for t in timestamps_us.tolist()]
+        times = timestamps_us.tolist()
+        self._seen += times
+        proposed = [self._propose(t) for t in times]
         return [-(2**63) if p is None else p for p in proposed]
+
+    def get_state(self) -> list[int]:
+        return self._seen
+
+    def set_state(self, state: list[int]) -> None:
+        self._seen = state
+        for t in state:
+            self._propose(t)
 
 
 def us(duration: int) -> str:

@@ -252,7 +252,7 @@ class Schedule:
 
 
 @st.composite
-def schedules(draw: st.DrawFn, *, max_size: int = 15) -> Schedule:
+def schedules(draw: st.DrawFn, *, floats: str = "exact", max_size: int = 15) -> Schedule:
     """Pushes, empty polls, clock steps, finishes and late-found partitions; idleness is likely."""
     unit = draw(st.sampled_from([1, 1_000_000]))
     base = draw(st.sampled_from([0, RECENT]))
@@ -269,7 +269,8 @@ def schedules(draw: st.DrawFn, *, max_size: int = 15) -> Schedule:
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=min_size, max_size=max_size)):
         name = draw(st.sampled_from(unfinished))
         if kind == "push":
-            steps.append(Push(name, draw(row_lists(unit=unit, base=base, max_size=8))))
+            rows = row_lists(unit=unit, base=base, floats=floats, max_size=8)
+            steps.append(Push(name, draw(rows)))
         elif kind == "poll":
             steps.append(PollEmpty(name))
         elif kind == "clock":

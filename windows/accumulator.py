@@ -21,9 +21,9 @@ class Accumulator(Protocol):
     """Contents by slot: slots are indices into an arena, given back and reused.
 
     Life of a slot: `reset` … `release`. Contents: `add`, `copy`, `merge`. Reading: `result`.
-    Watching: `nbytes`, `check_invariants`. Slots handed in together are distinct unless said
-    otherwise, and all but those of `reset` are between reset and release. It does not check this:
-    the operator owns the slots.
+    Surviving: `save`, `restore`. Watching: `nbytes`, `check_invariants`. Slots handed in together
+    are distinct unless said otherwise, and all but those of `reset` are between reset and release.
+    It does not check this: the operator owns the slots.
 
     What `result` returns is a pure function of the rows of a slot in their order, bit for bit:
     neither the cuts between calls of `add` nor other slots show (S4).
@@ -71,6 +71,22 @@ class Accumulator(Protocol):
 
     def release(self, slots: Ints) -> None:
         """Drop contents; the slots are not read again before a reset."""
+        ...
+
+    @property
+    def saved_type(self) -> pa.DataType:
+        """Type of what `save` returns: the same only if `restore` understands it."""
+        ...
+
+    def save(self, slots: Ints) -> pa.Array:
+        """Return the contents of each slot, (n,) of `saved_type`, without nulls."""
+        ...
+
+    def restore(self, slots: Ints, saved: pa.Array) -> None:
+        """Fill slots that are empty, all at once, with what `save` returned, maybe elsewhere.
+
+        Of two values from one accumulator that arrived one after the other this still holds.
+        """
         ...
 
     def check_invariants(self) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
-from eventtime.state.kernels import NO_SLOT
+from eventtime.state.kernels import HEAD, KEY_WORD, NO_SLOT, NULL_FLAG, ROWS, read_words
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
 from eventtime.windows.aggregate import Aggregate, result_type
@@ -70,7 +70,7 @@ class Accumulators:
     """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
     Folding: `reset`, `fold`. Merging: `combine`, `absorb`. Reading: `read`.
-    Ending: `release`.
+    Ending: `release`. Surviving: `saved_schema`, `save`, `restore`.
 
     Args:
         outputs: the aggregates.
@@ -92,7 +92,11 @@ class Accumulators:
                 self._objects.append((i, _object(output, inputs), output.columns))
         self._folds = layout.folds()
         self._program = layout.program
+<<<<<<< HEAD
         self._null_words = layout.null_words
+=======
+        self._names = layout.names
+>>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
         self.tables = Tables(layout.neutral)
 
     @property
@@ -175,6 +179,48 @@ class Accumulators:
             raise self._overflow(error, describe(error.position)) from None
         columns |= {i: accumulator.result(slots) for i, accumulator, _ in self._objects}
         return Reading(keys, nulls, rows, [columns[i] for i in range(len(self.outputs))])
+
+    @property
+    def saved_schema(self) -> pa.Schema:
+        """Columns of `save`: key, whether it is null, rows, words, contents of objects."""
+        fields = [pa.field("key", pa.int64()), pa.field("is_null", pa.bool_())]
+        fields += [pa.field(name, pa.int64()) for name in ("rows", *self._names)]
+        return pa.schema(
+            [*fields, *(pa.field(f"output_{i}", a.saved_type) for i, a, _ in self._objects)]
+        )
+
+    def save(self, row: int) -> pa.RecordBatch:
+        """Copy the accumulators of a table: one row for each key."""
+        slots = self.tables.slots(row)
+        words = np.empty((len(self.tables.neutral), len(slots)), np.int64)
+        read_words(self.tables.words, slots, np.array([w.ctypes.data for w in words], np.int64))
+        is_null = words[ROWS] & NULL_FLAG != 0
+        words[ROWS] &= NULL_FLAG - 1
+        columns = [pa.array(words[KEY_WORD]), pa.array(is_null), *map(pa.array, words[ROWS:])]
+        columns += [accumulator.save(slots) for _, accumulator, _ in self._objects]
+        return pa.RecordBatch.from_arrays(columns, schema=self.saved_schema)
+
+    def restore(self, saved: Sequence[tuple[int, pa.RecordBatch]]) -> None:
+        """Fill tables that are empty, all of them at once.
+
+        Args:
+            saved: directory row of each table, and what goes into it: one row or more.
+        """
+        slots = [self._enter(row, batch) for row, batch in saved]
+        if not self._objects or not slots:
+            return
+        together = np.concatenate(slots)
+        for i, (_, accumulator, _) in enumerate(self._objects, HEAD + 1 + len(self._names)):
+            accumulator.reset(together)
+            contents = pa.concat_arrays([batch.column(i) for _, batch in saved])
+            accumulator.restore(together, contents)
+
+    def _enter(self, row: int, batch: pa.RecordBatch) -> Ints:
+        words = np.empty((batch.num_rows, len(self.tables.neutral)), np.int64)
+        for word, column in enumerate([0, *range(2, len(self.tables.neutral) + 1)]):
+            words[:, word] = batch.column(column).to_numpy()
+        words[:, ROWS] |= np.where(batch.column(1).to_numpy(zero_copy_only=False), NULL_FLAG, 0)
+        return self.tables.enter(row, words)
 
     def release(self, row: int) -> None:
         """Retire a table with all its accumulators."""

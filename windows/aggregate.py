@@ -67,7 +67,8 @@ class Aggregate:
     def describe(self) -> str:
         """Return the call in the words of the user."""
         name = type(self.user).__name__ if self.user is not None else self.function
-        return f"{name}({', '.join(str(c) for c in self.columns)})"
+        ddof = "" if self.ddof == 1 else f", ddof={self.ddof}"
+        return f"{name}({', '.join(str(c) for c in self.columns)}{ddof})"
 
 
 def count(column: Column | None = None) -> Aggregate:

@@ -115,6 +115,25 @@ class ReferenceAccumulator:
         self._ref[slots] = -1
         self._tidy()
 
+    @property
+    def saved_type(self) -> pa.DataType:
+        return pa.struct({"value": self.result_type, "time_us": pa.int64(), "is_held": pa.bool_()})
+
+    def save(self, slots: Ints) -> pa.Array:
+        held = self._ref[slots] >= 0
+        columns = [
+            self.result(slots),
+            pa.array(np.where(held, self._time[slots], 0)),
+            pa.array(held),
+        ]
+        return pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+
+    def restore(self, slots: Ints, saved: pa.Array) -> None:
+        held = np.flatnonzero(saved.field("is_held").to_numpy(zero_copy_only=False))
+        first = self._log.append(saved.field("value").take(pa.array(held)))
+        refs, times = np.arange(first, first + len(held)), saved.field("time_us").to_numpy()
+        self._hold(slots[held], refs, times[held])
+
     def check_invariants(self) -> None:
         self._log.check_invariants()
         refs = self._ref[self._ref >= 0]

@@ -69,6 +69,43 @@ class ClosedWindow:
         """Return the result rows that are taken back."""
         return pa.Table.from_batches(self.emitted).take(pa.array(old_rows))
 
+    def save(self) -> pa.RecordBatch:
+        """Return one row for each key: word, whether it is null, version, last result if kept."""
+        rows, is_null = self.rows, np.zeros(len(self.words) + bool(self.null_version), np.bool_)
+        words, versions = self.words, self.versions
+        if self.null_version:
+            is_null[-1] = True
+            words = np.append(words, 0)
+            versions = np.append(versions, np.int32(self.null_version))
+            rows = np.append(rows, self.null_row)
+        saved = {"key": words, "is_null": is_null, "version": versions}
+        if self.emitted:
+            saved["emitted"] = pa.concat_batches(
+                self.retracted(rows).to_batches()
+            ).to_struct_array()
+        return pa.record_batch({name: pa.array(column) for name, column in saved.items()})
+
+    @classmethod
+    def restored(cls, saved: pa.RecordBatch, schema: pa.Schema) -> ClosedWindow:
+        """Make one of what was saved, the keys maybe renumbered.
+
+        Args:
+            saved: no key twice.
+            schema: of results.
+        """
+        words, versions = (saved.column(i).to_numpy() for i in (0, 2))
+        nulls = saved.column(1).to_numpy(zero_copy_only=False)
+        order = np.argsort(words, kind="stable")
+        order = order[~nulls[order]]
+        made = cls(words[order], versions[order].copy(), order, n_emitted=saved.num_rows)
+        for i in np.flatnonzero(nulls):
+            made.null_version, made.null_row = int(versions[i]), int(i)
+        if saved.num_columns > 3:
+            made.emitted.append(
+                pa.RecordBatch.from_arrays(saved.column(3).flatten(), schema=schema)
+            )
+        return made
+
     def _insert(self, words: Ints, versions: NDArray[np.int32], rows: Ints) -> None:
         order = np.argsort(np.concatenate([self.words, words]), kind="stable")
         self.words = np.concatenate([self.words, words])[order]

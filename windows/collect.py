@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eventtime.state.arrays import plain, plain_type
@@ -73,17 +74,33 @@ class CollectAccumulator:
         self._tidy()
 
     def result(self, slots: Ints) -> pa.Array:
-        offsets = np.zeros(len(slots) + 1, np.int64)
-        np.cumsum(self._chains.length[slots], out=offsets[1:])
+        ends = _ends(self._chains.length[slots])
         values = self._log.take(self._chains.gather(slots, ascending=True))
         # A group whose values are all null has no list (D10), as in SQL.
         empty = self._chains.length[slots] == 0
         mask = pa.array(empty) if empty.any() else None
-        return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), values, mask=mask)
+        return pa.ListArray.from_arrays(ends.cast(pa.int32()), values, mask=mask)
 
     def release(self, slots: Ints) -> None:
         self._chains.release(slots)
         self._tidy()
+
+    @property
+    def saved_type(self) -> pa.DataType:
+        return pa.large_list(pa.struct({"order": pa.int64(), "value": self._kind}))
+
+    def save(self, slots: Ints) -> pa.Array:
+        refs = self._chains.gather(slots, ascending=True)
+        values = [pa.array(refs), self._log.take(refs)]
+        pairs = pa.StructArray.from_arrays(values, fields=list(self.saved_type.value_type))
+        return pa.LargeListArray.from_arrays(_ends(self._chains.length[slots]), pairs)
+
+    def restore(self, slots: Ints, saved: pa.Array) -> None:
+        owners, pairs = np.repeat(slots, pc.list_value_length(saved).to_numpy()), saved.flatten()
+        # References grow in order of arrival, whichever slots the values went to.
+        turns = np.argsort(pairs.field("order").to_numpy(), kind="stable")
+        first = self._log.append(pairs.field("value").take(pa.array(turns)))
+        self._chains.push(owners[turns], np.arange(first, first + len(turns)))
 
     def check_invariants(self) -> None:
         self._log.check_invariants()
@@ -103,3 +120,8 @@ class CollectAccumulator:
         if 2 * np.count_nonzero(wanted) < len(self._log):
             # Renumbering keeps the order of references, which is that of arrival.
             refs[:] = self._log.keep(wanted)[refs]
+
+
+def _ends(lengths: Ints) -> pa.Array:
+    """Return where lists of these lengths begin and end, (n + 1,)."""
+    return pa.array(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateTypeError
@@ -101,6 +102,24 @@ class CountDistinctAccumulator:
     def release(self, slots: Ints) -> None:
         self._sets.release(slots)
         self._tidy()
+
+    @property
+    def saved_type(self) -> pa.DataType:
+        return pa.large_list(pa.int64() if self._ids is None else pa.large_binary())
+
+    def save(self, slots: Ints) -> pa.Array:
+        words = self._sets.gather(slots)
+        values = pa.array(words) if self._ids is None else self._ids.take(words, pa.large_binary())
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._sets.length[slots])])
+        return pa.LargeListArray.from_arrays(pa.array(ends), values)
+
+    def restore(self, slots: Ints, saved: pa.Array) -> None:
+        owners, values = np.repeat(slots, pc.list_value_length(saved).to_numpy()), saved.flatten()
+        if self._ids is None:
+            words = np.require(values.to_numpy(), requirements="W")
+        else:
+            words = self._ids.intern(values)
+        self._sets.push(owners, words)
 
     def check_invariants(self) -> None:
         self._sets.check_invariants()

@@ -22,6 +22,7 @@ from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.buffers import Buffers
 from eventtime.windows.chunk import Scratch
 from eventtime.windows.closed import ClosedWindow
+from eventtime.windows.contents import Contents
 from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
@@ -49,6 +50,7 @@ class Shard:
     """State and progress of one shard.
 
     Rows: `process`. Time: `advance`. Looking: `counts`, `live_words`, `is_empty`.
+    Surviving: `contents`, `restore`.
     It does not guarantee that results come out while rows are processed: only at the latest when
     `process` returns.
 
@@ -82,7 +84,6 @@ class Shard:
         self._emitted = 0
         self._merge = SliceMerge(self._acc, self._slices, grid.slices)
         self._control[k.NEXT_TICK] = MINUS_INFINITY
-        self._retired_below: int | None = None
 
     # Rows
 
@@ -237,15 +238,9 @@ class Shard:
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or self._spec.lateness_us == 0
+        start = self._grid.start_of(end)
         return Firing(
-            end,
-            self._grid.start_of(end),
-            end,
-            late=False,
-            is_final=final,
-            slots=slots,
-            closed=closed,
-            by_key=by_key,
+            end, start, end, late=False, is_final=final, slots=slots, closed=closed, by_key=by_key
         )
 
     def _correction(self, end: int, due: int, scratch: list[int], *, at_end: bool) -> Firing:
@@ -265,15 +260,8 @@ class Shard:
             slots = self._contents_of(first, slots, scratch)
         closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or add(end, self._spec.lateness_us) <= due
-        return Firing(
-            due,
-            self._grid.start_of(end),
-            end,
-            late=True,
-            is_final=final,
-            slots=slots,
-            closed=closed,
-        )
+        start = self._grid.start_of(end)
+        return Firing(due, start, end, late=True, is_final=final, slots=slots, closed=closed)
 
     def _contents_of(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
         """Return slots with the whole contents of a window, for the keys of `slots`."""
@@ -344,6 +332,23 @@ class Shard:
             self._closed.popitem(0)
         if changed:
             self._map = slice_map(self._slices)
+
+    # Surviving
+
+    @property
+    def contents(self) -> Contents:
+        """What is held, to be saved or, in a new shard, to be filled."""
+        return Contents(self._acc, self._slices, self._deltas, self._closed)
+
+    def restore(self, watermark_us: int, emitted: int) -> None:
+        """Go on from there, once the contents are filled."""
+        self._map, self._watermark_us, self._emitted = (
+            slice_map(self._slices),
+            watermark_us,
+            emitted,
+        )
+        if watermark_us != MINUS_INFINITY:
+            self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
 
     # Looking
 

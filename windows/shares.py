@@ -9,7 +9,7 @@ from eventtime.state.memory_kernels import words_at
 from eventtime.windows.chunk_kernels import KEYS, N_RISES, RISES
 from eventtime.windows.rises import rise_before
 
-__all__ = ("share_rows",)
+__all__ = ("keys_of_shard", "share_rows")
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 _ONE, _TWO, _HALF = np.uint64(1), np.uint64(2), np.uint64(32)
@@ -41,6 +41,14 @@ def _raise(rises, n_rises, n, watermark):  # type: ignore[no-untyped-def]
         n_rises -= _ONE
     rises[_TWO * n_rises], rises[_TWO * n_rises + _ONE] = np.int64(n), watermark
     return n_rises + _ONE
+
+
+@njit(**_options)
+def keys_of_shard(keys, shards, shard, positions):  # type: ignore[no-untyped-def]
+    """List the positions of the keys that fall to a shard, and one more; returns how many."""
+    low, width = _range(shards, shard)
+    zero = np.uint64(0)
+    return np.int64(_list(keys, zero, np.uint64(keys.size), zero, low, width, positions, zero))
 
 
 @njit(**_options)

@@ -177,6 +177,36 @@ class UserAccumulator:
     def release(self, slots: Ints) -> None:
         """Do nothing: a reset writes over what is left."""
 
+    @property
+    def saved_type(self) -> pa.DataType:
+        # A name says what the bytes are: numpy's type and the shape of one accumulator.
+        return pa.struct(
+            [
+                pa.field(f"{i} {a.dtype.descr if a.dtype.names else a.dtype.str} {a.shape[1:]}", w)
+                for i, (a, w) in enumerate(zip(self._empty, self._widths, strict=True))
+            ]
+        )
+
+    @property
+    def _widths(self) -> list[pa.DataType]:
+        return [pa.binary(array.nbytes) for array in self._empty]
+
+    def save(self, slots: Ints) -> pa.Array:
+        columns = [
+            pa.Array.from_buffers(
+                width, len(slots), [None, pa.py_buffer(np.ascontiguousarray(array[slots]))]
+            )
+            for width, array in zip(self._widths, self._state, strict=True)
+        ]
+        return pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+
+    def restore(self, slots: Ints, saved: pa.Array) -> None:
+        for i, array in enumerate(self._state):
+            # Copied, so that it begins at its first value.
+            column = saved.field(i).take(pa.array(np.arange(len(slots))))
+            values = np.frombuffer(column.buffers()[1], array.dtype, count=array[slots].size)
+            array[slots] = values.reshape(len(slots), *array.shape[1:])
+
     def check_invariants(self) -> None:
         lengths = {len(array) for array in self._state}
         assert len(lengths) == 1, "the arrays of the state differ in length"

@@ -1,0 +1,106 @@
+"""What a pipeline computes, in words: a savepoint of one is not restored into another (S29)."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from eventtime.duration import format_us
+from eventtime.errors import SavepointError
+from eventtime.transform import Filter, MapBatches, Select, WithColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from eventtime.compiled import CompiledPlan, StagePlan
+    from eventtime.transform import Step
+
+__all__ = ("check_fingerprint", "fingerprint")
+
+
+def fingerprint(plan: CompiledPlan) -> dict[str, str]:
+    """Describe all that state depends on: equal plans, equal words.
+
+    What only says how to go on is left out: `idle_after`, `all_idle`, `max_future`, and the data
+    behind the sources. Functions and objects of the user's are known by their names.
+    """
+    first, generator = plan.stages[0], plan.watermark.generator
+    unit = f" ({first.time_unit})" if first.time_unit else ""
+    words = {
+        "event time": first.time + unit,
+        "columns read": _columns(plan.branches[0].schema),
+        "steps before the watermark": _steps(plan.branches[0].steps),
+        "watermark": _exact(generator.describe(), generator.columns),
+    }
+    for i, stage in enumerate(plan.stages, 1):
+        words |= {f"window {i}, {name}": text for name, text in _window(stage).items()}
+    return words | {"steps on results": _steps(plan.final_steps), "results": _columns(plan.schema)}
+
+
+def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> None:
+    """Refuse a savepoint of another pipeline.
+
+    Raises:
+        SavepointError: lists what differs, as it was and as it is.
+    """
+    now = fingerprint(plan)
+    differing = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    if not differing:
+        return
+    lines = [f"{n}: {saved.get(n, 'none')}\n    now: {now.get(n, 'none')}" for n in differing]
+    msg = "\n  ".join([f"{place!r} is a savepoint of another pipeline:", *lines])
+    remedy = "restore the pipeline that was saved; docs/state-format.md lists what may change"
+    raise SavepointError(msg, place="Engine.restore(stream)", remedy=remedy)
+
+
+def _window(stage: StagePlan) -> dict[str, str]:
+    spec, grid = stage.spec, stage.spec.grid
+    sizes = [format_us(n) for n in (grid.size_us, grid.slide_us, grid.offset_us)]
+    late = "counted only" if stage.late_tag is None else f"{stage.late_tag!r}"
+    return {
+        "steps before": _steps(stage.steps),
+        "key": ", ".join(stage.keys) or "none",
+        "bounds": "all time" if grid.everything else "size {}, slide {}, offset {}".format(*sizes),
+        "allowed lateness": f"{format_us(spec.lateness_us)}, {spec.mode}",
+        "late rows": f"{late}: {_columns(stage.late_schema)}",
+        "aggregates": ", ".join(f"{o.name}={o.aggregate.describe()}" for o in spec.outputs),
+        "inputs": ", ".join(f"{c}: {t}" for c, t in zip(stage.columns, spec.types, strict=True)),
+        "results": _columns(spec.schema),
+    }
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _steps(steps: Iterable[Step]) -> str:
+    return " -> ".join(map(_step, steps)) or "none"
+
+
+def _step(step: Step) -> str:
+    match step:
+        case Filter(predicate):
+            return _exact(step.describe(), [predicate])
+        case WithColumns(columns):
+            return _exact(step.describe(), [expression for _, expression in columns])
+        case MapBatches(function):
+            # Without a name, `repr` would tell where in memory it lies.
+            return f"map_batches({getattr(function, '__name__', type(function).__name__)})"
+        case Select():
+            return step.describe()
+
+
+def _exact(text: str, parts: Iterable[str | pc.Expression]) -> str:
+    """Add a checksum of expressions not shown in full: Arrow elides long lists of values."""
+    for part in parts:
+        if "..." in str(part) and not isinstance(part, str):
+            text += f" ({_checksum(part):08x})"
+    return " ".join(text.split())
+
+
+def _checksum(expression: Any) -> int:
+    _, (serialized,) = expression.__reduce__()
+    return zlib.crc32(serialized)

@@ -1,0 +1,148 @@
+"""Saved, destroyed and restored anywhere, a live run is that of one never disturbed (S27, S28)."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eventtime as et
+from engine_runs import batch_of, ipc_bytes, source_of, stream_of, windowed
+from eventtime.engine import Engine
+from oracle import Aggregate, Spec
+from strategies import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    PollEmpty,
+    Push,
+    Schedule,
+    schedules,
+    specs,
+)
+
+if TYPE_CHECKING:
+    from eventtime.stream import Stream
+    from strategies import Step
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """A live run, after which of its steps it is saved, and into how many shards it goes on.
+
+    Args:
+        schedule: of the run.
+        second: a window over the results of the first; None: there is none.
+        shards: at the start, and after each savepoint; None: not saved after this step.
+        is_taken: whether outputs are taken after each step, or all at the end.
+    """
+
+    schedule: Schedule
+    second: Spec | None
+    shards: list[int | None]
+    is_taken: bool
+
+    def stream(self) -> Stream:
+        """The pipeline; made anew each time, as another process would."""
+        first = stream_of(source_of({"a": []}), self.schedule.spec)
+        return first if self.second is None else windowed(first, self.second)
+
+
+@st.composite
+def disturbed(draw: st.DrawFn) -> Disturbed:
+    """Schedules of one window or two, saved after about every second step."""
+    schedule = draw(schedules(floats="free"))
+    spec, second = schedule.spec, None
+    if draw(st.sampled_from([False, False, True])) and spec.size is not None:
+        # Only versions that add up can be chained.
+        spec = replace(spec, mode="discarding", aggregates=(Aggregate("rows", "count"),))
+        over = (Aggregate("total", "sum", "rows"), Aggregate("all", "collect", "rows"))
+        unit = 1 if spec.size is not None and spec.size < 1_000 else 1_000_000
+        second = replace(draw(specs(unit=unit)), keys=spec.keys[:1], aggregates=over)
+    shards = st.one_of(st.none(), st.integers(1, 4))
+    n = len(schedule.steps) + 1
+    return Disturbed(
+        replace(schedule, spec=spec),
+        second,
+        draw(st.lists(shards, min_size=n, max_size=n)),
+        draw(st.booleans()),
+    )
+
+
+@dataclass
+class Outputs:
+    """All that came out of an engine."""
+
+    engine: Engine
+    results: list[pa.Table] = field(default_factory=list)
+    sides: dict[str, list[pa.Table]] = field(default_factory=dict)
+
+    def take(self, *, chained: bool) -> None:
+        """Take what there is."""
+        self.results.append(self.engine.results())
+        for tag in ["late", "quarantine", *(["late_2"] if chained else [])]:
+            self.sides.setdefault(tag, []).append(self.engine.side(tag))
+
+    def state(self) -> dict[str, object]:
+        """Everything that shows, to the byte."""
+        tables = {"results": self.results, **self.sides}
+        return {
+            **{name: ipc_bytes(pa.concat_tables(parts)) for name, parts in tables.items()},
+            "ledger": self.engine.ledger.to_dict(),
+            "watermark": self.engine.watermark_us,
+            "is_empty": self.engine.is_empty,
+        }
+
+
+def do(engine: Engine, clock: et.ManualClock, step: Step) -> None:
+    match step:
+        case Push(name, rows):
+            engine.push(name, batch_of(rows))
+        case PollEmpty(name):
+            engine.poll_empty(name)
+        case AdvanceClock(by):
+            clock.advance(by)
+        case Finish(name):
+            engine.finish(name)
+        case AddPartition(name, historical):
+            engine.add_partition(name, historical=historical)
+
+
+def run(case: Disturbed, folder: Path | None) -> Outputs:
+    """Run a schedule to its end; with a folder, through savepoints there."""
+    clock = et.ManualClock()
+    out = Outputs(Engine(case.stream(), list(case.schedule.names), clock=clock))
+    for i, step in enumerate([None, *case.schedule.steps]):
+        if step is not None:
+            do(out.engine, clock, step)
+        if case.is_taken:
+            out.take(chained=case.second is not None)
+        shards = case.shards[i]
+        if folder is not None and shards is not None:
+            path = folder / f"{i}.savepoint"
+            out.engine.savepoint(path)
+            out.engine.suspend()
+            # Downtime is not event time, and no silence either.
+            clock = et.ManualClock(clock.now_us())
+            out.engine = Engine.restore(case.stream(), path, clock=clock, shards=shards)
+    out.take(chained=case.second is not None)
+    return out
+
+
+def check_restored(case: Disturbed) -> None:
+    """Bytes, order, ledger and watermark are those of a run that nobody disturbed."""
+    with tempfile.TemporaryDirectory() as folder:
+        got = run(case, Path(folder))
+    assert got.state() == run(case, None).state()
+    got.engine.ledger.assert_balanced()
+    got.engine.suspend()
+
+
+@given(disturbed())
+def test_restored_anywhere_a_run_is_that_of_one_never_disturbed(case: Disturbed) -> None:
+    check_restored(case)
