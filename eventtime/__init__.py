@@ -31,6 +31,7 @@ from eventtime.plan import DROP
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
 from eventtime.report import ProgressReport
 from eventtime.run import Run
+from eventtime.running_custom import BatchGenerator
 from eventtime.sinks.by_day import by_day
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.ipc import to_ipc
@@ -39,7 +40,6 @@ from eventtime.sinks.parquet import to_parquet
 from eventtime.sources.partitions import by_column
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
 from eventtime.watermark import (
-    BatchGenerator,
     ascending,
     bounded_disorder,
     custom,

@@ -309,7 +309,7 @@ class Engine:
             "pipeline": fingerprint(self._plan),
             "combined_us": self._progress.combined_us,
             "partitions": [
-                {**known, **intake.save()}
+                {**known, "intake": intake.save()}
                 for known, intake in zip(progress, self._intakes, strict=True)
             ],
             "operators": self._stages.save(pack),
@@ -324,7 +324,7 @@ class Engine:
             self._add(saved["name"], known_at_start=True, historical=False)
         self._progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
         for intake, saved in zip(self._intakes, head["partitions"], strict=True):
-            intake.restore(saved)
+            intake.restore(saved["intake"], saved["watermark_us"])
         self._stages.restore(pack)
         self._final.rows = head["rows_before_final_steps"]
         self._kept.restore(pack)

@@ -177,19 +177,20 @@ class PartitionIntake:
     def save(self) -> dict[str, Any]:
         """Return what it remembers, for JSON."""
         return {
-            "watermark_us": self.watermark_us,
             "ledger": asdict(self.ledger),
             "generator": self.generator.get_state(),
             "rows_numbered": self._numbered,
             "rows_before_steps": self.before.rows,
+            "rows_behind_watermark": self.after.rows,
         }
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from what was saved."""
-        self.watermark_us = saved["watermark_us"]
+    def restore(self, saved: dict[str, Any], watermark_us: int) -> None:
+        """Go on from what was saved, and its own watermark."""
+        self.watermark_us = watermark_us
         self.ledger = PartitionLedger(**saved["ledger"])
         self.generator.set_state(saved["generator"])
         self._numbered, self.before.rows = saved["rows_numbered"], saved["rows_before_steps"]
+        self.after.rows = saved["rows_behind_watermark"]
 
     def _number(self, n: int) -> range:
         self._numbered += n

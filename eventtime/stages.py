@@ -143,7 +143,8 @@ class Stages:
         heads = []
         for i, stage in enumerate(self.stages):
             numbers = stage.operator.save(partial(pack.add, operator=i))
-            heads.append({**numbers, "judged_us": stage.watermark_us})
+            steps = 0 if stage.before is None else stage.before.rows
+            heads.append({**numbers, "judged_us": stage.watermark_us, "rows_before_steps": steps})
         return heads
 
     def restore(self, pack: Pack) -> None:
@@ -151,6 +152,8 @@ class Stages:
         for i, stage in enumerate(self.stages):
             numbers = pack.head["operators"][i]
             stage.watermark_us = numbers["judged_us"]
+            if stage.before is not None:
+                stage.before.rows = numbers["rows_before_steps"]
             stage.operator.restore(numbers, pack.about(operator=i))
 
     def close(self) -> None:

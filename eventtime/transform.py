@@ -135,11 +135,7 @@ class Transform:
     Args:
         steps: in order.
         schema: of the input.
-<<<<<<< HEAD
         whose: rows they are, for errors of user functions.
-=======
-        place: the partition, likewise.
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
     """
 
     def __init__(
@@ -163,13 +159,8 @@ class Transform:
         """
         n = batch.num_rows
         for step, out in zip(self._steps, self._schemas[1:], strict=True):
-<<<<<<< HEAD
             batch = self._step(step, batch, out, n)
-        self._rows += n
-=======
-            batch = self._step(step, batch, out)
         self.rows += n
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
         return batch, n - batch.num_rows
 
     def apply_keeping_places(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Ints | None]:
@@ -191,7 +182,7 @@ class Transform:
                     batch = batch.filter(pa.array(mask))
             else:
                 batch = self._step(step, batch, out, n)
-        self._rows += n
+        self.rows += n
         return batch, kept
 
     def _step(self, step: Step, batch: pa.RecordBatch, out: pa.Schema, n: int) -> pa.RecordBatch:
@@ -206,11 +197,7 @@ class Transform:
         return UserCodeError(msg, place=self._rows_of(n), remedy=remedy)
 
     def _rows_of(self, n: int) -> str:
-<<<<<<< HEAD
-        return f"{self._whose}, rows {self._rows} to {self._rows + n - 1}"
-=======
-        return f"partition {self._place!r}, rows {self.rows} to {self.rows + n - 1}"
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
+        return f"{self._whose}, rows {self.rows} to {self.rows + n - 1}"
 
     def _applied(self, step: Step, batch: pa.RecordBatch, out: pa.Schema, n: int) -> pa.RecordBatch:
         if isinstance(step, Filter):

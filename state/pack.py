@@ -29,7 +29,7 @@ _OPTIONS: Final = {"compression": "lz4"}
 
 
 class _Stream(Protocol):
-    def write(self, data: Any) -> Any: ...
+    def write(self, data: Any, /) -> Any: ...
 
 
 class PackWriter:

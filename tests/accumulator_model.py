@@ -95,7 +95,26 @@ class Twins:
     kind: pa.DataType
     accumulators: list[Accumulator]
     expected: Callable[[Sequence[Row]], Any]
+    make: Callable[[], Accumulator]
     model: Model = field(default_factory=Model)
+
+    def restart(self) -> None:
+        """Save what is live, and go on with another first accumulator that was given it back."""
+        slots = np.array(sorted(self.model.rows), np.int64)
+        saved = self.accumulators[0].save(slots)
+        assert saved.type == self.accumulators[0].saved_type
+        assert saved.null_count == 0
+        saved.validate(full=True)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, pa.schema({"saved": saved.type})) as writer:
+            writer.write_batch(pa.record_batch({"saved": saved}))
+        self.accumulators[0] = self.make()
+        if len(slots):
+            self.accumulators[0].reset(slots)
+            # In another order than they were saved in: rows are shared out among shards.
+            turned, order = slots[::-1].copy(), pa.array(range(len(slots)))[::-1]
+            read = pa.ipc.open_stream(sink.getvalue()).read_next_batch().column(0)
+            self.accumulators[0].restore(turned, read.take(order))
 
     def reset(self, slots: Sequence[int]) -> None:
         for accumulator in self.accumulators:
@@ -156,7 +175,7 @@ def drive(data: st.DataObject, twins: Twins, values: st.SearchStrategy[Any], ste
         live = sorted(twins.model.rows)
         free = [slot for slot in range(SLOTS) if slot not in twins.model.rows]
         step = data.draw(
-            st.sampled_from(("reset", "add", "add", "add", "copy", "merge", "release"))
+            st.sampled_from(("reset", "add", "add", "add", "copy", "merge", "release", "restart"))
         )
         if step == "reset" or not live:
             # A slot may be reset while it holds something: what it held is gone.
@@ -169,6 +188,8 @@ def drive(data: st.DataObject, twins: Twins, values: st.SearchStrategy[Any], ste
         elif step == "copy":
             into = some(data, free)
             twins.copy(into, [data.draw(st.sampled_from(live)) for _ in into])
+        elif step == "restart":
+            twins.restart()
         elif step == "merge":
             into = some(data, live, len(live) - 1)
             others = [slot for slot in live if slot not in into]

@@ -92,11 +92,8 @@ class Accumulators:
                 self._objects.append((i, _object(output, inputs), output.columns))
         self._folds = layout.folds()
         self._program = layout.program
-<<<<<<< HEAD
         self._null_words = layout.null_words
-=======
         self._names = layout.names
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
         self.tables = Tables(layout.neutral)
 
     @property

@@ -99,10 +99,11 @@ class MissedPairs:
 
     Args:
         shape: of the rows.
+        counted: how many there were before.
     """
 
     shape: LateShape
-    _counted: int = 0
+    counted: int = 0
     _pending: list[tuple[Ints, Ints]] = field(default_factory=list)
 
     def add(self, late: Found) -> None:
@@ -116,9 +117,9 @@ class MissedPairs:
         if self._pending:
             time_us, watermark_us = (np.concatenate(a) for a in zip(*self._pending, strict=True))
             missed, _ = _windows_missed(self.shape, time_us, watermark_us)
-            self._counted += int(missed.sum())
+            self.counted += int(missed.sum())
             self._pending.clear()
-        return self._counted
+        return self.counted
 
 
 @dataclass

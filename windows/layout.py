@@ -116,11 +116,11 @@ class Layout:
         return np.array(self.words, np.int64)
 
     @property
-<<<<<<< HEAD
     def null_words(self) -> list[int]:
         """Words that count nulls; readers see them as counts of values."""
         return [at for (primitive, _), at in self.places.items() if primitive == kept.NULLS]
-=======
+
+    @property
     def names(self) -> list[str]:
         """Names of the words behind the head: primitive, column, and which word of several."""
         return [
@@ -128,7 +128,6 @@ class Layout:
             for primitive, column in sorted(self.places, key=lambda place: self.places[place])
             for i in range(len(_EMPTY[primitive]))
         ]
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
 
     @property
     def program(self) -> Ints:

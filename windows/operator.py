@@ -11,24 +11,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
-<<<<<<< HEAD
-from eventtime.windows.late import LateShape, MissedPairs
-=======
 from eventtime.windows.contents import KEYS, restored_parts, share_of
-from eventtime.windows.late import LateShape, windows_missed
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
+from eventtime.windows.late import LateShape, MissedPairs
 from eventtime.windows.shard import Fired, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.state.keys import KeyCodec
-<<<<<<< HEAD
-    from eventtime.windows.chunk import Chunk, Found
-=======
     from eventtime.state.pack import Block
-    from eventtime.windows.chunk import Chunk
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
+    from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
     from eventtime.windows.spec import WindowSpec
 
@@ -210,7 +202,8 @@ class WindowOperator:
             SavepointError: a block has other columns than this operator would save.
         """
         self.watermark_us = numbers["watermark_us"]
-        self._assigned, self._missed = numbers["assigned"], numbers["missed"]
+        self._assigned = numbers["assigned"]
+        self._missed = MissedPairs(self._missed.shape, numbers["missed"])
         parts = restored_parts(blocks, self._codec)
         for i, shard in enumerate(self._shards):
             mine = parts if len(self._shards) == 1 else share_of(parts, len(self._shards), i)

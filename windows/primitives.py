@@ -13,11 +13,8 @@ __all__ = (
     "MIN_FLOAT",
     "MIN_INT",
     "MOMENTS",
-<<<<<<< HEAD
-    "NULLS",
-=======
     "NAMES",
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))
+    "NULLS",
     "SUM_FLOAT",
     "SUM_INT",
 )
@@ -26,12 +23,9 @@ __all__ = (
     NULLS, SUM_INT, SUM_FLOAT, MIN_INT, MAX_INT, MIN_FLOAT, MAX_FLOAT,
     MOMENTS, FIRST, LAST, DECIMAL_SUM, DECIMAL_MIN, DECIMAL_MAX,
 ) = range(13)  # fmt: skip
-<<<<<<< HEAD
 # Nulls are counted, not values: most columns have none, and a row is counted anyway.
-=======
 NAMES = (
-    "count", "sum_int", "sum_float", "min_int", "max_int", "min_float", "max_float",
+    "nulls", "sum_int", "sum_float", "min_int", "max_int", "min_float", "max_float",
     "moments", "first", "last", "decimal_sum", "decimal_min", "decimal_max",
 )  # fmt: skip
 """As savepoints call them."""
->>>>>>> 3b19434 (Savepoints of the engine driven by hand: one verified file with all state, restored into any number of shards (S27-S29))

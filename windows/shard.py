@@ -342,11 +342,8 @@ class Shard:
 
     def restore(self, watermark_us: int, emitted: int) -> None:
         """Go on from there, once the contents are filled."""
-        self._map, self._watermark_us, self._emitted = (
-            slice_map(self._slices),
-            watermark_us,
-            emitted,
-        )
+        self._map = slice_map(self._slices)
+        self._watermark_us, self._emitted = watermark_us, emitted
         if watermark_us != MINUS_INFINITY:
             self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
 

@@ -218,6 +218,49 @@ MUTANTS = (
         "eventtime/engine.py",
         ("late row not counted", "ledger.late += len(late)", "ledger.late += 0"),
     ),
+    # Savepoints.
+    *_in(
+        "windows/contents.py",
+        (
+            "closed windows are not saved",
+            "yield Part(CLOSED_WINDOW, end, window.save())",
+            "yield from ()",
+        ),
+        (
+            "a shard takes the keys of another",
+            "np.flatnonzero(numbers == shard)",
+            "np.arange(shard, len(numbers), shards)",
+        ),
+    ),
+    *_in(
+        "eventtime/progress.py",
+        (
+            "partitions start anew when restored",
+            'p["watermark_us"],',
+            "MINUS_INFINITY,",
+        ),
+        (
+            "downtime and the time since the last poll are lost",
+            'None if p["empty_for_us"] is None else now_us - p["empty_for_us"]',
+            "None",
+        ),
+    ),
+    *_in(
+        "windows/collect.py",
+        (
+            "a restored list is in the order of its tables",
+            'np.argsort(pairs.field("order").to_numpy(), kind="stable")',
+            "np.arange(len(pairs))",
+        ),
+    ),
+    *_in(
+        "windows/shard.py",
+        (
+            "a restored shard begins before its watermark",
+            "self._watermark_us, self._emitted = watermark_us, emitted",
+            "self._emitted = emitted",
+        ),
+    ),
     *_in(
         "state/keys.py",
         ("nulls first", "np.lexsort((sortable, nulls))", "np.lexsort((sortable, ~nulls))"),

@@ -25,6 +25,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from properties import test_engine_invariance as invariance
     from properties import test_engine_live as live
     from properties import test_engine_replay as replay
+    from properties import test_engine_savepoints as savepoints
     from strategies import cases, cut_cases, schedules
 
     def fixed(check: Callable[..., Any], drawn: Any, examples: int) -> Callable[[], None]:
@@ -56,6 +57,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         *by_hand,
         ("replay", fixed(replay.check_replay, cases(), 2 * EXAMPLES)),
         ("live", fixed(live.check_live, schedules(), 3 * EXAMPLES)),
+        ("savepoints", fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES)),
         ("chains", fixed(chains.check_chain, chains.chains(), EXAMPLES)),
         ("filter", fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES)),
         ("sums", fixed(invariance.check_sums, invariance.finite_cases(), EXAMPLES)),

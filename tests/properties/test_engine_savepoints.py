@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import eventtime as et
 from engine_runs import batch_of, ipc_bytes, source_of, stream_of, windowed
 from eventtime.engine import Engine
-from oracle import Aggregate, Spec
+from oracle import Aggregate, Bounded, Spec
 from strategies import (
     AddPartition,
     AdvanceClock,
@@ -22,6 +22,7 @@ from strategies import (
     PollEmpty,
     Push,
     Schedule,
+    cases,
     schedules,
     specs,
 )
@@ -54,9 +55,29 @@ class Disturbed:
 
 
 @st.composite
+def pushed(draw: st.DrawFn) -> Schedule:
+    """Many rows of few keys in windows that overlap and stay for corrections, a few at a time."""
+    case = draw(cases(floats="free", max_size=40))
+    spec, pieces = case.spec, []
+    if spec.size is not None:
+        slide = max(1, spec.size // draw(st.integers(1, 3)))
+        lateness = draw(st.sampled_from([2, 5])) * spec.size
+        spec = replace(spec, lateness=lateness, slide=slide, generator=Bounded(spec.size // 3))
+    keys = draw(st.sampled_from([("key",), ("b",), ("name",), ("name", "b")]))
+    aggregates = (*spec.aggregates[:2], Aggregate("listed", "collect", "x"))
+    spec = replace(spec, keys=keys, aggregates=aggregates)
+    for name, rows in case.partitions.items():
+        n = draw(st.integers(2, 8))
+        pieces += [(i, Push(name, rows[i : i + n])) for i in range(0, len(rows), n)]
+    steps = [push for _, push in sorted(pieces, key=lambda piece: piece[0])]
+    names = tuple(case.partitions)
+    return Schedule(spec, names, [*steps, *(Finish(name) for name in names)])
+
+
+@st.composite
 def disturbed(draw: st.DrawFn) -> Disturbed:
-    """Schedules of one window or two, saved after about every second step."""
-    schedule = draw(schedules(floats="free"))
+    """Live runs of one window or two, saved after about every second step."""
+    schedule = draw(pushed() | pushed() | schedules(floats="free"))
     spec, second = schedule.spec, None
     if draw(st.sampled_from([False, False, True])) and spec.size is not None:
         # Only versions that add up can be chained.
@@ -64,7 +85,7 @@ def disturbed(draw: st.DrawFn) -> Disturbed:
         over = (Aggregate("total", "sum", "rows"), Aggregate("all", "collect", "rows"))
         unit = 1 if spec.size is not None and spec.size < 1_000 else 1_000_000
         second = replace(draw(specs(unit=unit)), keys=spec.keys[:1], aggregates=over)
-    shards = st.one_of(st.none(), st.integers(1, 4))
+    shards = st.sampled_from([None, None, 1, 3, 4])
     n = len(schedule.steps) + 1
     return Disturbed(
         replace(schedule, spec=spec),

@@ -195,6 +195,37 @@ def test_keys_are_ordered_after_some_were_forgotten_and_others_came() -> None:
     assert codec.order(new, np.zeros(3, bool)).tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize(("kind", "values"), TYPES, ids=str)
+@pytest.mark.parametrize("more", [[], [pa.string()]], ids=["alone", "with another"])
+def test_keys_that_were_saved_get_words_in_another_codec(
+    kind: pa.DataType, values: list[Any], more: list[pa.DataType]
+) -> None:
+    codec, other = KeyCodec([kind, *more]), KeyCodec([kind, *more])
+    if not codec.interned:
+        return
+
+    def columns(values: list[Any]) -> list[pa.Array]:
+        return [pa.array(values, kind), *(pa.array(["x", None, "x"])[: len(values)] for _ in more)]
+
+    # Other keys came first, in both.
+    other.encode(columns(values[-1:]))
+    codec.encode(columns(values[-1:]))
+    words, _ = codec.encode(columns(values[:3]))
+    saved = codec.save([words, words[:1]])
+    assert set(saved.column(0).to_pylist()) == set(words.tolist())
+    ids, flags = other.restore(saved), np.zeros(len(words), bool)
+    for there, here in zip(
+        codec.decode(words, flags), other.decode(ids[words], flags), strict=True
+    ):
+        assert there.equals(here)
+
+
+def test_no_keys_are_saved_and_restored_too() -> None:
+    saved = KeyCodec([pa.string()]).save([])
+    assert saved.num_rows == 0
+    assert KeyCodec([pa.string()]).restore(saved).tolist() == [0]
+
+
 def test_forgetting_nothing_held_forgets_all() -> None:
     codec = KeyCodec([pa.binary()])
     codec.encode([pa.array([b"x", b"y"])])

@@ -202,6 +202,26 @@ def test_slots_are_listed_in_the_order_in_which_keys_came() -> None:
     assert filled.tables.words[slots, 0].tolist() == list(range(1_000, 0, -1))
 
 
+@pytest.mark.parametrize("step", [1, 3, 2**40])
+def test_accumulators_are_entered_as_they_are(step: int) -> None:
+    filled, n = Filled(), 3 * PAGE_SLOTS
+    tables = filled.tables
+    row = tables.create(5)
+    rows = np.stack([np.arange(n) * step, np.arange(n) + 1, -np.arange(n)], axis=1)
+    rows = np.concatenate([rows, [[0, NULL_FLAG | 9, 99]]])
+    slots = tables.enter(row, rows)
+    assert np.array_equal(tables.words[slots], rows)
+    keys = [*plain(*(np.arange(n) * step).tolist()), (0, True)]
+    assert filled.find(row, keys) == slots.tolist()
+    assert filled.find(row, plain(step * n, -1)) == [NO_SLOT, NO_SLOT]
+    tables.check_invariants()
+    # Dense keys are their own hash again, and further keys find their place.
+    assert bool(tables.dirs[row, DENSE]) == (step < 8)
+    more = filled.put(row, plain(*range(-n, 0)))
+    assert filled.find(row, plain(*range(-n, 0))) == more.tolist()
+    tables.check_invariants()
+
+
 def test_pages_of_a_retired_table_serve_the_next() -> None:
     filled = Filled()
     tables = filled.tables

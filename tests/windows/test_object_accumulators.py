@@ -119,7 +119,7 @@ def run(
     kind, values = case
     # Rewriting at four dead instead of a thousand, so that small programs reach it.
     with mock.patch.object(chains, "_SMALLEST", 4):
-        twins = Twins(kind, [make(), make()], expected)
+        twins = Twins(kind, [make(), make()], expected, make)
         drive(data, twins, st.none() | values, steps=10)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventtime.lanes import DECIMAL, FLOAT, INT, NO_NULLS, OBJECT, Lane
 from eventtime.windows.chunk import Block, Chunk, Scratch
 from eventtime.windows.rises import rises_of, watermarks_at
+from eventtime.windows.shares import keys_of_shard
 
 NONE = np.empty(0, np.int64)
 
@@ -45,6 +46,15 @@ def test_each_row_falls_to_one_shard_and_equal_keys_to_the_same(
     for shard, share in enumerate(found):
         for i in share:
             assert owner.setdefault(keys[i], shard) == shard
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50), st.integers(1, 7))
+def test_keys_of_a_savepoint_go_where_their_rows_go(keys: list[int], shards: int) -> None:
+    words = np.array(keys, np.int64)
+    for shard, share in enumerate(shares(chunk_of(words), shards)):
+        positions = np.empty(len(keys) + 1, np.int64)
+        n = keys_of_shard(words, shards, shard, positions)
+        assert positions[:n].tolist() == chosen(share)
 
 
 @pytest.mark.parametrize("shards", [2, 3, 5])
