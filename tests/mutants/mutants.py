@@ -190,8 +190,8 @@ MUTANTS = (
         "windows/late.py",
         (
             "missed pairs are not counted",
-            "self._counted += int(missed.sum())",
-            "self._counted += 0 * int(missed.sum())",
+            "self.counted += int(missed.sum())",
+            "self.counted += 0 * int(missed.sum())",
         ),
         (
             "missed pairs are counted each time one looks",
@@ -228,8 +228,8 @@ MUTANTS = (
         ),
         (
             "a shard takes the keys of another",
-            "np.flatnonzero(numbers == shard)",
-            "np.arange(shard, len(numbers), shards)",
+            "to_numpy(), shards, shard, mine)",
+            "to_numpy(), shards, 0, mine)",
         ),
     ),
     *_in(
