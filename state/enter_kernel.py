@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import carray, njit
+from numba import njit
 
 from eventtime.state.kernels import (
     DENSE,
@@ -15,7 +15,7 @@ from eventtime.state.kernels import (
     put,
     take_slot,
 )
-from eventtime.state.memory_kernels import address_of
+from eventtime.state.memory_kernels import words_at
 
 __all__ = ("enter_rows",)
 
@@ -27,7 +27,7 @@ def enter_rows(row, rows, page_next, free, n_free, words, out):  # type: ignore[
     There is room: enough free pages, and entries for all keys. Writes the slots, (n,), to `out`;
     returns the free pages left.
     """
-    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+    entries = words_at(row[TABLE], row[MASK] + 1)
     for i in range(rows.shape[0]):
         key, is_null = rows[i, 0], rows[i, ROWS] & NULL_FLAG != 0
         mixed = mixed_word(key, row[DENSE])

@@ -9,9 +9,9 @@ that null is a group of its own whatever value its word holds.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from eventtime.state.memory_kernels import address_of, prefetch, words_at
+from eventtime.state.memory_kernels import prefetch, words_at
 
 __all__ = (
     "COUNT",
@@ -31,6 +31,7 @@ __all__ = (
     "TABLE",
     "TAGGED",
     "WIDTH",
+    "find_or_take",
     "find_slots",
     "free_pages_of",
     "hash_word",
@@ -160,6 +161,17 @@ def put(row, entries, place, slot, words, key, mixed, is_null):  # type: ignore[
     row[COUNT] += 1
 
 
+@njit(inline="always", **_options)
+def find_or_take(row, entries, key, mixed, is_null, page_next, free, n_free, words, neutral):  # type: ignore[no-untyped-def]
+    """Find or insert a key where there is room: its slot, whether that is fresh, pages left."""
+    slot, place = lookup(entries, row[MASK], words, key, mixed, is_null)
+    fresh = slot == NO_SLOT
+    if fresh:
+        slot, n_free = take_slot(row, page_next, free, n_free, words, neutral)
+        put(row, entries, place, slot, words, key, mixed, is_null)
+    return slot, fresh, n_free
+
+
 @njit(**_options)
 def key_range(entries, words):  # type: ignore[no-untyped-def]
     """Return the least and the greatest key of a table; null keys count as their word, 0."""
@@ -257,7 +269,7 @@ def row_counts(slots, words):  # type: ignore[no-untyped-def]
 @njit(**_options)
 def find_slots(row, words, keys, nulls, out):  # type: ignore[no-untyped-def]
     """Look keys up in one table without inserting; NO_SLOT where absent."""
-    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+    entries = words_at(row[TABLE], row[MASK] + 1)
     for i in range(keys.size):
         slot, _ = lookup(
             entries, row[MASK], words, keys[i], mixed_word(keys[i], row[DENSE]), nulls[i]
@@ -273,16 +285,14 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
     Writes the slot of each into `out` and whether it is new into `fresh`; returns the free pages
     left.
     """
-    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+    entries = words_at(row[TABLE], row[MASK] + 1)
     for i in range(source.size):
         key = words[source[i], 0]
         is_null = np.int64((words[source[i], ROWS] >> 62) & 1)
         mixed = mixed_word(key, row[DENSE])
-        slot, place = lookup(entries, row[MASK], words, key, mixed, is_null)
-        fresh[i] = slot == NO_SLOT
-        if slot == NO_SLOT:
-            slot, n_free = take_slot(row, page_next, free, n_free, words, neutral)
-            put(row, entries, place, slot, words, key, mixed, is_null)
+        slot, fresh[i], n_free = find_or_take(
+            row, entries, key, mixed, is_null, page_next, free, n_free, words, neutral
+        )
         out[i] = slot
     return n_free
 

@@ -111,6 +111,18 @@ def add_int(  # type: ignore[no-untyped-def]
         position, at, s = position + np.int64(n), at + n, s + 1
 
 
+# Invariant: an empty low is NaN and an empty high is -inf, so that first values replace them.
+# Without a branch, as for integers: what comes out is stored whether it changes or not.
+@njit(inline="always", **_options)
+def _least(held, value):  # type: ignore[no-untyped-def]
+    return held if (held <= value) | (value != value) else value
+
+
+@njit(inline="always", **_options)
+def _greatest(held, value):  # type: ignore[no-untyped-def]
+    return value if (value > held) | (value != value) else held
+
+
 @njit(inline="always", **_options)
 def _add_all(values, slots, words, floats, at_total, at_low, at_high):  # type: ignore[no-untyped-def]
     """Fold a span into everything, none of it null: what most do, without asking each time."""
@@ -120,10 +132,8 @@ def _add_all(values, slots, words, floats, at_total, at_low, at_high):  # type: 
         slot, value = _U(slots[i]), values[i]
         words[slot, _U(ROWS)] += 1
         floats[slot, at_total] += value
-        held = floats[slot, at_low]
-        floats[slot, at_low] = held if (held <= value) | (value != value) else value
-        held = floats[slot, at_high]
-        floats[slot, at_high] = value if (value > held) | (value != value) else held
+        floats[slot, at_low] = _least(floats[slot, at_low], value)
+        floats[slot, at_high] = _greatest(floats[slot, at_high], value)
 
 
 @njit(**_options)
@@ -152,14 +162,10 @@ def add_float(  # type: ignore[no-untyped-def]
                 continue
             if total >= 0:
                 floats[slot, at_total] += value
-            # Invariant: an empty low is NaN and an empty high is -inf, so that first values replace
-            # them. Stored whether it changes or not, as for integers.
             if low >= 0:
-                held = floats[slot, at_low]
-                floats[slot, at_low] = held if (held <= value) | (value != value) else value
+                floats[slot, at_low] = _least(floats[slot, at_low], value)
             if high >= 0:
-                held = floats[slot, at_high]
-                floats[slot, at_high] = value if (value > held) | (value != value) else held
+                floats[slot, at_high] = _greatest(floats[slot, at_high], value)
         position, at, s = position + np.int64(n), at + n, s + 1
 
 

@@ -7,7 +7,7 @@ arrays of slots for `merge_kernels.combine`: ``into = left + right``.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from eventtime.state.kernels import (
     COUNT,
@@ -21,12 +21,11 @@ from eventtime.state.kernels import (
     PAGE_SLOTS,
     ROWS,
     TABLE,
+    find_or_take,
     lookup,
     mixed_word,
-    put,
-    take_slot,
 )
-from eventtime.state.memory_kernels import address_of
+from eventtime.state.memory_kernels import words_at
 
 __all__ = (
     "append_slices",
@@ -52,17 +51,15 @@ def number_keys(slots, words, row, page_next, free, n_free, keys, neutral, numbe
 
     Returns the free pages of `keys` that are left.
     """
-    entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
-    mask, dense = row[MASK], row[DENSE]
+    entries = words_at(row[TABLE], row[MASK] + 1)
+    dense = row[DENSE]
     for i in range(_U(slots.size)):
         slot = _U(slots[i])
         key, is_null = words[slot, _U(0)], (words[slot, _U(ROWS)] >> 62) & 1
         mixed = mixed_word(key, dense)
-        number, place = lookup(entries, mask, keys, key, mixed, is_null)
-        if number == NO_SLOT:
-            number, n_free = take_slot(row, page_next, free, n_free, keys, neutral)
-            put(row, entries, place, number, keys, key, mixed, is_null)
-        numbers[i] = number
+        numbers[i], _, n_free = find_or_take(
+            row, entries, key, mixed, is_null, page_next, free, n_free, keys, neutral
+        )
     return n_free
 
 
@@ -76,7 +73,7 @@ def find_in_slices(tables, dirs, words, keys, nulls, slots, numbers, ends):  # t
     n = _U(0)
     for t in range(_U(tables.size)):
         row = dirs[_U(tables[t])]
-        entries = carray(address_of(row[TABLE]), (row[MASK] + 1,))
+        entries = words_at(row[TABLE], row[MASK] + 1)
         for i in range(_U(keys.size)):
             mixed = mixed_word(keys[i], row[DENSE])
             slot, _ = lookup(entries, row[MASK], words, keys[i], mixed, nulls[i])

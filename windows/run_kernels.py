@@ -8,6 +8,7 @@ from numba import njit
 from eventtime.state.kernels import (
     COUNT,
     NEXT_SLOT,
+    NO_SLOT,
     PAGE_END,
     TAGGED,
     hash_word,
@@ -61,14 +62,16 @@ def _look_ahead(keys, dense, wrap, entries, words, i, n):  # type: ignore[no-unt
 
 
 @njit(inline="always", **_options)
-def _fresh_slot(row, entries, mixed, wrap, words, key, neutral):  # type: ignore[no-untyped-def]
-    """Enter a key at its free place, in the page under way."""
+def _fresh_slot(row, limit, entries, mixed, wrap, words, key, neutral):  # type: ignore[no-untyped-def]
+    """Enter a key at its free place, in the page under way; NO_SLOT if there is no room."""
+    if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
+        return np.int64(NO_SLOT)
     slot = np.uint64(row[NEXT_SLOT])
     row[NEXT_SLOT] += 1
     for word in range(np.uint64(neutral.size)):
         words[slot, word] = neutral[word]
     put(row, entries, np.int64(mixed & wrap), np.int64(slot), words, key, mixed, np.int64(0))
-    return slot
+    return np.int64(slot)
 
 
 @njit(**_options)
@@ -106,24 +109,9 @@ def run_spans(spans, starts, addresses, s, position, first, low, g, entries, slo
 
 @njit(inline="always", **_options)
 def run_dense(  # type: ignore[no-untyped-def]
-    time,
-    keys,
-    i,
-    n,
-    low,
-    g,
-    entries,
-    mask,
-    words,
-    slots,
-    at,
-    dirs,
-    table,
-    limit,
-    neutral,
-    fresh,
+    time, keys, i, n, low, g, entries, mask, words, slots, at, dirs, table, limit, neutral, fresh,
     n_fresh,
-):
+):  # fmt: skip
     """Take rows as long as all is usual, by entries alone: a tag is the whole key there (TAGGED).
 
     That is: same slice, key found or its place free at the first look.
@@ -140,11 +128,10 @@ def run_dense(  # type: ignore[no-untyped-def]
             break
         entry = entries[np.uint64(key) & wrap]
         if entry == 0:
-            row = dirs[table]
-            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
-                break
             mixed = mixed_word(key, np.int64(1))
-            slot = np.int64(_fresh_slot(row, entries, mixed, wrap, words, key, neutral))
+            slot = _fresh_slot(dirs[table], limit, entries, mixed, wrap, words, key, neutral)
+            if slot == NO_SLOT:
+                break
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
             slots[at + i] = slot
@@ -158,24 +145,9 @@ def run_dense(  # type: ignore[no-untyped-def]
 
 @njit(inline="always", **_options)
 def run_hashed(  # type: ignore[no-untyped-def]
-    time,
-    keys,
-    i,
-    n,
-    low,
-    g,
-    entries,
-    mask,
-    words,
-    slots,
-    at,
-    dirs,
-    table,
-    limit,
-    neutral,
-    fresh,
+    time, keys, i, n, low, g, entries, mask, words, slots, at, dirs, table, limit, neutral, fresh,
     n_fresh,
-):
+):  # fmt: skip
     """Take rows as `run_dense` does, where keys are hashed."""
     wrap = np.uint64(mask)
     far = mask >= FAR
@@ -187,16 +159,15 @@ def run_hashed(  # type: ignore[no-untyped-def]
         key = keys[i]
         mixed = hash_word(key)
         entry = entries[mixed & wrap]
-        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
+        slot = (entry & 0xFFFFFFFF) - 1
         if entry == 0:
-            row = dirs[table]
-            if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
+            slot = _fresh_slot(dirs[table], limit, entries, mixed, wrap, words, key, neutral)
+            if slot == NO_SLOT:
                 break
-            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
         # Invariant: the entry of the null key is negative.
-        elif entry < 0 or words[slot, np.uint64(0)] != key:
+        elif entry < 0 or words[np.uint64(slot), np.uint64(0)] != key:
             break
         slots[at + i] = slot
         i += np.uint64(1)
@@ -227,15 +198,15 @@ def run_to_and_fro(  # type: ignore[no-untyped-def]
         mixed = mixed_word(key, recent[place, IS_DENSE])
         entries = words_at(recent[place, ENTRIES], 1)
         entry = entries[mixed & wrap]
-        slot = np.uint64(entry & 0xFFFFFFFF) - np.uint64(1)
+        slot = (entry & 0xFFFFFFFF) - 1
         if entry == 0:
-            row = dirs[recent[place, ROW]]
-            if row[COUNT] >= recent[place, LIMIT] or row[NEXT_SLOT] == row[PAGE_END]:
+            row, limit = dirs[recent[place, ROW]], recent[place, LIMIT]
+            slot = _fresh_slot(row, limit, entries, mixed, wrap, words, key, neutral)
+            if slot == NO_SLOT:
                 break
-            slot = _fresh_slot(row, entries, mixed, wrap, words, key, neutral)
             fresh[n_fresh] = slot
             n_fresh += np.uint64(1)
-        elif entry < 0 or words[slot, np.uint64(0)] != key:
+        elif entry < 0 or words[np.uint64(slot), np.uint64(0)] != key:
             break
         slots[at + i] = slot
         i += np.uint64(1)
