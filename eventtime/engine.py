@@ -207,7 +207,7 @@ class Engine:
             filesystem: of pyarrow or fsspec.
 
         Raises:
-            SavepointError: it is no whole savepoint, or one of another pipeline.
+            CheckpointError: it is no whole savepoint, or one of another pipeline.
 
         >>> import tempfile, pyarrow as pa, eventtime as et
         >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})

@@ -5,14 +5,15 @@ from __future__ import annotations
 __all__ = (
     "AggregateOverflowError",
     "AggregateTypeError",
+    "CheckpointError",
     "ColumnError",
     "DurationError",
     "EventTimeError",
+    "FencedError",
     "LedgerError",
     "MalformedRowError",
     "OutputExistsError",
     "PlanError",
-    "SavepointError",
     "SchemaError",
     "SinkError",
     "SourceError",
@@ -91,8 +92,12 @@ class OutputExistsError(SinkError):
     """Raised when the output is there already; remove it or ask to overwrite."""
 
 
-class SavepointError(EventTimeError):
-    """Raised when a file is no whole savepoint, or one of another pipeline; nothing is restored."""
+class CheckpointError(EventTimeError):
+    """Raised when a checkpoint or savepoint is damaged, or of another pipeline."""
+
+
+class FencedError(CheckpointError):
+    """Raised when a newer process has taken the checkpoints over; let this one end."""
 
 
 class UserCodeError(EventTimeError):

@@ -6,7 +6,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from eventtime.duration import format_us
-from eventtime.errors import SavepointError
+from eventtime.errors import CheckpointError
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> 
     """Refuse a savepoint of another pipeline.
 
     Raises:
-        SavepointError: lists what differs, as it was and as it is.
+        CheckpointError: lists what differs, as it was and as it is.
     """
     now = fingerprint(plan)
     differing = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
@@ -53,7 +53,7 @@ def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> 
     lines = [f"{n}: {saved.get(n, 'none')}\n    now: {now.get(n, 'none')}" for n in differing]
     msg = "\n  ".join([f"{place!r} is a savepoint of another pipeline:", *lines])
     remedy = "restore the pipeline that was saved; docs/state-format.md lists what may change"
-    raise SavepointError(msg, place="Engine.restore(stream)", remedy=remedy)
+    raise CheckpointError(msg, place="Engine.restore(stream)", remedy=remedy)
 
 
 def _window(stage: StagePlan) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from eventtime.errors import SavepointError, SinkError
+from eventtime.errors import CheckpointError, SinkError
 from eventtime.sinks.files import path_of
 from eventtime.sinks.remote import RemoteFile, resolve
 from eventtime.sinks.staging import LocalFile, place_error
@@ -71,7 +71,7 @@ def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) 
     """Read a savepoint and verify each of its bytes.
 
     Raises:
-        SavepointError: there is none, it cannot be read, or it is not as it was written.
+        CheckpointError: there is none, it cannot be read, or it is not as it was written.
     """
     found, plain = resolve(path_of(path), filesystem)
     try:
@@ -80,5 +80,5 @@ def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) 
     except (OSError, pa.ArrowException) as error:
         msg = f"cannot read the savepoint {plain!r}: {error}"
         remedy = "check the path and the permissions"
-        raise SavepointError(msg, place=plain, remedy=remedy) from error
+        raise CheckpointError(msg, place=plain, remedy=remedy) from error
     return read_pack(data, plain)

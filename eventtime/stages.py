@@ -22,7 +22,8 @@ from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
     from eventtime.compiled import StagePlan
-    from eventtime.state.pack import Pack, PackWriter
+    from eventtime.state.pack import Pack
+    from eventtime.state.parts import PartWriter
 
 __all__ = ("Stages",)
 
@@ -138,7 +139,7 @@ class Stages:
         """Whether no operator holds state (S30)."""
         return all(stage.operator.is_empty for stage in self.stages)
 
-    def save(self, pack: PackWriter) -> list[dict[str, int]]:
+    def save(self, pack: PartWriter) -> list[dict[str, int]]:
         """Write the state of all operators; late rows were flushed. Returns numbers of each."""
         heads = []
         for i, stage in enumerate(self.stages):

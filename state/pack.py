@@ -12,11 +12,14 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 
-from eventtime.errors import SavepointError
+from eventtime.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("MAGIC", "MAJOR", "Block", "Pack", "PackWriter", "read_pack")
 
@@ -45,13 +48,24 @@ class PackWriter:
         self._at = len(MAGIC)
         stream.write(MAGIC)
 
-    def add(self, batch: pa.RecordBatch, **about: str | int) -> None:
+    def keep(self, version: int, **about: str | int) -> bool:
+        """Say no: a pack stands by itself."""
+        return False
+
+    def add(
+        self,
+        rows: pa.RecordBatch | Callable[[], pa.RecordBatch],
+        version: int | None = None,
+        **about: str | int,
+    ) -> None:
         """Write a block.
 
         Args:
-            batch: its rows.
+            rows: of the block, or what gives them.
+            version: not needed here.
             about: what it is, for the footer.
         """
+        batch = rows if isinstance(rows, pa.RecordBatch) else rows()
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(**_OPTIONS)
         with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
@@ -117,7 +131,7 @@ def read_pack(data: pa.Buffer, place: str) -> Pack:
         place: where it is, for messages.
 
     Raises:
-        SavepointError: it is no pack, was cut short or changed, or is of a newer format.
+        CheckpointError: it is no pack, was cut short or changed, or is of a newer format.
     """
     footer, end = _footer(data, place)
     _check_format(footer.get("format"), place)
@@ -141,7 +155,7 @@ def _footer(data: pa.Buffer, place: str) -> tuple[dict[str, Any], int]:
     if start != MAGIC:
         msg = f"{place!r} begins with {start!r}, not as a savepoint does, with {MAGIC!r}"
         remedy = "name a file that engine.savepoint(...) wrote; a damaged one cannot be mended"
-        raise SavepointError(msg, place=place, remedy=remedy)
+        raise CheckpointError(msg, place=place, remedy=remedy)
     end = data.size - _TRAILER.size
     if end < len(MAGIC):
         raise _short(place, data.size)
@@ -162,13 +176,13 @@ def _check_format(version: dict[str, int] | None, place: str) -> None:
         return
     msg = f"{place!r} is of format {major}; this version of eventtime reads format {MAJOR}"
     remedy = "restore it with the version of eventtime that wrote it, or a newer one"
-    raise SavepointError(msg, place=place, remedy=remedy)
+    raise CheckpointError(msg, place=place, remedy=remedy)
 
 
-def _short(place: str, size: int) -> SavepointError:
+def _short(place: str, size: int) -> CheckpointError:
     msg = f"{place!r} does not end as a savepoint does: it was cut short or changed"
     return _damaged(msg, f"{place}, end of {size} bytes")
 
 
-def _damaged(msg: str, place: str) -> SavepointError:
-    return SavepointError(msg, place=place, remedy="restore an earlier savepoint, or a copy")
+def _damaged(msg: str, place: str) -> CheckpointError:
+    return CheckpointError(msg, place=place, remedy="restore an earlier savepoint, or a copy")

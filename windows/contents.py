@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from eventtime.errors import SavepointError
+from eventtime.errors import CheckpointError
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.shares import keys_of_shard
 
@@ -86,7 +86,7 @@ class Contents:
             schema: of results.
 
         Raises:
-            SavepointError: accumulators have other columns than these here.
+            CheckpointError: accumulators have other columns than these here.
         """
         tables = []
         for part in parts:
@@ -141,7 +141,7 @@ def _check_columns(saved: pa.Schema, wanted: pa.Schema) -> None:
     there, here = next((a, b) for a, b in pairs if a != b)
     msg = f"accumulators of the savepoint hold {there}, where those of the pipeline hold {here}"
     remedy = "restore with the aggregates that it was saved with"
-    raise SavepointError(msg, place="Engine.restore(stream)", remedy=remedy)
+    raise CheckpointError(msg, place="Engine.restore(stream)", remedy=remedy)
 
 
 def _renumbered(rows: pa.RecordBatch, ids: np.ndarray) -> pa.RecordBatch:

@@ -199,7 +199,7 @@ class WindowOperator:
         """Take over, while nothing is held, what an operator with any number of shards has saved.
 
         Raises:
-            SavepointError: a block has other columns than this operator would save.
+            CheckpointError: a block has other columns than this operator would save.
         """
         self.watermark_us = numbers["watermark_us"]
         self._assigned = numbers["assigned"]

@@ -161,7 +161,7 @@ def test_a_user_aggregate_with_other_arrays_is_refused(tmp_path: Path) -> None:
     engine.push("a", data[0])
     engine.savepoint(tmp_path / "state")
     other = pipeline(data[0], out=et.user(OtherCells(), "x"))
-    with pytest.raises(et.SavepointError, match=r"<i4(.|\n)* hold .*<i8") as refused:
+    with pytest.raises(et.CheckpointError, match=r"<i4(.|\n)* hold .*<i8") as refused:
         Engine.restore(other, tmp_path / "state")
     assert "the aggregates that it was saved with" in refused.value.remedy
 

@@ -102,7 +102,7 @@ SAME: dict[str, tuple[Stream, Stream]] = {
 def test_a_changed_pipeline_is_refused_with_the_difference(name: str, tmp_path: Path) -> None:
     before, after, difference = CHANGES[name]
     Engine(before, ["a"]).savepoint(tmp_path / "state")
-    with pytest.raises(et.SavepointError, match=difference) as refused:
+    with pytest.raises(et.CheckpointError, match=difference) as refused:
         Engine.restore(after, tmp_path / "state")
     assert "is a savepoint of another pipeline" in refused.value.what
     assert "docs/state-format.md" in refused.value.remedy

@@ -84,12 +84,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_what_is_no_savepoint_is_refused_by_name(tmp_path: Path) -> None:
     stream = pipeline(rows([]))
-    with pytest.raises(et.SavepointError, match="cannot read the savepoint"):
+    with pytest.raises(et.CheckpointError, match="cannot read the savepoint"):
         Engine.restore(stream, tmp_path / "none")
-    with pytest.raises(et.SavepointError, match="cannot read the savepoint"):
+    with pytest.raises(et.CheckpointError, match="cannot read the savepoint"):
         Engine.restore(stream, tmp_path)
     (tmp_path / "text").write_text("id,name\n1,a\n")
-    with pytest.raises(et.SavepointError, match="not as a savepoint does"):
+    with pytest.raises(et.CheckpointError, match="not as a savepoint does"):
         Engine.restore(stream, tmp_path / "text")
 
 
@@ -99,10 +99,10 @@ def test_a_damaged_savepoint_is_never_restored(tmp_path: Path) -> None:
     data = path.read_bytes()
     for i in range(0, len(data), 7):
         path.write_bytes(data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :])
-        with pytest.raises(et.SavepointError):
+        with pytest.raises(et.CheckpointError):
             Engine.restore(stream, path)
         path.write_bytes(data[:i])
-        with pytest.raises(et.SavepointError):
+        with pytest.raises(et.CheckpointError):
             Engine.restore(stream, path)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from eventtime.errors import SavepointError
+from eventtime.errors import CheckpointError
 from eventtime.state.pack import MAGIC, MAJOR, Pack, PackWriter, read_pack
 
 NUMBERS = pa.record_batch({"n": pa.array([1, None, 3])})
@@ -73,7 +73,7 @@ def test_every_bit_counts() -> None:
     for i in range(len(data)):
         for bit in range(8):
             data[i] ^= 1 << bit
-            with pytest.raises(SavepointError):
+            with pytest.raises(CheckpointError):
                 read(bytes(data))
             data[i] ^= 1 << bit
     read(bytes(data))
@@ -82,9 +82,9 @@ def test_every_bit_counts() -> None:
 def test_every_length_but_its_own_is_refused() -> None:
     data = packed(NUMBERS, WORDS)
     for length in range(len(data)):
-        with pytest.raises(SavepointError):
+        with pytest.raises(CheckpointError):
             read(data[:length])
-    with pytest.raises(SavepointError):
+    with pytest.raises(CheckpointError):
         read(data + b"\0")
 
 
@@ -92,9 +92,9 @@ def test_bytes_between_the_blocks_are_refused() -> None:
     data = packed(NUMBERS)
     (block,) = read(data).head["blocks"]
     end = block["offset"] + block["length"]
-    with pytest.raises(SavepointError, match=r"1 bytes of 'here.savepoint' belong to no block"):
+    with pytest.raises(CheckpointError, match=r"1 bytes of 'here.savepoint' belong to no block"):
         read(data[:end] + b"\0" + data[end:])
-    with pytest.raises(SavepointError, match="does not have its checksum"):
+    with pytest.raises(CheckpointError, match="does not have its checksum"):
         read(with_footer(data, blocks=[{**block, "offset": 9}]))
 
 
@@ -107,7 +107,7 @@ def test_bytes_between_the_blocks_are_refused() -> None:
     ],
 )
 def test_what_is_no_pack_is_refused_with_what_it_is(data: bytes, what: str, remedy: str) -> None:
-    with pytest.raises(SavepointError, match=what) as refused:
+    with pytest.raises(CheckpointError, match=what) as refused:
         read(data)
     assert remedy in refused.value.remedy
     assert "here.savepoint" in refused.value.place
@@ -116,7 +116,7 @@ def test_what_is_no_pack_is_refused_with_what_it_is(data: bytes, what: str, reme
 def test_a_newer_format_is_refused_by_its_number() -> None:
     newer = with_footer(packed(NUMBERS), format={"major": MAJOR + 1, "minor": 0}, blocks="other")
     with pytest.raises(
-        SavepointError, match="is of format 2; this version of eventtime reads"
+        CheckpointError, match="is of format 2; this version of eventtime reads"
     ) as e:
         read(newer)
     assert "the version of eventtime that wrote it" in e.value.remedy
