@@ -65,7 +65,7 @@ class PackWriter:
             version: not needed here.
             about: what it is, for the footer.
         """
-        batch = rows if isinstance(rows, pa.RecordBatch) else rows()
+        batch: Any = rows() if callable(rows) else rows
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(**_OPTIONS)
         with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
