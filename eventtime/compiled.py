@@ -82,6 +82,16 @@ class StagePlan:
     late_schema: pa.Schema
     spec: WindowSpec
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the results."""
+        return self.spec.schema
+
+    @property
+    def side_schemas(self) -> dict[str, pa.Schema]:
+        """Of its side outputs, by tag."""
+        return {} if self.late_tag is None else {self.late_tag: self.late_schema}
+
 
 @dataclass(frozen=True)
 class CompiledPlan:
@@ -102,6 +112,11 @@ class CompiledPlan:
     final_steps: tuple[Step, ...]
     schema: pa.Schema
     aside_schema: pa.Schema
+
+    @property
+    def side_schemas(self) -> dict[str, pa.Schema]:
+        """Of the side outputs of all stages, by tag."""
+        return {tag: kind for s in self.stages for tag, kind in s.side_schemas.items()}
 
 
 def compile_plan(node: Node) -> CompiledPlan:
@@ -126,7 +141,7 @@ def compile_plan(node: Node) -> CompiledPlan:
             check_chain(parsed.stages[i - 1].windowed)
         stage = _stage(i, schema, time if i == 0 else "window_start", unit, part)
         stages.append(stage)
-        schema = stage.spec.schema
+        schema = stage.schema
     check_tags([s.late_tag for s in stages])
     stages[0], wanted = _prune_stage(stages[0], watermark, time)
     branches = tuple(_branch(source, steps, wanted) for source, steps in sources)

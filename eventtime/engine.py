@@ -79,7 +79,7 @@ class Engine:
         self._names: list[str] = []
         self._intakes: list[PartitionIntake] = []
         self._stages = Stages(self._plan.stages, self._names, self._kept.add_side, shards)
-        self._final = Transform(self._plan.final_steps, self._plan.stages[-1].spec.schema)
+        self._final = Transform(self._plan.final_steps, self._plan.stages[-1].schema)
         self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
         self._suspended = False
         for name in sorted(partitions):
@@ -234,13 +234,10 @@ class Engine:
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
-        schemas = {s.late_tag: s.late_schema for s in self._plan.stages} | {
-            QUARANTINE: self._quarantine
-        }
-        tags = [kept for kept in schemas if kept is not None]
-        if not is_one_of(tag, tags):
+        schemas = {**self._plan.side_schemas, QUARANTINE: self._quarantine}
+        if not is_one_of(tag, list(schemas)):
             msg = f"there is no side output {shown(tag)}"
-            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(tags)}")
+            raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(schemas)}")
         self._stages.flush()
         return self._kept.take_side(tag, schemas[tag])
 

@@ -58,15 +58,14 @@ class Execution:
         # Chunks that shards work on while the next one is prepared, in order.
         self._pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
         self._stages = Stages(plan.stages, self._names, side, shards)
-        self._final = Transform(plan.final_steps, plan.stages[-1].spec.schema)
+        self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         text = any(_is_text(b) for b in plan.branches)
         self._quarantine = quarantine_schema(plan.aside_schema, text=text)
 
     @property
     def side_schemas(self) -> dict[str, pa.Schema]:
         """Schemas of the side outputs by tag."""
-        late = {s.late_tag: s.late_schema for s in self._plan.stages if s.late_tag is not None}
-        return {**late, QUARANTINE: self._quarantine}
+        return {**self._plan.side_schemas, QUARANTINE: self._quarantine}
 
     def results(
         self, watch: Callable[[ProgressReport], None] | None = None
