@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,11 +138,11 @@ class Stages:
         """Whether no operator holds state (S30)."""
         return all(stage.operator.is_empty for stage in self.stages)
 
-    def save(self, pack: PartWriter) -> list[dict[str, int]]:
-        """Write the state of all operators; late rows were flushed. Returns numbers of each."""
+    def save(self, writer: PartWriter) -> list[dict[str, int]]:
+        """Hand over the state of all operators; late rows were flushed. Returns numbers of each."""
         heads = []
         for i, stage in enumerate(self.stages):
-            numbers = stage.operator.save(partial(pack.add, operator=i))
+            numbers = stage.operator.save(writer, operator=i)
             steps = 0 if stage.before is None else stage.before.rows
             heads.append({**numbers, "judged_us": stage.watermark_us, "rows_before_steps": steps})
         return heads

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import NO_NULLS
 from eventtime.state import intern_kernels as k
+from eventtime.state.arrays import grown
 
-__all__ = ("BytesInterner", "RowInterner")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("RANGE_IDS", "BytesInterner", "RowInterner")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int32] | NDArray[np.int64]
 _FIRST_IDS = 256
+# Ids are saved by ranges of so many: those that did not change are not written again.
+RANGE_IDS = 1 << 14
 _ALL = np.empty(0, np.bool_)
 
 
@@ -28,6 +37,7 @@ class _Ids:
         self.blob: Bytes = np.empty(16 * _FIRST_IDS, np.uint8)
         self.version = 0
         self._counts: Ints = np.array([0, 0, _FIRST_IDS], np.int64)
+        self._changed_at: Ints = np.zeros(1, np.int64)
 
     @property
     def capacity(self) -> int:
@@ -43,26 +53,37 @@ class _Ids:
         used[self.free[: self._counts[2]]] = False
         return np.flatnonzero(used)
 
+    def versions(self, cut: int) -> Ints:
+        """Return for each range of RANGE_IDS ids the cut that first saw them as they are now.
+
+        Args:
+            cut: number of the cut under way, above all before; never 0.
+        """
+        self._changed_at[self._changed_at == 0] = cut
+        return self._changed_at
+
     def keep_only(self, alive: NDArray[np.bool_]) -> None:
         """Forget all ids but those alive, (capacity,) bool. Cost: O(ids + bytes)."""
-        kept = self.numbers()
-        kept = kept[alive[kept]]
+        used = self.numbers()
+        kept = used[alive[used]]
+        self._changed_at[used[~alive[used]] // RANGE_IDS] = 0
         gone = np.ones(self.capacity, np.bool_)
         gone[kept] = False
         free = np.flatnonzero(gone)[::-1]
         self.free[: len(free)] = free
         offsets = np.empty(len(kept) + 1, np.int64)
-        used = k.lay_out(self.spans, kept, offsets)
-        blob = np.empty(max(16 * _FIRST_IDS, 2 * used + k.SLACK), np.uint8)
+        size = k.lay_out(self.spans, kept, offsets)
+        blob = np.empty(max(16 * _FIRST_IDS, 2 * size + k.SLACK), np.uint8)
         k.copy_bytes(self.spans, kept, self.blob, offsets, blob)
         self.spans[kept, 0], self.blob = offsets[:-1], blob
-        self._counts[:] = len(kept), used, len(free)
+        self._counts[:] = len(kept), size, len(free)
         self._move(max(2 * _FIRST_IDS, 1 << (len(kept) * 5 // 3).bit_length()), ~gone)
         self.version += 1
 
     def _intern(self, address: int, offsets: Offsets, valid: Bytes) -> Ints:
         out, position, before = np.empty(len(offsets) - 1, np.int64), 0, len(self)
         while position < len(out):
+            n_free = self._counts[2]
             position, short = k.intern_bytes(
                 address,
                 offsets,
@@ -75,6 +96,7 @@ class _Ids:
                 self._counts,
                 out,
             )
+            self._changed_at[self.free[self._counts[2] : n_free] // RANGE_IDS] = 0
             if short == 1:
                 self._move(2 * len(self.entries), _ALL)
             elif short == 2:
@@ -96,12 +118,13 @@ class _Ids:
         self.free[:old] = np.arange(2 * old - 1, old - 1, -1)
         self._counts[2] = old
         self.spans = np.concatenate([self.spans, np.zeros_like(self.spans)])
+        self._changed_at = grown(self._changed_at, -(-self.capacity // RANGE_IDS), 0)
 
 
 class BytesInterner(_Ids):
     """Ids for strings and binary values.
 
-    Making: `intern`. Reading: `take`. Forgetting: `keep_only`.
+    Making: `intern`. Reading: `take`, `take_later`. Forgetting: `keep_only`.
     Ids do not follow any order; nothing that is seen outside may depend on them.
     """
 
@@ -135,14 +158,12 @@ class BytesInterner(_Ids):
 
     def take(self, ids: Ints, kind: pa.DataType) -> pa.Array:
         """Return the values of ids as a column of type `kind` (string, binary, or large ones)."""
-        wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
-        offsets = np.empty(len(ids) + 1, np.int64 if wide else np.int32)
-        size = k.lay_out(self.spans, ids, offsets)
-        data = np.empty(size + k.SLACK, np.uint8)
-        k.copy_bytes(self.spans, ids, self.blob, offsets, data)
-        # What went in as text was valid text.
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[:size])]
-        return pa.Array.from_buffers(kind, len(ids), buffers)
+        return _values(self.spans, self.blob, ids, kind)
+
+    def take_later(self, ids: Ints, kind: pa.DataType) -> Callable[[], pa.Array]:
+        """Return what gives the values of now, whatever is interned and forgotten meanwhile."""
+        # Bytes are never written over: what grows or forgets has another array for them.
+        return partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind)
 
 
 class RowInterner(_Ids):
@@ -175,3 +196,14 @@ class RowInterner(_Ids):
         ends = np.arange(n + 1) * (8 * self._width)
         ends.flags.writeable = False
         return ends
+
+
+def _values(spans: Ints, blob: Bytes, ids: Ints, kind: pa.DataType) -> pa.Array:
+    wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+    offsets = np.empty(len(ids) + 1, np.int64 if wide else np.int32)
+    size = k.lay_out(spans, ids, offsets)
+    data = np.empty(size + k.SLACK, np.uint8)
+    k.copy_bytes(spans, ids, blob, offsets, data)
+    # What went in as text was valid text.
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[:size])]
+    return pa.Array.from_buffers(kind, len(ids), buffers)

@@ -14,6 +14,7 @@ from numba import njit
 from eventtime.state.memory_kernels import prefetch, words_at
 
 __all__ = (
+    "CHANGED",
     "COUNT",
     "DENSE",
     "FIRST_PAGE",
@@ -30,6 +31,7 @@ __all__ = (
     "ROWS",
     "TABLE",
     "TAGGED",
+    "VERSION",
     "WIDTH",
     "find_or_take",
     "find_slots",
@@ -54,8 +56,10 @@ PAGE_SLOTS = 256
 NO_SLOT = -1
 
 # Columns of a directory row.
-KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END, DENSE = range(9)
-WIDTH = 9
+KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END, DENSE, VERSION = range(10)
+WIDTH = 10
+# The version of a table that was changed since the last cut; those of cuts count from 1.
+CHANGED = 0
 
 # The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
 HEAD = 2

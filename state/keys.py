@@ -6,6 +6,8 @@ ids from an interner. Null is a group of its own, told apart by a byte beside th
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -16,11 +18,12 @@ from numpy.typing import NDArray
 
 from eventtime.errors import PlanError
 from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
-from eventtime.state.interner import BytesInterner, RowInterner
+from eventtime.state.interner import RANGE_IDS, BytesInterner, RowInterner
 from eventtime.state.kernels import sorted_order
+from eventtime.state.parts import CutPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ("KeyCodec", "check_key_type")
 
@@ -112,15 +115,20 @@ class KeyCodec:
         """Return the key columns of words, (n,) each, in the input's types or their value types."""
         if not self.types:
             return []
-        if self._rows is None:
-            with self._lock:
-                return [self._decode_one(0, words, nulls)]
         with self._lock:
-            rows = self._rows.take(words)
-            return [
-                self._decode_one(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0)
-                for i in range(len(self.types))
-            ]
+            return [column() for column in self._columns(words, nulls, later=False)]
+
+    def _columns(
+        self, words: Ints, nulls: NDArray[np.bool_], *, later: bool
+    ) -> list[Callable[[], pa.Array]]:
+        """Return what gives the key columns of words: at once, or `later`, as they are now."""
+        if self._rows is None:
+            return [self._column(0, words, nulls, later=later)]
+        rows = self._rows.take(words)
+        return [
+            self._column(i, rows[:, i].copy(), (rows[:, -1] >> i) & 1 != 0, later=later)
+            for i in range(len(self.types))
+        ]
 
     def order(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
         """Return the permutation that sorts keys ascending, column by column, nulls last (S24)."""
@@ -161,30 +169,46 @@ class KeyCodec:
         elif self.types and self._bytes[0] is not None:
             self._bytes[0].keep_only(_flags(held, self._bytes[0].capacity))
 
-    def save(self, held: Iterable[Ints]) -> pa.RecordBatch:
-        """Return the ids that some words hold, and the key columns that they stand for.
+    def save(self, cut: int) -> list[CutPart]:
+        """List ranges of ids, and the key columns that they stand for.
 
         Args:
-            held: arrays of ids; repeats and words of null keys allowed.
+            cut: number of the cut under way.
         """
-        outer = self._rows if self._rows is not None else self._bytes[0]
-        assert outer is not None
-        ids = outer.numbers()
-        ids = ids[_flags(held, outer.capacity)[ids]]
-        columns = self.decode(ids, np.zeros(len(ids), np.bool_))
-        names = ["id", *(f"key_{i}" for i in range(len(columns)))]
-        return pa.record_batch([pa.array(ids), *columns], names)
+        with self._lock:
+            outer = self._ids()
+            ids, versions = outer.numbers(), outer.versions(cut).tolist()
+            edges = np.searchsorted(ids, np.arange(len(versions) + 1) * RANGE_IDS).tolist()
+            return [
+                CutPart({"at": i}, version, partial(self._copy, ids[first:end]))
+                for i, (version, (first, end)) in enumerate(
+                    zip(versions, pairwise(edges), strict=True)
+                )
+                if end > first
+            ]
 
-    def restore(self, saved: pa.RecordBatch) -> Ints:
+    def _copy(self, ids: Ints) -> Callable[[], pa.RecordBatch]:
+        with self._lock:
+            columns = self._columns(ids, np.zeros(len(ids), np.bool_), later=True)
+        names = ["id", *(f"key_{i}" for i in range(len(columns)))]
+        return lambda: pa.record_batch([pa.array(ids), *(column() for column in columns)], names)
+
+    def restore(self, saved: Sequence[pa.RecordBatch]) -> Ints:
         """Take in the keys that another codec has saved.
 
         Returns:
             Their ids here, by their ids there.
         """
-        there = saved.column(0).to_numpy()
-        ids = np.zeros(int(there.max(initial=0)) + 1, np.int64)
-        ids[there], _ = self.encode(saved.columns[1:])
+        there = [batch.column(0).to_numpy() for batch in saved]
+        ids = np.zeros(max(int(t.max(initial=0)) for t in there) + 1, np.int64)
+        for batch, numbers in zip(saved, there, strict=True):
+            ids[numbers], _ = self.encode(batch.columns[1:])
         return ids
+
+    def _ids(self) -> BytesInterner | RowInterner:
+        outer = self._rows if self._rows is not None else self._bytes[0]
+        assert outer is not None
+        return outer
 
     def _encode_one(self, i: int, column: pa.Array) -> tuple[Ints, Bytes]:
         if pa.types.is_dictionary(column.type):
@@ -217,21 +241,28 @@ class KeyCodec:
         # One word for all nulls, whatever stands first in the dictionary.
         return np.where(nulls != 0, 0, values[codes]), nulls
 
-    def _decode_one(self, i: int, words: Ints, nulls: NDArray[np.bool_]) -> pa.Array:
-        interner = self._bytes[i]
+    def _column(
+        self, i: int, words: Ints, nulls: NDArray[np.bool_], *, later: bool
+    ) -> Callable[[], pa.Array]:
+        interner, kind = self._bytes[i], self.types[i]
         if interner is None:
-            return to_arrow(words, self.types[i], ~nulls)
-        storage = _storage_type(self.types[i])
+            return partial(to_arrow, words, kind, ~nulls)
+        storage = _storage_type(kind)
         some_null = bool(nulls.any())
-        values = interner.take(words if not some_null else words[~nulls], storage)
-        if some_null:
-            places = np.where(nulls, 0, np.cumsum(~nulls) - 1)
-            values = values.take(pa.array(places, mask=nulls))
-        return values if storage == self.types[i] else values.cast(self.types[i])
+        ids = words if not some_null else words[~nulls]
+        take = interner.take_later(ids, storage) if later else partial(interner.take, ids, storage)
+
+        def column() -> pa.Array:
+            values = take()
+            if some_null:
+                places = np.where(nulls, 0, np.cumsum(~nulls) - 1)
+                values = values.take(pa.array(places, mask=nulls))
+            return values if storage == kind else values.cast(kind)
+
+        return column
 
     def _all_ranks(self) -> Ints:
-        outer = self._rows if self._rows is not None else self._bytes[0]
-        assert outer is not None
+        outer = self._ids()
         if self._ranks[0] != outer.version:
             numbers = outer.numbers()
             decoded = self.decode(numbers, np.zeros(len(numbers), np.bool_))

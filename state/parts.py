@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pyarrow as pa
 
-__all__ = ("PartWriter",)
+__all__ = ("CutPart", "PartWriter", "hand_over")
 
 
 class PartWriter(Protocol):
@@ -19,7 +20,8 @@ class PartWriter(Protocol):
         """Name a part of the last checkpoint again, if it is there in this version.
 
         Args:
-            version: differs from the last one if anything in the part changed since.
+            version: differs from the last one if anything in the part changed since; what is
+                compared is a checkpoint that this run wrote, or that it was restored from.
             about: what the part is; the same words name the same part in every checkpoint.
 
         Returns:
@@ -42,3 +44,32 @@ class PartWriter(Protocol):
             about: what it is.
         """
         ...
+
+
+@dataclass(frozen=True)
+class CutPart:
+    """A part of the state at a cut, not copied yet.
+
+    Args:
+        about: what it is.
+        version: the cut, counted from 1, that first saw it as it is now.
+        copy: copies its memory while the work stands still; what it returns gives the rows, once,
+            later and in any thread.
+    """
+
+    about: dict[str, str | int]
+    version: int
+    copy: Callable[[], Callable[[], pa.RecordBatch]]
+
+
+def hand_over(parts: Iterable[CutPart], writer: PartWriter, **about: str | int) -> None:
+    """Keep the parts that did not change, and copy and add the others.
+
+    Args:
+        parts: of one cut.
+        writer: takes them.
+        about: said of each of them.
+    """
+    for part in parts:
+        if not writer.keep(part.version, **part.about, **about):
+            writer.add(part.copy(), part.version, **part.about, **about)

@@ -30,8 +30,9 @@ class Tables:
     """All slot tables of one shard of one operator.
 
     Making and retiring: `create`, `retire`. Room: `grow`, `add_pages`, `reserve`. Looking:
-    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. Restoring: `enter`. It does not know
-    what the words mean: kernels that fold and merge are given ``words`` and slots.
+    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. Surviving: `version`, `enter`. It
+    does not know what the words mean: kernels that fold and merge are given ``words`` and slots.
+    Who folds rows into a table sets its ``dirs[row, VERSION]`` to CHANGED.
 
     Args:
         neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
@@ -78,6 +79,7 @@ class Tables:
             0,
             0,
             0 if like is None else self.dirs[like, k.DENSE],
+            k.CHANGED,
         )
         size = _entries_for(expected) if like is None else len(self._entries[like])
         self._set_entries(row, self._zeroed(size))
@@ -132,6 +134,17 @@ class Tables:
         """Return the number of keys in a table."""
         return int(self.dirs[row, k.COUNT])
 
+    def version(self, row: int, cut: int) -> int:
+        """Return the cut that first saw a table as it is now.
+
+        Args:
+            row: of the table.
+            cut: number of the cut under way, above all before; never 0.
+        """
+        if self.dirs[row, k.VERSION] == k.CHANGED:
+            self.dirs[row, k.VERSION] = cut
+        return int(self.dirs[row, k.VERSION])
+
     def slots(self, row: int) -> Ints:
         """Return the slots of a table in order of insertion, (count,) int64."""
         out = np.empty(self.count(row), np.int64)
@@ -166,6 +179,7 @@ class Tables:
             ``slots`` (n,) int64 in the table and ``fresh`` (n,) bool, true where just made.
         """
         self.reserve(row, len(source))
+        self.dirs[row, k.VERSION] = k.CHANGED
         out, fresh = np.empty(len(source), np.int64), np.empty(len(source), np.bool_)
         self.n_free = k.pair_slots(
             self.dirs[row], source, self.page_next, self.free_pages, self.n_free,

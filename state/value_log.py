@@ -21,9 +21,9 @@ _LARGEST_CHUNK_BYTES = 1 << 30
 class ValueLog:
     """Values of one Arrow type by position.
 
-    Writing: `append`. Reading: `take`. Forgetting: `keep`, `clear`. A position is a *reference*;
-    it stays good until the next `keep` or `clear`. The log does not know which values are
-    referred to: its owner does, and calls `keep` when less than half are.
+    Writing: `append`. Reading: `take`, `snapshot`. Forgetting: `keep`, `clear`. A position
+    is a *reference*; it stays good until the next `keep` or `clear`. The log does not know which
+    values are referred to: its owner does, and calls `keep` when less than half are.
 
     Args:
         kind: type of the values, one that `plain_type` returns.
@@ -93,6 +93,12 @@ class ValueLog:
             self.append(chunk.filter(pa.array(wanted[start : start + len(chunk)])))
             start += len(chunk)
         return np.cumsum(wanted, dtype=np.int64) - 1
+
+    def snapshot(self) -> ValueLog:
+        """Return a log of the values of now, which may be read in another thread. Cost: O(1)."""
+        made = ValueLog(self.kind)
+        made._chunks, made._rows = list(self._chunks), self._rows
+        return made
 
     def clear(self) -> None:
         """Forget every value."""

@@ -101,7 +101,7 @@ class Twins:
     def restart(self) -> None:
         """Save what is live, and go on with another first accumulator that was given it back."""
         slots = np.array(sorted(self.model.rows), np.int64)
-        saved = self.accumulators[0].save(slots)
+        saved = self.accumulators[0].save(slots)()
         assert saved.type == self.accumulators[0].saved_type
         assert saved.null_count == 0
         saved.validate(full=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -21,9 +21,9 @@ class Accumulator(Protocol):
     """Contents by slot: slots are indices into an arena, given back and reused.
 
     Life of a slot: `reset` … `release`. Contents: `add`, `copy`, `merge`. Reading: `result`.
-    Surviving: `save`, `restore`. Watching: `nbytes`, `check_invariants`. Slots handed in together
-    are distinct unless said otherwise, and all but those of `reset` are between reset and release.
-    It does not check this: the operator owns the slots.
+    Surviving: `save`, `renumberings`, `restore`. Watching: `nbytes`,
+    `check_invariants`. Slots handed in together are distinct unless said otherwise, and all but
+    those of `reset` are between reset and release. It does not check this: the operator owns them.
 
     What `result` returns is a pure function of the rows of a slot in their order, bit for bit:
     neither the cuts between calls of `add` nor other slots show (S4).
@@ -78,8 +78,17 @@ class Accumulator(Protocol):
         """Type of what `save` returns: the same only if `restore` understands it."""
         ...
 
-    def save(self, slots: Ints) -> pa.Array:
-        """Return the contents of each slot, (n,) of `saved_type`, without nulls."""
+    def save(self, slots: Ints) -> Callable[[], pa.Array]:
+        """Copy the contents of each slot.
+
+        Returns:
+            What gives them, (n,) of `saved_type` without nulls, later and in any thread.
+        """
+        ...
+
+    @property
+    def renumberings(self) -> int:
+        """How often what `save` returns for a slot has changed while nobody touched the slot."""
         ...
 
     def restore(self, slots: Ints, saved: pa.Array) -> None:

@@ -10,7 +10,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
-from eventtime.state.kernels import HEAD, KEY_WORD, NO_SLOT, NULL_FLAG, ROWS, read_words
+from eventtime.state.kernels import (
+    CHANGED,
+    HEAD,
+    KEY_WORD,
+    NO_SLOT,
+    NULL_FLAG,
+    ROWS,
+    VERSION,
+    read_words,
+)
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
 from eventtime.windows.aggregate import Aggregate, result_type
@@ -70,7 +79,7 @@ class Accumulators:
     """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
     Folding: `reset`, `fold`. Merging: `combine`, `absorb`. Reading: `read`.
-    Ending: `release`. Surviving: `saved_schema`, `save`, `restore`.
+    Ending: `release`. Surviving: `saved_schema`, `begin_cut`, `copy`, `restore`.
 
     Args:
         outputs: the aggregates.
@@ -94,6 +103,7 @@ class Accumulators:
         self._program = layout.program
         self._null_words = layout.null_words
         self._names = layout.names
+        self._renumberings = [0] * len(self._objects)
         self.tables = Tables(layout.neutral)
 
     @property
@@ -179,22 +189,33 @@ class Accumulators:
 
     @property
     def saved_schema(self) -> pa.Schema:
-        """Columns of `save`: key, whether it is null, rows, words, contents of objects."""
+        """Columns of `copy`: key, whether it is null, rows, words, contents of objects."""
         fields = [pa.field("key", pa.int64()), pa.field("is_null", pa.bool_())]
         fields += [pa.field(name, pa.int64()) for name in ("rows", *self._names)]
         return pa.schema(
             [*fields, *(pa.field(f"output_{i}", a.saved_type) for i, a, _ in self._objects)]
         )
 
-    def save(self, row: int) -> pa.RecordBatch:
+    def begin_cut(self) -> None:
+        """Look for what has changed the saved form of accumulators that nobody touched."""
+        renumberings = [accumulator.renumberings for _, accumulator, _ in self._objects]
+        if renumberings != self._renumberings:
+            self._renumberings = renumberings
+            self.tables.dirs[:, VERSION] = CHANGED
+
+    def copy(self, row: int) -> Callable[[], pa.RecordBatch]:
         """Copy the accumulators of a table: one row for each key."""
+        rows = self._save(row)
+        return lambda: rows
+
+    def _save(self, row: int) -> pa.RecordBatch:
         slots = self.tables.slots(row)
         words = np.empty((len(self.tables.neutral), len(slots)), np.int64)
         read_words(self.tables.words, slots, np.array([w.ctypes.data for w in words], np.int64))
         is_null = words[ROWS] & NULL_FLAG != 0
         words[ROWS] &= NULL_FLAG - 1
         columns = [pa.array(words[KEY_WORD]), pa.array(is_null), *map(pa.array, words[ROWS:])]
-        columns += [accumulator.save(slots) for _, accumulator, _ in self._objects]
+        columns += [accumulator.save(slots)() for _, accumulator, _ in self._objects]
         return pa.RecordBatch.from_arrays(columns, schema=self.saved_schema)
 
     def restore(self, saved: Sequence[tuple[int, pa.RecordBatch]]) -> None:

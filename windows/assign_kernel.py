@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from eventtime.state.kernels import (
+    CHANGED,
     COUNT,
     DENSE,
     MASK,
@@ -13,6 +14,7 @@ from eventtime.state.kernels import (
     NO_SLOT,
     PAGE_END,
     TABLE,
+    VERSION,
     lookup,
     mixed_word,
     put,
@@ -202,6 +204,7 @@ def assign(  # type: ignore[no-untyped-def]
                     recent[place, FIRST], recent[place, LAST] = first, last
                     recent[place, ROW] = np.int64(-1) if everything else table
                 if table >= 0:
+                    dirs[table, VERSION] = CHANGED
                     mask, dense = dirs[table, MASK], dirs[table, DENSE]
                     entries = words_at(dirs[table, TABLE], mask + 1)
                     limit = (mask + 1) * 3 // 5

@@ -16,7 +16,7 @@ from eventtime.state.value_log import ValueLog
 from eventtime.windows import reference_kernels as k
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("Kind", "ReferenceAccumulator")
 
@@ -101,14 +101,7 @@ class ReferenceAccumulator:
         self._hold(won, refs[rows], times[rows])
 
     def result(self, slots: Ints) -> pa.Array:
-        refs = self._ref[slots]
-        filled = refs >= 0
-        if filled.all():
-            return self._log.take(refs)
-        # Null indices take nulls: they stand where a slot holds nothing.
-        positions = np.cumsum(filled) - 1
-        held = self._log.take(refs[filled])
-        return held.take(pa.array(positions, pa.int64(), mask=~filled))
+        return _values(self._log, self._ref[slots])
 
     def release(self, slots: Ints) -> None:
         self._held -= int(np.count_nonzero(self._ref[slots] >= 0))
@@ -119,14 +112,20 @@ class ReferenceAccumulator:
     def saved_type(self) -> pa.DataType:
         return pa.struct({"value": self.result_type, "time_us": pa.int64(), "is_held": pa.bool_()})
 
-    def save(self, slots: Ints) -> pa.Array:
-        held = self._ref[slots] >= 0
-        columns = [
-            self.result(slots),
-            pa.array(np.where(held, self._time[slots], 0)),
-            pa.array(held),
-        ]
-        return pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+    def save(self, slots: Ints) -> Callable[[], pa.Array]:
+        refs, times, log = self._ref[slots], self._time[slots], self._log.snapshot()
+
+        def saved() -> pa.Array:
+            held = refs >= 0
+            times[~held] = 0
+            columns = [_values(log, refs), pa.array(times), pa.array(held)]
+            return pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+
+        return saved
+
+    @property
+    def renumberings(self) -> int:
+        return 0
 
     def restore(self, slots: Ints, saved: pa.Array) -> None:
         held = np.flatnonzero(saved.field("is_held").to_numpy(zero_copy_only=False))
@@ -187,6 +186,16 @@ class ReferenceAccumulator:
         wanted = np.zeros(len(self._log), np.bool_)
         wanted[self._ref[slots]] = True
         self._ref[slots] = self._log.keep(wanted)[self._ref[slots]]
+
+
+def _values(log: ValueLog, refs: Ints) -> pa.Array:
+    """Return the values at references, null where there is none (-1)."""
+    filled = refs >= 0
+    if filled.all():
+        return log.take(refs)
+    # Null indices take nulls: they stand where a slot holds nothing.
+    positions = np.cumsum(filled) - 1
+    return log.take(refs[filled]).take(pa.array(positions, pa.int64(), mask=~filled))
 
 
 def _is_text(kind: pa.DataType) -> bool:

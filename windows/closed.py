@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("ClosedWindow",)
 
@@ -17,6 +21,8 @@ Ints = NDArray[np.int64]
 class ClosedWindow:
     """Versions by key, and in retracting mode the result rows themselves.
 
+    Firing: `next_versions`, `retracted`. Surviving: `version`, `copy`, `restored`.
+
     Args:
         words: (keys,) int64 key words, ascending as stored integers.
         versions: (keys,) int32.
@@ -24,6 +30,8 @@ class ClosedWindow:
         null_version: version of the null key; 0: none yet.
         null_row: its row.
         emitted: results that a retraction may have to repeat; empty unless retracting.
+        n_emitted: how many there were.
+        changed_at: the cut that first saw it as it is now; 0: none yet.
     """
 
     words: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -33,6 +41,8 @@ class ClosedWindow:
     null_row: int = -1
     emitted: list[pa.RecordBatch] = field(default_factory=list)
     n_emitted: int = 0
+    changed_at: int = 0
+    _is_shared: bool = False
 
     def next_versions(
         self, words: Ints, nulls: NDArray[np.bool_]
@@ -50,6 +60,7 @@ class ClosedWindow:
         versions = np.ones(len(words), np.int32)
         old_rows = np.full(len(words), -1, np.int64)
         new_rows = self.n_emitted + np.arange(len(words))
+        self._change()
         self.n_emitted += len(words)
         plain = ~nulls
         places = np.searchsorted(self.words, words)
@@ -69,8 +80,20 @@ class ClosedWindow:
         """Return the result rows that are taken back."""
         return pa.Table.from_batches(self.emitted).take(pa.array(old_rows))
 
-    def save(self) -> pa.RecordBatch:
-        """Return one row for each key: word, whether it is null, version, last result if kept."""
+    def version(self, cut: int) -> int:
+        """Return the cut that first saw it as it is now; `cut` is the one under way."""
+        self.changed_at = self.changed_at or cut
+        return self.changed_at
+
+    def copy(self) -> Callable[[], pa.RecordBatch]:
+        """Return what gives the rows of now, whenever it is called.
+
+        One row for each key: word, whether it is null, version, last result if kept.
+        """
+        self._is_shared = True
+        return replace(self, emitted=list(self.emitted))._save
+
+    def _save(self) -> pa.RecordBatch:
         rows, is_null = self.rows, np.zeros(len(self.words) + bool(self.null_version), np.bool_)
         words, versions = self.words, self.versions
         if self.null_version:
@@ -105,6 +128,12 @@ class ClosedWindow:
                 pa.RecordBatch.from_arrays(saved.column(3).flatten(), schema=schema)
             )
         return made
+
+    def _change(self) -> None:
+        self.changed_at = 0
+        if self._is_shared:
+            self.versions, self.rows = self.versions.copy(), self.rows.copy()
+            self._is_shared = False
 
     def _insert(self, words: Ints, versions: NDArray[np.int32], rows: Ints) -> None:
         order = np.argsort(np.concatenate([self.words, words]), kind="stable")

@@ -14,7 +14,7 @@ from eventtime.state.chains import Chains
 from eventtime.state.value_log import ValueLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("CollectAccumulator",)
 
@@ -46,6 +46,7 @@ class CollectAccumulator:
         self.result_type = pa.list_(self._kind)
         self._log = ValueLog(self._kind)
         self._chains = Chains()
+        self._renumberings = 0
 
     @property
     def nbytes(self) -> int:
@@ -89,11 +90,20 @@ class CollectAccumulator:
     def saved_type(self) -> pa.DataType:
         return pa.large_list(pa.struct({"order": pa.int64(), "value": self._kind}))
 
-    def save(self, slots: Ints) -> pa.Array:
-        refs = self._chains.gather(slots, ascending=True)
-        values = [pa.array(refs), self._log.take(refs)]
-        pairs = pa.StructArray.from_arrays(values, fields=list(self.saved_type.value_type))
-        return pa.LargeListArray.from_arrays(_ends(self._chains.length[slots]), pairs)
+    def save(self, slots: Ints) -> Callable[[], pa.Array]:
+        refs, log = self._chains.gather(slots, ascending=True), self._log.snapshot()
+        lengths = self._chains.length[slots]
+
+        def saved() -> pa.Array:
+            values = [pa.array(refs), log.take(refs)]
+            pairs = pa.StructArray.from_arrays(values, fields=list(self.saved_type.value_type))
+            return pa.LargeListArray.from_arrays(_ends(lengths), pairs)
+
+        return saved
+
+    @property
+    def renumberings(self) -> int:
+        return self._renumberings
 
     def restore(self, slots: Ints, saved: pa.Array) -> None:
         owners, pairs = np.repeat(slots, pc.list_value_length(saved).to_numpy()), saved.flatten()
@@ -120,6 +130,7 @@ class CollectAccumulator:
         if 2 * np.count_nonzero(wanted) < len(self._log):
             # Renumbering keeps the order of references, which is that of arrival.
             refs[:] = self._log.keep(wanted)[refs]
+            self._renumberings += 1
 
 
 def _ends(lengths: Ints) -> pa.Array:

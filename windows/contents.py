@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.errors import CheckpointError
+from eventtime.state.parts import CutPart
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.shares import keys_of_shard
 
@@ -41,7 +43,7 @@ CLOSED_WINDOW: Final = "closed_window"
 
 @dataclass(frozen=True)
 class Part:
-    """Accumulators, or versions, of the keys of one slice or window.
+    """Accumulators, or versions, of the keys of one slice or window, read back.
 
     Args:
         kind: SLICE, CORRECTIONS or CLOSED_WINDOW.
@@ -70,13 +72,22 @@ class Contents:
     deltas: SortedDict[int, int]
     closed: SortedDict[int, ClosedWindow]
 
-    def save(self) -> Iterator[Part]:
-        """Copy everything, part by part."""
+    def save(self, cut: int) -> Iterator[CutPart]:
+        """List everything, part by part.
+
+        Args:
+            cut: number of the cut under way.
+        """
+        accumulators = self.accumulators
+        accumulators.begin_cut()
         for kind, tables in ((SLICE, self.slices), (CORRECTIONS, self.deltas)):
             for index, row in tables.items():
-                yield Part(kind, index, self.accumulators.save(row))
+                about: dict[str, str | int] = {"kind": kind, "at": index}
+                version = accumulators.tables.version(row, cut)
+                yield CutPart(about, version, partial(accumulators.copy, row))
         for end, window in self.closed.items():
-            yield Part(CLOSED_WINDOW, end, window.save())
+            about = {"kind": CLOSED_WINDOW, "at": end}
+            yield CutPart(about, window.version(cut), window.copy)
 
     def fill(self, parts: Sequence[Part], schema: pa.Schema) -> None:
         """Put parts back, while nothing is held.
@@ -107,12 +118,11 @@ def restored_parts(blocks: Sequence[Block], codec: KeyCodec) -> list[Part]:
         blocks: of the operator, as its shards saved them.
         codec: new; knows the keys afterwards.
     """
-    ids = None
+    keys = [block.batch() for block in blocks if block.about["kind"] == KEYS]
+    ids = codec.restore(keys) if keys else None
     together: dict[tuple[str, int], list[pa.RecordBatch]] = {}
     for block in blocks:
-        if block.about["kind"] == KEYS:
-            ids = codec.restore(block.batch())
-        else:
+        if block.about["kind"] != KEYS:
             place = block.about["kind"], block.about["at"]
             together.setdefault(place, []).append(block.batch())
     parts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from eventtime.state.chains import Chains
 from eventtime.state.interner import BytesInterner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("CountDistinctAccumulator",)
 
@@ -107,11 +108,22 @@ class CountDistinctAccumulator:
     def saved_type(self) -> pa.DataType:
         return pa.large_list(pa.int64() if self._ids is None else pa.large_binary())
 
-    def save(self, slots: Ints) -> pa.Array:
-        words = self._sets.gather(slots)
-        values = pa.array(words) if self._ids is None else self._ids.take(words, pa.large_binary())
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._sets.length[slots])])
-        return pa.LargeListArray.from_arrays(pa.array(ends), values)
+    def save(self, slots: Ints) -> Callable[[], pa.Array]:
+        words, lengths = self._sets.gather(slots), self._sets.length[slots]
+        kind = pa.large_binary()
+        values = (
+            partial(pa.array, words) if self._ids is None else self._ids.take_later(words, kind)
+        )
+
+        def saved() -> pa.Array:
+            ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+            return pa.LargeListArray.from_arrays(pa.array(ends), values())
+
+        return saved
+
+    @property
+    def renumberings(self) -> int:
+        return 0
 
     def restore(self, slots: Ints, saved: pa.Array) -> None:
         owners, values = np.repeat(slots, pc.list_value_length(saved).to_numpy()), saved.flatten()

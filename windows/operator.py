@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.state.parts import hand_over
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.windows.contents import KEYS, restored_parts, share_of
 from eventtime.windows.late import LateShape, MissedPairs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from eventtime.state.keys import KeyCodec
     from eventtime.state.pack import Block
+    from eventtime.state.parts import PartWriter
     from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
     from eventtime.windows.spec import WindowSpec
@@ -100,7 +102,7 @@ class WindowOperator:
             ThreadPoolExecutor(1, f"eventtime-shard-{i}")
             for i in range(shards if (shards > 1 if threaded is None else threaded) else 0)
         ]
-        self._assigned = self._live_keys = 0
+        self._assigned = self._live_keys = self._cuts = 0
         self.watermark_us = MINUS_INFINITY
 
     def process(self, chunk: Chunk) -> Produced:
@@ -173,26 +175,27 @@ class WindowOperator:
         self._codec.keep_only([*(s.live_words() for s in self._shards), *held])
         self._live_keys = len(self._codec)
 
-    def save(self, add: Callable[..., None]) -> dict[str, int]:
-        """Copy all state.
+    def save(self, writer: PartWriter, **about: str | int) -> dict[str, int]:
+        """Hand over all state as it is now. Cost: copies of what changed since the last time.
 
         Args:
-            add: is given each block of rows and what it is.
+            writer: takes the parts.
+            about: said of each part.
 
         Returns:
             The rest: numbers.
         """
+        self._cuts += 1
         if self._codec.interned:
-            add(self._codec.save([shard.live_words() for shard in self._shards]), kind=KEYS)
+            hand_over(self._codec.save(self._cuts), writer, kind=KEYS, **about)
         for i, shard in enumerate(self._shards):
-            for part in shard.contents.save():
-                add(part.rows, kind=part.kind, at=part.at, shard=i)
-        counts = self.counts()
+            hand_over(shard.contents.save(self._cuts), writer, shard=i, **about)
         return {
+            "cuts": self._cuts,
             "watermark_us": self.watermark_us,
-            "assigned": counts.assigned,
-            "emitted": counts.emitted,
-            "missed": counts.missed,
+            "assigned": self._assigned,
+            "emitted": sum(shard.emitted for shard in self._shards),
+            "missed": self._missed.count(),
         }
 
     def restore(self, numbers: Mapping[str, int], blocks: Sequence[Block]) -> None:
@@ -201,6 +204,8 @@ class WindowOperator:
         Raises:
             CheckpointError: a block has other columns than this operator would save.
         """
+        # All parts are new to the next cut: keys were numbered and shared out anew.
+        self._cuts = numbers["cuts"]
         self.watermark_us = numbers["watermark_us"]
         self._assigned = numbers["assigned"]
         self._missed = MissedPairs(self._missed.shape, numbers["missed"])

@@ -50,7 +50,7 @@ class Shard:
     """State and progress of one shard.
 
     Rows: `process`. Time: `advance`. Looking: `counts`, `live_words`, `is_empty`.
-    Surviving: `contents`, `restore`.
+    Surviving: `contents`, `emitted`, `restore`.
     It does not guarantee that results come out while rows are processed: only at the latest when
     `process` returns.
 
@@ -339,6 +339,11 @@ class Shard:
     def contents(self) -> Contents:
         """What is held, to be saved or, in a new shard, to be filled."""
         return Contents(self._acc, self._slices, self._deltas, self._closed)
+
+    @property
+    def emitted(self) -> int:
+        """(row, window) pairs emitted."""
+        return self._emitted
 
     def restore(self, watermark_us: int, emitted: int) -> None:
         """Go on from there, once the contents are filled."""

@@ -12,7 +12,7 @@ from eventtime.errors import UserCodeError
 from eventtime.timestamp import from_us
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("UserAccumulator", "UserAggregate")
 
@@ -191,14 +191,19 @@ class UserAccumulator:
     def _widths(self) -> list[pa.DataType]:
         return [pa.binary(array.nbytes) for array in self._empty]
 
-    def save(self, slots: Ints) -> pa.Array:
+    def save(self, slots: Ints) -> Callable[[], pa.Array]:
         columns = [
             pa.Array.from_buffers(
                 width, len(slots), [None, pa.py_buffer(np.ascontiguousarray(array[slots]))]
             )
             for width, array in zip(self._widths, self._state, strict=True)
         ]
-        return pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+        saved = pa.StructArray.from_arrays(columns, fields=list(self.saved_type))
+        return lambda: saved
+
+    @property
+    def renumberings(self) -> int:
+        return 0
 
     def restore(self, slots: Ints, saved: pa.Array) -> None:
         for i, array in enumerate(self._state):

@@ -223,7 +223,7 @@ MUTANTS = (
         "windows/contents.py",
         (
             "closed windows are not saved",
-            "yield Part(CLOSED_WINDOW, end, window.save())",
+            "yield CutPart(about, window.version(cut), window.copy)",
             "yield from ()",
         ),
         (

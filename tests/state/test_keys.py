@@ -211,8 +211,8 @@ def test_keys_that_were_saved_get_words_in_another_codec(
     other.encode(columns(values[-1:]))
     codec.encode(columns(values[-1:]))
     words, _ = codec.encode(columns(values[:3]))
-    saved = codec.save([words, words[:1]])
-    assert set(saved.column(0).to_pylist()) == set(words.tolist())
+    saved = [part.copy()() for part in codec.save(1)]
+    assert set(words.tolist()) <= set(saved[0].column(0).to_pylist())
     ids, flags = other.restore(saved), np.zeros(len(words), bool)
     for there, here in zip(
         codec.decode(words, flags), other.decode(ids[words], flags), strict=True
@@ -221,9 +221,7 @@ def test_keys_that_were_saved_get_words_in_another_codec(
 
 
 def test_no_keys_are_saved_and_restored_too() -> None:
-    saved = KeyCodec([pa.string()]).save([])
-    assert saved.num_rows == 0
-    assert KeyCodec([pa.string()]).restore(saved).tolist() == [0]
+    assert KeyCodec([pa.string()]).save(1) == []
 
 
 def test_forgetting_nothing_held_forgets_all() -> None:
