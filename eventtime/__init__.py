@@ -35,9 +35,11 @@ from eventtime.run import Run
 from eventtime.running_custom import BatchGenerator
 from eventtime.sinks.by_day import by_day
 from eventtime.sinks.csv import to_csv
+from eventtime.sinks.epochs import EpochSink, EpochWriter
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
+from eventtime.sinks.sqlite import to_sqlite
 from eventtime.sources.partitions import by_column
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
 from eventtime.watermark import (
@@ -84,6 +86,8 @@ __all__ = (
     "Disorder",
     "DurationError",
     "Engine",
+    "EpochSink",
+    "EpochWriter",
     "EventTimeError",
     "FencedError",
     "KeyedStream",
@@ -137,6 +141,7 @@ __all__ = (
     "to_ipc",
     "to_json_lines",
     "to_parquet",
+    "to_sqlite",
     "tumbling",
     "union",
     "user",

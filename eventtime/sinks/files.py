@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from eventtime.checks import check_flag, shown
-from eventtime.errors import PlanError
+from eventtime.errors import PlanError, SinkError
 from eventtime.sinks.by_day import ByDay, DaySplitter, partition
+from eventtime.sinks.folders import FolderEpochs
 from eventtime.sinks.remote import RemoteFile, RemoteFolder, resolve
-from eventtime.sinks.staging import LocalFile, LocalFolder, Staging
-from eventtime.sinks.writers import FileWriter, FolderWriter
+from eventtime.sinks.staging import LocalFile, LocalFolder
+from eventtime.sinks.writers import FileWriter, FolderWriter, Undivided
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
     from eventtime.sinks.encoder import FileFormat
+    from eventtime.sinks.epochs import Delivery, Guarantee
+    from eventtime.sinks.staging import Staging
+    from eventtime.sinks.writers import Splitter
 
-__all__ = ("FileSink", "file_sink", "path_of")
+__all__ = ("FileSink", "FolderSink", "file_sink", "path_of")
 
 
 def path_of(path: object) -> str:
@@ -41,6 +45,7 @@ def file_sink(
     file_format: FileFormat,
     *,
     partition_by: str | ByDay | None,
+    parts: bool,
     overwrite: bool,
     filesystem: FileSystem | None,
 ) -> FileSink:
@@ -50,19 +55,22 @@ def file_sink(
         PlanError: an argument is of the wrong kind.
     """
     check_flag(overwrite, place="overwrite=…")
-    return FileSink(path_of(path), file_format, partition(partition_by), overwrite, filesystem)
+    check_flag(parts, place="parts=…")
+    by = partition(partition_by)
+    if by is None and not parts:
+        return FileSink(path_of(path), file_format, overwrite, filesystem)
+    return FolderSink(path_of(path), file_format, overwrite, filesystem, by)
 
 
 @dataclass(frozen=True)
 class FileSink:
-    """Rows to one file, or to a folder with a folder for each day.
+    """Rows to one file; made by `to_parquet` and the like, which document the arguments.
 
-    Made by `to_parquet`, `to_csv`, `to_json_lines`, `to_ipc`, which document the arguments.
+    With checkpoints the file is published at the end of the run: they hold its rows until then.
     """
 
     path: str
     format: FileFormat
-    partition_by: ByDay | None = None
     overwrite: bool = False
     filesystem: FileSystem | None = None
 
@@ -72,34 +80,88 @@ class FileSink:
         Raises:
             OutputExistsError: the output exists and `overwrite` is not set.
             SinkError: folder missing, no permission, or a column the format cannot hold.
-            ColumnError: no such column to partition by.
         """
         self.format.check(schema)
-        splitter = None if self.partition_by is None else DaySplitter(self.partition_by, schema)
         staging = self._stage()
         try:
-            if splitter is None:
-                return FileWriter(staging, self.format, schema)
-            return FolderWriter(staging, self.format, schema, splitter)
+            return FileWriter(staging, self.format, schema)
         except BaseException:
             staging.discard()
             raise
 
     def _stage(self) -> Staging:
         filesystem, path = resolve(self.path, self.filesystem)
-        whole = self.partition_by is None
         if filesystem is None:
-            return (LocalFile if whole else LocalFolder)(path, overwrite=self.overwrite)
-        return (RemoteFile if whole else RemoteFolder)(filesystem, path, overwrite=self.overwrite)
+            return LocalFile(path, overwrite=self.overwrite)
+        return RemoteFile(filesystem, path, overwrite=self.overwrite)
 
     @property
     def some_file(self) -> str:
         """The path of the file, or of one such as the folder will hold."""
-        folder = self.partition_by is not None
-        return f"{self.path}/part-0{self.format.suffix}" if folder else self.path
+        return self.path
 
     def describe(self) -> str:
         """One line for `explain()`."""
-        if self.partition_by is None:
-            return f"{self.format.name} file {self.path}"
-        return f"{self.format.name} folder {self.path} by {self.partition_by.describe()}"
+        return f"{self.format.name} file {self.path}"
+
+
+@dataclass(frozen=True)
+class FolderSink(FileSink):
+    """Rows to a folder of files, perhaps with a folder for each day; made as `FileSink` is."""
+
+    partition_by: ByDay | None = None
+    delivery: ClassVar[Delivery] = "exactly_once"
+    guarantee: ClassVar[Guarantee] = "exactly_once"
+
+    def open(self, schema: pa.Schema) -> FolderWriter:
+        """Check path and schema, and start writing under a hidden name.
+
+        Raises:
+            OutputExistsError: the output exists and `overwrite` is not set.
+            SinkError: folder missing, no permission, or a column the format cannot hold.
+            ColumnError: no such column to partition by.
+        """
+        splitter = self._splitter(schema)
+        staging = self._stage()
+        try:
+            return FolderWriter(staging, self.format, schema, splitter)
+        except BaseException:
+            staging.discard()
+            raise
+
+    def open_epochs(self, schema: pa.Schema, job: str) -> FolderEpochs:
+        """Check path and schema, and make the folder; see `EpochSink`.
+
+        Raises:
+            OutputExistsError: the folder holds files of another job, and `overwrite` is not set.
+            SinkError: folder missing, no permission, or a column the format cannot hold; the
+                folder is not on a local file system.
+            ColumnError: no such column to partition by.
+        """
+        splitter = self._splitter(schema)
+        filesystem, path = resolve(self.path, self.filesystem)
+        if filesystem is not None:
+            msg = f"{self.path!r} is on {filesystem.type_name}, which cannot rename durably"
+            remedy = "write epochs to a local folder, or one file at the end of the run"
+            raise SinkError(msg, place=self.describe(), remedy=remedy)
+        return FolderEpochs(path, self.format, schema, splitter, job=job, overwrite=self.overwrite)
+
+    def _splitter(self, schema: pa.Schema) -> Splitter:
+        self.format.check(schema)
+        return Undivided() if self.partition_by is None else DaySplitter(self.partition_by, schema)
+
+    def _stage(self) -> Staging:
+        filesystem, path = resolve(self.path, self.filesystem)
+        if filesystem is None:
+            return LocalFolder(path, overwrite=self.overwrite)
+        return RemoteFolder(filesystem, path, overwrite=self.overwrite)
+
+    @property
+    def some_file(self) -> str:
+        """The path of one file such as the folder will hold."""
+        return f"{self.path}/part-0{self.format.suffix}"
+
+    def describe(self) -> str:
+        """One line for `explain()`."""
+        by = "" if self.partition_by is None else f" by {self.partition_by.describe()}"
+        return f"{self.format.name} folder {self.path}{by}"

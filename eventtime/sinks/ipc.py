@@ -29,6 +29,7 @@ def to_ipc(
     path: str | Path,
     *,
     partition_by: Literal["day"] | ByDay | None = None,
+    parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
     compression: Literal["lz4", "zstd"] | None = None,
@@ -44,6 +45,7 @@ def to_ipc(
     Args:
         path: a path or a URI that pyarrow.fs opens.
         partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.
         compression: lz4, zstd or None; without it the file can be mapped into memory as it is.
@@ -62,6 +64,7 @@ def to_ipc(
         path,
         IpcFormat(compression),
         partition_by=partition_by,
+        parts=parts,
         overwrite=overwrite,
         filesystem=filesystem,
     )

@@ -26,6 +26,7 @@ def to_json_lines(
     path: str | Path,
     *,
     partition_by: Literal["day"] | ByDay | None = None,
+    parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
     compression: Compression | None = None,
@@ -43,6 +44,7 @@ def to_json_lines(
     Args:
         path: a path or a URI that pyarrow.fs opens.
         partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.
         compression: gzip or zstd; None: by the suffix (.gz, .zst), else none.
@@ -56,6 +58,7 @@ def to_json_lines(
     return _JSON_LINES.sink(
         path,
         partition_by=partition_by,
+        parts=parts,
         overwrite=overwrite,
         filesystem=filesystem,
         compression=compression,

@@ -74,6 +74,7 @@ class LinesFormat:
         path: str | Path,
         *,
         partition_by: Literal["day"] | ByDay | None,
+        parts: bool,
         overwrite: bool,
         filesystem: FileSystem | None,
         compression: Compression | None,
@@ -83,6 +84,7 @@ class LinesFormat:
             path,
             replace(self, compression=_compression(path_of(path), compression)),
             partition_by=partition_by,
+            parts=parts,
             overwrite=overwrite,
             filesystem=filesystem,
         )

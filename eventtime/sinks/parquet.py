@@ -29,6 +29,7 @@ def to_parquet(
     path: str | Path,
     *,
     partition_by: Literal["day"] | ByDay | None = None,
+    parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
     compression: str = "zstd",
@@ -46,6 +47,7 @@ def to_parquet(
     Args:
         path: a path or a URI that pyarrow.fs opens (``s3://…``).
         partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.
         compression: zstd, snappy, gzip, lz4, brotli or none.
@@ -64,6 +66,7 @@ def to_parquet(
         path,
         ParquetFormat(compression),
         partition_by=partition_by,
+        parts=parts,
         overwrite=overwrite,
         filesystem=filesystem,
     )

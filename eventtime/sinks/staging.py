@@ -25,9 +25,17 @@ from eventtime.errors import OutputExistsError, SinkError
 if sys.platform != "win32":  # pragma: no branch
     import fcntl
 
-__all__ = ("LocalFile", "LocalFolder", "Staging", "exists_error", "place_error", "refuse_strangers")
+__all__ = (
+    "LocalFile",
+    "LocalFolder",
+    "Staging",
+    "exists_error",
+    "place_error",
+    "refuse_strangers",
+    "sync",
+)
 
-_PART: Final = re.compile(r"[^/=]+=[^/]+/part-\d+\.[a-z0-9.]+")
+_PART: Final = re.compile(r"([^/=]+=[^/]+/)?\.?part-\d+(-\d+)?\.[a-z0-9.]+|_eventtime/.*")
 
 
 class Staging(Protocol):
@@ -186,14 +194,14 @@ class LocalFile(_Local):
 
     def settle(self, name: str) -> None:
         """Make a closed file durable."""
-        _sync(self._partial)
+        sync(self._partial)
 
     def publish(self) -> None:
         """Rename to the final name and make the rename durable."""
         self._check()
         os.replace(self._partial, self._final)
         self._release()
-        _sync(self._final.parent)
+        sync(self._final.parent)
 
     def discard(self) -> None:
         """Remove everything; never raises."""
@@ -272,14 +280,14 @@ class LocalFolder(_Local):
 
     def settle(self, name: str) -> None:
         """Make a closed file durable."""
-        _sync(self._partial / name)
+        sync(self._partial / name)
 
     def publish(self) -> None:
         """Rename to the final name and make the rename durable."""
         self._check()
         for folder in self._partial.iterdir():
-            _sync(folder)
-        _sync(self._partial)
+            sync(folder)
+        sync(self._partial)
         try:
             if self._final.exists():
                 os.rename(self._final, self._replaced)
@@ -289,7 +297,7 @@ class LocalFolder(_Local):
                 os.rename(self._replaced, self._final)
             raise
         self._release()
-        _sync(self._final.parent)
+        sync(self._final.parent)
         # The new output is in place; what cannot be removed now, the next run removes.
         shutil.rmtree(self._replaced, ignore_errors=True)
 
@@ -307,7 +315,7 @@ def refuse_strangers(target: str, inside: list[str]) -> None:
         inside: paths of all files below it, relative, with '/'.
 
     Raises:
-        SinkError: a file is no `column=value/part-n.format`; names the first.
+        SinkError: a file is no part such as `column=value/part-n.format`; names the first.
     """
     strangers = sorted(name for name in inside if not _PART.fullmatch(name))
     if strangers:
@@ -317,7 +325,7 @@ def refuse_strangers(target: str, inside: list[str]) -> None:
         )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file or the names in a folder durable."""
     if sys.platform == "win32":  # pragma: no cover - folders cannot be opened there
         return

@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
+import posixpath
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import pyarrow as pa
 
@@ -16,16 +17,45 @@ from eventtime.sinks.gather import Gather
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventtime.sinks.by_day import DaySplitter
     from eventtime.sinks.encoder import FileFormat
     from eventtime.sinks.staging import Staging
 
-__all__ = ("FileWriter", "FolderWriter", "PartFile")
+__all__ = ("FileWriter", "FolderWriter", "PartFile", "Splitter", "Undivided")
 
 OPEN_PARTS_MAX: Final = 64
 """Files of a partitioned output open at once."""
 FOLDER_BYTES_MAX: Final = 128 << 20
 """Bytes of rows that wait in memory for their day's file, over all days."""
+
+
+class Splitter(Protocol):
+    """Says which folder within the output rows belong to."""
+
+    @property
+    def no_day_folder(self) -> str:
+        """Folder of rows that say nothing of the type of the folders' column."""
+        ...
+
+    @property
+    def epoch_folder(self) -> str:
+        """Folder of the empty part that an output without rows gets."""
+        ...
+
+    def split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield (folder, rows)."""
+        ...
+
+
+class Undivided:
+    """All rows belong to the output's own folder."""
+
+    no_day_folder = "none"
+    epoch_folder = ""
+
+    def split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the rows as they are."""
+        if batch.num_rows:
+            yield "", batch
 
 
 class PartFile:
@@ -212,12 +242,29 @@ class FolderWriter(_Writer):
     come back, gets another part.
 
     Within a day rows keep their order: within a part, and from one part to the next.
+
+    Args:
+        staging: of the folder.
+        file_format: of every part.
+        schema: of all rows.
+        splitter: says which folder rows belong to.
+        part: how the names of parts begin.
+        at_least_one: write a part without rows if there would be none to read the schema from.
     """
 
     def __init__(
-        self, staging: Staging, file_format: FileFormat, schema: pa.Schema, splitter: DaySplitter
+        self,
+        staging: Staging,
+        file_format: FileFormat,
+        schema: pa.Schema,
+        splitter: Splitter,
+        *,
+        part: str = "part-",
+        at_least_one: bool = True,
     ) -> None:
         super().__init__(staging, file_format, schema)
+        self._part_name = part
+        self._at_least_one = at_least_one
         self._splitter = splitter
         self._waiting: dict[str, Gather] = {}
         self._waiting_bytes = 0
@@ -257,7 +304,7 @@ class FolderWriter(_Writer):
             self._close(next(iter(self._open)))
         number = self._parts_made.get(folder, 0)
         self._parts_made[folder] = number + 1
-        name = f"{folder}/part-{number}{self._format.suffix}"
+        name = posixpath.join(folder, f"{self._part_name}{number}{self._format.suffix}")
         part = self._open[folder] = PartFile(self._staging, name, self._format, self._schema)
         return part
 
@@ -270,7 +317,7 @@ class FolderWriter(_Writer):
         for folder in list(self._waiting):
             while folder in self._waiting:
                 self._flush(folder)
-        if not self._parts_made.keys() - {self._splitter.no_day_folder}:
+        if self._at_least_one and not self._parts_made.keys() - {self._splitter.no_day_folder}:
             # Without a day readers find no schema, or no type of the day: an empty part gives both.
             self._part(self._splitter.epoch_folder)
         for folder in list(self._open):
