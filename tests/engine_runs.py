@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from eventtime.sources.base import PartitionReader
+    from eventtime.sources.base import PartitionReader, Position
     from eventtime.stream import Stream, WindowedStream
     from oracle import Aggregate, Oracle, Row, Spec
 
@@ -61,6 +61,10 @@ class CutReader:
     name: str
     rest: list[pa.RecordBatch]
 
+    @property
+    def position(self) -> Position:
+        return {"left": len(self.rest)}
+
     def read(self) -> pa.RecordBatch | Poll:
         return self.rest.pop(0) if self.rest else Poll.END
 
@@ -79,12 +83,19 @@ class CutSource:
     def schema(self) -> pa.Schema:
         return next(iter(self.partitions.values()))[0].schema
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+    def open(
+        self,
+        columns: Sequence[str] | None,
+        batch_rows: int,
+        positions: Mapping[str, Position] | None = None,
+    ) -> list[PartitionReader]:
         names = list(columns) if columns is not None else self.schema().names
-        return [
-            CutReader(name, [batch.select(names) for batch in self.partitions[name]])
-            for name in sorted(self.partitions)
-        ]
+        readers: list[PartitionReader] = []
+        for name in sorted(self.partitions):
+            rest = [batch.select(names) for batch in self.partitions[name]]
+            left = (positions or {}).get(name, {"left": len(rest)})["left"]
+            readers.append(CutReader(name, rest[len(rest) - left :]))
+        return readers
 
     def describe(self) -> str:
         return "batches as they were cut"

@@ -5,8 +5,9 @@ The protocol is in `eventtime.sources.base`; `eventtime.readers` makes descripti
 
 from __future__ import annotations
 
-from eventtime.sources.base import MalformedRows, PartitionReader, Poll, Source
+from eventtime.sources.base import MalformedRows, PartitionReader, Poll, Position, Source
 from eventtime.sources.partitions import ByColumn, by_column
+from eventtime.sources.seeking import open_source, position_of
 from eventtime.sources.union import UnionSource
 
 __all__ = (
@@ -14,7 +15,10 @@ __all__ = (
     "MalformedRows",
     "PartitionReader",
     "Poll",
+    "Position",
     "Source",
     "UnionSource",
     "by_column",
+    "open_source",
+    "position_of",
 )

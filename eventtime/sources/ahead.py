@@ -12,23 +12,37 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows, Poll, Rows
+from eventtime.sources.base import MalformedRows, Poll, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ("AheadReader", "DecodePool", "Scan")
+    from eventtime.sources.places import Place, Placed
+
+__all__ = ("AheadReader", "DecodePool", "Positions", "Scan")
 
 DECODE_THREADS_MAX = 2
 CLOSE_WAIT_S = 1.0
 
-Scan: TypeAlias = "Callable[[], Generator[Rows, None, None]]"
-"""Starts reading from the beginning; closing the generator lets go of the file."""
+Scan: TypeAlias = "Callable[[Place], Generator[Placed, None, None]]"
+"""Starts reading behind a place; closing the generator lets go of the file."""
+
+
+class Positions(Protocol):
+    """How places in one partition are told outside."""
+
+    def position(self, place: Place, *, ended: bool) -> Position:
+        """Return a place as what JSON can hold; ``ended`` says that nothing is behind it."""
+        ...
+
+    def find(self, position: Position | None) -> tuple[Place, bool]:
+        """Return the place and whether it is the end; None is the start of the partition."""
+        ...
 
 
 class DecodePool:
@@ -81,26 +95,44 @@ def _decode_if_alive(reference: weakref.ref[AheadReader]) -> None:
 class AheadReader:
     """A partition reader that keeps up to ``ahead`` decoded batches of a scan ready.
 
-    Reading: `read`, `close`. For the pool: `decode_ahead`. The rows and their order are those of
-    the scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With ``lazy`` threads
-    work ahead only while this reader is read several times in a row: with hundreds of partitions
-    read in turn, batches made ahead leave the cache before they are used (measured: twice the CPU).
+    Reading: `read`, `position`, `close`. For the pool: `decode_ahead`. The rows and their order are
+    those of the scan whatever the threads do. With ``ahead`` 0 no thread is ever used. With
+    ``lazy`` threads work ahead only while this reader is read several times in a row: with hundreds
+    of partitions read in turn, batches made ahead leave the cache before they are used (measured:
+    twice the CPU).
     """
 
-    def __init__(self, name: str, scan: Scan, *, ahead: int, lazy: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        scan: Scan,
+        positions: Positions,
+        opened_at: Position | None = None,
+        *,
+        ahead: int,
+        lazy: bool = False,
+    ) -> None:
         self.name = name
         self._scan = scan
+        self._positions = positions
+        # Behind what was handed over, not behind what was decoded.
+        self._place, self._handed_end = positions.find(opened_at)
         self._ahead = ahead
-        self._items: Generator[Rows, None, None] | None = None
-        self._ready: deque[Rows] = deque()
+        self._items: Generator[Placed, None, None] | None = None
+        self._ready: deque[Placed] = deque()
         # Invariant: whoever advances the scan, or ends it, holds `_decoding`.
         self._decoding = threading.Lock()
         self._queued = False
-        self._ended = False
+        self._ended = self._handed_end
         self._failure: BaseException | None = None
         self._closed = False
         self._lazy = lazy
-        self._pool = DecodePool.shared() if ahead else None
+        self._pool = DecodePool.shared() if ahead and not self._ended else None
+
+    @property
+    def position(self) -> Position:
+        """Just behind what `read` handed over last, however far threads have decoded."""
+        return self._positions.position(self._place, ended=self._handed_end)
 
     def read(self) -> pa.RecordBatch | MalformedRows | Poll:
         """Hand over the next rows; decodes them here when no thread has yet.
@@ -118,12 +150,13 @@ class AheadReader:
                 if not self._ready:
                     self._decode_one()
         if self._ready:
-            item = self._ready.popleft()
+            rows, self._place = self._ready.popleft()
             if self._is_read_in_a_row():
                 self._ask_for_more()
-            return item
+            return rows
         if self._failure is not None:
             raise self._failure
+        self._handed_end = True
         return Poll.END
 
     def decode_ahead(self) -> None:
@@ -175,7 +208,8 @@ class AheadReader:
             return
         try:
             if self._items is None:
-                self._items = self._scan()
+                # Nothing has been handed over yet: this is where the partition was opened.
+                self._items = self._scan(self._place)
             item = next(self._items, None)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by read()
             # A scan that raised, even KeyboardInterrupt, is over: asking it again would look like a

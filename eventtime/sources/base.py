@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = (
     "MALFORMED_SCHEMA",
     "MalformedRows",
     "PartitionReader",
     "Poll",
+    "Position",
     "Rows",
     "Source",
 )
@@ -48,6 +49,9 @@ class MalformedRows:
 Rows = pa.RecordBatch | MalformedRows
 """What a scan yields: readable rows, or unreadable ones at their place."""
 
+Position: TypeAlias = dict[str, Any]
+"""How far a partition has been read: what JSON can hold, and only its own source understands."""
+
 
 class PartitionReader(Protocol):
     """The rows of one partition in their order; used by one thread at a time.
@@ -59,6 +63,14 @@ class PartitionReader(Protocol):
     @property
     def name(self) -> str:
         """Name of the partition, unique in its source and the same in every run."""
+        ...
+
+    @property
+    def position(self) -> Position:
+        """The place just behind what `read` handed over last; before that, where it was opened.
+
+        A source that never runs with checkpoints may leave it out.
+        """
         ...
 
     def read(self) -> pa.RecordBatch | MalformedRows | Poll:
@@ -96,16 +108,29 @@ class Source(Protocol):
         """
         ...
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
-        """Open every partition.
+    def open(
+        self,
+        columns: Sequence[str] | None,
+        batch_rows: int,
+        positions: Mapping[str, Position] | None = None,
+    ) -> list[PartitionReader]:
+        """Open every partition, at its start or where an earlier reader stopped.
 
         Args:
             columns: the columns to deliver, in this order; None for all. Others are not read.
             batch_rows: upper bound of the rows of a batch; at least 1.
+            positions: by name of a partition, of readers of the same source; also of another
+                process, with other columns and batches. What follows is what those readers would
+                have handed over next, malformed rows with their lines too, cut in other batches; a
+                partition that had ended ends at once. Partitions without a position begin at their
+                start. May be left out like `PartitionReader.position`.
 
         Returns:
             Readers sorted by name, whose batches have the schema `schema()` restricted to
             ``columns``.
+
+        Raises:
+            SourceError: the input is not that of ``positions``; shows the difference.
         """
         ...
 

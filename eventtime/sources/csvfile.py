@@ -12,6 +12,7 @@ from eventtime.errors import SchemaError, SourceError
 from eventtime.expressions import check_unique
 from eventtime.sources.datafile import DataFile, each_file, unreadable
 from eventtime.sources.inference import overridden, readable, timed, widened, without_times
+from eventtime.sources.places import FILE_START, Mark
 from eventtime.sources.rebatch import join
 from eventtime.sources.schemas import check_same
 from eventtime.sources.textblocks import (
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from pyarrow import csv
 
     from eventtime.errors import TimeColumnError
-    from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
+    from eventtime.sources.places import Marked
 
 __all__ = ("CsvFormat",)
 
@@ -94,10 +95,11 @@ class CsvFormat:
         columns: Sequence[str],
         batch_rows: int,
         only: Only | None,
-    ) -> Iterator[Rows]:
+        start: Mark,
+    ) -> Iterator[Marked]:
         """Parse block by block; the header is line 1."""
         del only
-        names: list[str] = []
+        names = self._header(file) if start.offset else []
 
         def parse(data: bytes) -> pa.RecordBatch:
             return self._parse(
@@ -105,7 +107,7 @@ class CsvFormat:
             )
 
         def headless() -> Iterator[Block]:
-            for block in self._blocks(file, block_bytes(batch_rows)):
+            for block in self._blocks(file, block_bytes(batch_rows), start):
                 rows = block
                 if not names:
                     names[:], rows = self._cut_header(file, block)
@@ -115,8 +117,8 @@ class CsvFormat:
             file, headless(), parse, self.on_malformed, quoted_newlines=self.newlines_in_values
         )
 
-    def _blocks(self, file: DataFile, size: int) -> Iterator[Block]:
-        return read_blocks(file, size, quoted_newlines=self.newlines_in_values)
+    def _blocks(self, file: DataFile, size: int, start: Mark = FILE_START) -> Iterator[Block]:
+        return read_blocks(file, size, start, quoted_newlines=self.newlines_in_values)
 
     def _header(self, file: DataFile) -> list[str]:
         file.require_bytes()
@@ -133,7 +135,7 @@ class CsvFormat:
     def _cut_header(self, file: DataFile, block: Block) -> tuple[list[str], Block]:
         from pyarrow import csv
 
-        line, _, rest = block.data.partition(b"\n")
+        line, end, rest = block.data.partition(b"\n")
         try:
             options = csv.ReadOptions(use_threads=False)
             table = csv.read_csv(pa.py_buffer(line + b"\n"), options, self._parse_options(file))
@@ -142,7 +144,8 @@ class CsvFormat:
             message = f"the header line does not parse: {' '.join(str(error).split())}"
             remedy = "the first line must name the columns, in UTF-8"
             raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
-        return names, Block(block.line + 1, rest)
+        behind = Mark(block.mark.offset + len(line) + len(end), block.mark.line + 1)
+        return names, Block(behind, rest)
 
     def _types(
         self, files: Sequence[DataFile], headers: Sequence[list[str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,9 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 REMOTE_BUFFER_BYTES = 4 << 20
 LOCAL_BUFFER_BYTES = 128 << 10
 REMOTE_LOOKS = 8
+SKIP_BYTES = 1 << 20
+# What Arrow decompresses, in just these letters.
+_COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 
 Looked = TypeVar("Looked")
 
@@ -33,13 +37,21 @@ class DataFile:
     Attributes:
         path: full path in its file system.
         size: bytes.
+        root: the folder the user gave, or that of the file; what comes before the wildcards of a
+            glob.
         hive: (key, value) of the ``key=value`` folders above it, from the outermost; None is null.
     """
 
     filesystem: FileSystem = field(repr=False, hash=False)
     path: str
     size: int
+    root: str = ""
     hive: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The path below what the user gave, which stays when all of it moves elsewhere."""
+        return posixpath.relpath(self.path, self.root or posixpath.dirname(self.path) or ".")
 
     @property
     def is_local(self) -> bool:
@@ -55,9 +67,21 @@ class DataFile:
         """Open for reading anywhere in the file."""
         return self.filesystem.open_input_file(self.path)
 
-    def open_stream(self) -> pa.NativeFile:
-        """Open for reading from start to end; decompresses by suffix (.gz, .bz2, .zst, .lz4)."""
-        return self.filesystem.open_input_stream(self.path)
+    def open_stream(self, offset: int = 0) -> pa.NativeFile:
+        """Open for reading to the end; decompresses by suffix (.gz, .bz2, .zst, .lz4).
+
+        Args:
+            offset: byte of the decompressed text to begin at. A compressed file is decompressed
+                up to it, any other one is not read before it.
+        """
+        if offset and not self.path.endswith(_COMPRESSED):
+            handle = self.open()
+            handle.seek(offset)
+            return handle
+        stream = self.filesystem.open_input_stream(self.path)
+        while offset and (skipped := len(stream.read(min(offset, SKIP_BYTES)))):
+            offset -= skipped
+        return stream
 
     def require_bytes(self) -> None:
         """Refuse a file without any byte.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from eventtime.sources.base import MalformedRows, Rows
 from eventtime.sources.datafile import DataFile, unreadable
 from eventtime.sources.hive import Constants
 from eventtime.sources.partitions import PARTITIONS_MAX, FilePartition
+from eventtime.sources.places import FILE_START, Mark, Marked, Place, Placed, placed
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import conform
 
@@ -60,14 +62,21 @@ def scan_partition(
     them; ``keep_malformed`` is true for one of them only, so that each row counts once.
     """
 
-    def scan() -> Generator[Rows, None, None]:
-        rows = (
-            item
-            for file in partition.files
-            for item in _scan_file(files, file, wanted, batch_rows, partition.only)
-            if keep_malformed or not isinstance(item, MalformedRows)
+    def located(begin: Place) -> Iterator[Placed]:
+        file = partition.files[begin.file]
+        items = (
+            (mark, rows)
+            for mark, rows in _scan_file(
+                files, file, wanted, batch_rows, partition.only, begin.mark
+            )
+            if keep_malformed or not isinstance(rows, MalformedRows)
         )
-        yield from rebatch(rows, batch_rows)
+        return placed(items, begin, where=file.path)
+
+    def scan(begin: Place) -> Generator[Placed, None, None]:
+        later = (Place(index) for index in range(begin.file + 1, len(partition.files)))
+        items = (item for place in chain([begin], later) for item in located(place))
+        yield from rebatch(items, batch_rows)
 
     return scan
 
@@ -80,16 +89,15 @@ def peek_first(scan: Scan) -> Scan:
     and no decoder until their time comes, for the price of decoding their first batch twice.
     """
 
-    def peeked() -> Generator[Rows, None, None]:
-        items = scan()
+    def peeked(begin: Place) -> Generator[Placed, None, None]:
+        items = scan(begin)
         first = next(items, None)
         items.close()
         if first is None:
             return
         yield first
-        again = scan()
-        next(again, None)
-        yield from again
+        _, behind = first
+        yield from scan(behind)
 
     return peeked
 
@@ -105,7 +113,7 @@ def distinct_values(files: FileSet, column: str) -> list[pa.Scalar]:
             constant = Constants.of(file, files.in_paths).column(column, 1)
             seen = pc.unique(pa.concat_arrays([seen, constant]))
             continue
-        for rows in _scan_file(files, file, wanted, FIRST_PASS_ROWS, None):
+        for _, rows in _scan_file(files, file, wanted, FIRST_PASS_ROWS, None, FILE_START):
             if isinstance(rows, MalformedRows):
                 continue
             values = rows.column(0).unique()
@@ -120,8 +128,13 @@ def distinct_values(files: FileSet, column: str) -> list[pa.Scalar]:
 
 
 def _scan_file(
-    files: FileSet, file: DataFile, wanted: pa.Schema, batch_rows: int, only: Only | None
-) -> Iterator[Rows]:
+    files: FileSet,
+    file: DataFile,
+    wanted: pa.Schema,
+    batch_rows: int,
+    only: Only | None,
+    start: Mark,
+) -> Iterator[Marked]:
     constants = Constants.of(file, files.in_paths)
     inside_only = only if only is not None and only.column in files.inside.names else None
     if (
@@ -133,9 +146,10 @@ def _scan_file(
     names = _physical(files.inside, wanted, inside_only)
     rows_before = 0
     try:
-        for rows in files.format.scan(file, files.inside, names, batch_rows, inside_only):
+        items = files.format.scan(file, files.inside, names, batch_rows, inside_only, start)
+        for mark, rows in items:
             if isinstance(rows, MalformedRows):
-                yield rows
+                yield mark, rows
                 continue
             rows_before += rows.num_rows
             kept = (
@@ -144,9 +158,11 @@ def _scan_file(
                 else rows.filter(_equals(rows.column(inside_only.column), inside_only.value))
             )
             if kept.num_rows:
-                yield _with_constants(kept, wanted, files.inside, constants)
+                yield mark, _with_constants(kept, wanted, files.inside, constants)
     except (pa.ArrowException, OSError) as error:
-        raise unreadable(file, error, rows_before=rows_before) from error
+        # Of rows before a mark nobody knows how many there were.
+        known = rows_before if start == FILE_START else None
+        raise unreadable(file, error, rows_before=known) from error
 
 
 def _physical(inside: pa.Schema, wanted: pa.Schema, only: Only | None) -> Sequence[str]:

@@ -20,6 +20,7 @@ from eventtime.sources.partitions import (
     by_values,
     check_partition_type,
 )
+from eventtime.sources.positions import FilePositions, check_known
 from eventtime.sources.schemas import check_columns, without_views
 from eventtime.timestamp import check_time
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
     from eventtime.errors import TimeColumnError
-    from eventtime.sources.base import PartitionReader
+    from eventtime.sources.base import PartitionReader, Position
     from eventtime.sources.format import FileFormat
 
 __all__ = ("FileSource",)
@@ -120,29 +121,41 @@ class FileSource:
         """Return the error for a time column whose type is unknown, as no row seen has a value."""
         return self.format.untimed(self._files().files)
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+    def open(
+        self,
+        columns: Sequence[str] | None,
+        batch_rows: int,
+        positions: Mapping[str, Position] | None = None,
+    ) -> list[PartitionReader]:
         """Open every partition; a file is opened when its first row is wanted.
 
         With many partitions batches get smaller, so that what is decoded ahead stays bounded in
         all.
 
         Raises:
-            SourceError: files are missing, damaged, or make too many partitions.
+            SourceError: files are missing, damaged, make too many partitions, or are not those of
+                ``positions``.
             ColumnError: a column does not exist.
         """
         files = self._files()
         wanted = check_columns(files.schema, columns)
         partitions = self._partitions(files)
+        held = positions or {}
+        check_known(held, [part.name for part in partitions])
         is_many = len(partitions) > MANY_PARTITIONS
         ahead = 1 if is_many else AHEAD_BATCHES
         fair_rows = max(BATCH_ROWS_MIN, READY_ROWS_MAX // (ahead * len(partitions)))
         size = min(batch_rows, fair_rows)
+        malformed_at = _deliverer_of_malformed(partitions, held)
         readers: list[PartitionReader] = []
         for part in partitions:
-            keep_malformed = part.only is None or not readers
+            keep_malformed = part.only is None or part.name == malformed_at
             scan = scan_partition(files, part, wanted, size, keep_malformed=keep_malformed)
             peeked = peek_first(scan) if is_many else scan
-            readers.append(AheadReader(part.name, peeked, ahead=ahead, lazy=is_many))
+            places = FilePositions(part.name, part.files, keep_malformed=keep_malformed)
+            opened_at = held.get(part.name)
+            reader = AheadReader(part.name, peeked, places, opened_at, ahead=ahead, lazy=is_many)
+            readers.append(reader)
         return readers
 
     def total_rows(self) -> int | None:
@@ -191,6 +204,19 @@ class FileSource:
             check_partition_type(column, check_columns(files.schema, [column]).field(0).type)
             self._known["values"] = distinct_values(files, column)
         return by_values(files.files, column, self._known["values"])
+
+
+def _deliverer_of_malformed(
+    partitions: Sequence[FilePartition], positions: Mapping[str, Position]
+) -> str:
+    """Name the partition of `by_column` that hands over malformed rows: the first, then the same.
+
+    A value that is new since the positions may come before it.
+    """
+    for name, position in positions.items():
+        if position.get("malformed"):
+            return name
+    return partitions[0].name
 
 
 def _as_paths(paths: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.errors import TimeColumnError
-    from eventtime.sources.base import Rows
     from eventtime.sources.datafile import DataFile
+    from eventtime.sources.places import Mark, Marked
 
 __all__ = ("FileFormat", "Only")
 
@@ -62,8 +62,9 @@ class FileFormat(Protocol):
         columns: Sequence[str],
         batch_rows: int,
         only: Only | None,
-    ) -> Iterator[Rows]:
-        """Read a file from its start in batches of about ``batch_rows``.
+        start: Mark,
+    ) -> Iterator[Marked]:
+        """Read a file from a mark on in batches of about ``batch_rows``.
 
         Args:
             file: what to read; opened at the first step, closed when the iterator ends or is
@@ -72,5 +73,9 @@ class FileFormat(Protocol):
             columns: those to read, at least one.
             batch_rows: upper bound; a format that reads by bytes may exceed it.
             only: rows outside may be left out, where that saves reading; the caller filters anyway.
+            start: where to begin; a mark that this has yielded for the same file, or `FILE_START`.
+
+        Raises:
+            SourceError: the file has another number of rows than ``start`` says.
         """
         ...

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from eventtime.errors import SourceError
 from eventtime.sources.datafile import DataFile, each_file, unreadable
+from eventtime.sources.places import Mark, check_total
 from eventtime.sources.schemas import check_same, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
+    from eventtime.sources.places import Marked
 
 __all__ = ("IpcFormat",)
 
@@ -51,15 +52,20 @@ class IpcFormat:
         columns: Sequence[str],
         batch_rows: int,
         only: Only | None,
-    ) -> Iterator[Rows]:
+        start: Mark,
+    ) -> Iterator[Marked]:
         """Hand over the batches as written; the caller slices large ones without copying."""
         del schema, batch_rows, only
         with _reader(file, columns) as reader:
             if isinstance(reader, pa.ipc.RecordBatchFileReader):
-                for index in range(reader.num_record_batches):
-                    yield reader.get_batch(index)
+                total = reader.num_record_batches
+                check_total(start, total, "batches", where=file.path)
+                for index in range(start.offset, total):
+                    yield Mark(index, total=total), reader.get_batch(index)
             else:
-                yield from reader
+                for index, rows in enumerate(reader):
+                    if index >= start.offset:
+                        yield Mark(index), rows
 
 
 @contextmanager

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventtime.errors import TimeColumnError
-    from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
+    from eventtime.sources.places import Mark, Marked
 
 __all__ = ("JsonLinesFormat",)
 
@@ -87,7 +87,8 @@ class JsonLinesFormat:
         columns: Sequence[str],
         batch_rows: int,
         only: Only | None,
-    ) -> Iterator[Rows]:
+        start: Mark,
+    ) -> Iterator[Marked]:
         """Parse block by block; fields that are not wanted are skipped by the parser."""
         del only
         wanted = pa.schema([schema.field(name) for name in columns])
@@ -95,7 +96,7 @@ class JsonLinesFormat:
         def parse(data: bytes) -> pa.RecordBatch:
             return _parse(data, wanted)
 
-        blocks = read_blocks(file, block_bytes(batch_rows))
+        blocks = read_blocks(file, block_bytes(batch_rows), start)
         yield from parse_file(file, blocks, parse, self.on_malformed)
 
     def _types(self, files: Sequence[DataFile]) -> pa.Schema:
@@ -119,7 +120,7 @@ class JsonLinesFormat:
         block = first_block(file)
         return [
             pa.Table.from_batches([rows])
-            for rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
+            for _, rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
             if isinstance(rows, pa.RecordBatch)
         ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import posixpath
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -47,7 +49,7 @@ def locate(
     if not paths:
         msg = "no path is given"
         raise SourceError(msg, place="paths", remedy="name a file, a folder or a glob")
-    found: dict[str, FileInfo] = {}
+    found: dict[str, tuple[FileInfo, str]] = {}
     for path in paths:
         store, inner = _resolve(path, filesystem)
         if filesystem is not None and store != filesystem:
@@ -56,14 +58,15 @@ def locate(
                 message, place="paths", remedy="read each on its own and join them with union"
             )
         filesystem = store
-        found.update((info.path, info) for info in _files(store, inner, path, suffixes))
+        for info in _files(store, inner, path, suffixes):
+            found.setdefault(info.path, (info, _root(inner, info.path)))
     assert filesystem is not None  # at least one path has been resolved
     chosen = sorted(found)
     if filesystem.type_name == "local":
         chosen = _each_once(chosen)
     return tuple(
-        DataFile(filesystem, path, found[path].size or 0, _hive_pairs(path) if hive else ())
-        for path in chosen
+        DataFile(filesystem, path, info.size or 0, root, _hive_pairs(path) if hive else ())
+        for path, (info, root) in ((path, found[path]) for path in chosen)
     )
 
 
@@ -83,6 +86,16 @@ def would_locate(
         if store.type_name == "local" and _leads_to(inner, path, suffixes):
             return True
     return False
+
+
+def _root(inner: str, path: str) -> str:
+    """Return the folder that a given path means: itself, or what comes before wildcards."""
+    if path.startswith(f"{inner.rstrip('/')}/"):
+        return inner
+    if path == inner or not has_glob(inner):
+        return posixpath.dirname(path)
+    plain = itertools.takewhile(lambda segment: not has_glob(segment), inner.split("/"))
+    return "/".join(plain)
 
 
 def _leads_to(inner: str, path: str, suffixes: tuple[str, ...]) -> bool:

@@ -10,12 +10,14 @@ import pyarrow as pa
 
 from eventtime.errors import SchemaError, SourceError
 from eventtime.sources.ahead import AheadReader
+from eventtime.sources.places import FILE_START, Marked, Place, Placed, placed
+from eventtime.sources.positions import RowPositions, check_known
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views
 from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
-    from eventtime.sources.base import PartitionReader, Rows
+    from eventtime.sources.base import PartitionReader, Position
 
 __all__ = ("MemorySource",)
 
@@ -143,15 +145,27 @@ class MemorySource:
         """Return the columns of every partition."""
         return without_views(next(iter(self._parts.values())).schema)
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+    def open(
+        self,
+        columns: Sequence[str] | None,
+        batch_rows: int,
+        positions: Mapping[str, Position] | None = None,
+    ) -> list[PartitionReader]:
         """Open every partition; the data is here already, so no thread is used.
 
+        Positions count rows: a stream must give the same rows in the same order as the one that was
+        read before, and those in front of its position are dropped.
+
         Raises:
-            SourceError: a RecordBatchReader is opened for the second time.
+            SourceError: a RecordBatchReader is opened for the second time, or the data is not that
+                of ``positions``.
         """
         schema = check_columns(self.schema(), columns)
+        held = positions or {}
+        check_known(held, list(self._parts))
         return [
-            _reader(name, part.batches(), schema, batch_rows) for name, part in self._parts.items()
+            _reader(name, part, schema, batch_rows, held.get(name))
+            for name, part in self._parts.items()
         ]
 
     def total_rows(self) -> int | None:
@@ -217,15 +231,19 @@ def _reordered(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _reader(
-    name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, batch_rows: int
+    name: str, part: _Part, schema: pa.Schema, batch_rows: int, opened_at: Position | None
 ) -> PartitionReader:
-    def needed() -> Iterator[pa.RecordBatch]:
+    batches = part.batches()
+
+    def needed() -> Iterator[Marked]:
         for batch in batches:
             # Before small batches are joined: a column nobody needs is not copied.
-            yield batch if batch.num_columns == len(schema) else batch.select(schema.names)
+            wanted = batch if batch.num_columns == len(schema) else batch.select(schema.names)
+            yield FILE_START, wanted
 
-    def scan() -> Generator[Rows, None, None]:
-        for batch in rebatch(needed(), batch_rows):
-            yield conform(batch, schema)
+    def scan(begin: Place) -> Generator[Placed, None, None]:
+        items = placed(needed(), begin, where=f"partition {name!r}")
+        for rows, place in rebatch(items, batch_rows):
+            yield conform(rows, schema), place
 
-    return AheadReader(name, scan, ahead=0)
+    return AheadReader(name, scan, RowPositions(name, part.rows), opened_at, ahead=0)

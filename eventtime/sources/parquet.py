@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from eventtime.errors import SourceError
 from eventtime.sources.datafile import DataFile, each_file, unreadable
+from eventtime.sources.places import Mark, check_total
 from eventtime.sources.schemas import check_same, plain
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from pyarrow.parquet import FileMetaData, ParquetFile
 
-    from eventtime.sources.base import Rows
     from eventtime.sources.format import Only
+    from eventtime.sources.places import Marked
 
 __all__ = ("ParquetFormat",)
 
@@ -55,16 +56,24 @@ class ParquetFormat:
         columns: Sequence[str],
         batch_rows: int,
         only: Only | None,
-    ) -> Iterator[Rows]:
+        start: Mark,
+    ) -> Iterator[Marked]:
         """Decode batches across the row groups that may hold wanted rows."""
         del schema
         with _open(file) as parquet:
-            groups = None if only is None else _groups_with(parquet.metadata, only)
+            metadata = parquet.metadata
+            check_total(start, metadata.num_rows, "rows", where=file.path)
+            groups, row = _groups_from(metadata, _groups_with(metadata, only), start.offset)
             # use_threads decodes columns in Arrow's own pool: more CPU for the same rows, and our
             # pool already keeps the cores busy with other partitions.
-            yield from parquet.iter_batches(
+            for rows in parquet.iter_batches(
                 batch_rows, row_groups=groups, columns=list(columns), use_threads=False
-            )
+            ):
+                first = max(row, start.offset)
+                wanted = rows.slice(first - row)
+                row += rows.num_rows
+                if wanted.num_rows:
+                    yield Mark(first, total=metadata.num_rows), wanted
 
 
 def _open(file: DataFile) -> ParquetFile:
@@ -106,10 +115,20 @@ def _footer(file: DataFile) -> tuple[pa.Schema, int]:
         raise unreadable(file, error) from error
 
 
-def _groups_with(metadata: FileMetaData, only: Only) -> list[int]:
+def _groups_from(metadata: FileMetaData, groups: list[int], row: int) -> tuple[list[int], int]:
+    """Leave out the groups that end before a row; returns the first row of the others too."""
+    end = 0
+    for i, group in enumerate(groups):
+        begin, end = end, end + metadata.row_group(group).num_rows
+        if end > row:
+            return groups[i:], begin
+    return [], end
+
+
+def _groups_with(metadata: FileMetaData, only: Only | None) -> list[int]:
     """Return the row groups whose statistics do not rule the value out."""
     paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-    if only.column not in paths:
+    if only is None or only.column not in paths:
         return list(range(metadata.num_row_groups))
     index = paths.index(only.column)
     value = only.value.as_py()

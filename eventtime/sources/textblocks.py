@@ -1,8 +1,8 @@
 """Text in blocks of whole lines, so that one bad line costs the parser its block and nobody a row.
 
 ```
- bytes ─► Block(first line number, whole lines) ─► parse ──ok──► batch
-                                                     └─fails─► halve, again ─► batches | bad lines
+ bytes ─► Block(mark, whole lines) ─► parse ──ok──► batch
+                                        └─fails─► halve, again ─► batches | bad lines
 ```
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pyarrow as pa
 
 from eventtime.errors import MalformedRowError, SourceError
 from eventtime.sources.base import MALFORMED_SCHEMA, MalformedRows, Rows
 from eventtime.sources.datafile import DataFile, unreadable
+from eventtime.sources.places import FILE_START, Mark, Marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,8 +39,13 @@ PARSE_ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines of a file; ``line`` is the number of the first, counted from 1."""
+    """Whole lines of a file; ``mark`` is where the first begins and its number."""
 
+    mark: Mark
+    data: bytes
+
+
+class _Row(NamedTuple):
     line: int
     data: bytes
 
@@ -49,20 +55,25 @@ def block_bytes(batch_rows: int) -> int:
     return max(BLOCK_BYTES_MIN, min(BLOCK_BYTES_MAX, 32 * batch_rows))
 
 
-def read_blocks(file: DataFile, size: int, *, quoted_newlines: bool = False) -> Iterator[Block]:
+def read_blocks(
+    file: DataFile, size: int, start: Mark = FILE_START, *, quoted_newlines: bool = False
+) -> Iterator[Block]:
     """Cut a file into blocks of about ``size`` bytes that end with a line end, or with the file.
 
     Args:
         file: opened at the first step, closed at the end; decompressed by its suffix.
         size: bytes to read at once; a longer line makes a longer block.
+        start: where a row begins.
         quoted_newlines: whether a line end inside double quotes belongs to the row.
 
     Raises:
         SourceError: a line is longer than 64 MiB, so this is hardly a file of lines.
     """
-    line, rest = 1, b""
-    with file.open_stream() as stream:
-        data = stream.read(size).removeprefix(UTF8_BOM)
+    (offset, line, _), rest = start, b""
+    with file.open_stream(offset) as stream:
+        data = stream.read(size)
+        if not offset and data.startswith(UTF8_BOM):
+            data, offset = data.removeprefix(UTF8_BOM), len(UTF8_BOM)
         while data:
             following = stream.read(size)
             whole = rest + data if rest else data
@@ -70,8 +81,9 @@ def read_blocks(file: DataFile, size: int, *, quoted_newlines: bool = False) -> 
             is_cut = bool(following)
             cut = _last_row_end(whole, quoted_newlines=quoted_newlines) if is_cut else len(whole)
             if cut:
-                yield Block(line, whole[:cut])
+                yield Block(Mark(offset, line), whole[:cut])
                 line += whole.count(b"\n", 0, cut)
+                offset += cut
             rest, data = whole[cut:], following
             if len(rest) > LINE_BYTES_MAX:
                 message = f"line {line:,} is longer than {LINE_BYTES_MAX >> 20} MiB"
@@ -110,7 +122,7 @@ def parse_file(
     on_malformed: OnMalformed,
     *,
     quoted_newlines: bool = False,
-) -> Iterator[Rows]:
+) -> Iterator[Marked]:
     """Parse blocks; one that fails is halved until the bad rows stand alone.
 
     Cost: one parse for a good block; for each bad row about two more of its block at most.
@@ -124,9 +136,9 @@ def parse_file(
             rows = [parse(block.data)] if block.data.strip() else []
         except PARSE_ERRORS:
             pieces = _halve(_split_rows(block, quoted_newlines=quoted_newlines), parse)
-            yield from _told_apart(file, pieces, on_malformed)
+            yield from ((block.mark, rows) for rows in _told_apart(file, pieces, on_malformed))
         else:
-            yield from rows
+            yield from ((block.mark, batch) for batch in rows)
 
 
 def _told_apart(
@@ -153,18 +165,18 @@ def _told_apart(
         yield _malformed(bad)
 
 
-def _split_rows(block: Block, *, quoted_newlines: bool) -> list[Block]:
-    rows: list[Block] = []
-    line, start = block.line, block.line
+def _split_rows(block: Block, *, quoted_newlines: bool) -> list[_Row]:
+    rows: list[_Row] = []
+    line = start = block.mark.line
     held = b""
     for text in _lines(block.data):
         held += text
         line += 1
         if not quoted_newlines or held.count(b'"') % 2 == 0:
-            rows.append(Block(start, held))
+            rows.append(_Row(start, held))
             held, start = b"", line
     if held:
-        rows.append(Block(start, held))
+        rows.append(_Row(start, held))
     return rows
 
 
@@ -174,7 +186,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _halve(
-    rows: list[Block], parse: Callable[[bytes], pa.RecordBatch]
+    rows: list[_Row], parse: Callable[[bytes], pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch | tuple[int, str, str]]:
     data = b"".join(row.data for row in rows)
     if not data.strip():

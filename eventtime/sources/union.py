@@ -6,17 +6,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventtime.errors import PlanError, SchemaError
+from eventtime.errors import PlanError, SchemaError, SourceError
+from eventtime.sources.places import START_ANEW
+from eventtime.sources.positions import check_known, checked
 from eventtime.sources.schemas import difference
+from eventtime.sources.seeking import open_source, position_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
-    from eventtime.sources.base import MalformedRows, PartitionReader, Poll, Source
+    from eventtime.sources.base import MalformedRows, PartitionReader, Poll, Position, Source
 
 __all__ = ("UnionSource",)
+
+_FIELDS = {"source": int, "partition": str, "position": dict}
 
 
 @dataclass(frozen=True)
@@ -83,23 +88,51 @@ class UnionSource:
                 raise SchemaError(msg, remedy=remedy)
         return schema
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
-        """Open all partitions; names that clash get the number of their source: ``2:a``."""
+    def open(
+        self,
+        columns: Sequence[str] | None,
+        batch_rows: int,
+        positions: Mapping[str, Position] | None = None,
+    ) -> list[PartitionReader]:
+        """Open all partitions; names that clash get the number of their source: ``2:a``.
+
+        Raises:
+            SourceError: a partition of ``positions`` is gone, or has another name by now.
+        """
         names = self.schema().names if columns is None else columns
+        held = self._of_each(positions or {})
         readers: list[tuple[int, PartitionReader]] = []
         try:
             for number, source in enumerate(self.sources, start=1):
-                readers += [(number, reader) for reader in source.open(names, batch_rows)]
+                opened = open_source(source, names, batch_rows, held[number])
+                readers += [(number, reader) for reader in opened]
+            times = Counter(reader.name for _, reader in readers)
+            members: list[PartitionReader] = [
+                _Member(
+                    f"{number}:{reader.name}" if times[reader.name] > 1 else reader.name,
+                    number,
+                    reader,
+                )
+                for number, reader in readers
+            ]
+            check_known(positions or {}, [reader.name for reader in members])
         except BaseException:
             for _, reader in readers:
                 reader.close()
             raise
-        times = Counter(reader.name for _, reader in readers)
-        renamed: list[PartitionReader] = [
-            _Renamed(f"{number}:{reader.name}", reader) if times[reader.name] > 1 else reader
-            for number, reader in readers
-        ]
-        return sorted(renamed, key=lambda reader: reader.name)
+        return sorted(members, key=lambda reader: reader.name)
+
+    def _of_each(self, positions: Mapping[str, Position]) -> dict[int, dict[str, Position]]:
+        """Give each source, by its number, the positions of its own partitions."""
+        held: dict[int, dict[str, Position]] = {n: {} for n in range(1, len(self.sources) + 1)}
+        for name, position in positions.items():
+            own = checked(position, _FIELDS, partition=name)
+            if own["source"] not in held:
+                count = len(self.sources)
+                message = f"partition {name!r} was that of source {own['source']} of the union"
+                raise SourceError(message, place=f"a union of {count}", remedy=START_ANEW)
+            held[own["source"]][own["partition"]] = own["position"]
+        return held
 
     def total_rows(self) -> int | None:
         """Add up the sources; None if one does not know."""
@@ -112,11 +145,18 @@ class UnionSource:
 
 
 @dataclass(frozen=True, eq=False)
-class _Renamed:
-    """A reader under another name."""
+class _Member:
+    """A reader of one of the sources, perhaps under another name."""
 
     name: str
+    _source: int
     _reader: PartitionReader
+
+    @property
+    def position(self) -> Position:
+        # The number tells whose it is before any partition is open and names that clash are known.
+        own = position_of(self._reader)
+        return {"source": self._source, "partition": self._reader.name, "position": own}
 
     def read(self) -> pa.RecordBatch | MalformedRows | Poll:
         return self._reader.read()

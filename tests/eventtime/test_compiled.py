@@ -31,7 +31,9 @@ class SpySource:
     def schema(self) -> pa.Schema:
         return self.batch.schema
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[PartitionReader]:
+    def open(
+        self, columns: Sequence[str] | None, batch_rows: int, positions: Any = None
+    ) -> list[PartitionReader]:
         self.asked.append(None if columns is None else list(columns))
         return [CutReader("p", [self.batch.select(list(columns or self.batch.schema.names))])]
 

@@ -77,8 +77,8 @@ def test_the_size_of_chunks_does_not_show(chunk: int, monkeypatch: pytest.Monkey
 class Failing(CutSource):
     """A source whose reader fails after its first batch."""
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> Any:
-        readers = super().open(columns, batch_rows)
+    def open(self, columns: Sequence[str] | None, batch_rows: int, positions: Any = None) -> Any:
+        readers = super().open(columns, batch_rows, positions)
         return [FailingReader(r) for r in readers]
 
 

@@ -159,7 +159,9 @@ class MadeSource:
             keys = pc.binary_join_element_wise(pa.scalar(f"batch {i}"), endings, " key ")
             yield pa.record_batch({"t": pa.array(times).view(TIME), "k": keys})
 
-    def open(self, columns: Sequence[str] | None, batch_rows: int) -> list[Any]:
+    def open(
+        self, columns: Sequence[str] | None, batch_rows: int, positions: Any = None
+    ) -> list[Any]:
         return [EndlessReader(self._batches())]
 
     def describe(self) -> str:

@@ -17,6 +17,7 @@ from eventtime.errors import MalformedRowError
 from eventtime.sources import MalformedRows
 from eventtime.sources.datafile import DataFile
 from eventtime.sources.jsonlines import JsonLinesFormat
+from eventtime.sources.places import FILE_START
 from sourcing import json_lines_source
 
 OBJECT = b'{"x":1}'
@@ -70,9 +71,9 @@ def test_lines_of_json_are_judged_one_by_one_wherever_blocks_are_cut(
         how = JsonLinesFormat("x", "quarantine")
         types = pa.schema({"x": pa.int64()})
         file = DataFile(fs.LocalFileSystem(), str(path), path.stat().st_size)
-        good, bad = 0, []
+        good, bad = 0, list[int]()
         with mock.patch("eventtime.sources.jsonlines.block_bytes", return_value=size):
-            for rows in how.scan(file, types, ["x"], 1, None):
+            for _, rows in how.scan(file, types, ["x"], 1, None, FILE_START):
                 if isinstance(rows, MalformedRows):
                     bad += rows.rows.column("line").to_pylist()
                 else:

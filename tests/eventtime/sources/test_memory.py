@@ -16,6 +16,8 @@ from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
 from eventtime.sources import MalformedRows, Poll, UnionSource, by_column
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.base import MALFORMED_SCHEMA
+from eventtime.sources.places import BEGIN, Place
+from eventtime.sources.positions import RowPositions
 from eventtime.sources.rebatch import rebatch
 from sourcing import arrow_source, ipc_source
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from eventtime.sources.base import Rows
+    from eventtime.sources.places import Placed
 
 TABLE = pa.table({"t": [1, 2, 3], "k": ["u", "v", None]})
 ROWS = TABLE.to_pylist()
@@ -102,32 +104,33 @@ def test_rebatching_keeps_rows_places_and_the_bound(
     sizes: list[int], batch_rows: int, bad_after: set[int]
 ) -> None:
     bad = MalformedRows(pa.RecordBatch.from_pylist([{"line": 1}], schema=MALFORMED_SCHEMA))
-    items: list[Rows] = []
+    items: list[Placed] = []
     expected: list[int | None] = []
     for index, size in enumerate(sizes):
         values = list(range(index * 100, index * 100 + size))
-        items.append(batch(values))
         expected += values
+        items.append((batch(values), Place(rows=len(expected))))
         if index in bad_after:
-            items.append(bad)
+            items.append((bad, Place(rows=len(expected) + 1)))
             expected.append(None)
     found: list[int | None] = []
-    for item in rebatch(items, batch_rows):
-        if isinstance(item, MalformedRows):
+    for rows, place in rebatch(items, batch_rows):
+        if isinstance(rows, MalformedRows):
             found.append(None)
         else:
-            assert 0 < item.num_rows <= batch_rows
-            found += item.column(0).to_pylist()
+            assert 0 < rows.num_rows <= batch_rows
+            found += rows.column(0).to_pylist()
+        assert place == Place(rows=len(found))
     assert found == expected
 
 
 def test_large_batches_are_sliced_without_a_copy_and_small_ones_joined() -> None:
     large = batch(list(range(1000)))
-    pieces: list[Any] = list(rebatch([large], 300))
+    pieces: list[Any] = [rows for rows, _ in rebatch([(large, BEGIN)], 300)]
     assert [piece.num_rows for piece in pieces] == [300, 300, 300, 100]
     addresses = {piece.column(0).buffers()[1].address for piece in pieces}
     assert addresses == {large.column(0).buffers()[1].address}
-    joined: list[Any] = list(rebatch([batch([1, 2])] * 100, 50))
+    joined: list[Any] = [rows for rows, _ in rebatch([(batch([1, 2]), BEGIN)] * 100, 50)]
     assert [piece.num_rows for piece in joined] == [50] * 4
 
 
@@ -212,14 +215,14 @@ def test_no_more_is_decoded_ahead_than_allowed() -> None:
     made: list[int] = []
     enough = threading.Event()
 
-    def scan() -> Generator[Rows, None, None]:
+    def scan(begin: Place) -> Generator[Placed, None, None]:
         for number in range(100):
             made.append(number)
             if number == 2:
                 enough.set()
-            yield batch([number])
+            yield batch([number]), begin
 
-    reader = AheadReader("p", scan, ahead=2)
+    reader = AheadReader("p", scan, RowPositions("p", None), ahead=2)
     assert made == []
     assert isinstance(reader.read(), pa.RecordBatch)
     assert enough.wait(10)
@@ -237,12 +240,12 @@ def test_no_more_is_decoded_ahead_than_allowed() -> None:
 def test_an_error_comes_at_its_place_and_never_becomes_an_end(
     ahead: int, error: type[BaseException]
 ) -> None:
-    def scan() -> Generator[Rows, None, None]:
-        yield batch([1])
-        yield batch([2])
+    def scan(begin: Place) -> Generator[Placed, None, None]:
+        yield batch([1]), begin
+        yield batch([2]), begin
         raise error
 
-    reader = AheadReader("p", scan, ahead=ahead)
+    reader = AheadReader("p", scan, RowPositions("p", None), ahead=ahead)
     assert [reader.read() is not Poll.END for _ in range(2)] == [True, True]
     for _ in range(2):
         with pytest.raises(error):
@@ -257,16 +260,16 @@ def test_close_does_not_wait_for_slow_storage(monkeypatch: pytest.MonkeyPatch) -
     release, ended = threading.Event(), threading.Event()
     inside = threading.Event()
 
-    def scan() -> Generator[Rows, None, None]:
+    def scan(begin: Place) -> Generator[Placed, None, None]:
         try:
-            yield batch([1])
+            yield batch([1]), begin
             inside.set()
             release.wait(10)
-            yield batch([2])
+            yield batch([2]), begin
         finally:
             ended.set()
 
-    reader = AheadReader("p", scan, ahead=1)
+    reader = AheadReader("p", scan, RowPositions("p", None), ahead=1)
     reader.read()
     assert inside.wait(10)
     reader.close()
