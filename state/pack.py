@@ -19,9 +19,9 @@ import pyarrow as pa
 from eventtime.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ("MAGIC", "MAJOR", "Block", "Pack", "PackWriter", "read_pack")
+__all__ = ("MAGIC", "MAJOR", "Block", "Pack", "PackWriter", "decode", "encode", "read_pack")
 
 MAGIC: Final = b"ETPACK\r\n"
 MAJOR: Final = 1
@@ -66,25 +66,56 @@ class PackWriter:
             about: what it is, for the footer.
         """
         batch: Any = rows() if callable(rows) else rows
-        sink = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(**_OPTIONS)
-        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
-            writer.write_batch(batch)
-        data = sink.getvalue()
-        place = {"offset": self._at, "length": data.size, "rows": batch.num_rows}
-        self._blocks.append({**about, **place, "crc32": zlib.crc32(data)})
+        self.append(encode(batch), batch.num_rows, about)
+
+    def append(self, data: pa.Buffer, rows: int, about: Mapping[str, str | int]) -> tuple[int, int]:
+        """Write a block that is encoded already.
+
+        Args:
+            data: its bytes.
+            rows: of its batch.
+            about: what it is, for the footer.
+
+        Returns:
+            Its offset in the file, and the crc32 of its bytes.
+        """
+        offset, checksum = self._at, zlib.crc32(data)
+        place = {"offset": offset, "length": data.size, "rows": rows}
+        self._blocks.append({**about, **place, "crc32": checksum})
         self._stream.write(data)
         self._at += data.size
+        return offset, checksum
 
-    def finish(self, head: dict[str, Any]) -> None:
+    def finish(self, head: dict[str, Any]) -> int:
         """Write the footer.
 
         Args:
             head: what the pack says beside its blocks, for JSON.
+
+        Returns:
+            The length of the file.
         """
         footer = {"format": {"major": MAJOR, "minor": _MINOR}, **head, "blocks": self._blocks}
         data = json.dumps(footer).encode()
-        self._stream.write(data + _TRAILER.pack(len(data), zlib.crc32(data), MAGIC))
+        end = data + _TRAILER.pack(len(data), zlib.crc32(data), MAGIC)
+        self._stream.write(end)
+        return self._at + len(end)
+
+
+def encode(batch: pa.RecordBatch) -> pa.Buffer:
+    """Return a block's bytes."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(**_OPTIONS)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def decode(data: pa.Buffer) -> pa.RecordBatch:
+    """Return a block's rows."""
+    with pa.ipc.open_stream(data) as reader:
+        batch: pa.RecordBatch = reader.read_next_batch()
+    return batch
 
 
 @dataclass(frozen=True)
@@ -101,9 +132,7 @@ class Block:
 
     def batch(self) -> pa.RecordBatch:
         """Decode the rows."""
-        with pa.ipc.open_stream(self.data) as reader:
-            batch: pa.RecordBatch = reader.read_next_batch()
-        return batch
+        return decode(self.data)
 
 
 @dataclass(frozen=True)
