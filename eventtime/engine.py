@@ -321,7 +321,7 @@ class Engine:
             self._add(saved["name"], known_at_start=True, historical=False)
         self._progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
         for intake, saved in zip(self._intakes, head["partitions"], strict=True):
-            intake.restore(saved["intake"], saved["watermark_us"])
+            intake.restore(saved["intake"])
         self._stages.restore(pack)
         self._final.rows = head["rows_before_final_steps"]
         self._kept.restore(pack)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventtime.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ("Ledger", "OperatorLedger", "PartitionLedger")
 
@@ -24,7 +27,8 @@ class PartitionLedger:
         future: quarantined, too far ahead.
         malformed: quarantined, unreadable or outside the admitted range.
         filtered: left out by `filter`, or removed by `map_batches`.
-        waiting: read, but not yet their turn in replay order; 0 at the end of a run.
+        waiting: read, but not yet their turn in replay order; 0 at the end of a run; less than
+            that while rows that were processed before a restart are still to be read again.
     """
 
     rows_in: int = 0
@@ -41,6 +45,18 @@ class PartitionLedger:
         """Sum of what became of the rows."""
         counts: list[int] = [getattr(self, f.name) for f in fields(self)]
         return sum(counts) - self.rows_in
+
+    def as_of(self, earlier: Mapping[str, int]) -> dict[str, int]:
+        """Return the balance from which reading goes on at an earlier place.
+
+        What came of rows is as it is now. Those of them that are read again make `waiting` less
+        until they are.
+
+        Args:
+            earlier: the balance there.
+        """
+        known = {**earlier, "windowed": self.windowed, "late": self.late, "waiting": 0}
+        return {**known, "waiting": known["rows_in"] - PartitionLedger(**known).accounted}
 
 
 @dataclass

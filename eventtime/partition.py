@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,7 @@ class PartitionIntake:
     """The door and the watermark of one partition.
 
     Rows in: `take`, then `drain` at the end. Set aside: `quarantined`. Account: `ledger`.
-    Surviving, when it holds no rows back: `save`, `restore`.
+    Surviving: `save`, `held_rows`, `restore`.
 
     Args:
         name: of the partition.
@@ -141,6 +142,9 @@ class PartitionIntake:
     watermark_us: int = MINUS_INFINITY
     ledger: PartitionLedger = field(default_factory=PartitionLedger)
     quarantined: list[Quarantined] = field(default_factory=list)
+    # Rows with smaller numbers were windowed or set aside before a restart: they are read again
+    # for what they do to the watermark.
+    resume_at: int = 0
     _numbered: int = 0
     _latest_us: int = MINUS_INFINITY
     _seen: bool = False
@@ -162,9 +166,7 @@ class PartitionIntake:
         self.ledger.malformed += rows.num_rows
         errors = [str(e) for e in rows.column("error").to_pylist()]
         numbers = np.asarray(self._number(rows.num_rows))
-        self.quarantined.append(
-            Quarantined(rows.select(["line", "raw"]), "malformed", errors, numbers)
-        )
+        self._set_aside(rows.select(["line", "raw"]), "malformed", errors, numbers)
 
     def drain(self) -> Ready | None:
         """Let the rows on that the future guard still held; the partition has ended."""
@@ -174,23 +176,47 @@ class PartitionIntake:
         self.ledger.waiting -= len(rows.time_us)
         return self._guarded(rows, last=True)
 
+    @property
+    def first_held(self) -> int:
+        """Number of the first row that has not gone on: one held back, or the next."""
+        return self._numbered if self._held is None else int(self._held.numbers[0])
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next row that comes in."""
+        return self._numbered
+
+    @property
+    def held_rows(self) -> pa.RecordBatch | None:
+        """The rows that the future guard holds back until it knows those behind them."""
+        return None if self._held is None else self._held.batch
+
     def save(self) -> dict[str, Any]:
-        """Return what it remembers, for JSON."""
+        """Return what it remembers, for JSON; `held_rows` are beside it."""
+        held = [] if self._held is None else np.asarray(self._held.numbers).tolist()
         return {
             "ledger": asdict(self.ledger),
-            "generator": self.generator.get_state(),
+            "generator": deepcopy(self.generator.get_state()),
+            "watermark_us": self.watermark_us,
             "rows_numbered": self._numbered,
             "rows_before_steps": self.before.rows,
             "rows_behind_watermark": self.after.rows,
+            "latest_us": self._latest_us if self._seen else None,
+            "held_numbers": held,
         }
 
-    def restore(self, saved: dict[str, Any], watermark_us: int) -> None:
-        """Go on from what was saved, and its own watermark."""
-        self.watermark_us = watermark_us
+    def restore(self, saved: dict[str, Any], held: pa.RecordBatch | None = None) -> None:
+        """Go on from what was saved."""
+        self.watermark_us = saved["watermark_us"]
         self.ledger = PartitionLedger(**saved["ledger"])
         self.generator.set_state(saved["generator"])
         self._numbered, self.before.rows = saved["rows_numbered"], saved["rows_before_steps"]
         self.after.rows = saved["rows_behind_watermark"]
+        if saved["latest_us"] is not None:
+            self._latest_us, self._seen = saved["latest_us"], True
+        if held is not None:
+            time_us, _ = to_us(held.column(self.intake.time), self.intake.time_unit)
+            self._held = _Rows(held, time_us, np.array(saved["held_numbers"]))
 
     def _number(self, n: int) -> range:
         self._numbered += n
@@ -232,7 +258,7 @@ class PartitionIntake:
         self._latest_us, self._seen = future_rows(
             rows.time_us, n, self._latest_us, self._seen, guard, NEIGHBOURS, future
         )
-        held = None if last else rows.part(n, total)
+        held = rows.part(n, total) if n < total else None
         self.ledger.waiting += (0 if held is None else total - n) - self._n_held
         self._held = held
         return rows.part(0, n), future
@@ -254,13 +280,27 @@ class PartitionIntake:
             self.ledger.filtered += n - len(kept)
             time_us, numbers = time_us[kept], np.asarray(numbers)[kept]
             rises = kept_rises(rises, kept)
+        self.ledger.waiting += len(time_us)
+        return self._ready(_Rows(batch, time_us, numbers), rises)
+
+    def _ready(self, rows: _Rows, rises: Ints) -> Ready:
+        done = self._done(rows.numbers)
+        if done:
+            rows = rows.part(done, len(rows.time_us))
+            rises = kept_rises(rises, np.arange(done, done + len(rows.time_us)))
+        batch, time_us = rows.batch, rows.time_us
         keys, nulls = self._keys(batch)
         columns = [batch.column(name) for name in self.intake.columns]
         lanes = lanes_of(columns, self.intake.lanes)
-        self.ledger.waiting += len(time_us)
         source = Source(batch, columns, partition=self.index)
         block = Block(time_us, rises, keys, nulls, lanes, source)
-        return Ready(block, self.watermark_us, numbers)
+        return Ready(block, self.watermark_us, rows.numbers)
+
+    def _done(self, numbers: Ints | range) -> int:
+        """Count those, of ascending numbers, that were done with before a restart."""
+        if not self.resume_at or not len(numbers):
+            return 0
+        return int(np.searchsorted(np.asarray(numbers), self.resume_at))
 
     def _keys(self, batch: pa.RecordBatch) -> tuple[Ints, NDArray[np.uint8]]:
         if not self.intake.keys:
@@ -271,11 +311,17 @@ class PartitionIntake:
         n = int(which.sum())
         if n:
             aside = rows.where(which)
-            numbers = np.asarray(aside.numbers)
-            self.quarantined.append(
-                Quarantined(aside.batch, reason, [_DETAILS[reason]] * n, numbers)
-            )
+            self._set_aside(aside.batch, reason, [_DETAILS[reason]] * n, np.asarray(aside.numbers))
         return n
+
+    def _set_aside(
+        self, rows: pa.RecordBatch, reason: str, detail: list[str], numbers: Ints
+    ) -> None:
+        done = self._done(numbers)
+        if done < len(numbers):
+            self.quarantined.append(
+                Quarantined(rows.slice(done), reason, detail[done:], numbers[done:])
+            )
 
 
 _DETAILS = {

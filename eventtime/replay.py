@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from eventtime.bookmarks import Needed
 from eventtime.errors import SourceError
 from eventtime.pieces import CHUNK_ROWS, CHUNKS_AHEAD, Piece
 from eventtime.quarantine import Aside, QuarantineOrder
 from eventtime.sources.base import MalformedRows, PartitionReader, Poll
 from eventtime.time_kernels import merge_partitions
-from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
+from eventtime.timestamp import PLUS_INFINITY
 from eventtime.windows.chunk import Chunk, Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eventtime.bookmarks import Bookmark, Bookmarks
     from eventtime.partition import PartitionIntake, Ready
     from eventtime.progress import Progress
 
@@ -48,17 +50,21 @@ class Step:
     aside: list[Aside]
     watermark_us: int
 
+    def __len__(self) -> int:
+        return 0 if self.chunk is None else len(self.chunk)
+
 
 class Replay:
     """Merges the partitions of a run.
 
-    Running: `steps`. Watching: `held_keys`. The arrays of a chunk are written again two steps
-    later.
+    Running: `steps`. Watching: `held_keys`. Surviving: `save`. The arrays of a chunk are written
+    again two steps later.
 
     Args:
         readers: one for each partition.
         intakes: their doors, in the same order.
         progress: knows the same partitions by the same indices.
+        bookmarks: of the places where readers can be taken up again; None: nobody will ask.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Replay:
         readers: Sequence[PartitionReader],
         intakes: Sequence[PartitionIntake],
         progress: Progress,
+        bookmarks: Sequence[Bookmarks] | None = None,
     ) -> None:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
@@ -74,10 +81,12 @@ class Replay:
             np.zeros(n, np.int64) for _ in range(3)
         )
         self._lengths = np.zeros((n, 2), np.int64)
-        self._afters, self._watermarks = (np.full(n, MINUS_INFINITY) for _ in range(2))
-        self._active = np.ones(n, np.bool_)
+        self._watermarks = np.array([p.watermark_us for p in progress.partitions], np.int64)
+        self._afters = self._watermarks.copy()
+        self._active = np.array([not p.finished for p in progress.partitions], np.bool_)
         self._numbers = np.zeros(n, np.int64)
-        self._last_rows = np.full(n, -1)
+        self._last_rows = np.array([intake.resume_at - 1 for intake in intakes], np.int64)
+        self._bookmarks = bookmarks
         self._spans = np.empty((CHUNK_ROWS, 5), np.int64)
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
@@ -98,6 +107,31 @@ class Replay:
             for r, p in zip(self._ready, self._positions, strict=True)
             if r is not None
         ]
+
+    def save(self) -> list[tuple[Bookmark, int]]:
+        """Return where each partition is to be taken up: a bookmark, and the next row's number.
+
+        To be called between two steps.
+        """
+        assert self._bookmarks is not None
+        places = []
+        for p, bookmarks in enumerate(self._bookmarks):
+            next_row = self._next_row(p)
+            places.append((bookmarks.before(self._needed(p)), next_row))
+        return places
+
+    def _next_row(self, p: int) -> int:
+        """Return the number of the row behind the last one taken."""
+        ready, at = self._ready[p], int(self._positions[p])
+        return int(self._last_rows[p] if ready is None or not at else ready.numbers[at - 1]) + 1
+
+    def _needed(self, p: int) -> Needed:
+        ready, at, door = self._ready[p], int(self._positions[p]), self._intakes[p]
+        row = door.first_held
+        if ready is not None and at < len(ready):
+            row = int(ready.numbers[at])
+        aside = door.quarantined
+        return Needed(row, int(aside[0].numbers[0]) if aside else door.next_number)
 
     def _step(self) -> Step:
         asides: list[Aside] = []
@@ -154,7 +188,12 @@ class Replay:
         intake = self._intakes[p]
         if self._ready[p] is not None:
             self._pieces[self._numbers[p]].last = int(self._positions[p])
+        passed = self._ready[p]
+        if passed is not None and len(passed):
+            self._last_rows[p] = passed.numbers[-1]
         while True:
+            if self._bookmarks is not None:
+                self._bookmarks[p].add(self._needed(p))
             answer = self._readers[p].read()
             if isinstance(answer, MalformedRows):
                 intake.take_malformed(answer.rows)
@@ -182,10 +221,11 @@ class Replay:
         # The first rise is that of row 0.
         self._positions[p], self._rises_taken[p] = 0, 1
         self._afters[p] = ready.after_us
-        self._watermarks[p] = rises[0, 1] if len(ready) else ready.after_us
+        before_us = rises[0, 1] if len(ready) else ready.after_us
+        # Rows read again after a restart begin with watermarks that were passed before.
+        self._watermarks[p] = max(self._watermarks[p], before_us)
         self._progress.partitions[p].watermark_us = int(self._watermarks[p])
         self._numbers[p] = len(self._pieces)
-        self._last_rows[p] = ready.numbers[-1] if len(ready) else self._last_rows[p]
         self._pieces.append(Piece(len(self._pieces), p, ready, 0, 0))
 
     def _finish(self, p: int) -> None:

@@ -21,8 +21,7 @@ from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
     from eventtime.compiled import StagePlan
-    from eventtime.state.pack import Pack
-    from eventtime.state.parts import PartWriter
+    from eventtime.state.parts import PartWriter, Saved
 
 __all__ = ("Stages",)
 
@@ -147,7 +146,7 @@ class Stages:
             heads.append({**numbers, "judged_us": stage.watermark_us, "rows_before_steps": steps})
         return heads
 
-    def restore(self, pack: Pack) -> None:
+    def restore(self, pack: Saved) -> None:
         """Go on from what was saved, while nothing is held."""
         for i, stage in enumerate(self.stages):
             numbers = pack.head["operators"][i]

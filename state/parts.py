@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import pyarrow as pa
 
-__all__ = ("CutPart", "PartWriter", "hand_over")
+__all__ = ("CutPart", "PartWriter", "Saved", "SavedPart", "hand_over")
 
 
 class PartWriter(Protocol):
@@ -73,3 +73,29 @@ def hand_over(parts: Iterable[CutPart], writer: PartWriter, **about: str | int) 
     for part in parts:
         if not writer.keep(part.version, **part.about, **about):
             writer.add(part.copy(), part.version, **part.about, **about)
+
+
+class SavedPart(Protocol):
+    """The rows of one part, read back."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the part is."""
+        ...
+
+    def batch(self) -> pa.RecordBatch:
+        """Decode the rows."""
+        ...
+
+
+class Saved(Protocol):
+    """What was saved: a pack or a checkpoint."""
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What is not rows."""
+        ...
+
+    def about(self, **wanted: str | int) -> Sequence[SavedPart]:
+        """Return the parts whose descriptions say this, in the order they were written."""
+        ...

@@ -54,19 +54,25 @@ def batch_of(rows: Sequence[Row], schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-@dataclass(frozen=True)
 class CutReader:
     """Hands over batches just as they were cut, also those without rows."""
 
-    name: str
-    rest: list[pa.RecordBatch]
+    def __init__(self, name: str, batches: Sequence[pa.RecordBatch], first: int) -> None:
+        self.name, self._first, self._rest = name, first, []
+        for batch in batches:
+            self._rest.append(batch.slice(min(first, len(batch))))
+            first -= min(first, len(batch))
 
     @property
     def position(self) -> Position:
-        return {"left": len(self.rest)}
+        return {"row": self._first}
 
     def read(self) -> pa.RecordBatch | Poll:
-        return self.rest.pop(0) if self.rest else Poll.END
+        if not self._rest:
+            return Poll.END
+        batch = self._rest.pop(0)
+        self._first += len(batch)
+        return batch
 
     def close(self) -> None:
         pass
@@ -90,12 +96,14 @@ class CutSource:
         positions: Mapping[str, Position] | None = None,
     ) -> list[PartitionReader]:
         names = list(columns) if columns is not None else self.schema().names
-        readers: list[PartitionReader] = []
-        for name in sorted(self.partitions):
-            rest = [batch.select(names) for batch in self.partitions[name]]
-            left = (positions or {}).get(name, {"left": len(rest)})["left"]
-            readers.append(CutReader(name, rest[len(rest) - left :]))
-        return readers
+        return [
+            CutReader(
+                name,
+                [batch.select(names) for batch in self.partitions[name]],
+                (positions or {}).get(name, {"row": 0})["row"],
+            )
+            for name in sorted(self.partitions)
+        ]
 
     def describe(self) -> str:
         return "batches as they were cut"

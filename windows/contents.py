@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sortedcontainers import SortedDict
 
     from eventtime.state.keys import KeyCodec
-    from eventtime.state.pack import Block
+    from eventtime.state.parts import SavedPart
     from eventtime.windows.accumulators import Accumulators
 
 __all__ = (
@@ -111,7 +111,7 @@ class Contents:
         self.accumulators.restore(tables)
 
 
-def restored_parts(blocks: Sequence[Block], codec: KeyCodec) -> list[Part]:
+def restored_parts(blocks: Sequence[SavedPart], codec: KeyCodec) -> list[Part]:
     """Decode the blocks of an operator: keys into a codec, and the parts of all shards as one.
 
     Args:

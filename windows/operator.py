@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.state.keys import KeyCodec
+<<<<<<< HEAD
     from eventtime.state.pack import Block
     from eventtime.state.parts import PartWriter
+=======
+    from eventtime.state.parts import SavedPart
+>>>>>>> 6032535 (Replays can be saved at a cut and taken up again: readers are bookmarked, rows read again are left out (S27, S28))
     from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
     from eventtime.windows.spec import WindowSpec
@@ -198,7 +202,7 @@ class WindowOperator:
             "missed": self._missed.count(),
         }
 
-    def restore(self, numbers: Mapping[str, int], blocks: Sequence[Block]) -> None:
+    def restore(self, numbers: Mapping[str, int], blocks: Sequence[SavedPart]) -> None:
         """Take over, while nothing is held, what an operator with any number of shards has saved.
 
         Raises:
