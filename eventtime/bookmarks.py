@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventtime.sources.seeking import position_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -75,4 +77,4 @@ class Bookmarks:
     def _here(self) -> Bookmark:
         door = self._intake
         first, next_read = door.first_held, door.next_number
-        return Bookmark(self._reader.position, door.save(), door.held_rows, first, next_read)
+        return Bookmark(position_of(self._reader), door.save(), door.held_rows, first, next_read)

@@ -21,6 +21,7 @@ from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step
 from eventtime.report import ProgressReport
+from eventtime.sources.seeking import open_source
 from eventtime.stages import Stages
 from eventtime.transform import Transform
 from eventtime.wording import counted
@@ -225,10 +226,10 @@ class Execution:
 
     def _readers_of(self, i: int, branch: Branch) -> list[PartitionReader]:
         if self._saved is None:
-            return branch.source.open(list(branch.columns), _BATCH_ROWS)
+            return open_source(branch.source, branch.columns, _BATCH_ROWS)
         saved = [p for p in self._saved.head["partitions"] if p["branch"] == i]
         positions = {p["reader"]: p["position"] for p in saved}
-        readers = branch.source.open(list(branch.columns), _BATCH_ROWS, positions)
+        readers = open_source(branch.source, branch.columns, _BATCH_ROWS, positions)
         # A replay's order is over all of its partitions: one more would have changed it (S10).
         new = [r.name for r in readers if r.name not in positions]
         if new:

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.state.keys import KeyCodec
-<<<<<<< HEAD
-    from eventtime.state.pack import Block
-    from eventtime.state.parts import PartWriter
-=======
-    from eventtime.state.parts import SavedPart
->>>>>>> 6032535 (Replays can be saved at a cut and taken up again: readers are bookmarked, rows read again are left out (S27, S28))
+    from eventtime.state.parts import PartWriter, SavedPart
     from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
     from eventtime.windows.spec import WindowSpec
