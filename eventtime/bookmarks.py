@@ -22,8 +22,8 @@ class Needed:
     """What of a partition is yet to come out.
 
     Args:
-        row: number of the first row to be windowed.
-        aside: number of the first row to be set aside.
+        row: number of the first row to be windowed, or to be set aside after it was held back.
+        aside: number of the first row to be set aside as it is read.
     """
 
     row: int

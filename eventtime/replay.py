@@ -127,11 +127,16 @@ class Replay:
 
     def _needed(self, p: int) -> Needed:
         ready, at, door = self._ready[p], int(self._positions[p]), self._intakes[p]
-        row = door.first_held
+        row, aside = door.first_held, door.next_number
         if ready is not None and at < len(ready):
             row = int(ready.numbers[at])
-        aside = door.quarantined
-        return Needed(row, int(aside[0].numbers[0]) if aside else door.next_number)
+        for rows in door.quarantined:
+            # Rows from the future were held back before they were set aside.
+            if rows.reason == "future":
+                row = min(row, int(rows.numbers[0]))
+            else:
+                aside = min(aside, int(rows.numbers[0]))
+        return Needed(row, aside)
 
     def _step(self) -> Step:
         asides: list[Aside] = []

@@ -57,7 +57,7 @@ def batch_of(rows: Sequence[Row], schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
 class CutReader:
     """Hands over batches just as they were cut, also those without rows."""
 
-    def __init__(self, name: str, batches: Sequence[pa.RecordBatch], first: int) -> None:
+    def __init__(self, name: str, batches: Sequence[pa.RecordBatch], first: int = 0) -> None:
         self.name, self._first, self._rest = name, first, []
         for batch in batches:
             self._rest.append(batch.slice(min(first, len(batch))))

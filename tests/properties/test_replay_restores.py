@@ -18,15 +18,13 @@ from oracle import Aggregate
 from strategies import Case, cases, cut, cuts, specs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventtime.stream import Stream
     from oracle import Spec
 
 RESULTS = ""
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What a process that is killed sees last."""
 
 
@@ -103,7 +101,7 @@ class Life:
         pack = PackWriter(stream)
         pack.finish(self.execution.save(pack))
         self.saved = stream.getvalue().to_pybytes()
-        raise Killed
+        raise KilledError
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         """Take an output."""
@@ -119,14 +117,14 @@ def live(case: Disturbed, i: int, saved: Pack | None, out: dict[str, list[pa.Rec
     try:
         for batch in one.execution.results():
             one.take(RESULTS, batch)
-    except Killed:
+    except KilledError:
         return one
     one.execution.ledger().assert_balanced()
     assert one.execution.is_empty
     return one
 
 
-def state(execution: Execution, out: dict[str, Sequence[pa.RecordBatch]]) -> dict[str, object]:
+def state(execution: Execution, out: dict[str, list[pa.RecordBatch]]) -> dict[str, object]:
     """Everything that shows, to the byte."""
     tables = {tag: ipc_bytes(pa.Table.from_batches(parts)) for tag, parts in out.items()}
     return {**tables, "ledger": execution.ledger().to_dict()}
@@ -141,11 +139,9 @@ def check(case: Disturbed) -> None:
     whole: dict[str, list[pa.RecordBatch]] = {}
     quiet = live(replace(case, lives=case.lives[:1]), 0, None, whole)
     out: dict[str, list[pa.RecordBatch]] = {}
-    saved = None
     with patch("eventtime.replay.CHUNK_ROWS", case.chunk_rows):
-        for i in range(len(case.lives)):
-            life = live(case, i, saved, out)
-            if not life.saved:
-                break
-            saved = read_pack(pa.py_buffer(life.saved), "memory")
+        i, life = 0, live(case, 0, None, out)
+        while life.saved:
+            i += 1
+            life = live(case, i, read_pack(pa.py_buffer(life.saved), "memory"), out)
     assert state(life.execution, out) == state(quiet.execution, whole)
