@@ -89,7 +89,7 @@ def placed(items: Iterable[Marked], begin: Place, *, where: str) -> Iterator[Pla
         where: what is read, for the error.
 
     Raises:
-        SourceError: there are less rows than were read before.
+        SourceError: there are fewer rows than were read before.
     """
     mark, rows_since = begin.mark, 0
     rows_left = begin.rows
@@ -103,7 +103,7 @@ def placed(items: Iterable[Marked], begin: Place, *, where: str) -> Iterator[Pla
         if dropped < size:
             yield _without_first(item, dropped), Place(begin.file, mark, rows_since)
     if rows_left:
-        message = f"there are {rows_left:,} rows less than had been read before the checkpoint"
+        message = f"{rows_left:,} row(s) read before the checkpoint are not there any more"
         raise SourceError(message, place=where, remedy=START_ANEW)
 
 

@@ -144,7 +144,7 @@ class FilePositions:
         if not at:
             _refuse(self._name, f"file {name!r} of {size:,} bytes, which was being read, is gone")
         if at[0] != index:
-            before = f"{index:,} files came before {name!r}, which was being read"
+            before = f"{index:,} file(s) came before {name!r}, which was being read"
             _refuse(self._name, f"{before}, and now there are {at[0]:,}")
         if self._files[index].size != size:
             now = self._files[index].size
@@ -187,4 +187,4 @@ def _refuse(partition: str, difference: str, remedy: str = START_ANEW) -> NoRetu
 
 
 def _told(behind: _Behind) -> str:
-    return f"{behind.files:,} files of {behind.bytes:,} bytes"
+    return f"{behind.files:,} file(s) of {behind.bytes:,} bytes"

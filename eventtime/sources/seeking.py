@@ -34,7 +34,7 @@ def open_source(
         message = "the source cannot go on from a checkpoint: its open() takes no positions"
         remedy = "write open(columns, batch_rows, positions=None); see eventtime.sources.Source"
         raise PlanError(message, place=type(source).__name__, remedy=remedy)
-    readers = source.open(columns, batch_rows, positions)
+    readers = source.open(columns, batch_rows, positions=positions)
     try:
         check_known(positions, [reader.name for reader in readers])
     except BaseException:
