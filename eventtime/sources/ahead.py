@@ -22,7 +22,7 @@ from eventtime.sources.base import MalformedRows, Poll, Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from eventtime.sources.places import Place, Placed
+    from eventtime.sources.marks import Place, Placed
 
 __all__ = ("AheadReader", "DecodePool", "Positions", "Scan")
 

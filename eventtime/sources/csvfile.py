@@ -12,7 +12,7 @@ from eventtime.errors import SchemaError, SourceError
 from eventtime.expressions import check_unique
 from eventtime.sources.datafile import DataFile, each_file, unreadable
 from eventtime.sources.inference import overridden, readable, timed, widened, without_times
-from eventtime.sources.places import FILE_START, Mark
+from eventtime.sources.marks import FILE_START, Mark
 from eventtime.sources.rebatch import join
 from eventtime.sources.schemas import check_same
 from eventtime.sources.textblocks import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from eventtime.errors import TimeColumnError
     from eventtime.sources.format import Only
-    from eventtime.sources.places import Marked
+    from eventtime.sources.marks import Marked
 
 __all__ = ("CsvFormat",)
 

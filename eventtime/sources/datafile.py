@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from eventtime.errors import SourceError
@@ -48,7 +49,7 @@ class DataFile:
     root: str = ""
     hive: tuple[tuple[str, str | None], ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The path below what the user gave, which stays when all of it moves elsewhere."""
         return posixpath.relpath(self.path, self.root or posixpath.dirname(self.path) or ".")

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from eventtime.sources.base import MalformedRows, Rows
 from eventtime.sources.datafile import DataFile, unreadable
 from eventtime.sources.hive import Constants
+from eventtime.sources.marks import FILE_START, Mark, Marked, Place, Placed, placed
 from eventtime.sources.partitions import PARTITIONS_MAX, FilePartition
-from eventtime.sources.places import FILE_START, Mark, Marked, Place, Placed, placed
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import conform
 

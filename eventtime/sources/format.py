@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from eventtime.errors import TimeColumnError
     from eventtime.sources.datafile import DataFile
-    from eventtime.sources.places import Mark, Marked
+    from eventtime.sources.marks import Mark, Marked
 
 __all__ = ("FileFormat", "Only")
 

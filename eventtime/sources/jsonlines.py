@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from eventtime.errors import TimeColumnError
     from eventtime.sources.format import Only
-    from eventtime.sources.places import Mark, Marked
+    from eventtime.sources.marks import Mark, Marked
 
 __all__ = ("JsonLinesFormat",)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from eventtime.errors import SchemaError, SourceError
 from eventtime.sources.ahead import AheadReader
-from eventtime.sources.places import FILE_START, Marked, Place, Placed, placed
+from eventtime.sources.marks import FILE_START, Marked, Place, Placed, placed
 from eventtime.sources.positions import RowPositions, check_known
 from eventtime.sources.rebatch import rebatch
 from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from eventtime.errors import SourceError
 from eventtime.sources.datafile import DataFile, each_file, unreadable
-from eventtime.sources.places import Mark, check_total
+from eventtime.sources.marks import Mark, check_total
 from eventtime.sources.schemas import check_same, plain
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData, ParquetFile
 
     from eventtime.sources.format import Only
-    from eventtime.sources.places import Marked
+    from eventtime.sources.marks import Marked
 
 __all__ = ("ParquetFormat",)
 

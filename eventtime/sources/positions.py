@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from eventtime.checks import shown
 from eventtime.errors import SourceError
-from eventtime.sources.places import BEGIN, START_ANEW, Mark, Place
+from eventtime.sources.marks import BEGIN, START_ANEW, Mark, Place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

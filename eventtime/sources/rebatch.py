@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.places import BEGIN, Placed, pieces
+from eventtime.sources.marks import BEGIN, Placed, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -50,8 +50,8 @@ def position_of(reader: PartitionReader) -> Position:
     Raises:
         PlanError: it is that of a user's source, and has none.
     """
-    # Looked for without asking: an AttributeError in a property of the user's is another matter.
-    if inspect.getattr_static(reader, "position", None) is None:
+    # First without asking for it: an AttributeError inside a property is another matter.
+    if not (hasattr(type(reader), "position") or hasattr(reader, "position")):
         message = f"the reader of partition {reader.name!r} has no position to put in a checkpoint"
         remedy = "give it a property position; see eventtime.sources.PartitionReader"
         raise PlanError(message, place=type(reader).__name__, remedy=remedy)

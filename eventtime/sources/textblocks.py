@@ -17,7 +17,7 @@ import pyarrow as pa
 from eventtime.errors import MalformedRowError, SourceError
 from eventtime.sources.base import MALFORMED_SCHEMA, MalformedRows, Rows
 from eventtime.sources.datafile import DataFile, unreadable
-from eventtime.sources.places import FILE_START, Mark, Marked
+from eventtime.sources.marks import FILE_START, Mark, Marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

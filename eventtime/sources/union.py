@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventtime.errors import PlanError, SchemaError, SourceError
-from eventtime.sources.places import START_ANEW
+from eventtime.sources.marks import START_ANEW
 from eventtime.sources.positions import check_known, checked
 from eventtime.sources.schemas import difference
 from eventtime.sources.seeking import open_source, position_of

@@ -17,7 +17,7 @@ from eventtime.errors import MalformedRowError
 from eventtime.sources import MalformedRows
 from eventtime.sources.datafile import DataFile
 from eventtime.sources.jsonlines import JsonLinesFormat
-from eventtime.sources.places import FILE_START
+from eventtime.sources.marks import FILE_START
 from sourcing import json_lines_source
 
 OBJECT = b'{"x":1}'

@@ -16,7 +16,7 @@ from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
 from eventtime.sources import MalformedRows, Poll, UnionSource, by_column
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.base import MALFORMED_SCHEMA
-from eventtime.sources.places import BEGIN, Place
+from eventtime.sources.marks import BEGIN, Place
 from eventtime.sources.positions import RowPositions
 from eventtime.sources.rebatch import rebatch
 from sourcing import arrow_source, ipc_source
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from eventtime.sources.places import Placed
+    from eventtime.sources.marks import Placed
 
 TABLE = pa.table({"t": [1, 2, 3], "k": ["u", "v", None]})
 ROWS = TABLE.to_pylist()

@@ -11,7 +11,7 @@ import pytest
 from eventtime.errors import PlanError, SourceError
 from eventtime.sources import Poll, UnionSource, open_source, position_of
 from eventtime.sources.ahead import AheadReader
-from eventtime.sources.places import Place, Placed
+from eventtime.sources.marks import Place, Placed
 from eventtime.sources.positions import RowPositions
 from sourcing import arrow_source, positions_after, times_of
 
@@ -33,8 +33,10 @@ def test_the_position_is_that_of_rows_handed_over_not_of_rows_decoded() -> None:
     reader.read()
     assert ahead.wait(10)
     assert reader.position == {"rows": 1, "total": 5, "ended": False}
+    reader.read()
+    assert reader.position == {"rows": 2, "total": 5, "ended": False}
     reader.close()
-    assert reader.position["rows"] == 1
+    assert reader.position["rows"] == 2
 
 
 # Arrow data in memory

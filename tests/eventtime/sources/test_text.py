@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceError
 from eventtime.sources import MalformedRows, Poll, by_column
 from eventtime.sources.datafile import DataFile
-from eventtime.sources.places import Mark
+from eventtime.sources.marks import Mark
 from eventtime.sources.textblocks import Block, parse_file, read_blocks
 from sourcing import csv_source, json_lines_source, parquet_source
 
