@@ -7,6 +7,7 @@ import eventtime.starting as _starting  # noqa: F401 - first, for Ctrl-C while t
 # isort: split
 
 from eventtime.advise import Advice, BoundCost, advise
+from eventtime.checkpoints import Checkpoints, checkpoints
 from eventtime.clock import Clock, ManualClock, SystemClock
 from eventtime.disorder import Disorder
 from eventtime.errors import (
@@ -81,6 +82,7 @@ __all__ = (
     "BatchGenerator",
     "BoundCost",
     "CheckpointError",
+    "Checkpoints",
     "Clock",
     "ColumnError",
     "Disorder",
@@ -117,6 +119,7 @@ __all__ = (
     "bounded_disorder",
     "by_column",
     "by_day",
+    "checkpoints",
     "collect",
     "count",
     "count_distinct",

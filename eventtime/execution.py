@@ -46,8 +46,17 @@ class Pauses(Protocol):
         """Note that `rows` more were processed; return whether to pause behind them."""
         ...
 
-    def pause(self) -> None:
-        """Work while nothing is under way and all results so far were taken."""
+    def pause(self, *, is_end: bool) -> None:
+        """Save the run: nothing is under way, and all results so far were taken.
+
+        Args:
+            is_end: whether this is the end of all input.
+        """
+        ...
+
+    @property
+    def stops(self) -> bool:
+        """Whether the run ends with this pause (S9: suspend)."""
         ...
 
 
@@ -58,8 +67,8 @@ class Execution:
     """A run.
 
     Running: `results`. Looking, at any moment between two results: `ledger`, `report`, `is_empty`.
-    Surviving: `save`, when a pause asks for it. Ending: `close`. Reading ends, and threads stop,
-    when `results` is exhausted, closed or raises.
+    Surviving: `save`, when a pause asks for it; `is_suspended`. Ending: `close`. Reading ends, and
+    threads stop, when `results` is exhausted, closed or raises.
 
     Args:
         plan: compiled.
@@ -80,6 +89,7 @@ class Execution:
     ) -> None:
         self._plan, self._side = plan, side
         self._pauses, self._saved = pauses, saved
+        self.is_suspended = False
         self._progress = Progress()
         self._replay: Replay | None = None
         self._readers: list[PartitionReader] = []
@@ -115,7 +125,11 @@ class Execution:
                 bookmarks = [Bookmarks(reader, intake) for reader, intake in pairs]
             self._replay = Replay(self._readers, self._intakes, self._progress, bookmarks)
             yield from self._loop(self._replay, watch)
+            if self.is_suspended:
+                return
             self._check_times()
+            if self._pauses is not None:
+                self._pauses.pause(is_end=True)
         finally:
             self.close()
 
@@ -280,7 +294,10 @@ class Execution:
                 self._stages.forget_keys(replay.held_keys())
             if is_pause and self._pauses is not None:
                 self._stages.flush()
-                self._pauses.pause()
+                self._pauses.pause(is_end=False)
+                self.is_suspended = self._pauses.stops
+                if self.is_suspended:
+                    return
         while pending:
             yield from self._out(pending.popleft()())
         self._stages.flush()

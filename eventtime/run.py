@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -18,15 +17,18 @@ from eventtime.sources.filesource import FileSource
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eventtime.checkpoints import Checkpoints
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution
     from eventtime.ledger import Ledger
-    from eventtime.sinks.base import Sink, SinkWriter
+    from eventtime.outputs import Outputs
+    from eventtime.sinks.base import Sink
+    from eventtime.state.pack import Pack
 
-__all__ = ("Run", "run_plan")
+__all__ = ("Run", "Surviving", "Targets", "run_plan")
 
 Progress = Callable[[ProgressReport], None]
-_RESULTS = ""
+_RESULTS: Final = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Run:
         ledger: where every row went.
         report: the last progress report.
         taken: what took rows, by tag; the results under ''.
+        checkpoint: number of the last one; None: there is none.
+        is_finished: whether all input was processed; otherwise it was suspended.
     """
 
     schema: pa.Schema
@@ -53,6 +57,8 @@ class Run:
     ledger: Ledger
     report: ProgressReport
     taken: dict[str, str]
+    checkpoint: int | None = None
+    is_finished: bool = True
 
     def table(self) -> pa.Table:
         """Return the results as one table, in the order of S24.
@@ -94,107 +100,185 @@ class Run:
         self.ledger.assert_balanced()
 
 
-@dataclass
-class _Outputs:
-    """Writers and lists of one run."""
+@dataclass(frozen=True)
+class Surviving:
+    """How a run outlives its process.
 
-    writers: dict[str, SinkWriter] = field(default_factory=dict)
-    taken: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+    Args:
+        checkpoints: where and how often it is saved; None: not at all.
+        start_from: path of a savepoint to begin with.
+        stop: asked after each step whether to suspend.
+    """
 
-    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
-        self.writers[tag] = sink.open(schema)
-        self.taken[tag] = sink.describe()
+    checkpoints: Checkpoints | None = None
+    start_from: str | os.PathLike[str] | None = None
+    stop: Callable[[], bool] | None = None
 
-    def take(self, tag: str, batch: pa.RecordBatch) -> None:
-        writer = self.writers.get(tag)
-        if writer is not None:
-            writer.write(batch)
-        else:
-            self.kept.setdefault(tag, []).append(batch)
 
-    def abort(self) -> None:
-        for writer in self.writers.values():
-            # One that raises, against its contract, keeps no other from being aborted.
-            with contextlib.suppress(Exception):
-                writer.abort()
+@dataclass(frozen=True)
+class Targets:
+    """Where the rows of a run go.
+
+    Args:
+        sink: of the results; None: memory.
+        sides: of side outputs, by tag; memory for the others.
+        overwrite: whether outputs that exist are replaced.
+    """
+
+    sink: str | Path | Sink | None
+    sides: Mapping[str, str | Path | Sink]
+    overwrite: bool
 
 
 def run_plan(
     plan: CompiledPlan,
+    targets: Targets,
     *,
-    sink: str | Path | Sink | None,
-    sides: Mapping[str, str | Path | Sink] | None,
     shards: int,
-    overwrite: bool,
     progress: Progress | None,
+    surviving: Surviving,
 ) -> Run:
-    """Run to the end of input and publish; see `Stream.run`."""
-    _check_arguments(sides, shards, overwrite, progress)
-    from eventtime.execution import Execution
-    from eventtime.sinks.base import commit_all
-
+    """Run to the end of input, or of patience, and publish; see `Stream.run`."""
+    _check_arguments(targets, shards, progress, surviving)
     tell = None if progress is None else told(progress, place="run(progress=…)")
-    outputs = _Outputs()
-    execution = Execution(plan, outputs.take, shards=shards)
+    if surviving.checkpoints is None:
+        return _run_through(plan, targets, shards, tell, surviving.start_from)
+    return _run_on(plan, targets, shards, tell, surviving.checkpoints, surviving)
+
+
+def _run_through(
+    plan: CompiledPlan,
+    targets: Targets,
+    shards: int,
+    tell: Progress | None,
+    start_from: str | os.PathLike[str] | None,
+) -> Run:
+    """Run without checkpoints: it is all or nothing."""
+    from eventtime.execution import Execution
+    from eventtime.outputs import RESULTS, Outputs
+
+    saved = None if start_from is None else _savepoint(start_from, plan)
+    outputs = Outputs()
+    execution = Execution(plan, outputs.take, shards=shards, saved=saved)
     try:
-        _open_writers(execution, plan, outputs, sink, sides or {}, overwrite=overwrite)
+        _open_outputs(execution, plan, outputs, targets)
+        if saved is not None:
+            outputs.take_from(saved)
         for batch in execution.results(tell):
-            outputs.take(_RESULTS, batch)
-        ledger, report = execution.ledger(), execution.report()
+            outputs.take(RESULTS, batch)
         if tell is not None:
             # Before anything is published: it may raise, and a failed run leaves no output.
-            tell(report)
-        commit_all(list(outputs.writers.values()))
+            tell(execution.report())
+        outputs.publish()
     except BaseException:
         # Ctrl-C included: nothing half-written stays under any name.
         execution.close()
         outputs.abort()
         raise
-    results = outputs.kept.pop(_RESULTS, [])
-    side_schemas = execution.side_schemas
-    return Run(plan.schema, results, outputs.kept, side_schemas, ledger, report, outputs.taken)
+    return _finished(plan, execution, outputs)
+
+
+def _run_on(
+    plan: CompiledPlan,
+    targets: Targets,
+    shards: int,
+    tell: Progress | None,
+    checkpoints: Checkpoints,
+    surviving: Surviving,
+) -> Run:
+    """Run from the last checkpoint, if there is one, and write more."""
+    from eventtime.checkpointing import Checkpointing
+    from eventtime.execution import Execution
+    from eventtime.outputs import RESULTS
+
+    point = Checkpointing(checkpoints, plan, start_from=surviving.start_from, stop=surviving.stop)
+    outputs = point.outputs
+    execution = Execution(plan, outputs.take, shards=shards, pauses=point, saved=point.saved)
+    try:
+        # What the last process was about to publish may have its final name already.
+        was_about_to = point.is_finished and not point.is_published
+        again = replace(targets, overwrite=targets.overwrite or was_about_to)
+        _open_outputs(execution, plan, outputs, again)
+        point.begin(execution)
+        for batch in execution.results(tell):
+            outputs.take(RESULTS, batch)
+        if tell is not None:
+            tell(execution.report())
+        if execution.is_suspended:
+            point.suspend()
+        else:
+            point.publish()
+        return _finished(plan, execution, outputs, point.last)
+    finally:
+        execution.close()
+        point.close()
+
+
+def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan) -> Pack:
+    from eventtime.fingerprint import check_fingerprint
+    from eventtime.savepoint import read_savepoint
+
+    saved = read_savepoint(path, None)
+    check_fingerprint(saved.head["pipeline"], plan, str(path))
+    return saved
+
+
+def _finished(
+    plan: CompiledPlan, execution: Execution, outputs: Outputs, checkpoint: int | None = None
+) -> Run:
+    from eventtime.outputs import RESULTS
+
+    return Run(
+        plan.schema,
+        outputs.kept.pop(RESULTS, []),
+        outputs.kept,
+        execution.side_schemas,
+        execution.ledger(),
+        execution.report(),
+        outputs.taken,
+        checkpoint,
+        is_finished=not execution.is_suspended,
+    )
 
 
 def _check_arguments(
-    sides: object, shards: object, overwrite: object, progress: Progress | None
+    targets: Targets, shards: object, progress: object, surviving: Surviving
 ) -> None:
-    if sides is not None and not isinstance(sides, Mapping):
+    sides: object = targets.sides
+    if not isinstance(sides, Mapping):
         msg = f"{shown(sides)} does not say where side outputs go"
         remedy = "give a path or sink by tag, such as {'late': 'late.parquet'}"
         raise PlanError(msg, place="run(sides=…)", remedy=remedy)
     what, remedy = "a number above zero", "1, or the number of processor cores"
     check_whole(shards, least=1, what=what, place="run(shards=…)", remedy=remedy)
-    check_flag(overwrite, place="run(overwrite=…)")
+    check_flag(targets.overwrite, place="run(overwrite=…)")
     remedy = "give a function that takes an et.ProgressReport"
     check_callable(progress, place="run(progress=…)", remedy=remedy)
+    remedy = "give a function without arguments that returns True or False"
+    check_callable(surviving.stop, place="run(stop=…)", remedy=remedy)
+    if surviving.stop is not None and surviving.checkpoints is None:
+        msg = "a run without checkpoints cannot be suspended: its work would be lost"
+        raise PlanError(msg, place="run(stop=…)", remedy="give checkpoint= too")
 
 
-def _open_writers(
-    execution: Execution,
-    plan: CompiledPlan,
-    outputs: _Outputs,
-    sink: str | Path | Sink | None,
-    sides: Mapping[str, str | Path | Sink],
-    *,
-    overwrite: bool,
+def _open_outputs(
+    execution: Execution, plan: CompiledPlan, outputs: Outputs, targets: Targets
 ) -> None:
+    from eventtime.outputs import RESULTS
     from eventtime.sinks.base import sink_for
 
     schemas = execution.side_schemas
-    for tag in sides:
+    for tag in targets.sides:
         if not is_one_of(tag, list(schemas)):
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(
                 msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
             )
     sources = [b.source for b in plan.branches if isinstance(b.source, FileSource)]
-    if sink is not None:
-        checked = _checked(sink_for(sink, overwrite=overwrite), sources)
-        outputs.open(_RESULTS, checked, plan.schema)
-    for tag, target in sides.items():
-        checked = _checked(sink_for(target, overwrite=overwrite), sources)
-        outputs.open(tag, checked, schemas[tag])
+    wanted = {} if targets.sink is None else {RESULTS: targets.sink}
+    for tag, target in {**wanted, **targets.sides}.items():
+        checked = _checked(sink_for(target, overwrite=targets.overwrite), sources)
+        outputs.open(tag, checked, schemas.get(tag, plan.schema))
 
 
 def _checked(sink: Sink, sources: list[FileSource]) -> Sink:

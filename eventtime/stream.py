@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from eventtime.checkpoints import Checkpoints, as_checkpoints
 from eventtime.checks import check_callable, check_names, check_text, shown
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
@@ -26,7 +27,7 @@ from eventtime.plan import (
     walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
-from eventtime.run import Run, run_plan
+from eventtime.run import Run, Surviving, Targets, run_plan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
 from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
@@ -198,6 +199,9 @@ class Stream:
         shards: int = 1,
         overwrite: bool = False,
         progress: Callable[[ProgressReport], None] | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
+        start_from: str | Path | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Run:
         """Run over all input; at its end every window fires (S9).
 
@@ -209,6 +213,12 @@ class Stream:
             overwrite: replace outputs that exist.
             progress: called with a `ProgressReport` after each step, the last time before outputs
                 appear under their names.
+            checkpoint: folder of checkpoints (see `checkpoints`); a run that finds one there goes
+                on from it, and its outputs cannot be told from those of a run never disturbed
+                (S28).
+            start_from: savepoint to go on from, if there is no checkpoint yet.
+            stop: asked after each step; when it says True the run is suspended with a checkpoint
+                (S9): nothing fires, and files that are published at the end are not yet.
 
         Returns:
             What stayed in memory, and the ledger.
@@ -218,11 +228,10 @@ class Stream:
         """
         return run_plan(
             self._compiled(),
-            sink=sink,
-            sides=sides,
+            Targets(sink, {} if sides is None else sides, overwrite),
             shards=shards,
-            overwrite=overwrite,
             progress=progress,
+            surviving=Surviving(as_checkpoints(checkpoint), start_from, stop),
         )
 
     def to_table(self) -> pa.Table:

@@ -1,0 +1,190 @@
+"""Writes the checkpoints of a run while the work goes on, and commits its outputs (S27, S28).
+
+work ──► pause: copy what changed ──► work goes on …
+                    │
+                    ▼  another thread
+         blocks and manifest durable ──► sinks commit the epoch
+"""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from eventtime.clock import SystemClock
+from eventtime.fingerprint import check_fingerprint, fingerprint
+from eventtime.outputs import StagedOutputs
+from eventtime.places import storage_at
+from eventtime.savepoint import read_savepoint
+from eventtime.state.checkpoints import CheckpointStore
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from eventtime.checkpoints import Checkpoints
+    from eventtime.clock import Clock
+    from eventtime.compiled import CompiledPlan
+    from eventtime.execution import Execution
+    from eventtime.outputs import Epoch
+    from eventtime.state.checkpoints import CheckpointWriter
+    from eventtime.state.parts import Saved
+    from eventtime.state.saved import Checkpoint
+
+__all__ = ("Checkpointing",)
+
+_STAGED_BYTES: Final = 256 << 20
+
+
+class Checkpointing:
+    """The checkpoints of one run.
+
+    Beginning: `saved`, `outputs`, `begin`. Running (see `Pauses`): `is_due`, `pause`, `stops`.
+    End: `publish`, `close`.
+
+    Args:
+        checkpoints: where, and how often.
+        plan: compiled.
+        start_from: path of a savepoint, for when there is no checkpoint yet.
+        stop: asked after each step whether to suspend.
+        clock: of the machine's time, for when the next one is due; None: the machine's.
+
+    Raises:
+        CheckpointError: what is there cannot be read, or is of another pipeline.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        plan: CompiledPlan,
+        *,
+        start_from: str | os.PathLike[str] | None = None,
+        stop: Callable[[], bool] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._description, self._stop = checkpoints, stop
+        self._clock = SystemClock() if clock is None else clock
+        storage = storage_at(checkpoints.path, checkpoints.filesystem)
+        self._store = CheckpointStore.open(
+            storage,
+            keep=checkpoints.keep,
+            at=checkpoints.at,
+            writer=f"eventtime {version('eventtime')}",
+        )
+        found: Saved | None = self._store.newest()
+        job = None if found is None else found.head["job"]
+        if (found is None or not found.head["is_begun"]) and start_from is not None:
+            found = read_savepoint(start_from, None)
+            job = found.head["job"]
+        if found is not None:
+            check_fingerprint(found.head["pipeline"], plan, storage.place)
+        self.saved = found if found is not None and found.head["is_begun"] else None
+        self._pipeline, self._job = fingerprint(plan), job or uuid.uuid4().hex
+        epoch = 0 if self.saved is None else self.saved.head["epoch"]
+        self.outputs = StagedOutputs(self._job, epoch, is_published=self.is_published)
+        self._execution: Execution | None = None
+        self._rows, self._since_us = 0, self._clock.now_us()
+        self._thread = ThreadPoolExecutor(1, "eventtime-checkpoint")
+        self._writing: Future[Checkpoint] | None = None
+        self.stops = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run that is gone on with had come to its end."""
+        return self.saved is not None and bool(self.saved.head["is_finished"])
+
+    @property
+    def is_published(self) -> bool:
+        """Whether its outputs had their final names already."""
+        return self.saved is not None and bool(self.saved.head.get("is_published"))
+
+    @property
+    def last(self) -> int | None:
+        """Number of the last checkpoint that is durable."""
+        newest = self._store.newest()
+        return None if newest is None else newest.seq
+
+    def begin(self, execution: Execution) -> None:
+        """Take the run, its outputs being open; completes what the last process left undone.
+
+        Raises:
+            CheckpointError: an output is not as the checkpoint left it.
+            FencedError: a newer process has taken over.
+        """
+        self._execution = execution
+        if self._store.newest() is None:
+            # The outputs are marked as this job's from now on: it must be known after a crash.
+            head = {"pipeline": self._pipeline, "is_begun": False}
+            self._store.write({**head, **self._about_outputs(0)}, [])
+        self.outputs.recover(self.saved, self._store.token)
+
+    def is_due(self, rows: int) -> bool:
+        self._rows += rows
+        if self._stop is not None and self._stop():
+            self.stops = True
+        is_idle = self._writing is None or self._writing.done()
+        if self._writing is not None and is_idle:
+            self._settle()
+        wanted = self._description
+        by_rows = wanted.every_rows is not None and self._rows >= wanted.every_rows
+        if self.stops or by_rows or self.outputs.bytes_staged > _STAGED_BYTES:
+            return True
+        return is_idle and self._is_time()
+
+    def pause(self, *, is_end: bool) -> None:
+        assert self._execution is not None
+        self._settle()
+        ended = self.outputs.end_epoch()
+        writer = self._store.parts()
+        head = self._execution.save(writer)
+        head |= {"is_begun": True, "is_finished": is_end, **self._about_outputs(ended.number)}
+        head["outputs"] = self.outputs.save(ended, writer)
+        self._writing = self._thread.submit(self._write, head, writer, ended)
+        self._rows, self._since_us = 0, self._clock.now_us()
+        if is_end or self.stops:
+            self._settle()
+
+    def publish(self) -> None:
+        """Give outputs that were held for the end their final names."""
+        final = self._final()
+        self.outputs.publish_from(final)
+        writer = self._store.parts()
+        self.outputs.save(self.outputs.end_epoch(), writer)
+        self._store.write({**final.head, "is_published": True}, writer.blocks)
+
+    def suspend(self) -> None:
+        """Give memory what has come out so far, and leave all else to the next process."""
+        self.outputs.keep_from(self._final())
+
+    def close(self) -> None:
+        """Stop the thread, and let go of outputs."""
+        self._thread.shutdown()
+        self.outputs.close()
+
+    def _final(self) -> Checkpoint:
+        final = self._store.newest()
+        assert final is not None
+        return final
+
+    def _about_outputs(self, epoch: int) -> dict[str, Any]:
+        return {"job": self._job, "epoch": epoch}
+
+    def _is_time(self) -> bool:
+        every_us, now_us = self._description.every_us, self._clock.now_us()
+        # A clock that was stepped back starts again.
+        self._since_us = min(self._since_us, now_us)
+        return every_us is not None and now_us - self._since_us >= every_us
+
+    def _write(self, head: dict[str, Any], writer: CheckpointWriter, ended: Epoch) -> Checkpoint:
+        self.outputs.commit_early(ended, self._store.token)
+        written = self._store.write(head, writer.blocks)
+        self.outputs.commit(ended, self._store.token)
+        return written
+
+    def _settle(self) -> None:
+        """Wait until the last checkpoint is durable and committed; raises what went wrong."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
