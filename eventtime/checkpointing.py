@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.clock import SystemClock
@@ -71,7 +71,7 @@ class Checkpointing:
             storage,
             keep=checkpoints.keep,
             at=checkpoints.at,
-            writer=f"eventtime {version('eventtime')}",
+            writer=_writer(),
         )
         found: Saved | None = self._store.newest()
         job = None if found is None else found.head["job"]
@@ -188,3 +188,11 @@ class Checkpointing:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+
+def _writer() -> str:
+    """Say who writes, for people who look into a checkpoint."""
+    try:
+        return f"eventtime {version('eventtime')}"
+    except PackageNotFoundError:
+        return "eventtime, not installed"

@@ -1,9 +1,8 @@
-"""Runs with checkpoints: killed anywhere, suspended, gone on with, their outputs are whole (S28)."""
+"""Runs with checkpoints: killed, suspended, gone on with, their outputs are whole (S28)."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -18,9 +17,7 @@ from windowing import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-RNG = np.random.default_rng(5)
-EVERY_STEP = {"every": None, "every_rows": 1}
+    from pathlib import Path
 
 
 class KilledError(BaseException):
@@ -51,6 +48,11 @@ def small_chunks() -> Iterator[None]:
         yield
 
 
+def every_step(path: Path, **arguments: Any) -> et.Checkpoints:
+    """Checkpoints after each chunk."""
+    return et.checkpoints(path, every=None, every_rows=1, **arguments)
+
+
 def dies_at(step: int) -> Callable[[et.ProgressReport], None]:
     """A progress function that kills the run in a step."""
     left = [step]
@@ -74,7 +76,7 @@ def goes_on(path: Path, **arguments: Any) -> tuple[et.Run, int]:
         lives += 1
         try:
             run = stream().run(
-                checkpoint=et.checkpoints(path, **EVERY_STEP),
+                checkpoint=every_step(path),
                 progress=dies_at(lives % 5 + 2) if lives < 40 else None,
                 **arguments,
             )
@@ -124,7 +126,7 @@ def test_a_database_has_each_row_once(tmp_path: Path) -> None:
         try:
             flat.run(
                 sink,
-                checkpoint=et.checkpoints(tmp_path / "state", **EVERY_STEP),
+                checkpoint=every_step(tmp_path / "state"),
                 progress=dies_at(life % 4 + 2) if life < 40 else None,
             )
         except KilledError:
@@ -136,7 +138,7 @@ def test_a_database_has_each_row_once(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) -> None:
-    out, where = tmp_path / "out.parquet", et.checkpoints(tmp_path / "state", **EVERY_STEP)
+    out, where = tmp_path / "out.parquet", every_step(tmp_path / "state")
     first = stream().run(out, checkpoint=where)
     before = out.read_bytes(), out.stat().st_mtime_ns
     second = stream().run(out, checkpoint=where)
@@ -166,7 +168,7 @@ def test_a_run_is_suspended_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_shards_change_from_life_to_life(tmp_path: Path) -> None:
-    where, shards = et.checkpoints(tmp_path / "state", **EVERY_STEP), 0
+    where, shards = every_step(tmp_path / "state"), 0
     while True:
         shards += 1
         try:
@@ -183,7 +185,7 @@ def test_shards_change_from_life_to_life(tmp_path: Path) -> None:
 
 def test_another_pipeline_is_refused_with_the_difference(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        stream().run(checkpoint=et.checkpoints(tmp_path, **EVERY_STEP), progress=dies_at(4))
+        stream().run(checkpoint=every_step(tmp_path), progress=dies_at(4))
     source = CutSource({name: batches(name) for name in "abc"})
     other = et.Stream.read(source).watermark(et.bounded_disorder("21s"))
     with pytest.raises(et.CheckpointError, match=r"watermark: bounded_disorder\('20s'\)"):
@@ -193,7 +195,7 @@ def test_another_pipeline_is_refused_with_the_difference(tmp_path: Path) -> None
 
 
 def test_a_partition_more_is_refused(tmp_path: Path) -> None:
-    where = et.checkpoints(tmp_path, **EVERY_STEP)
+    where = every_step(tmp_path)
     with pytest.raises(KilledError):
         stream("ab").run(checkpoint=where, progress=dies_at(4))
     with pytest.raises(et.CheckpointError, match="partition 'c' was not there"):
@@ -203,7 +205,7 @@ def test_a_partition_more_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_sink_taken_away_is_refused(tmp_path: Path) -> None:
-    where = et.checkpoints(tmp_path / "state", **EVERY_STEP)
+    where = every_step(tmp_path / "state")
     sink = et.to_parquet(tmp_path / "parts", parts=True)
     with pytest.raises(KilledError):
         stream().run(sink, checkpoint=where, progress=dies_at(6))
@@ -212,17 +214,19 @@ def test_a_sink_taken_away_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_output_that_lost_its_epochs_is_refused(tmp_path: Path) -> None:
-    where = et.checkpoints(tmp_path / "state", **EVERY_STEP)
+    where = every_step(tmp_path / "state")
     with pytest.raises(KilledError):
-        stream().run(et.to_sqlite(tmp_path / "one", table="t"), checkpoint=where, progress=dies_at(8))
+        stream().run(
+            et.to_sqlite(tmp_path / "one", table="t"), checkpoint=where, progress=dies_at(8)
+        )
     with pytest.raises(et.CheckpointError, match="has taken epoch 0 last"):
         stream().run(et.to_sqlite(tmp_path / "other", table="t"), checkpoint=where)
 
 
 def test_an_output_ahead_of_the_checkpoint_is_refused(tmp_path: Path) -> None:
     sink = et.to_sqlite(tmp_path / "db", table="t")
+    where = every_step(tmp_path / "state", keep=9)
     with pytest.raises(KilledError):
-        where = et.checkpoints(tmp_path / "state", **EVERY_STEP, keep=9)
         stream().run(sink, checkpoint=where, progress=dies_at(8))
     with pytest.raises(et.CheckpointError, match="holds the older epoch"):
         stream().run(sink, checkpoint=et.checkpoints(tmp_path / "state", at=3))
