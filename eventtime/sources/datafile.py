@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-__all__ = ("HIVE_NULL", "DataFile", "each_file", "unreadable")
+__all__ = ("HIVE_NULL", "DataFile", "each_file", "require_tail", "unreadable")
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """Hive's way to write a null in a path."""
@@ -117,6 +117,18 @@ def unreadable(
     where = file.path if rows_before is None else f"{file.path}, after row {rows_before:,}"
     remedy = "the file is damaged or cut short: write it again, or leave it out of the paths"
     return SourceError(f"the file cannot be read: {reason}", place=where, remedy=remedy)
+
+
+def require_tail(file: DataFile, tail: bytes, magic: bytes, kind: str) -> None:
+    """Refuse a file whose last bytes are not those of its format.
+
+    Raises:
+        SourceError: the file is cut short; shows how it ends.
+    """
+    if tail != magic:
+        ends = f"its {file.size:,} bytes end with {tail!r}, not {magic!r}"
+        message = f"the {kind} file is cut short: {ends}"
+        raise SourceError(message, place=file.path, remedy="copy or write it again to its end")
 
 
 def each_file(look: Callable[[DataFile], Looked], files: Sequence[DataFile]) -> list[Looked]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.errors import SourceError
-from eventtime.sources.datafile import DataFile, each_file, unreadable
+from eventtime.sources.datafile import DataFile, each_file, require_tail, unreadable
 from eventtime.sources.marks import Mark, check_total
 from eventtime.sources.schemas import check_same, plain
 
@@ -94,10 +94,7 @@ def _not_ipc(file: DataFile, error: Exception, tail: bytes, *, is_file: bool) ->
     if not is_file:
         message = f"this is neither an Arrow IPC file nor an Arrow IPC stream: {reason}"
         return SourceError(message, place=file.path, remedy="read it with the reader of its format")
-    if tail != MAGIC:
-        ends = f"its {file.size:,} bytes end with {tail!r}, not {MAGIC!r}"
-        message = f"the Arrow IPC file is cut short: {ends}"
-        return SourceError(message, place=file.path, remedy="copy or write it again to its end")
+    require_tail(file, tail, MAGIC, "Arrow IPC")
     return unreadable(file, error)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from eventtime.errors import SourceError
-from eventtime.sources.datafile import DataFile, each_file, unreadable
+from eventtime.sources.datafile import DataFile, each_file, require_tail, unreadable
 from eventtime.sources.marks import Mark, check_total
 from eventtime.sources.schemas import check_same, plain
 
@@ -100,10 +100,7 @@ def _not_parquet(file: DataFile, handle: Any, error: Exception) -> SourceError:
     if head != MAGIC:
         message = f"this is not a parquet file: it begins with {head!r}, not {MAGIC!r}"
         return SourceError(message, place=file.path, remedy="read it with the reader of its format")
-    if tail != MAGIC:
-        ends = f"its {file.size:,} bytes end with {tail!r}, not {MAGIC!r}"
-        message = f"the parquet file is cut short: {ends}"
-        return SourceError(message, place=file.path, remedy="copy or write it again to its end")
+    require_tail(file, tail, MAGIC, "parquet")
     return unreadable(file, error)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from eventtime.errors import MalformedRowError, SourceError
 from eventtime.sources import Poll, by_column
@@ -259,3 +260,14 @@ def test_a_bad_row_after_the_position_is_told_by_its_line_in_the_file(
     with pytest.raises(MalformedRowError) as caught:
         times_of(reader)
     assert caught.value.place.endswith("a.csv, line 24002")
+
+
+def test_files_on_another_file_system_go_on_from_a_byte_too(tmp_path: Path) -> None:
+    write_csv(tmp_path / "p" / "a.csv", 0, 30_000)
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    source = csv_source("p", time="t", time_unit="s", filesystem=store)
+    held = positions_after(source, 2, 8000)["a.csv"]
+    assert held["offset"] > 0
+    (reader,) = source.open(None, 10, {"a.csv": held})
+    # The header is line 1.
+    assert times_of(reader) == list(range(held["line"] - 2 + held["rows"], 30_000))

@@ -186,9 +186,10 @@ def test_what_follows_a_position_is_what_the_first_reader_would_have_read_next(
 
 @contextmanager
 def blocks_of(size: int) -> Iterator[None]:
-    """Cut text in blocks of so many bytes."""
+    """Cut text in blocks of so many bytes, and skip as many at once."""
     with (
         mock.patch("eventtime.sources.csvfile.block_bytes", return_value=size),
         mock.patch("eventtime.sources.jsonlines.block_bytes", return_value=size),
+        mock.patch("eventtime.sources.datafile.SKIP_BYTES", size),
     ):
         yield
