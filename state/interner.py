@@ -37,7 +37,7 @@ class _Ids:
         self.blob: Bytes = np.empty(16 * _FIRST_IDS, np.uint8)
         self.version = 0
         self._counts: Ints = np.array([0, 0, _FIRST_IDS], np.int64)
-        self._changed_at: Ints = np.zeros(1, np.int64)
+        self._changed_at: Ints = np.zeros(-(-_FIRST_IDS // RANGE_IDS), np.int64)
 
     @property
     def capacity(self) -> int:
@@ -53,14 +53,30 @@ class _Ids:
         used[self.free[: self._counts[2]]] = False
         return np.flatnonzero(used)
 
-    def versions(self, cut: int) -> Ints:
-        """Return for each range of RANGE_IDS ids the cut that first saw them as they are now.
+    def versions(self, cut: int) -> dict[int, int]:
+        """Return for each range that has ids the cut that first saw them as they are now.
 
         Args:
             cut: number of the cut under way, above all before; never 0.
         """
         self._changed_at[self._changed_at == 0] = cut
-        return self._changed_at
+        edges = np.arange(-(-self.capacity // RANGE_IDS) + 1) * RANGE_IDS
+        edges[-1] = self.capacity
+        some = np.diff(edges) > np.diff(np.searchsorted(self._unused(), edges))
+        return {int(i): int(self._changed_at[i]) for i in np.flatnonzero(some)}
+
+    def numbers_of(self, i: int) -> Ints:
+        """Return the ids in use of the range at `i`."""
+        first, end = i * RANGE_IDS, min((i + 1) * RANGE_IDS, self.capacity)
+        unused = self._unused()
+        low, high = np.searchsorted(unused, [first, end])
+        used = np.ones(end - first, np.bool_)
+        used[unused[low:high] - first] = False
+        return np.flatnonzero(used) + first
+
+    def _unused(self) -> Ints:
+        # Invariant: ids are given out in ascending order, until all are or some are forgotten.
+        return self.free[: self._counts[2]][::-1]
 
     def keep_only(self, alive: NDArray[np.bool_]) -> None:
         """Forget all ids but those alive, (capacity,) bool. Cost: O(ids + bytes)."""

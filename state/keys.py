@@ -7,7 +7,6 @@ ids from an interner. Null is a group of its own, told apart by a byte beside th
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from eventtime.errors import PlanError
 from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
-from eventtime.state.interner import RANGE_IDS, BytesInterner, RowInterner
+from eventtime.state.interner import BytesInterner, RowInterner
 from eventtime.state.kernels import sorted_order
 from eventtime.state.parts import CutPart
 
@@ -176,19 +175,12 @@ class KeyCodec:
             cut: number of the cut under way.
         """
         with self._lock:
-            outer = self._ids()
-            ids, versions = outer.numbers(), outer.versions(cut).tolist()
-            edges = np.searchsorted(ids, np.arange(len(versions) + 1) * RANGE_IDS).tolist()
-            return [
-                CutPart({"at": i}, version, partial(self._copy, ids[first:end]))
-                for i, (version, (first, end)) in enumerate(
-                    zip(versions, pairwise(edges), strict=True)
-                )
-                if end > first
-            ]
+            versions = self._ids().versions(cut)
+        return [CutPart({"at": i}, v, partial(self._copy, i)) for i, v in versions.items()]
 
-    def _copy(self, ids: Ints) -> Callable[[], pa.RecordBatch]:
+    def _copy(self, i: int) -> Callable[[], pa.RecordBatch]:
         with self._lock:
+            ids = self._ids().numbers_of(i)
             columns = self._columns(ids, np.zeros(len(ids), np.bool_), later=True)
         names = ["id", *(f"key_{i}" for i in range(len(columns)))]
         return lambda: pa.record_batch([pa.array(ids), *(column() for column in columns)], names)

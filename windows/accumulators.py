@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
+from eventtime.state.copies import Copies
 from eventtime.state.kernels import (
     CHANGED,
     HEAD,
@@ -18,7 +20,6 @@ from eventtime.state.kernels import (
     NULL_FLAG,
     ROWS,
     VERSION,
-    read_words,
 )
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
@@ -35,6 +36,7 @@ from eventtime.windows.user_aggregate import UserAccumulator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventtime.state.copies import TableCopy
     from eventtime.windows.accumulator import Accumulator
     from eventtime.windows.chunk import Chunk
     from eventtime.windows.readout import Reader
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ("Accumulators", "Output", "Reading", "output_types")
 
 Ints = NDArray[np.int64]
+_NO_SLOTS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Accumulators:
         self._names = layout.names
         self._renumberings = [0] * len(self._objects)
         self.tables = Tables(layout.neutral)
+        self._copies = Copies(self.tables)
 
     @property
     def lane_columns(self) -> list[int]:
@@ -198,24 +202,25 @@ class Accumulators:
 
     def begin_cut(self) -> None:
         """Look for what has changed the saved form of accumulators that nobody touched."""
+        self._copies.begin()
         renumberings = [accumulator.renumberings for _, accumulator, _ in self._objects]
         if renumberings != self._renumberings:
             self._renumberings = renumberings
             self.tables.dirs[:, VERSION] = CHANGED
 
     def copy(self, row: int) -> Callable[[], pa.RecordBatch]:
-        """Copy the accumulators of a table: one row for each key."""
-        rows = self._save(row)
-        return lambda: rows
+        """Copy the accumulators of a table; what is returned gives one row for each key, once."""
+        held = self._copies.of(row)
+        slots = self.tables.slots(row) if self._objects else _NO_SLOTS
+        objects = [accumulator.save(slots) for _, accumulator, _ in self._objects]
+        return partial(self._rows, held, objects)
 
-    def _save(self, row: int) -> pa.RecordBatch:
-        slots = self.tables.slots(row)
-        words = np.empty((len(self.tables.neutral), len(slots)), np.int64)
-        read_words(self.tables.words, slots, np.array([w.ctypes.data for w in words], np.int64))
+    def _rows(self, held: TableCopy, objects: list[Callable[[], pa.Array]]) -> pa.RecordBatch:
+        words = held.columns(len(self.tables.neutral))
         is_null = words[ROWS] & NULL_FLAG != 0
         words[ROWS] &= NULL_FLAG - 1
         columns = [pa.array(words[KEY_WORD]), pa.array(is_null), *map(pa.array, words[ROWS:])]
-        columns += [accumulator.save(slots)() for _, accumulator, _ in self._objects]
+        columns += [contents() for contents in objects]
         return pa.RecordBatch.from_arrays(columns, schema=self.saved_schema)
 
     def restore(self, saved: Sequence[tuple[int, pa.RecordBatch]]) -> None:

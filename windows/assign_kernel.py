@@ -140,9 +140,7 @@ def assign(  # type: ignore[no-untyped-def]
     status = DONE
     # A view of no entries; replaced as soon as a slice is known.
     entries = words_at(words.ctypes.data, 0)
-    mask = np.int64(0)
-    limit = np.int64(0)
-    dense = np.int64(0)
+    mask, limit, dense = np.int64(0), np.int64(0), np.int64(0)
     # Disorder moves rows to and fro between a few slices.
     recent = np.full((RECENT, RECENT_WIDTH), -1, np.int64)
     changes, start = np.int64(0), control[POSITION]

@@ -232,6 +232,54 @@ MUTANTS = (
             "to_numpy(), shards, 0, mine)",
         ),
     ),
+    # Checkpoints of what changed.
+    *_in(
+        "windows/assign_kernel.py",
+        ("a slice that changed is named again", "dirs[table, VERSION] = CHANGED", "pass"),
+    ),
+    *_in(
+        "state/tables.py",
+        (
+            "corrections that changed are named again",
+            "self.dirs[row, k.VERSION] = k.CHANGED",
+            "pass",
+        ),
+    ),
+    *_in(
+        "windows/closed.py",
+        ("a closed window that changed is named again", "self.changed_at = 0\n", "pass\n"),
+        ("a closed window is not copied", "self._is_shared = True", "pass"),
+    ),
+    *_in(
+        "state/interner.py",
+        (
+            "keys without the new ones are named again",
+            "self._changed_at[self.free[self._counts[2] : n_free] // RANGE_IDS] = 0",
+            "pass",
+        ),
+        (
+            "keys with those forgotten are named again",
+            "self._changed_at[used[~alive[used]] // RANGE_IDS] = 0",
+            "pass",
+        ),
+        (
+            "keys are not copied",
+            "partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind)",
+            "partial(_values, self.spans, self.blob, ids, kind)",
+        ),
+    ),
+    *_in(
+        "state/copies.py",
+        (
+            "memory of a copy is used again before it is read",
+            "finalize(self._last, self._free.append, rows).atexit = False",
+            "self._free.append(rows)",
+        ),
+    ),
+    *_in(
+        "windows/operator.py",
+        ("cuts are counted anew when restored", 'self._cuts = numbers["cuts"]', "self._cuts = 0"),
+    ),
     *_in(
         "eventtime/progress.py",
         (
@@ -252,6 +300,7 @@ MUTANTS = (
             'np.argsort(pairs.field("order").to_numpy(), kind="stable")',
             "np.arange(len(pairs))",
         ),
+        ("a list that was renumbered is named again", "self._renumberings += 1", "pass"),
     ),
     *_in(
         "windows/shard.py",

@@ -22,6 +22,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     from properties import test_engine_chains as chains
+    from properties import test_engine_cuts as checkpoints
     from properties import test_engine_invariance as invariance
     from properties import test_engine_live as live
     from properties import test_engine_replay as replay
@@ -50,7 +51,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
 
     by_hand = [
         (n, f)
-        for n, f in vars(live).items()
+        for n, f in [*vars(live).items(), *vars(checkpoints).items()]
         if n.startswith("test_") and not hasattr(f, "hypothesis")
     ]
     return [
@@ -58,6 +59,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         ("replay", fixed(replay.check_replay, cases(), 2 * EXAMPLES)),
         ("live", fixed(live.check_live, schedules(), 3 * EXAMPLES)),
         ("savepoints", fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES)),
+        ("checkpoints", fixed(checkpoints.check_cuts, checkpoints.cuts(), 2 * EXAMPLES)),
         ("chains", fixed(chains.check_chain, chains.chains(), EXAMPLES)),
         ("filter", fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES)),
         ("sums", fixed(invariance.check_sums, invariance.finite_cases(), EXAMPLES)),
