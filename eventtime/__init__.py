@@ -40,6 +40,7 @@ from eventtime.sinks.epochs import EpochSink, EpochWriter
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
+from eventtime.sinks.postgres import to_postgres
 from eventtime.sinks.sqlite import to_sqlite
 from eventtime.sources.partitions import by_column
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
@@ -144,6 +145,7 @@ __all__ = (
     "to_ipc",
     "to_json_lines",
     "to_parquet",
+    "to_postgres",
     "to_sqlite",
     "tumbling",
     "union",

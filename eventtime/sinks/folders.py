@@ -154,13 +154,13 @@ class FolderEpochs:
             text = (self._ours / "epochs.json").read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return _NOTHING
-        try:
-            record: dict[str, Any] = json.loads(text)
-            record["epoch"], record["token"], record["job"], record["parts"]
-        except (ValueError, TypeError, KeyError) as error:
+        record: Any = None
+        with contextlib.suppress(ValueError):
+            record = json.loads(text)
+        if not isinstance(record, dict) or not record.keys() >= _NOTHING.keys():
             msg = f"{str(self._ours / 'epochs.json')!r} does not say which epochs are committed"
             remedy = "restore the file, or remove the folder and run from the beginning"
-            raise SinkError(msg, place=self._target, remedy=remedy) from error
+            raise SinkError(msg, place=self._target, remedy=remedy)
         return record
 
     def _write_record(self, epoch: int, token: int, names: list[str]) -> None:

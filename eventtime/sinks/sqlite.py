@@ -15,7 +15,7 @@ from eventtime.sinks.files import path_of
 from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.staging import place_error
 from eventtime.sinks.tables import Database, TableEpochs, TableWriter, quoted, table_options
-from eventtime.sinks.text import check_text_types, is_string, plain_text, unwrapped
+from eventtime.sinks.text import check_text_types, is_binary, is_string, plain_text, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,17 +166,8 @@ def _declared(kind: pa.DataType) -> str:
         return "INTEGER"
     if pa.types.is_floating(kind):
         return "REAL"
-    is_bytes = _is_binary(kind) or pa.types.is_null(kind)
+    is_bytes = is_binary(kind) or pa.types.is_null(kind)
     return "BLOB" if is_bytes else "TEXT"
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
 
 
 def sqlite_values(array: pa.Array, name: str) -> list[Any]:
@@ -209,7 +200,7 @@ def sqlite_values(array: pa.Array, name: str) -> list[Any]:
     if pa.types.is_floating(kind):
         return _floats(array)
     plain = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    if plain or is_string(kind) or _is_binary(kind):
+    if plain or is_string(kind) or is_binary(kind):
         return _objects(array)
     return _objects(plain_text(array))
 

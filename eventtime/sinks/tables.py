@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from eventtime.checks import check_names, check_text, is_one_of, shown
 from eventtime.errors import PlanError, SinkError
+from eventtime.sinks.columns import as_stored, stored
 from eventtime.sinks.epochs import check_delivery, check_job, check_token
 from eventtime.sinks.gather import Gather
 
@@ -26,6 +27,7 @@ __all__ = (
     "TableEpochs",
     "TableOptions",
     "TableWriter",
+    "driver_missing",
     "quoted",
     "table_options",
 )
@@ -80,6 +82,12 @@ def table_options(
     return TableOptions(str(table), known, tuple(names), delivery)
 
 
+def driver_missing(error: ImportError, *, extra: str, place: str) -> SinkError:
+    """Build the error for a driver that is not installed."""
+    msg = f"the driver is not installed: {error}"
+    return SinkError(msg, place=place, remedy=f"pip install 'eventtime[{extra}]'")
+
+
 def quoted(name: str) -> str:
     """Quote an identifier as standard SQL does.
 
@@ -101,8 +109,6 @@ class Database(abc.ABC):
     name: str
     failures: tuple[type[Exception], ...]
     """What the driver raises."""
-    value = "?"
-    """How a statement names a value."""
     lock = ""
     """What makes a SELECT lock its row."""
 
@@ -122,6 +128,19 @@ class Database(abc.ABC):
     @abc.abstractmethod
     def columns(self) -> dict[str, str]:
         """Columns of the table and their types; empty if there is no table."""
+
+    def value(self, number: int) -> str:
+        """Name the n-th value in a statement, from 1 on."""
+        return "?"
+
+    def as_stored(self, rows: pa.Table) -> pa.Table:
+        """Cast rows to the types they are stored in."""
+        kinds = [stored(field.type) for field in self.schema]
+        columns = [
+            as_stored(column.combine_chunks(), kind, name, self.name)
+            for column, kind, name in zip(rows.columns, kinds, self.schema.names, strict=True)
+        ]
+        return pa.table(columns, names=self.schema.names)
 
     @abc.abstractmethod
     def load(self, rows: pa.Table) -> None:
@@ -336,14 +355,15 @@ class TableEpochs:
     def _last(self, token: int) -> int:
         """Lock the marker until the end of the transaction, and check the token against it."""
         database = self._database
+        job, target = database.value(1), database.value(2)
         row = (self._job, database.options.table)
-        v = database.value
         database.execute(
-            f"INSERT INTO {self._markers} VALUES ({v}, {v}, 0, 0) ON CONFLICT DO NOTHING", row
+            f"INSERT INTO {self._markers} VALUES ({job}, {target}, 0, 0) ON CONFLICT DO NOTHING",
+            row,
         )
         [(held, last)] = database.execute(
-            f"SELECT token, epoch FROM {self._markers} WHERE job = {v} AND target = {v}"
-            f"{database.lock}",
+            f"SELECT token, epoch FROM {self._markers} "
+            f"WHERE job = {job} AND target = {target}{database.lock}",
             row,
         )
         check_token(held, token, database.place)
@@ -351,8 +371,9 @@ class TableEpochs:
 
     def _mark(self, epoch: int, token: int) -> None:
         database = self._database
-        v = database.value
+        values = [database.value(number) for number in (1, 2, 3, 4)]
         database.execute(
-            f"UPDATE {self._markers} SET token = {v}, epoch = {v} WHERE job = {v} AND target = {v}",
+            f"UPDATE {self._markers} SET token = {values[0]}, epoch = {values[1]} "
+            f"WHERE job = {values[2]} AND target = {values[3]}",
             (token, epoch, self._job, database.options.table),
         )

@@ -18,6 +18,7 @@ __all__ = (
     "bytes_used",
     "check_text_types",
     "float_text",
+    "is_binary",
     "is_list",
     "is_quoted",
     "is_string",
@@ -90,7 +91,8 @@ def is_string(kind: pa.DataType) -> bool:
     )
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def is_binary(kind: pa.DataType) -> bool:
+    """Tell whether it is one of the types of bytes."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
@@ -102,7 +104,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 def is_quoted(kind: pa.DataType) -> bool:
     """Tell whether JSON writes its values as strings."""
     is_time = pa.types.is_temporal(kind) and not pa.types.is_interval(kind)
-    return bool(is_time or is_string(kind) or _is_binary(kind))
+    return bool(is_time or is_string(kind) or is_binary(kind))
 
 
 def plain_text(array: pa.Array) -> pa.Array:
@@ -114,7 +116,7 @@ def plain_text(array: pa.Array) -> pa.Array:
         return _timestamps(array.cast(pa.timestamp("s")), letters=10)
     if pa.types.is_duration(kind):
         return _durations(array)
-    if _is_binary(kind):
+    if is_binary(kind):
         # Row by row: Arrow has no base64 kernel.
         values = array.to_pylist()
         return pa.array([None if v is None else base64.b64encode(v) for v in values], pa.string())

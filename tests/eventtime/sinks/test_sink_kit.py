@@ -1,0 +1,55 @@
+"""Every sink with epochs passes the kit, and the kit finds what is wrong with one (S28)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventtime.errors import FencedError, SinkError
+from eventtime.testing import SINK_CHECKS, SinkCase, check_sink
+from sink_cases import CASES, TEXT, postgres_case
+from toy_sinks.toy import FAULTS, ToySink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from postgres_server import PostgresServer
+
+# What the text formats write of each type is tested beside them.
+TO_RUN = [
+    pytest.param(CASES[name], check, id=f"{name} {check.__name__}")
+    for name in CASES
+    for check in SINK_CHECKS
+    if not (name in TEXT and check.__name__.startswith(("values", "kills")))
+]
+
+
+@pytest.mark.parametrize(("case", "check"), TO_RUN)
+def test_our_sinks_pass(case: SinkCase, check: Callable[..., Any], tmp_path: Path) -> None:
+    check(case, tmp_path / "case")
+
+
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_postgres_passes(
+    check: Callable[..., Any], tmp_path: Path, postgres: PostgresServer
+) -> None:
+    check(postgres_case(postgres.dsn), tmp_path / "case")
+
+
+def toy(fault: str) -> SinkCase:
+    def make(folder: Path) -> ToySink:
+        return ToySink(str(folder / "x.db"), fault)
+
+    return SinkCase(make, lambda folder: make(folder).read())
+
+
+def test_a_right_sink_passes(tmp_path: Path) -> None:
+    check_sink(toy(""), tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found(fault: str, tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, FencedError, SinkError)):
+        check_sink(toy(fault), tmp_path)
