@@ -6,21 +6,21 @@ program, and for partitions that come and go.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import CompiledPlan, compile_plan
-from eventtime.errors import PlanError, SchemaError
+from eventtime.doors import admitted, door
+from eventtime.errors import PlanError
 from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.fingerprint import check_fingerprint, fingerprint
 from eventtime.kept import Kept
 from eventtime.ledger import Ledger
-from eventtime.partition import Intake, PartitionIntake, Ready
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.savepoint import read_savepoint, write_savepoint
@@ -31,9 +31,12 @@ from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
+    import pyarrow as pa
     from pyarrow.fs import FileSystem
 
+    from eventtime.partition import PartitionIntake, Ready
     from eventtime.state.pack import Pack, PackWriter
     from eventtime.stream import Stream
 
@@ -82,6 +85,7 @@ class Engine:
         self._final = Transform(self._plan.final_steps, self._plan.stages[-1].schema)
         self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
         self._suspended = False
+        self._broken: BaseException | None = None
         for name in sorted(partitions):
             self._add(name, known_at_start=True, historical=False)
 
@@ -102,37 +106,29 @@ class Engine:
             batch: rows with at least the columns the pipeline reads.
 
         Raises:
-            PlanError: unknown or finished partition, missing columns, or the engine was suspended.
+            PlanError: unknown or finished partition, missing columns, or the engine was suspended,
+                or broken off by an earlier error.
             SchemaError: a column of another type.
         """
-        p, place = self._index(partition), f"partition {partition!r}"
-        if not isinstance(batch, pa.RecordBatch):
-            msg = f"{shown(batch)} is no record batch"
-            remedy = "give a pyarrow.RecordBatch; of a table, one batch of to_batches() at a time"
-            raise PlanError(msg, place=place, remedy=remedy)
-        schema = self._plan.branches[0].schema
-        missing = [f.name for f in schema if f.name not in batch.schema.names]
-        if missing:
-            msg = f"the batch has no column {missing[0]!r}"
-            raise PlanError(msg, place=place, remedy=f"give columns {', '.join(schema.names)}")
-        for name, wanted in zip(schema.names, schema.types, strict=True):
-            if (kind := batch.schema.field(name).type) != wanted:
-                msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
-                raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
+        p = self._index(partition)
+        batch = admitted(batch, self._plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:
             return
-        self._progress.heard(p)
-        ready = self._intakes[p].take(batch.select(schema.names))
-        self._set_aside(p)
-        if ready is not None:
-            self._process(p, ready)
-        else:
-            self._advance(self._progress.combine())
+        with self._unbroken():
+            self._progress.heard(p)
+            ready = self._intakes[p].take(batch)
+            self._set_aside(p)
+            if ready is not None:
+                self._process(p, ready)
+            else:
+                self._advance(self._progress.combine())
 
     def poll_empty(self, partition: str) -> None:
         """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
-        self._progress.polled_empty(self._index(partition), self._clock.now_us())
-        self._advance(self._progress.combined_us)
+        p = self._index(partition)
+        with self._unbroken():
+            self._progress.polled_empty(p, self._clock.now_us())
+            self._advance(self._progress.combined_us)
 
     def finish(self, partition: str) -> None:
         """Note the end of a partition; after that of the last one every window fires (S9).
@@ -140,12 +136,13 @@ class Engine:
         The watermark is then plus infinity.
         """
         p = self._index(partition)
-        ready = self._intakes[p].drain()
-        self._set_aside(p)
-        if ready is not None:
-            self._process(p, ready)
-        self._progress.finish(p)
-        self._advance(self._progress.combined_us)
+        with self._unbroken():
+            ready = self._intakes[p].drain()
+            self._set_aside(p)
+            if ready is not None:
+                self._process(p, ready)
+            self._progress.finish(p)
+            self._advance(self._progress.combined_us)
 
     def finish_all(self) -> None:
         """Note the end of all partitions that are left."""
@@ -184,6 +181,7 @@ class Engine:
             UserCodeError: a watermark generator of your own does not say what it remembers.
         """
         check_flag(overwrite, place="overwrite=…")
+        self._check_whole("savepoint(...)")
         self._stages.flush()
         write_savepoint(path, filesystem, self._saved, overwrite=overwrite)
 
@@ -269,35 +267,28 @@ class Engine:
                 msg, place="add_partition(...)", remedy="give each partition its own name"
             )
         p = self._progress.add(name, known_at_start=known_at_start, historical=historical)
-        stage, watermark, branch = (
-            self._plan.stages[0],
-            self._plan.watermark,
-            self._plan.branches[0],
-        )
-        shared = Intake(
-            stage.time,
-            stage.time_unit,
-            stage.keys,
-            stage.columns,
-            stage.lanes,
-            watermark.max_future_us,
-            self._clock,
-        )
-        whose = f"partition {name!r}"
-        before = Transform(branch.steps, branch.schema, whose)
+        branch, start_us = self._plan.branches[0], self._progress.partitions[p].watermark_us
+        codec, clock = self._stages.codec, self._clock
         self._names.append(name)
         self._intakes.append(
-            PartitionIntake(
-                name,
-                p,
-                shared,
-                before,
-                Transform(stage.steps, before.schema, whose),
-                watermark.generator.build(name, stage.time_unit),
-                self._stages.codec,
-                self._progress.partitions[p].watermark_us,
-            )
+            door(self._plan, branch, name, p, codec, clock=clock, watermark_us=start_us)
         )
+
+    @contextlib.contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Remember what went wrong half-way: part of the rows is inside then, part is not."""
+        try:
+            yield
+        except BaseException as error:
+            self._broken = error
+            raise
+
+    def _check_whole(self, place: str) -> None:
+        if self._broken is not None:
+            first = str(self._broken).partition("\n")[0]
+            msg = f"an earlier call failed half-way: {type(self._broken).__name__}: {first}"
+            remedy = "restore the last savepoint, and push again what came after it"
+            raise PlanError(msg, place=place, remedy=remedy)
 
     def _saved(self, pack: PackWriter) -> dict[str, Any]:
         """Write the blocks; returns the rest."""
@@ -362,6 +353,7 @@ class Engine:
         if self._suspended:
             msg = "the engine was suspended and takes nothing more"
             raise PlanError(msg, place=f"partition {partition!r}", remedy="make a new engine")
+        self._check_whole(f"partition {shown(partition)}")
         if not is_one_of(partition, self._names):
             msg = f"there is no partition {shown(partition)}"
             raise PlanError(

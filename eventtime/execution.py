@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.bookmarks import Bookmarks
+from eventtime.doors import door
 from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
-from eventtime.partition import Intake, PartitionIntake
 from eventtime.pieces import CHUNKS_AHEAD
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
@@ -28,6 +28,7 @@ from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.partition import PartitionIntake
     from eventtime.sources.base import PartitionReader
     from eventtime.state.parts import PartWriter, Saved
 
@@ -234,7 +235,8 @@ class Execution:
             self._readers.append(reader)
             self._branches.append(i)
             self._progress.add(name)
-            self._intakes.append(self._intake(name, branch))
+            index, codec = len(self._intakes), self._stages.codec
+            self._intakes.append(door(self._plan, branch, name, index, codec))
         if self._saved is not None:
             self._restore(self._saved)
 
@@ -253,24 +255,6 @@ class Execution:
             remedy = "take it away, or start over without the checkpoint"
             raise CheckpointError(msg, place=branch.source.describe(), remedy=remedy)
         return readers
-
-    def _intake(self, name: str, branch: Branch) -> PartitionIntake:
-        stage, watermark = self._plan.stages[0], self._plan.watermark
-        shared = Intake(
-            stage.time,
-            stage.time_unit,
-            stage.keys,
-            stage.columns,
-            stage.lanes,
-            watermark.max_future_us,
-        )
-        whose = f"partition {name!r}"
-        before = Transform(branch.steps, branch.schema, whose)
-        after = Transform(stage.steps, before.schema, whose)
-        generator = watermark.generator.build(name, stage.time_unit)
-        return PartitionIntake(
-            name, len(self._intakes), shared, before, after, generator, self._stages.codec
-        )
 
     def _loop(
         self, replay: Replay, watch: Callable[[ProgressReport], None] | None

@@ -317,3 +317,54 @@ def test_an_engine_that_has_ended_stays_so(tmp_path: Path) -> None:
     assert engine.results().num_rows == 1
     with pytest.raises(et.PlanError, match="'a' has finished"):
         engine.push("a", rows([0]))
+
+
+# A call that failed half-way
+
+
+class Fails:
+    """A generator of watermarks that fails from some time on."""
+
+    def on_batch(self, timestamps_us: np.ndarray[Any, np.dtype[np.int64]]) -> int:
+        if timestamps_us.max() > 100 * SECOND:
+            message = "out of range"
+            raise ValueError(message)
+        return int(timestamps_us.max())
+
+    def get_state(self) -> None:
+        return None
+
+    def set_state(self, state: object) -> None:
+        assert state is None
+
+
+def test_after_a_call_that_failed_half_way_nothing_is_taken_or_saved(tmp_path: Path) -> None:
+    stream = pipeline(rows([]), generator=et.custom(Fails))
+    engine = Engine(stream, ["a", "b"])
+    engine.push("a", rows([0]))
+    engine.savepoint(tmp_path / "state")
+    with pytest.raises(et.UserCodeError, match="out of range"):
+        engine.push("a", rows([200]))
+    calls: list[Callable[[], None]] = [
+        lambda: engine.savepoint(tmp_path / "other"),
+        lambda: engine.push("b", rows([0])),
+        lambda: engine.poll_empty("b"),
+        engine.finish_all,
+    ]
+    for call in calls:
+        with pytest.raises(et.PlanError, match=r"failed half-way: UserCodeError(.|\n)*restore"):
+            call()
+    assert not (tmp_path / "other").exists()
+    engine = Engine.restore(stream, tmp_path / "state")
+    engine.push("a", rows([70]))
+    engine.push("b", rows([70]))
+    assert engine.results().num_rows == 1
+
+
+def test_what_is_refused_at_the_door_breaks_nothing(tmp_path: Path) -> None:
+    engine = Engine(pipeline(rows([])), ["a"])
+    with pytest.raises(et.PlanError, match="no column 't'"):
+        engine.push("a", pa.record_batch({"x": [1]}))
+    engine.push("a", rows([0, 60]))
+    engine.savepoint(tmp_path / "state")
+    assert engine.results().num_rows == 1
