@@ -75,8 +75,8 @@ class _Behind(NamedTuple):
     crc32: int = 0
 
     def upto(self, files: Sequence[DataFile], count: int) -> _Behind:
-        """Go on counting; begins anew if that is further back."""
-        n, size, crc = self if self.files <= count else _Behind()
+        """Go on counting to a number of files that is not less."""
+        n, size, crc = self
         for file in files[n:count]:
             size += file.size
             crc = zlib.crc32(f"{file.name}\n{file.size}\n".encode(), crc)
@@ -140,12 +140,13 @@ class FilePositions:
         return Place(index, Mark(held["offset"], held["line"], held["total"]), held["rows"]), ended
 
     def _check_file(self, index: int, name: str, size: int) -> None:
-        at = [i for i, file in enumerate(self._files) if file.name == name]
-        if not at:
+        names = [file.name for file in self._files]
+        if name not in names:
             _refuse(self._name, f"file {name!r} of {size:,} bytes, which was being read, is gone")
-        if at[0] != index:
+        # Two folders that were given may hold files of the same name.
+        if names[index : index + 1] != [name]:
             before = f"{index:,} file(s) came before {name!r}, which was being read"
-            _refuse(self._name, f"{before}, and now there are {at[0]:,}")
+            _refuse(self._name, f"{before}, and now there are {names.index(name):,}")
         if self._files[index].size != size:
             now = self._files[index].size
             _refuse(self._name, f"file {name!r} had {size:,} bytes and now has {now:,}")

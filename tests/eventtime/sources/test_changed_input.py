@@ -126,8 +126,20 @@ def test_a_folder_may_move_as_a_whole(three: Path, tmp_path: Path) -> None:
     (reader,) = folder_source(other / "p").open(None, 7, held)
     assert times_of(reader) == [*range(110, 130), *range(200, 230)]
     globbed = positions_after(folder_source(other / "*" / "*.csv"), 4)
+    assert globbed["p"]["file"] == "p/1.csv"
     (by_glob,) = folder_source(other / "p*").open(None, 7, globbed)
     assert times_of(by_glob) == [*range(110, 130), *range(200, 230)]
+
+
+def test_files_of_the_same_name_in_two_given_folders_are_told_apart(tmp_path: Path) -> None:
+    for i, folder in enumerate("ab"):
+        write_csv(tmp_path / folder / "x.csv", 100 * i, 30)
+    paths = [tmp_path / "a", tmp_path / "b"]
+    source = csv_source(paths, time="t", time_unit="s", partition_by=by_column("x"))
+    held = positions_after(source, 3, 6)
+    assert [position["behind"][0] for position in held.values()] == [1, 1, 1]
+    zero, *_ = source.open(None, 10, held)
+    assert times_of(zero) == [120, 123, 126, 129]
 
 
 def test_a_partition_that_is_gone_is_refused_and_a_new_one_is_read(three: Path) -> None:

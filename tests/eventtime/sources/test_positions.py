@@ -95,7 +95,8 @@ def as_csv(rows: pa.Table, bad: set[int]) -> bytes:
 
 def as_json(rows: pa.Table, bad: set[int]) -> bytes:
     lines = [json.dumps(row) for row in rows.to_pylist()]
-    return "".join(f"{'{' if i in bad else line}\n" for i, line in enumerate(lines)).encode()
+    text = "".join(f"{'{' if i in bad else line}\n" for i, line in enumerate(lines))
+    return text.encode() or b"\n"
 
 
 def write(path: Path, kind: str, rows: pa.Table, cut: int, bad: set[int]) -> None:
@@ -140,7 +141,7 @@ partitionings = st.sampled_from(["file", "folder", by_column("k")])
 @given(
     kind=st.sampled_from(KINDS),
     partition_by=partitionings,
-    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    sizes=st.lists(st.integers(0, 60), min_size=1, max_size=4),
     cut=st.integers(1, 40),
     bad=st.sets(st.integers(0, 59), max_size=8),
     batches=st.tuples(st.integers(1, 50), st.integers(1, 50)),

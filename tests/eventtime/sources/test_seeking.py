@@ -90,6 +90,8 @@ def test_other_arrow_data_is_refused() -> None:
         arrow_source(TABLE.slice(1), time="t", time_unit="s").open(None, 5, held)
     with pytest.raises(SourceError, match="30 rows and now has rows that nobody had counted"):
         arrow_source(Query(), time="t", time_unit="s").open(None, 5, held)
+    with pytest.raises(SourceError, match="partition 'memory' was read before"):
+        arrow_source({"other": TABLE}, time="t", time_unit="s").open(None, 5, held)
     streamed = positions_after(arrow_source(Query(), time="t", time_unit="s"), 2)
     (reader,) = arrow_source(Query(15), time="t", time_unit="s").open(None, 5, streamed)
     with pytest.raises(SourceError, match=r"\d row\(s\) read before the checkpoint are not there"):
