@@ -160,7 +160,7 @@ class CheckpointStore:
             raise storage_error(doing, storage.place, error) from error
         chosen = _chosen(names, at, storage)
         try:
-            last = None if chosen is None else read_checkpoint(storage, chosen)
+            last = None if chosen is None else read_checkpoint(storage, chosen, claim.check)
         except CheckpointError as error:
             with contextlib.suppress(OSError):
                 claim.check()  # whoever claimed after us may have swept it
@@ -223,7 +223,7 @@ class CheckpointStore:
                 self._claim.check()  # whoever claimed after us may have swept our files
             doing = f"write the checkpoint {name}"
             raise storage_error(doing, self._storage.place, error) from error
-        self._last = self._base = Checkpoint(self._storage, manifest)
+        self._last = self._base = Checkpoint(self._storage, manifest, self._claim.check)
         self._sweeper.sweep(manifest)
         return self._last
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.errors import CheckpointError, FencedError
 from eventtime.state.manifest import CLAIMS, MANIFESTS, Name
+from eventtime.state.storage import TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,10 +62,19 @@ class Claim:
         ahead = 0
         for _ in range(_ATTEMPTS):
             published = (Name.parse(name) for name in storage.list(MANIFESTS))
-            tokens = {*_claims(storage).values(), *(name.token for name in published if name), 0}
+            begun = (claimed_token(name.removesuffix(TEMPORARY)) for name in storage.list(CLAIMS))
+            tokens = [0, *(name.token for name in published if name), *filter(None, begun)]
             token = max(tokens) + 1 + ahead
             name = f"{token}.{nonce()}"
-            storage.put(f"{CLAIMS}/{name}", json.dumps({"token": token, **says}).encode())
+            data = json.dumps({"token": token, **says}).encode()
+            try:
+                storage.put(f"{CLAIMS}/{name}", data)
+            except OSError:
+                # Whoever came after us may have swept what was half written.
+                if all(
+                    theirs < token for other, theirs in _claims(storage).items() if other != name
+                ):
+                    raise
             rivals = [other for other, theirs in _claims(storage).items() if theirs >= token]
             if rivals == [name]:
                 return cls(storage, token)

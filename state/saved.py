@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import zlib
 from collections import OrderedDict
@@ -15,6 +16,8 @@ from eventtime.state.pack import decode
 from eventtime.state.storage import storage_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from eventtime.state.storage import Storage
@@ -38,9 +41,10 @@ _AT_HAND: Final = 8
 class _Blocks:
     """Reads the blocks of a checkpoint, neighbours in one go. May be used by several threads."""
 
-    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+    def __init__(self, storage: Storage, manifest: Manifest, check: Callable[[], None]) -> None:
         self.storage = storage
         self.manifest = manifest
+        self._check = check
         self._recent: OrderedDict[tuple[str, int, int], pa.Buffer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -94,6 +98,8 @@ class _Blocks:
         return data.slice(begin, min(entry.length, data.size - begin))
 
     def _damaged(self, msg: str, place: str) -> CheckpointError:
+        with contextlib.suppress(OSError):
+            self._check()
         return way_out(CheckpointError(msg, place=place), self.storage, self.manifest.name)
 
 
@@ -137,11 +143,14 @@ class Checkpoint:
     Args:
         storage: that holds it.
         manifest: what it is made of.
+        check: called when a block is missing or damaged; raises if there is a better reason.
     """
 
-    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+    def __init__(
+        self, storage: Storage, manifest: Manifest, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.manifest = manifest
-        self._blocks = _Blocks(storage, manifest)
+        self._blocks = _Blocks(storage, manifest, check)
 
     @property
     def name(self) -> Name:
@@ -221,8 +230,15 @@ def list_checkpoints(storage: Storage) -> list[Found]:
     return found
 
 
-def read_checkpoint(storage: Storage, name: Name) -> Checkpoint:
+def read_checkpoint(
+    storage: Storage, name: Name, check: Callable[[], None] = lambda: None
+) -> Checkpoint:
     """Verify a manifest, and that all packs which it names have their lengths.
+
+    Args:
+        storage: that holds it.
+        name: of it.
+        check: see `Checkpoint`.
 
     Raises:
         CheckpointError: there is none of this name, it is damaged, or of a newer format.
@@ -252,7 +268,7 @@ def read_checkpoint(storage: Storage, name: Name) -> Checkpoint:
         else:
             continue
         raise CheckpointError(msg, place=f"{storage.place}, {PACKS}/{pack.name}")
-    return Checkpoint(storage, manifest)
+    return Checkpoint(storage, manifest, check)
 
 
 def verify(checkpoint: Checkpoint) -> list[CheckpointError]:

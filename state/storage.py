@@ -217,8 +217,9 @@ class LocalStorage:
     """
 
     def __init__(self, path: str, disk: Disk | None = None) -> None:
-        self.place = path
+        self.place = path.rstrip("/" + os.sep) or path
         self._disk: Disk = disk or SystemDisk()
+        self._made: set[str] = set()
 
     def list(self, folder: str) -> dict[str, int]:
         try:
@@ -268,19 +269,24 @@ class LocalStorage:
 
     def _create(self, name: str) -> _LocalOutput:
         path = self._path(name)
-        try:
-            return _LocalOutput(self._disk, path)
-        except FileNotFoundError:
-            folder = os.path.dirname(path)
+        folder = os.path.dirname(path)
+        if folder not in self._made:
             self._make(self.place)
             self._make(folder)
-            return _LocalOutput(self._disk, path)
+            self._made.add(folder)
+        return _LocalOutput(self._disk, path)
 
     def _make(self, folder: str) -> None:
-        with contextlib.suppress(FileExistsError):
+        above = os.path.dirname(folder) or "."
+        try:
             self._disk.mkdir(folder)
-        # Also if it was there: who made it may have been killed before this.
-        self._disk.sync_folder(os.path.dirname(folder) or ".")
+        except FileExistsError:
+            # Who made it may have been killed before it was durable. If the folder above may not
+            # be opened, that one is not ours, and was not made by us.
+            with contextlib.suppress(PermissionError):
+                self._disk.sync_folder(above)
+        else:
+            self._disk.sync_folder(above)
 
 
 class _LocalOutput:

@@ -10,7 +10,7 @@ from eventtime.state.manifest import CLAIMS, MANIFESTS, PACKS, Manifest, Name, r
 from eventtime.state.storage import TEMPORARY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from eventtime.state.storage import Storage
 
@@ -54,10 +54,9 @@ class Sweeper:
         if any(name > newest.name for file in manifests if (name := Name.parse(file))):
             return  # a newer process sweeps
         staying, needed = self._marked(manifests, packs.keys())
-        self._delete(MANIFESTS, (file for file in manifests if _name(file)), staying)
+        self._delete(MANIFESTS, _not_after(newest.name, manifests), staying)
         if needed is not None:
-            ours = (file for file in packs if (name := _name(file)) and name <= newest.name)
-            self._delete(PACKS, ours, needed)
+            self._delete(PACKS, _not_after(newest.name, packs), needed)
         claims = {file: claimed_token(_stem(file)) for file in self._storage.list(CLAIMS)}
         older = (file for file, token in claims.items() if token and token < newest.name.token)
         self._delete(CLAIMS, older, set())
@@ -102,6 +101,6 @@ def _stem(file: str) -> str:
     return file.removesuffix(TEMPORARY)
 
 
-def _name(file: str) -> Name | None:
-    """Return the name of a file that may not have got it yet."""
-    return Name.parse(_stem(file))
+def _not_after(newest: Name, files: Iterable[str]) -> Iterator[str]:
+    """Files that are not those of a newer process, which may be at work on them."""
+    return (file for file in files if (name := Name.parse(_stem(file))) and name <= newest)
