@@ -140,7 +140,7 @@ class Checkpointing:
         writer = self._store.parts()
         head = self._execution.save(writer)
         head |= {"is_begun": True, "is_finished": is_end, **self._about_outputs(ended.number)}
-        head["outputs"] = self.outputs.save(ended, writer)
+        head["outputs"] = self.outputs.save(ended, writer, self._held_by)
         self._writing = self._thread.submit(self._write, head, writer, ended)
         self._rows, self._since_us = 0, self._clock.now_us()
         if is_end or self.stops:
@@ -151,7 +151,7 @@ class Checkpointing:
         final = self._final()
         self.outputs.publish_from(final)
         writer = self._store.parts()
-        self.outputs.save(self.outputs.end_epoch(), writer)
+        self.outputs.save(self.outputs.end_epoch(), writer, final)
         self._store.write({**final.head, "is_published": True}, writer.blocks)
 
     def suspend(self) -> None:
@@ -162,6 +162,12 @@ class Checkpointing:
         """Stop the thread, and let go of outputs."""
         self._thread.shutdown()
         self.outputs.close()
+
+    @property
+    def _held_by(self) -> Saved | None:
+        """What holds the rows of earlier epochs: a savepoint until there is a checkpoint."""
+        newest = self._store.newest()
+        return newest if newest is not None and newest.head["is_begun"] else self.saved
 
     def _final(self) -> Checkpoint:
         final = self._store.newest()

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
 from eventtime.errors import CheckpointError, OutputExistsError
+from eventtime.held import OUTPUT, HeldRows, held_rows
 from eventtime.sinks.base import commit_all
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
 
     from eventtime.sinks.base import Sink, SinkWriter
     from eventtime.sinks.epochs import Delivery
     from eventtime.state.parts import PartWriter, Saved
 
-__all__ = ("RESULTS", "Epoch", "Outputs", "StagedOutputs", "staged_rows")
+__all__ = ("RESULTS", "Epoch", "Outputs", "StagedOutputs")
 
 RESULTS: Final = ""
-_OUTPUT: Final = "output"
-_BLOCK_BYTES: Final = 64 << 20
 
 
 @dataclass
@@ -53,7 +51,7 @@ class Outputs:
 
     def take_from(self, saved: Saved) -> None:
         """Take the rows that a savepoint holds for the end."""
-        for block in saved.about(kind=_OUTPUT):
+        for block in saved.about(kind=OUTPUT):
             self.take(str(block.about["tag"]), block.batch())
 
     def publish(self) -> None:
@@ -80,20 +78,6 @@ class Epoch:
     number: int
     rows: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
 
-    def add_to(self, writer: PartWriter, tags: Iterable[str]) -> None:
-        """Make the rows of some outputs parts of a checkpoint."""
-        for tag in tags:
-            for i, batches in enumerate(_blocks(self.rows.get(tag, []))):
-                about = _about(tag, self.number, i)
-                writer.add(partial(pa.concat_batches, batches), self.number, **about)
-
-
-def staged_rows(saved: Saved, tag: str, epoch: int | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of an output that a checkpoint holds, of one epoch or of all, in order."""
-    wanted: dict[str, str | int] = {"kind": _OUTPUT, "tag": tag}
-    for block in saved.about(**wanted, **({} if epoch is None else {"epoch": epoch})):
-        yield block.batch()
-
 
 class StagedOutputs(Outputs):
     """Outputs of a run with checkpoints: rows wait in them until they may be seen (S27, S28).
@@ -117,8 +101,7 @@ class StagedOutputs(Outputs):
         self.bytes_staged = 0
         self._sinks: dict[str, EpochSink] = {}
         self._epochs: dict[str, EpochWriter] = {}
-        # Parts of earlier epochs that stay until the end, and what reads them.
-        self._held: list[tuple[dict[str, str | int], Callable[[], pa.RecordBatch] | None]] = []
+        self._held = HeldRows()
 
     def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
         if not takes_epochs(sink):
@@ -152,10 +135,7 @@ class StagedOutputs(Outputs):
             exact = self._sinks[tag].delivery == "exactly_once"
             if saved is not None and tag in before and exact:
                 self._complete(tag, last, before[tag], saved, token)
-        for block in [] if saved is None else saved.about(kind=_OUTPUT):
-            tag, epoch, part = (block.about[name] for name in ("tag", "epoch", "part"))
-            if tag not in self._epochs:
-                self._held.append((_about(tag, epoch, part), block.batch))
+        self._held = HeldRows(saved, but=self._epochs)
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         self.epoch.rows.setdefault(tag, []).append(batch)
@@ -166,28 +146,27 @@ class StagedOutputs(Outputs):
         ended, self.epoch, self.bytes_staged = self.epoch, Epoch(self.epoch.number + 1), 0
         return ended
 
-    def save(self, ended: Epoch, writer: PartWriter) -> dict[str, dict[str, str | bool]]:
+    def save(
+        self, ended: Epoch, writer: PartWriter, last: Saved | None
+    ) -> dict[str, dict[str, str | bool]]:
         """Make the rows of an epoch, and those held since earlier, parts of its checkpoint.
+
+        Args:
+            ended: the epoch.
+            writer: of the checkpoint.
+            last: the checkpoint before, which holds those of earlier epochs.
 
         Returns:
             What the outputs are, for JSON.
         """
-        for about, read in self._held:
-            kept = writer.keep(int(about["epoch"]), **about)
-            if not kept:
-                assert read is not None
-                writer.add(read, int(about["epoch"]), **about)
-        held = [tag for tag in ended.rows if tag not in self._epochs]
-        self._held = [(about, None) for about, _ in self._held]
-        for tag in held:
-            n = len(_blocks(ended.rows[tag]))
-            self._held += [(_about(tag, ended.number, i), None) for i in range(n)]
+        held = {tag: rows for tag, rows in ended.rows.items() if tag not in self._epochs}
+        self._held.save(held, ended.number, writer, last)
         exact = [tag for tag in self._epochs if self._sinks[tag].delivery == "exactly_once"]
-        ended.add_to(writer, [*held, *exact])
-        tags = {*self.taken, *(str(about["tag"]) for about, _ in self._held)}
+        until_committed = {tag: ended.rows[tag] for tag in exact if tag in ended.rows}
+        HeldRows().save(until_committed, ended.number, writer, None)
         return {
             tag: {"held": tag not in self._epochs, "sink": self.taken.get(tag, "memory")}
-            for tag in sorted(tags)
+            for tag in sorted({*self.taken, *self._held.tags})
         }
 
     def commit_early(self, ended: Epoch, token: int) -> None:
@@ -201,17 +180,16 @@ class StagedOutputs(Outputs):
     def publish_from(self, saved: Saved) -> None:
         """Publish what was held for the end, and give memory its rows."""
         for tag, writer in self.writers.items():
-            for batch in staged_rows(saved, tag):
+            for batch in held_rows(saved, tag):
                 writer.write(batch)
         self.keep_from(saved)
         self.publish()
 
     def keep_from(self, saved: Saved) -> None:
         """Give memory the rows that were held for it."""
-        for about, _ in self._held:
-            tag = str(about["tag"])
-            if tag not in self.taken and tag not in self.kept:
-                self.kept[tag] = list(staged_rows(saved, tag))
+        for tag in self._held.tags:
+            if tag not in self.taken:
+                self.kept[tag] = list(held_rows(saved, tag))
 
     def close(self) -> None:
         """Let go of all sinks; what was not published is given up."""
@@ -235,27 +213,10 @@ class StagedOutputs(Outputs):
             remedy = "go on from the newest checkpoint, or write to another output"
             raise CheckpointError(msg, place=sink, remedy=remedy)
         if known["held"]:
-            self._epochs[tag].commit(epoch, staged_rows(saved, tag), token)
+            self._epochs[tag].commit(epoch, held_rows(saved, tag), token)
         elif last < epoch - 1:
             msg = f"{sink} has taken epoch {last} last, but the checkpoint holds epoch {epoch} only"
             remedy = "put the output back as it was, or start over without the checkpoint"
             raise CheckpointError(msg, place=sink, remedy=remedy)
         elif last < epoch:
-            self._epochs[tag].commit(epoch, staged_rows(saved, tag, epoch), token)
-
-
-def _about(tag: str, epoch: int, part: int) -> dict[str, str | int]:
-    return {"kind": _OUTPUT, "tag": tag, "epoch": epoch, "part": part}
-
-
-def _blocks(rows: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
-    """Divide rows into blocks of a size that is written and read well."""
-    blocks: list[list[pa.RecordBatch]] = []
-    held = _BLOCK_BYTES
-    for batch in rows:
-        if held >= _BLOCK_BYTES:
-            blocks.append([])
-            held = 0
-        blocks[-1].append(batch)
-        held += batch.nbytes
-    return blocks
+            self._epochs[tag].commit(epoch, held_rows(saved, tag, epoch), token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,7 +195,7 @@ class PartitionIntake:
         """Return what it remembers, for JSON; `held_rows` are beside it."""
         held = [] if self._held is None else np.asarray(self._held.numbers).tolist()
         return {
-            "ledger": asdict(self.ledger),
+            "ledger": {**vars(self.ledger)},
             "generator": deepcopy(self.generator.get_state()),
             "watermark_us": self.watermark_us,
             "rows_numbered": self._numbered,
