@@ -30,6 +30,7 @@ from eventtime.errors import (
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.plan import DROP
+from eventtime.process.function import ProcessFunction
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
 from eventtime.report import ProgressReport
 from eventtime.run import Run
@@ -43,6 +44,15 @@ from eventtime.sinks.parquet import to_parquet
 from eventtime.sinks.postgres import to_postgres
 from eventtime.sinks.sqlite import to_sqlite
 from eventtime.sources.partitions import by_column
+from eventtime.state.declared import (
+    aggregating_state,
+    broadcast_state,
+    list_state,
+    map_state,
+    operator_state,
+    reducing_state,
+    value_state,
+)
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
 from eventtime.watermark import (
     ascending,
@@ -102,6 +112,7 @@ __all__ = (
     "OutputExistsError",
     "PartitionLedger",
     "PlanError",
+    "ProcessFunction",
     "ProgressReport",
     "Run",
     "SchemaError",
@@ -114,10 +125,12 @@ __all__ = (
     "UserCodeError",
     "WindowedStream",
     "advise",
+    "aggregating_state",
     "all",
     "any",
     "ascending",
     "bounded_disorder",
+    "broadcast_state",
     "by_column",
     "by_day",
     "checkpoints",
@@ -129,15 +142,19 @@ __all__ = (
     "from_arrow",
     "global_window",
     "last",
+    "list_state",
+    "map_state",
     "max",
     "mean",
     "min",
+    "operator_state",
     "percentile",
     "punctuated",
     "read_csv",
     "read_ipc",
     "read_json_lines",
     "read_parquet",
+    "reducing_state",
     "sliding",
     "stddev",
     "sum",
@@ -150,6 +167,7 @@ __all__ = (
     "tumbling",
     "union",
     "user",
+    "value_state",
     "var",
 )
 

@@ -17,12 +17,13 @@ from eventtime.expressions import (
     type_of,
 )
 from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
-from eventtime.plan import DROP, Aggregated, Node, Read, Stepped, United, Watermarked
+from eventtime.plan import DROP, Aggregated, Node, Processed, Read, Stepped, United, Watermarked
+from eventtime.process.plan import ProcessPlan
 from eventtime.sources.schemas import difference
 from eventtime.sources.timecolumn import check_time_column
 from eventtime.state.keys import check_key_type
 from eventtime.timestamp import bounds_type
-from eventtime.transform import Filter, MapBatches, Select, Step, WithColumns
+from eventtime.transform import Select, Step, WithColumns, pruned
 from eventtime.windows.accumulators import Output, output_types
 from eventtime.windows.emission import ResultShape
 from eventtime.windows.late import beside_own, late_fields
@@ -100,7 +101,7 @@ class CompiledPlan:
     Args:
         branches: sources with their steps.
         watermark: the node that declares it.
-        stages: window operators, in order.
+        stages: operators, in order.
         final_steps: on the results of the last.
         schema: of the results after them.
         aside_schema: of rows at the watermark: the own columns of quarantined rows.
@@ -108,7 +109,7 @@ class CompiledPlan:
 
     branches: tuple[Branch, ...]
     watermark: Watermarked
-    stages: tuple[StagePlan, ...]
+    stages: tuple[StagePlan | ProcessPlan, ...]
     final_steps: tuple[Step, ...]
     schema: pa.Schema
     aside_schema: pa.Schema
@@ -135,14 +136,21 @@ def compile_plan(node: Node) -> CompiledPlan:
     time, time_unit = sources[0][0].time, sources[0][0].time_unit
     check_columns(wholes[0], [time], place="time=…")
     check_time_column(sources[0][0], wholes[0])
-    stages, schema, unit = [], wholes[0], time_unit
+    stages: list[StagePlan | ProcessPlan] = []
+    schema, of_rows = wholes[0], (time, time_unit)
     for i, part in enumerate(parsed.stages):
         if i:
-            check_chain(parsed.stages[i - 1].windowed)
-        stage = _stage(i, schema, time if i == 0 else "window_start", unit, part)
-        stages.append(stage)
-        schema = stage.schema
-    check_tags([s.late_tag for s in stages])
+            check_chain(parsed.stages[i - 1], part)
+        if isinstance(part.node, Processed):
+            process = _process(schema, *of_rows, part, part.node)
+            if process.output_time is not None:
+                of_rows = process.output_time.column, process.output_time.unit
+            stages.append(process)
+        else:
+            stages.append(_stage(i, schema, *of_rows, part, part.node))
+            of_rows = "window_start", of_rows[1]
+        schema = stages[-1].schema
+    check_tags([tag for stage in stages for tag in stage.side_schemas])
     stages[0], wanted = _prune_stage(stages[0], watermark, time)
     branches = tuple(_branch(source, steps, wanted) for source, steps in sources)
     return CompiledPlan(
@@ -157,7 +165,7 @@ def compile_plan(node: Node) -> CompiledPlan:
 
 def result_schema(node: Node) -> pa.Schema:
     """Return the schema of a stream's rows, whether it has windows yet or not."""
-    if any(isinstance(n, Aggregated) for n in _spine(node)):
+    if any(isinstance(n, Aggregated | Processed) for n in _spine(node)):
         return compile_plan(node).schema
     if isinstance(node, Read):
         return node.source.schema()
@@ -213,17 +221,10 @@ def _stage(
     time: str,
     time_unit: str | None,
     parsed: ParsedStage,
+    aggregated: Aggregated,
 ) -> StagePlan:
-    steps, keys, windowed, aggregated = (
-        parsed.steps,
-        parsed.keys,
-        parsed.windowed,
-        parsed.aggregated,
-    )
-    own = _through(schema, steps)
-    check_columns(own, keys, place="key_by(...)")
-    for key in keys:
-        check_key_type(key, own.field(key).type)
+    steps, keys, windowed = parsed.steps, parsed.keys, aggregated.input
+    own = _keyed(schema, parsed)
     columns, made = _input_columns(own, aggregated.aggregates)
     all_steps = (*steps, made) if made.columns else steps
     inputs = made.output(own)
@@ -278,6 +279,37 @@ def _stage(
     )
 
 
+def _process(
+    schema: pa.Schema, time: str, time_unit: str | None, parsed: ParsedStage, node: Processed
+) -> ProcessPlan:
+    own, keys = _keyed(schema, parsed), parsed.keys
+    columns = tuple(own.names) if node.columns is None else node.columns
+    check_columns(own, columns, place="process(columns=…)")
+    return ProcessPlan(
+        schema,
+        parsed.steps,
+        time,
+        time_unit,
+        keys,
+        tuple(_value_type(own.field(k).type) for k in keys),
+        columns,
+        (False,) * len(columns),
+        node.function,
+        node.output,
+        dict(node.sides),
+        node.time,
+    )
+
+
+def _keyed(schema: pa.Schema, parsed: ParsedStage) -> pa.Schema:
+    """Return the schema behind the steps of an operator, its keys checked."""
+    own = _through(schema, parsed.steps)
+    check_columns(own, parsed.keys, place="key_by(...)")
+    for key in parsed.keys:
+        check_key_type(key, own.field(key).type)
+    return own
+
+
 def _input_columns(
     schema: pa.Schema, aggregates: Sequence[tuple[str, Aggregate]]
 ) -> tuple[list[str], WithColumns]:
@@ -327,14 +359,16 @@ def _check_names(keys: Sequence[str], names: Sequence[str]) -> None:
             raise PlanError(msg, place="key_by(...)", remedy="rename it with with_columns")
 
 
-def _prune_stage(stage: StagePlan, watermark: Watermarked, time: str) -> tuple[StagePlan, set[str]]:
+def _prune_stage(
+    stage: StagePlan | ProcessPlan, watermark: Watermarked, time: str
+) -> tuple[StagePlan | ProcessPlan, set[str]]:
     """Leave out what nothing reads, from the window back to the watermark.
 
     Returns:
         The stage, and the columns that are wanted at the watermark.
     """
     wanted = {*stage.keys, *stage.columns, *stage.late_columns}
-    steps, needed = _pruned(stage.steps, stage.input, wanted)
+    steps, needed = pruned(stage.steps, stage.input, wanted)
     needed.add(time)
     for column in watermark.generator.columns:
         if isinstance(column, str):
@@ -344,35 +378,13 @@ def _prune_stage(stage: StagePlan, watermark: Watermarked, time: str) -> tuple[S
             check_predicate(stage.input, column, place=watermark.generator.describe())
             needed.update(columns_of(stage.input, column))
     kept = pa.schema([f for f in stage.input if f.name in needed])
-    return StagePlan(**{**stage.__dict__, "input": kept, "steps": steps}), needed
+    return replace(stage, input=kept, steps=steps), needed
 
 
 def _branch(source: Source, steps: tuple[Step, ...], wanted: set[str]) -> Branch:
     whole = source.schema()
     # What comes out is what is wanted, in one order for all branches.
     chosen = tuple(n for n in _through(whole, steps).names if n in wanted)
-    pruned, needed = _pruned((*steps, Select(chosen)), whole, set(chosen))
+    left, needed = pruned((*steps, Select(chosen)), whole, set(chosen))
     columns = tuple(n for n in whole.names if n in needed)
-    return Branch(source, columns, pa.schema([whole.field(n) for n in columns]), pruned)
-
-
-def _pruned(
-    steps: Sequence[Step], schema: pa.Schema, wanted: set[str]
-) -> tuple[tuple[Step, ...], set[str]]:
-    """Return the steps without what nothing reads, and the columns they must be given."""
-    schemas = [schema]
-    for step in steps:
-        schemas.append(step.output(schemas[-1]))
-    kept: list[Step] = []
-    for step, before in zip(reversed(steps), reversed(schemas[:-1]), strict=True):
-        needed = step.needs(before, wanted)
-        match step:
-            case Select(names):
-                kept.append(Select(tuple(n for n in names if n in wanted)))
-            case WithColumns(columns):
-                left = tuple((n, e) for n, e in columns if n in wanted)
-                kept += [replace(step, columns=left)] if left else []
-            case Filter() | MapBatches():
-                kept.append(step)
-        wanted = needed
-    return tuple(reversed(kept)), set(wanted)
+    return Branch(source, columns, pa.schema([whole.field(n) for n in columns]), left)

@@ -81,7 +81,9 @@ class Engine:
         self._kept = Kept()
         self._names: list[str] = []
         self._intakes: list[PartitionIntake] = []
-        self._stages = Stages(self._plan.stages, self._names, self._kept.add_side, shards)
+        self._stages = Stages(
+            self._plan.stages, self._names, self._kept.add_side, shards, self._clock
+        )
         self._final = Transform(self._plan.final_steps, self._plan.stages[-1].schema)
         self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
         self._suspended = False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventtime.duration import format_us
 from eventtime.errors import CheckpointError
+from eventtime.process.plan import ProcessPlan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def fingerprint(plan: CompiledPlan) -> dict[str, str]:
         "watermark": _exact(generator.describe(), generator.columns),
     }
     for i, stage in enumerate(plan.stages, 1):
-        words |= {f"window {i}, {name}": text for name, text in _window(stage).items()}
+        if isinstance(stage, ProcessPlan):
+            words |= {f"process {i}, {name}": text for name, text in _process(stage).items()}
+        else:
+            words |= {f"window {i}, {name}": text for name, text in _window(stage).items()}
     return words | {"steps on results": _steps(plan.final_steps), "results": _columns(plan.schema)}
 
 
@@ -69,6 +73,23 @@ def _window(stage: StagePlan) -> dict[str, str]:
         "aggregates": ", ".join(f"{o.name}={o.aggregate.describe()}" for o in spec.outputs),
         "inputs": ", ".join(f"{c}: {t}" for c, t in zip(stage.columns, spec.types, strict=True)),
         "results": _columns(spec.schema),
+    }
+
+
+def _process(stage: ProcessPlan) -> dict[str, str]:
+    function, time = stage.function, stage.output_time
+    states = {f"state {name}": state.describe() for name, state in function.states.items()}
+    sides = {f"side {tag}": _columns(schema) for tag, schema in stage.side_schemas.items()}
+    unit = f" ({time.unit})" if time is not None and time.unit else ""
+    return {
+        "steps before": _steps(stage.steps),
+        "key": ", ".join(f"{k}: {t}" for k, t in zip(stage.keys, stage.key_types, strict=True)),
+        "function": f"{function.name}, {'batches' if function.is_batch else 'rows'}",
+        **states,
+        **sides,
+        "results": _columns(stage.schema),
+        "time of results": "none" if time is None else f"{time.column}{unit}",
+        "results behind": "none" if time is None else format_us(time.behind_us),
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventtime.errors import PlanError
-from eventtime.plan import Aggregated, Keyed, Read, Stepped, United, Watermarked
+from eventtime.plan import Aggregated, Keyed, Processed, Read, Stepped, United, Watermarked
 from eventtime.transform import MapBatches
 
 if TYPE_CHECKING:
@@ -21,19 +21,22 @@ __all__ = ("ParsedPlan", "ParsedStage", "check_chain", "check_tags", "parse")
 
 @dataclass(frozen=True)
 class ParsedStage:
-    """One window operator.
+    """One operator.
 
     Args:
-        steps: before it, from the watermark or the window before.
+        steps: before it, from the watermark or the operator before.
         keys: names of key columns.
-        windowed: its windows.
-        aggregated: its aggregates.
+        node: its windows and their aggregates, or its process function.
     """
 
     steps: tuple[Step, ...]
     keys: tuple[str, ...]
-    windowed: Windowed
-    aggregated: Aggregated
+    node: Aggregated | Processed
+
+    @property
+    def declared(self) -> Windowed | Processed:
+        """The node that says what it is, for messages."""
+        return self.node.input if isinstance(self.node, Aggregated) else self.node
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class ParsedPlan:
     Args:
         sources: each with the steps between it and the watermark.
         watermark: the node that declares it.
-        stages: window operators, in order.
+        stages: operators, in order.
         final_steps: on the results of the last.
     """
 
@@ -61,22 +64,23 @@ def parse(node: Node) -> ParsedPlan:
     """
     final_steps, node = _take_steps(node)
     stages: list[ParsedStage] = []
-    while isinstance(node, Aggregated):
-        aggregated, windowed = node, node.input
+    while isinstance(node, Aggregated | Processed):
+        operator = node
         keys: tuple[str, ...] = ()
-        inner: Node = windowed.input
+        inner: Node = node.input.input if isinstance(node, Aggregated) else node.input
         if isinstance(inner, Keyed):
             keys, inner = inner.columns, inner.input
         steps, node = _take_steps(inner)
-        stages.insert(0, ParsedStage(steps, keys, windowed, aggregated))
+        stages.insert(0, ParsedStage(steps, keys, operator))
     if not stages:
         msg = "this stream has no windows to compute"
         raise PlanError(msg, place=node.describe(), remedy="add .window(...).aggregate(...)")
     if not isinstance(node, Watermarked):
-        msg = "a window needs a watermark, and none is declared"
+        what = "a window" if isinstance(stages[0].node, Aggregated) else "a process function"
+        msg = f"{what} needs a watermark, and none is declared"
         raise PlanError(
             msg,
-            place=stages[0].windowed.describe(),
+            place=stages[0].declared.describe(),
             remedy="add .watermark(et.bounded_disorder('…')) before key_by and window; "
             "`eventtime advise` shows which bound fits the data",
         )
@@ -90,16 +94,25 @@ def parse(node: Node) -> ParsedPlan:
     return ParsedPlan(tuple(_sources(node.input, ())), node, tuple(stages), final_steps)
 
 
-def check_chain(upstream: Windowed) -> None:
-    """Refuse windows whose results another window cannot take.
+def check_chain(before: ParsedStage, after: ParsedStage) -> None:
+    """Refuse operators whose results the next one cannot take.
 
     Raises:
-        PlanError: they have no start, or corrections that would count twice.
+        PlanError: they have no time, or corrections that would count twice.
     """
+    if isinstance(before.node, Processed):
+        if before.node.time is None:
+            msg = "results of a process function have an event time only if it is named"
+            remedy = "name a column of its output: process(..., time='…')"
+            raise PlanError(msg, place=before.node.describe(), remedy=remedy)
+        return
+    upstream = before.node.input
     if upstream.assigner.grid.everything:
         msg = "results of the global window have no start, so no window can hold them"
         raise PlanError(msg, place=upstream.describe(), remedy="make the global window the last")
-    if upstream.lateness_us and upstream.mode != "discarding":
+    # A process function sees which results are corrections.
+    is_summed = isinstance(after.node, Aggregated)
+    if is_summed and upstream.lateness_us and upstream.mode != "discarding":
         msg = f"windows over windows would count corrections twice: the first is {upstream.mode}"
         raise PlanError(
             msg,
@@ -109,16 +122,17 @@ def check_chain(upstream: Windowed) -> None:
         )
 
 
-def check_tags(tags: Sequence[str | None]) -> None:
+def check_tags(tags: Sequence[str]) -> None:
     """Refuse two side outputs of one name.
 
     Raises:
-        PlanError: two windows send their late rows to the same tag.
+        PlanError: two operators send rows to the same tag.
     """
     for i, tag in enumerate(tags):
-        if tag is not None and tag in tags[:i]:
-            msg = f"two windows send their late rows to {tag!r}"
-            raise PlanError(msg, place="window(late=…)", remedy="give each a tag of its own")
+        if tag in tags[:i]:
+            msg = f"two operators send rows to {tag!r}"
+            place = "window(late=…), process(sides=…)"
+            raise PlanError(msg, place=place, remedy="give each a tag of its own")
 
 
 def _take_steps(node: Node) -> tuple[tuple[Step, ...], Node]:

@@ -12,6 +12,10 @@ from eventtime.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pyarrow as pa
+
+    from eventtime.process.function import Function
+    from eventtime.process.plan import OutputTime
     from eventtime.progress import AllIdle
     from eventtime.sources.base import Source
     from eventtime.transform import Step
@@ -25,6 +29,7 @@ __all__ = (
     "Aggregated",
     "Keyed",
     "Node",
+    "Processed",
     "Read",
     "Stepped",
     "United",
@@ -148,7 +153,32 @@ class Aggregated:
         return "aggregate " + ", ".join(f"{name}={a.describe()}" for name, a in self.aggregates)
 
 
-Node = Read | United | Stepped | Watermarked | Keyed | Windowed | Aggregated
+@dataclass(frozen=True)
+class Processed:
+    """What a process function makes of the rows of each key.
+
+    Args:
+        input: rows by key.
+        function: of the user.
+        output: schema of the results; time: their event time.
+        sides: schemas of side outputs, by tag.
+        columns: that the function is given; None: all.
+    """
+
+    input: Keyed
+    function: Function
+    output: pa.Schema
+    time: OutputTime | None
+    sides: tuple[tuple[str, pa.Schema], ...]
+    columns: tuple[str, ...] | None
+
+    def describe(self) -> str:
+        """Return one line for `explain()`."""
+        sides = "".join(f", {tag!r} to the side" for tag, _ in self.sides)
+        return f"process {self.function.describe()}{sides}"
+
+
+Node = Read | United | Stepped | Watermarked | Keyed | Windowed | Aggregated | Processed
 
 
 def check_node(node: object) -> None:

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import OperatorLedger
+from eventtime.process.operator import ProcessOperator
+from eventtime.process.plan import ProcessPlan
 from eventtime.state.keys import KeyCodec
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
 from eventtime.transform import Transform
@@ -20,6 +22,7 @@ from eventtime.windows.operator import Produced, Results, WindowOperator
 from eventtime.windows.rises import rises_of
 
 if TYPE_CHECKING:
+    from eventtime.clock import Clock
     from eventtime.compiled import StagePlan
     from eventtime.state.parts import PartWriter, Saved
 
@@ -31,10 +34,10 @@ _NO_ROWS = np.empty(0, np.int64)
 
 @dataclass
 class _Stage:
-    plan: StagePlan
-    operator: WindowOperator
+    plan: StagePlan | ProcessPlan
+    operator: WindowOperator | ProcessOperator
     codec: KeyCodec
-    late: LateRows
+    late: LateRows | None
     before: Transform | None
     watermark_us: int = MINUS_INFINITY
 
@@ -51,30 +54,36 @@ class Stages:
         partitions: names of the partitions, by index; may grow.
         side: takes rows of side outputs as they come.
         shards: threads to work with; 1: only the caller's.
+        clock: of processing time; None: a replay, which has none.
     """
 
-    plans: Sequence[StagePlan]
+    plans: Sequence[StagePlan | ProcessPlan]
     partitions: Sequence[str]
     side: SideOutput
     shards: int = 1
+    clock: Clock | None = None
     stages: list[_Stage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for i, plan in enumerate(self.plans):
-            codec = KeyCodec(plan.key_types)
-            names = self.partitions if i == 0 else [f"window {i}"]
+            codec, operator = KeyCodec(plan.key_types), f"{_what(self.plans[i - 1])} {i}"
+            before = None if i == 0 else Transform(plan.steps, plan.input, f"results of {operator}")
+            # One thread prepares chunks, the others share the keys of the first operator. Those
+            # that follow see results only, which are few.
+            threaded = i == 0 and self.shards > 1
+            if isinstance(plan, ProcessPlan):
+                process = ProcessOperator(plan, codec, self.clock, threaded=threaded)
+                self.stages.append(_Stage(plan, process, codec, None, before))
+                continue
+            names = self.partitions if i == 0 else [operator]
             spec = plan.spec
             shape = LateShape(
                 spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names
             )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
-            before = None if i == 0 else Transform(plan.steps, plan.input, f"results of window {i}")
-            # One thread prepares chunks, the others share the keys of the first operator. Those
-            # that follow see results only, which are few.
             shares = max(1, self.shards - 1) if i == 0 else 1
-            threaded = i == 0 and self.shards > 1
-            operator = WindowOperator(spec, codec, shape, shares, threaded=threaded)
-            self.stages.append(_Stage(plan, operator, codec, late, before))
+            window = WindowOperator(spec, codec, shape, shares, threaded=threaded)
+            self.stages.append(_Stage(plan, window, codec, late, before))
 
     @property
     def codec(self) -> KeyCodec:
@@ -123,6 +132,8 @@ class Stages:
             self._flush(stage)
 
     def _flush(self, stage: _Stage) -> None:
+        if stage.late is None or isinstance(stage.plan, ProcessPlan):
+            return
         rows = stage.late.flush()
         if rows is not None and stage.plan.late_tag is not None:
             self.side(stage.plan.late_tag, rows)
@@ -162,7 +173,10 @@ class Stages:
 
     def _onwards(self, i: int, produced: Produced) -> list[pa.RecordBatch]:
         stage = self.stages[i]
-        if produced.late is not None and stage.plan.late_tag is not None:
+        for tag, batch in produced.sides:
+            self.side(tag, batch)
+        # Late rows that nobody is to see are counted by the operator.
+        if produced.late is not None and stage.late is not None and stage.plan.side_schemas:
             stage.late.add(produced.late)
             if stage.late.is_due:
                 self._flush(stage)
@@ -185,7 +199,7 @@ class Stages:
             return None
         batch = pa.concat_batches([r.batch for r in results])
         watermark_us = _judged(results, upstream, before)
-        after_us = max(before, upstream.downstream_before(results[-1].points[-1][0] + 1))
+        after_us = max(before, upstream.downstream_after(results[-1].points[-1][0]))
         assert stage.before is not None
         # The first window of all may start before the first time admitted.
         time_us, _ = to_us(
@@ -202,7 +216,13 @@ class Stages:
         return Chunk.of_block(block, after_us)
 
 
-def _judged(results: Sequence[Results], upstream: WindowOperator, before_us: int) -> np.ndarray:
+def _what(plan: StagePlan | ProcessPlan) -> str:
+    return "process" if isinstance(plan, ProcessPlan) else "window"
+
+
+def _judged(
+    results: Sequence[Results], upstream: WindowOperator | ProcessOperator, before_us: int
+) -> np.ndarray:
     points = [p for r in results for p in r.points]
     judged = np.array([upstream.downstream_before(p) for p, _ in points], np.int64)
     judged = np.maximum.accumulate(np.maximum(judged, before_us))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from eventtime.checkpoints import Checkpoints, as_checkpoints
-from eventtime.checks import check_callable, check_names, check_text, shown
+from eventtime.checks import check_callable, check_names, shown
+from eventtime.declaring import check_aggregate, check_named, processed, windowed
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
 from eventtime.expressions import check_expression
@@ -24,14 +25,10 @@ from eventtime.plan import (
     check_node,
     check_source,
     describe,
-    walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
 from eventtime.run import Run, Surviving, Targets, run_plan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
-from eventtime.windows.accumulation import AccumulationMode, check_mode
-from eventtime.windows.aggregate import Aggregate
-from eventtime.windows.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,10 +38,14 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
     from eventtime.compiled import CompiledPlan
+    from eventtime.process.function import ProcessFunction
     from eventtime.report import ProgressReport
     from eventtime.sinks.base import Sink
     from eventtime.sources.base import Source
+    from eventtime.state.declared import Declared
     from eventtime.watermark import WatermarkGenerator
+    from eventtime.windows.accumulation import AccumulationMode
+    from eventtime.windows.aggregate import Aggregate
     from eventtime.windows.assigner import GridAssigner
 
 __all__ = ("KeyedStream", "Stream", "WindowedStream", "union")
@@ -87,7 +88,7 @@ class Stream:
 
     def with_columns(self, *unnamed: Never, **columns: pc.Expression) -> Stream:
         """Add columns computed from others, or replace those of the same name."""
-        _check_named(unnamed, "with_columns(...)", "such as late=pc.field('delay') > 15")
+        check_named(unnamed, "with_columns(...)", "such as late=pc.field('delay') > 15")
         for name, expression in columns.items():
             check_expression(expression, place=f"with_columns({name}=…)")
         return Stream(Stepped(self.node, WithColumns(tuple(columns.items()))))
@@ -174,7 +175,9 @@ class Stream:
         late_columns: Sequence[str] | None = None,
     ) -> WindowedStream:
         """Put rows in windows, all in one group; see `KeyedStream.window`."""
-        return _windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+        return WindowedStream(
+            windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+        )
 
     @property
     def schema(self) -> pa.Schema:
@@ -262,7 +265,7 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class KeyedStream:
-    """Rows grouped by key, waiting for windows."""
+    """Rows grouped by key, waiting for windows or a process function."""
 
     node: Keyed
 
@@ -292,7 +295,44 @@ class KeyedStream:
             DurationError: malformed or negative lateness.
             PlanError: unknown mode, or something that is no assigner.
         """
-        return _windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+        return WindowedStream(
+            windowed(self.node, assigner, allowed_lateness, mode, late, late_columns)
+        )
+
+    def process(
+        self,
+        function: ProcessFunction | Callable[[Any, Any], object],
+        *,
+        output: pa.Schema,
+        sides: Mapping[str, pa.Schema] | None = None,
+        time: str | None = None,
+        time_unit: str | None = None,
+        behind: DurationLike = "0s",
+        columns: Sequence[str] | None = None,
+        states: Mapping[str, Declared] | None = None,
+    ) -> Stream:
+        """Give the rows of each key to code of your own, which has state and timers.
+
+        Args:
+            function: a `ProcessFunction`, or a function of context and row.
+            output: schema of the results.
+            sides: schemas of side outputs, by tag.
+            time: the column of the output that is its event time, so that windows can follow; None:
+                results are final.
+            time_unit: of a column of integers: 's', 'ms', 'us' or 'ns'.
+            behind: how far behind the watermark results may lie without being late for those
+                windows: their watermark is held back so much (S25).
+            columns: that the function is given; None: all, which makes all of them be read.
+            states: of a plain function, by name: attributes of ``ctx.states``.
+
+        Returns:
+            The results: rows in replay order, those of timers where they fire.
+        """
+        return Stream(
+            processed(
+                self.node, function, output, sides, (time, time_unit, behind), columns, states
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,9 +353,9 @@ class WindowedStream:
             diff when retracting), in the order of S24; its event time is window_start, so it can
             be windowed again.
         """
-        _check_named(unnamed, "aggregate(...)", "such as n=et.count()")
+        check_named(unnamed, "aggregate(...)", "such as n=et.count()")
         for name, aggregate in aggregates.items():
-            _check_aggregate(name, aggregate)
+            check_aggregate(name, aggregate)
         if not aggregates:
             msg = "no aggregate is given"
             raise PlanError(msg, place="aggregate(...)", remedy="such as rows=et.count()")
@@ -330,66 +370,16 @@ def union(*streams: Stream) -> Stream:
     return Stream.union(*streams)
 
 
-def _windowed(
-    node: Node,
-    assigner: GridAssigner,
-    allowed_lateness: DurationLike,
-    mode: AccumulationMode,
-    late: str | None,
-    late_columns: Sequence[str] | None,
-) -> WindowedStream:
-    if not isinstance(getattr(assigner, "grid", None), Grid):
-        msg = f"{shown(assigner)} describes no windows"
-        raise PlanError(
-            msg,
-            place="window(assigner)",
-            remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')",
-        )
-    check_mode(mode)
-    if late is not None:
-        remedy = "a name for the side output, et.DROP, or None for 'late'"
-        check_text(late, what="tag", place="window(late=…)", remedy=remedy)
-    lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
-    before = sum(isinstance(upstream, Windowed) for upstream in walk(node))
-    if late is None and before:
-        # Each window's late rows have columns of their own, so each has a tag of its own.
-        late = f"late_{before + 1}"
-    named = (late_columns,) if isinstance(late_columns, str) else late_columns
-    if named is not None:
-        remedy = "a list of column names, each once; None for all"
-        check_names(named, place="window(late_columns=…)", remedy=remedy, least=0)
-    columns = None if named is None else tuple(named)
-    if late == "quarantine":
-        msg = "the tag 'quarantine' is taken by rows without a usable time"
-        raise PlanError(msg, place="window(late=…)", remedy="choose another tag")
-    return WindowedStream(Windowed(node, assigner, lateness_us, mode, late, columns))
-
-
 def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
     from eventtime.execution import Execution
 
     return Execution(compiled, lambda tag, batch: None).results()
 
 
-def _check_named(unnamed: Sequence[object], place: str, example: str) -> None:
-    if unnamed:
-        first = unnamed[0]
-        given = first.describe() if isinstance(first, Aggregate) else shown(first)
-        msg = f"{given} is given without a name"
-        raise PlanError(msg, place=place, remedy=f"name the column that it makes, {example}")
-
-
 def _check_stream(value: object) -> None:
     if not isinstance(value, Stream):
         msg = f"{type(value).__name__} is not a stream"
         raise PlanError(msg, place="union(...)", remedy="make it one: et.from_arrow(...)")
-
-
-def _check_aggregate(name: str, aggregate: object) -> None:
-    if not isinstance(aggregate, Aggregate):
-        msg = f"{shown(aggregate)} is not an aggregate"
-        remedy = "such as et.count() or et.mean('x')"
-        raise PlanError(msg, place=f"aggregate({name}=…)", remedy=remedy)
 
 
 def _reads(node: Node) -> list[Read]:

@@ -21,7 +21,7 @@ from eventtime.expressions import (
     type_of,
 )
 
-__all__ = ("Filter", "MapBatches", "Select", "Step", "Transform", "WithColumns")
+__all__ = ("Filter", "MapBatches", "Select", "Step", "Transform", "WithColumns", "pruned")
 
 Ints = NDArray[np.int64]
 BatchFunction = Callable[[pa.RecordBatch], Any]
@@ -216,6 +216,28 @@ class Transform:
         raise UserCodeError(
             msg, place=place, remedy="return the same columns for each batch, or declare schema="
         )
+
+
+def pruned(
+    steps: Sequence[Step], schema: pa.Schema, wanted: set[str]
+) -> tuple[tuple[Step, ...], set[str]]:
+    """Return the steps without what nothing reads, and the columns they must be given."""
+    schemas = [schema]
+    for step in steps:
+        schemas.append(step.output(schemas[-1]))
+    kept: list[Step] = []
+    for step, before in zip(reversed(steps), reversed(schemas[:-1]), strict=True):
+        needed = step.needs(before, wanted)
+        match step:
+            case Select(names):
+                kept.append(Select(tuple(n for n in names if n in wanted)))
+            case WithColumns(columns):
+                left = tuple((n, e) for n, e in columns if n in wanted)
+                kept += [replace(step, columns=left)] if left else []
+            case Filter() | MapBatches():
+                kept.append(step)
+        wanted = needed
+    return tuple(reversed(kept)), set(wanted)
 
 
 def _true(batch: pa.RecordBatch, predicate: pc.Expression) -> NDArray[np.bool_]:

@@ -374,11 +374,15 @@ def future_rows(times: Sequence[int | None], max_future: int | None) -> list[boo
 
 
 def replay(
-    partitions: Mapping[str, Sequence[Row]], spec: Spec, downstream: Operator | None = None
+    partitions: Mapping[str, Sequence[Row]],
+    spec: Spec,
+    downstream: Operator | None = None,
+    operator: Any = None,
 ) -> Oracle:
     """Bounded partitions to their end: always the next row of the one furthest behind (S10, D1)."""
     names = sorted(partitions)
     oracle = Oracle(spec, names, downstream)
+    oracle.operator = oracle.operator if operator is None else operator
     rest = {
         name: list(
             zip(rows, future_rows([r[spec.time] for r in rows], spec.max_future), strict=True)

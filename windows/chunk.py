@@ -144,7 +144,7 @@ class Chunk:
     """A stretch of rows in order; where it is cut means nothing (S4).
 
     Kernels read it through `spans`, `starts` and `addresses`. Single rows: `found`, `times`.
-    Copies: `all_times`, `column`, `taken`, `together`, `share`.
+    Copies: `all_times`, `all_watermarks`, `all_keys`, `column`, `taken`, `together`, `share`.
 
     Args:
         blocks: where the rows lie.
@@ -217,6 +217,19 @@ class Chunk:
     def all_times(self) -> Ints:
         """Return the event times of all rows, (n,) int64."""
         return self._copied(TIME, 1, np.empty(len(self), np.int64))
+
+    def all_watermarks(self) -> Ints:
+        """Return the combined watermark before each row, (n,) int64."""
+        watermark_us: Ints = self._look_up(np.arange(len(self)))[3]
+        return watermark_us
+
+    def all_keys(self) -> tuple[Ints, Bytes]:
+        """Return the key words of all rows, (n,) int64, and which are null, (n,) or empty."""
+        nulls = NO_NULLS
+        if self.has_nulls:
+            nulls = np.empty(len(self), np.uint8)
+            copy_bytes(self.spans, self.addresses, NULLS, 0, nulls)
+        return self._copied(KEYS, 1, np.empty(len(self), np.int64)), nulls
 
     def column(self, i: int) -> pa.Array:
         """Return an input column of aggregates, (n,), laid out once."""
@@ -310,6 +323,9 @@ class Chunk:
         if self.original is not None:
             column = self.original.column(i)
             return column if self.chosen is None else column.take(pa.array(self.chosen))
+        if len(self.spans) == 1:
+            block, first, last, *_ = self.spans[0].tolist()
+            return self._sources[block].columns[i].slice(first, last - first)
         blocks, rows, _, _ = self._look_up(np.arange(len(self)))
         used = np.unique(blocks)
         columns = [self._sources[number].columns[i] for number in used]

@@ -62,11 +62,13 @@ class Produced:
         results: in the order of S24.
         late: the rows of the chunk that missed a window, in its order; None: there are none.
         downstream_us: the watermark that the next operator may take (S25).
+        sides: rows of side outputs, by tag.
     """
 
     results: list[Results]
     late: Found | None
     downstream_us: int
+    sides: Sequence[tuple[str, pa.RecordBatch]] = ()
 
 
 class WindowOperator:
@@ -243,6 +245,10 @@ class WindowOperator:
         if grid.everything:
             return MINUS_INFINITY
         return grid.end_from(point_us) - grid.size_us
+
+    def downstream_after(self, point_us: int) -> int:
+        """Return the downstream watermark just after the watermark passed `point_us`."""
+        return self.downstream_before(point_us + 1)
 
     def _in_order(self, fired: list[list[Fired]]) -> list[Results]:
         if sum(1 for f in fired if f) < 2:

@@ -271,7 +271,7 @@ def test_windows_over_windows_run_where_versions_add_up() -> None:
 
 def test_late_rows_of_two_windows_need_two_tags() -> None:
     day = hours().window(et.tumbling("1d"), late="late").aggregate(n=et.sum("n"))
-    with pytest.raises(et.PlanError, match="two windows send their late rows to 'late'"):
+    with pytest.raises(et.PlanError, match="two operators send rows to 'late'"):
         day.explain()
 
 

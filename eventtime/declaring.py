@@ -1,0 +1,99 @@
+"""What a stream's methods declare, checked at once: windows, aggregates, process functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventtime.checks import check_names, check_text, shown
+from eventtime.duration import DurationLike, parse_us
+from eventtime.errors import PlanError
+from eventtime.plan import Keyed, Node, Processed, Windowed, walk
+from eventtime.process.function import known_function
+from eventtime.process.plan import check_output
+from eventtime.windows.accumulation import AccumulationMode, check_mode
+from eventtime.windows.aggregate import Aggregate
+from eventtime.windows.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.process.function import ProcessFunction
+    from eventtime.state.declared import Declared
+    from eventtime.windows.assigner import GridAssigner
+
+__all__ = ("check_aggregate", "check_named", "processed", "windowed")
+
+
+def windowed(
+    node: Node,
+    assigner: GridAssigner,
+    allowed_lateness: DurationLike,
+    mode: AccumulationMode,
+    late: str | None,
+    late_columns: Sequence[str] | None,
+) -> Windowed:
+    """Put rows in windows; see `KeyedStream.window`."""
+    if not isinstance(getattr(assigner, "grid", None), Grid):
+        msg = f"{shown(assigner)} describes no windows"
+        raise PlanError(
+            msg,
+            place="window(assigner)",
+            remedy="such as et.tumbling('1h') or et.sliding('1h', slide='5m')",
+        )
+    check_mode(mode)
+    if late is not None:
+        remedy = "a name for the side output, et.DROP, or None for 'late'"
+        check_text(late, what="tag", place="window(late=…)", remedy=remedy)
+    lateness_us = parse_us(allowed_lateness, name="allowed_lateness")
+    before = sum(isinstance(upstream, Windowed) for upstream in walk(node))
+    if late is None and before:
+        # Each window's late rows have columns of their own, so each has a tag of its own.
+        late = f"late_{before + 1}"
+    named = (late_columns,) if isinstance(late_columns, str) else late_columns
+    if named is not None:
+        remedy = "a list of column names, each once; None for all"
+        check_names(named, place="window(late_columns=…)", remedy=remedy, least=0)
+    columns = None if named is None else tuple(named)
+    if late == "quarantine":
+        msg = "the tag 'quarantine' is taken by rows without a usable time"
+        raise PlanError(msg, place="window(late=…)", remedy="choose another tag")
+    return Windowed(node, assigner, lateness_us, mode, late, columns)
+
+
+def processed(
+    node: Keyed,
+    function: ProcessFunction | Callable[[Any, Any], object],
+    output: pa.Schema,
+    sides: Mapping[str, pa.Schema] | None,
+    time: tuple[str | None, str | None, DurationLike],
+    columns: Sequence[str] | None,
+    states: Mapping[str, Declared] | None,
+) -> Processed:
+    """Give rows to a process function; see `KeyedStream.process`."""
+    known = known_function(function, states)
+    output_time = check_output(output, sides, *time)
+    named = (columns,) if isinstance(columns, str) else columns
+    if named is not None:
+        remedy = "a list of column names, each once; None for all"
+        check_names(named, place="process(columns=…)", remedy=remedy, least=0)
+    given = None if named is None else tuple(named)
+    return Processed(node, known, output, output_time, tuple((sides or {}).items()), given)
+
+
+def check_named(unnamed: Sequence[object], place: str, example: str) -> None:
+    """Refuse what was given by position: it has no name."""
+    if unnamed:
+        first = unnamed[0]
+        given = first.describe() if isinstance(first, Aggregate) else shown(first)
+        msg = f"{given} is given without a name"
+        raise PlanError(msg, place=place, remedy=f"name the column that it makes, {example}")
+
+
+def check_aggregate(name: str, aggregate: object) -> None:
+    """Refuse what is no aggregate."""
+    if not isinstance(aggregate, Aggregate):
+        msg = f"{shown(aggregate)} is not an aggregate"
+        remedy = "such as et.count() or et.mean('x')"
+        raise PlanError(msg, place=f"aggregate({name}=…)", remedy=remedy)

@@ -1,0 +1,1 @@
+"""Process functions: the user's own code over rows of a key, with state and timers."""

@@ -1,0 +1,337 @@
+"""The process operator: calls the user's function row by row or batch by batch, timers between.
+
+A timer fires between the two rows between which the watermark passes it, whatever the batches (S4).
+The function runs in one thread; other shards prepare its chunks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.process.contexts import BatchContext, RowContext
+from eventtime.process.output import Output
+from eventtime.process.rows import python_rows
+from eventtime.state.keyed import KEYED, SHARED, KeyedStates
+from eventtime.state.timers import NEVER
+from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
+from eventtime.windows.operator import OperatorCounts, Produced, Results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from eventtime.clock import Clock
+    from eventtime.process.plan import ProcessPlan
+    from eventtime.state.keys import KeyCodec
+    from eventtime.state.pack import Block
+    from eventtime.state.parts import PartWriter
+    from eventtime.windows.chunk import Chunk
+
+__all__ = ("ProcessOperator",)
+
+Ints = NDArray[np.int64]
+_MOST_AT_END: Final = 1_000_000
+_SMALL_DICTIONARY: Final = 4096
+
+
+class ProcessOperator:
+    """Runs one process function over chunks; see `WindowOperator`, whose methods it has.
+
+    Args:
+        plan: what to do.
+        codec: of the keys.
+        clock: of processing time; None: a replay, which has none.
+        threaded: whether the function runs in a thread of its own.
+
+    Raises:
+        PlanError: the function goes by processing time, and there is no clock.
+    """
+
+    def __init__(
+        self, plan: ProcessPlan, codec: KeyCodec, clock: Clock | None, *, threaded: bool
+    ) -> None:
+        self._plan, self._codec, self._clock = plan, codec, clock
+        function = plan.function
+        if clock is None and function.needs_clock:
+            msg = f"{function.name} goes by processing time, and a replay has none"
+            remedy = "drive it with et.Engine, which takes a clock; or go by event time"
+            raise PlanError(msg, place="process(function)", remedy=remedy)
+        self._context: Any = (BatchContext if function.is_batch else RowContext)(function)
+        self._held = KeyedStates(function.states, codec, self._context)
+        calls = {"": plan.schema, **plan.side_schemas}
+        self._outputs = {
+            tag: Output(
+                schema,
+                f"{function.name}, {f'side output {tag!r}' if tag else 'output'}",
+                None if tag else plan.output_time,
+                self._shown_key,
+            )
+            for tag, schema in calls.items()
+        }
+        sides = {tag: output for tag, output in self._outputs.items() if tag}
+        self._context.bind(self._held, self._outputs[""], sides)
+        # Each run has its own copy: what it puts into attributes stays there.
+        self._function = copy.copy(function.instance)
+        for name, state in self._held.states.items():
+            setattr(self._function, name, state)
+        self._thread = ThreadPoolExecutor(1, "eventtime-process") if threaded else None
+        self._rows = self._live_keys = 0
+        self.watermark_us = MINUS_INFINITY
+
+    def process(self, chunk: Chunk) -> Produced:
+        """Take rows in, and fire what the watermark passes."""
+        return self.submit(chunk)()
+
+    def submit(self, chunk: Chunk) -> Callable[[], Produced]:
+        """Start on a chunk; what is returned waits for the results."""
+        self._rows += len(chunk)
+        if self._thread is None:
+            produced = self._process(chunk)
+            return lambda: produced
+        return self._thread.submit(self._process, chunk).result
+
+    def advance(self, watermark_us: int) -> Produced:
+        """Move the watermark without rows."""
+        self._read_clock()
+        self._fire_to(max(self.watermark_us, watermark_us))
+        if self.watermark_us == PLUS_INFINITY:
+            self._finish()
+        return self._produced()
+
+    @property
+    def downstream_us(self) -> int:
+        """The next operator's watermark (S25): results lie so far behind at most."""
+        return self.downstream_before(self.watermark_us)
+
+    def downstream_before(self, point_us: int) -> int:
+        """Return the downstream watermark of a row that came at a watermark."""
+        time = self._plan.output_time
+        return add(point_us, -time.behind_us) if time is not None else MINUS_INFINITY
+
+    def downstream_after(self, point_us: int) -> int:
+        """Return the same: it is the next row that raises it."""
+        return self.downstream_before(point_us)
+
+    @property
+    def open_windows(self) -> int:
+        """None: there are no windows."""
+        return 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return self._held.is_empty
+
+    def counts(self) -> OperatorCounts:
+        """Count rows: each was given to the function."""
+        return OperatorCounts(self._rows, self._rows, 0, 0)
+
+    def keys_to_forget(self) -> bool:
+        """Whether many more keys are known than were alive when that was last looked at."""
+        known = len(self._codec) if self._codec.interned else 0
+        return self._held.is_outgrown or known > 2 * self._live_keys + _SMALL_DICTIONARY
+
+    def forget_keys(self, held: Sequence[Ints]) -> None:
+        """Drop keys that no state refers to (S30); see `WindowOperator.forget_keys`."""
+        self._held.sweep()
+        if self._codec.interned:
+            self._codec.keep_only([self._held.live_words(), *held])
+            self._live_keys = len(self._codec)
+
+    def save(self, writer: PartWriter, **about: int) -> dict[str, int]:
+        """Hand all state over, part by part; returns the rest: numbers."""
+        version = self._held.save(writer, **about)
+        return {"watermark_us": self.watermark_us, "rows": self._rows, "version": version}
+
+    def restore(self, numbers: Mapping[str, int], blocks: Sequence[Block]) -> None:
+        """Take over, while nothing is held, what another has saved."""
+        self.watermark_us, self._rows = numbers["watermark_us"], numbers["rows"]
+        self._context.watermark_us = self.watermark_us
+        parts = {
+            kind: [b.batch() for b in blocks if b.about["kind"] == kind] for kind in (KEYED, SHARED)
+        }
+        self._held.restore(numbers["version"], parts[KEYED], parts[SHARED])
+        self._live_keys = len(self._codec)
+
+    def close(self) -> None:
+        """Stop the thread."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _process(self, chunk: Chunk) -> Produced:
+        self._read_clock()
+        words, nulls = chunk.all_keys()
+        slots = self._held.enter(words, nulls)
+        times_us, watermarks_us = chunk.all_times(), chunk.all_watermarks()
+        columns = [chunk.column(i) for i in range(len(self._plan.columns))]
+        self._context.forget_keys()
+        run = self._run_batches if self._plan.function.is_batch else self._run_rows
+        run(slots, times_us, watermarks_us, columns)
+        self._fire_to(max(self.watermark_us, chunk.watermark_after_us))
+        return self._produced()
+
+    def _run_rows(
+        self, slots: Ints, times_us: Ints, watermarks_us: Ints, columns: list[pa.Array]
+    ) -> None:
+        context, on_row, timers = self._context, self._function.on_row, self._held.timers["event"]
+        context.among = slots
+        rows = python_rows(self._plan.columns, columns, len(slots))
+        of_rows = zip(rows, slots.tolist(), times_us.tolist(), watermarks_us.tolist(), strict=True)
+        with self._naming("on_row"):
+            for row, slot, time_us, watermark_us in of_rows:
+                if watermark_us >= timers.next_us:
+                    self._fire_to(watermark_us)
+                    context.among = slots
+                context.slot, context.time_us = slot, time_us
+                context.watermark_us = watermark_us
+                on_row(context, row)
+
+    def _run_batches(
+        self, slots: Ints, times_us: Ints, watermarks_us: Ints, columns: list[pa.Array]
+    ) -> None:
+        context, timers = self._context, self._held.timers["event"]
+        batch = pa.RecordBatch.from_arrays(columns, list(self._plan.columns))
+        has_timers, at, n = self._plan.function.has("on_timer"), 0, len(slots)
+        while at < n:
+            reached = int(watermarks_us[at])
+            if reached >= timers.next_us:
+                self._fire_to(reached)
+            end = n
+            if has_timers:
+                # No timer set by these rows can be due among them.
+                limit = min(timers.next_us, reached + context.step_us, PLUS_INFINITY)
+                end = at + max(1, int(np.searchsorted(watermarks_us[at:], limit)))
+            some = slice(at, end)
+            context.slots, context.times_us = slots[some], times_us[some]
+            context.watermarks_us = watermarks_us[some]
+            context.watermark_us = int(watermarks_us[end - 1])
+            with self._naming("on_batch"):
+                self._function.on_batch(context, batch.slice(at, end - at))
+                self._settle()
+            at = end
+
+    def _fire_to(self, watermark_us: int) -> None:
+        """Fire the timers of event time up to a watermark, and move there."""
+        timers, context = self._held.timers["event"], self._context
+        context.is_final = watermark_us == PLUS_INFINITY
+        before, most = context.watermark_us, _MOST_AT_END
+        most += len(timers) if context.is_final else 0
+        step_us = getattr(context, "step_us", 0)
+        while timers.next_us <= watermark_us:
+            if context.is_final:
+                most -= 1
+                self._check_end(most)
+            due = [self._popped(timers)]
+            while timers.next_us <= watermark_us and timers.next_us < due[0][0] + step_us:
+                due.append(self._popped(timers))
+            self._call("on_timer", due, before)
+            before = max(before, due[-1][0])
+        self.watermark_us = max(self.watermark_us, watermark_us)
+        context.watermark_us = max(before, watermark_us)
+
+    def _fire_by_clock(self, now_us: int) -> None:
+        timers = self._held.timers["processing"]
+        while timers.next_us <= now_us:
+            self._call("on_processing_timer", [self._popped(timers)], self._context.watermark_us)
+
+    def _popped(self, timers: Any) -> tuple[int, Ints, set[int]]:
+        time_us, firing = timers.pop()
+        slots = np.fromiter(firing, np.int64, len(firing))
+        self._held.touch(slots)
+        return time_us, self._held.ordered(np.sort(slots)), firing
+
+    def _call(self, by_row: str, due: list[tuple[int, Ints, set[int]]], before_us: int) -> None:
+        context, by_event = self._context, by_row == "on_timer"
+        method = self._plan.function.method(by_row)
+        call = getattr(self._function, method)
+        context.forget_keys()
+        context.among = np.concatenate([slots for _, slots, _ in due])
+        if self._plan.function.is_batch:
+            times = np.repeat(np.array([t for t, _, _ in due]), [len(s) for _, s, _ in due])
+            context.slots, context.times_us = context.among, times
+            reached = np.maximum(times, before_us) if by_event else np.full(len(times), before_us)
+            context.watermarks_us, context.watermark_us = reached, int(reached[-1])
+            context.firing_us = int(times[0])
+            with self._naming(method):
+                call(context)
+                self._settle()
+            context.firing_us = MINUS_INFINITY
+            return
+        (time_us, slots, firing), *_ = due
+        context.watermark_us = max(before_us, time_us) if by_event else before_us
+        context.time_us = time_us if by_event else before_us
+        with self._naming(method):
+            for slot in slots.tolist():
+                if slot in firing:
+                    context.slot, context.firing_us = slot, time_us if by_event else MINUS_INFINITY
+                    call(context, time_us)
+        context.firing_us = MINUS_INFINITY
+
+    def _finish(self) -> None:
+        """Let all timers fire, then hold nothing (S9, S30)."""
+        most = _MOST_AT_END
+        while (next_us := self._held.timers["processing"].next_us) != NEVER:
+            self._context.processing_us = next_us
+            self._fire_by_clock(self._context.processing_us)
+            self._fire_to(PLUS_INFINITY)
+            most -= 1
+            self._check_end(most)
+        self._held.clear()
+
+    def _check_end(self, most: int) -> None:
+        if most < 0:
+            name = self._plan.function.name
+            msg = f"{name} sets timers without end after the end of the input"
+            raise UserCodeError(msg, remedy="set none when context.is_final")
+
+    def _read_clock(self) -> None:
+        if self._clock is not None:
+            # A clock that was stepped back stands still until it is where it was.
+            now_us = max(self._context.processing_us, self._clock.now_us())
+            self._context.processing_us = now_us
+            self._fire_by_clock(now_us)
+
+    def _settle(self) -> None:
+        for output in self._outputs.values():
+            output.settle()
+
+    def _produced(self) -> Produced:
+        results, sides = [], []
+        for tag, output in self._outputs.items():
+            taken = output.take()
+            if taken is None:
+                continue
+            batch, marks = taken
+            if tag:
+                sides.append((tag, batch))
+            else:
+                starts = np.flatnonzero(np.append([True], marks[1:] != marks[:-1]))
+                lengths = np.diff(np.append(starts, len(marks))).tolist()
+                points = list(zip(marks[starts].tolist(), lengths, strict=True))
+                results.append(Results(batch, points))
+        return Produced(results, None, self.downstream_us, sides)
+
+    def _shown_key(self, slot: int) -> str:
+        key = self._context.key_of(slot)
+        return repr(key[0] if len(key) == 1 else key)
+
+    @contextlib.contextmanager
+    def _naming(self, method: str) -> Iterator[None]:
+        """Say of an error of the user's code where it was raised."""
+        try:
+            yield
+        except EventTimeError:
+            raise
+        except Exception as error:
+            msg = f"{self._plan.function.name}.{method} raised {type(error).__name__}: {error}"
+            place = f"{len(self._context.slots)} rows"
+            if not self._plan.function.is_batch:
+                place = f"key {self._shown_key(self._context.slot)}"
+            raise UserCodeError(msg, place=place, remedy="see the cause above") from error

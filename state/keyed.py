@@ -1,0 +1,214 @@
+"""All states of one process function: keys and their slots, values, timers; saved and restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from eventtime.state.keyed_collections import ListState, MapState
+from eventtime.state.keyed_objects import AggregatedObject, ObjectValue, ReducedObject
+from eventtime.state.keyed_values import PackedReduced, PackedValue
+from eventtime.state.moment import OneForAll
+from eventtime.state.slots import SlotMap
+from eventtime.state.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eventtime.state.declared import Declared
+    from eventtime.state.keyed_state import State
+    from eventtime.state.keys import KeyCodec
+    from eventtime.state.moment import Moment
+    from eventtime.state.parts import PartWriter
+
+__all__ = ("KEYED", "SHARED", "TIMER_KINDS", "KeyedStates")
+
+Ints = NDArray[np.int64]
+KEYED: Final = "keyed"
+SHARED: Final = "shared"
+TIMER_KINDS: Final = ("event", "processing")
+_PART_BITS: Final = 14
+"""Slots of a part, as a power of two: what is written again when one of them changed."""
+_SMALL: Final = 4096
+_ONE_SLOT: Final[Ints] = np.zeros(1, np.int64)
+_NO_NULLS: Final[Ints] = np.empty(0, np.int64)
+
+
+class KeyedStates:
+    """Keys and what is held for them.
+
+    Entering: `enter`. Timers: `timers`. Bounding: `is_outgrown`, `sweep`, `clear`. Surviving:
+    `save`, `restore`.
+
+    Args:
+        declared: states by name.
+        codec: of the keys.
+        moment: that states go by.
+    """
+
+    def __init__(self, declared: Mapping[str, Declared], codec: KeyCodec, moment: Moment) -> None:
+        self._codec, self._slots = codec, SlotMap()
+        self.states: dict[str, State] = {}
+        self._of_keys: list[State] = []
+        self._shared: list[State] = []
+        for name, one in declared.items():
+            of_keys = one.scope == "key"
+            state = _make(name, one, moment if of_keys else OneForAll(moment))
+            state.grow(self._slots.capacity if of_keys else 1)
+            self.states[name] = state
+            (self._of_keys if of_keys else self._shared).append(state)
+        self.timers = {kind: Timers() for kind in TIMER_KINDS}
+        self._versions: Ints = np.zeros(1, np.int64)
+        self._version = 1
+        self._alive = 0
+
+    def enter(self, words: Ints, nulls: NDArray[np.uint8]) -> Ints:
+        """Return the slots of keys, (n,) int64; what they hold counts as changed."""
+        before = self._slots.capacity
+        slots = self._slots.intern(words, nulls.astype(np.int64) if nulls.size else _NO_NULLS)
+        if self._slots.capacity != before:
+            for state in self._of_keys:
+                state.grow(self._slots.capacity)
+            parts = (self._slots.capacity >> _PART_BITS) + 1
+            more = np.zeros(parts - len(self._versions), np.int64)
+            self._versions = np.concatenate([self._versions, more])
+        self.touch(slots)
+        return slots
+
+    def touch(self, slots: Ints) -> None:
+        """Note that what slots hold may change."""
+        self._version += 1
+        self._versions[slots >> _PART_BITS] = self._version
+
+    def keys(self, slots: Ints) -> list[pa.Array]:
+        """Return the key columns of slots."""
+        words, nulls = self._words(slots)
+        return self._codec.decode(words, nulls)
+
+    def ordered(self, slots: Ints) -> Ints:
+        """Return slots in the order of their keys (S24)."""
+        in_order: Ints = slots[self._codec.order(*self._words(slots))]
+        return in_order
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether there are many more keys than held anything at the last sweep."""
+        return len(self._slots) > 2 * self._alive + _SMALL
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held for any key, or for all."""
+        slots, alive = self._held()
+        return not alive[slots].any() and not any(s.is_held(_ONE_SLOT)[0] for s in self._shared)
+
+    def sweep(self) -> None:
+        """Forget keys for which nothing is held that lives (S30). Cost: O(keys)."""
+        _, alive = self._held()
+        gone = self._slots.keep_only(alive)
+        for state in self._of_keys:
+            state.forget(gone)
+        self.touch(gone)
+        self._alive = len(self._slots)
+
+    def live_words(self) -> Ints:
+        """Return the key words held; those of null keys are 0."""
+        words: Ints = self._slots.keys[self._slots.slots(), 0]
+        return words
+
+    def clear(self) -> None:
+        """Forget everything (S30)."""
+        for timers in self.timers.values():
+            timers.clear()
+        for state in self._shared:
+            state.forget(_ONE_SLOT)
+        for state in self._of_keys:
+            state.forget(self._slots.slots())
+        self.sweep()
+
+    def save(self, writer: PartWriter, **about: int) -> int:
+        """Write what is held, in parts of neighbouring slots; returns the version reached."""
+        slots, alive = self._held()
+        slots = slots[alive[slots]]
+        timers = {kind: timers.rows() for kind, timers in self.timers.items()}
+        for part in np.unique(slots >> _PART_BITS).tolist():
+            version = int(self._versions[part])
+            what: dict[str, Any] = {**about, "kind": KEYED, "part": part}
+            if not writer.keep(version, **what):
+                mine = slots[slots >> _PART_BITS == part]
+                writer.add(self._rows(mine, timers), version, **what)
+        if self._shared:
+            columns = _joined(state.save(_ONE_SLOT) for state in self._shared)
+            rows = pa.record_batch(list(columns.values()), list(columns))
+            writer.add(rows, None, **about, kind=SHARED)
+        return self._version
+
+    def restore(
+        self, version: int, keyed: Iterable[pa.RecordBatch], shared: Iterable[pa.RecordBatch]
+    ) -> None:
+        """Take over what was saved, while nothing is held."""
+        # Slots are others now: no part is what the last checkpoint has under its name.
+        self._version = version
+        for rows in keyed:
+            n = len(self._codec.types)
+            if n:
+                words, nulls = self._codec.encode(rows.columns[:n])
+            else:
+                words, nulls = self._codec.no_key(rows.num_rows), np.empty(0, np.uint8)
+            slots = self.enter(words, nulls)
+            for state in self._of_keys:
+                state.fill(slots, rows)
+            for kind, timers in self.timers.items():
+                times = rows.column(f"timers:{kind}")
+                at = np.repeat(slots, np.diff(times.offsets.to_numpy()))
+                timers.add_rows(times.flatten().to_numpy(), at)
+        for rows in shared:
+            for state in self._shared:
+                state.fill(_ONE_SLOT, rows)
+        self._alive = len(self._slots)
+
+    def _held(self) -> tuple[Ints, NDArray[np.bool_]]:
+        """Return the slots in use, and by slot whether it holds anything, timers included."""
+        slots = self._slots.slots()
+        alive = np.zeros(self._slots.capacity, np.bool_)
+        for state in self._of_keys:
+            alive[slots] |= state.is_held(slots)
+        for timers in self.timers.values():
+            alive[timers.rows()[1]] = True
+        return slots, alive
+
+    def _words(self, slots: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        keys = self._slots.keys[slots]
+        return keys[:, 0].copy(), keys[:, 1] != 0
+
+    def _rows(self, slots: Ints, timers: Mapping[str, tuple[Ints, Ints]]) -> pa.RecordBatch:
+        columns = {f"key_{i}": column for i, column in enumerate(self.keys(slots))}
+        columns |= _joined(state.save(slots) for state in self._of_keys)
+        for kind, (times, who) in timers.items():
+            starts = np.searchsorted(who, slots)
+            ends = np.searchsorted(who, slots, side="right")
+            offsets = np.append(0, np.cumsum(ends - starts)).astype(np.int32)
+            mine = times[np.isin(who, slots)]
+            columns[f"timers:{kind}"] = pa.ListArray.from_arrays(offsets, pa.array(mine))
+        return pa.record_batch(list(columns.values()), list(columns))
+
+
+def _make(name: str, declared: Declared, moment: Moment | OneForAll) -> State:
+    match declared.form:
+        case "value":
+            return (PackedValue if declared.is_packed else ObjectValue)(name, declared, moment)
+        case "reducing":
+            packed = declared.is_packed and not callable(declared.reduce)
+            return (PackedReduced if packed else ReducedObject)(name, declared, moment)
+        case "aggregating":
+            return AggregatedObject(name, declared, moment)
+        case "list":
+            return ListState(name, declared, moment)
+        case "map":
+            return MapState(name, declared, moment)
+
+
+def _joined(columns: Iterable[dict[str, pa.Array]]) -> dict[str, pa.Array]:
+    return {name: column for some in columns for name, column in some.items()}

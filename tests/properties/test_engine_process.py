@@ -1,0 +1,192 @@
+"""Process functions equal the oracle: row by row and by batches, cut, live, restored (S4, S28)."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eventtime as et
+from engine_runs import all_null_times, assert_rows, batch_of, ipc_bytes, source_of, without_detail
+from eventtime.engine import Engine
+from oracle import Oracle, replay
+from oracle_process import KeyedOperator, Settings
+from process_runs import processed
+from strategies import (
+    AddPartition,
+    AdvanceClock,
+    Case,
+    Finish,
+    PollEmpty,
+    Push,
+    Schedule,
+    cases,
+    cut,
+    cuts,
+    drive,
+    schedules,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventtime.stream import Stream
+    from oracle_spec import Spec
+    from strategies import Step
+
+
+@st.composite
+def settings(draw: st.DrawFn, *, is_live: bool = False) -> Settings:
+    """Times to live of a few rows' distance, or none."""
+    unit = draw(st.sampled_from([1, 1_000_000]))
+    ttl = draw(st.one_of(st.none(), st.integers(1, 12).map(lambda n: n * unit)))
+    brief = draw(st.integers(1, 6)) * unit if is_live else None
+    return Settings(unit, ttl, brief, draw(st.booleans()))
+
+
+def keyed(spec: Spec) -> Spec:
+    return spec if spec.keys else replace(spec, keys=("key",))
+
+
+Drawn = tuple[Case, Settings, dict[str, list[int]]]
+
+
+@st.composite
+def process_cases(draw: st.DrawFn) -> Drawn:
+    """A replay, lives of state, and cuts of each partition."""
+    case = draw(cases())
+    case = Case(keyed(case.spec), case.partitions)
+    return case, draw(settings()), {n: draw(cuts(rows)) for n, rows in case.partitions.items()}
+
+
+def check_process(drawn: Drawn) -> None:
+    """Results, side outputs and ledger of a replay are those of the oracle."""
+    case, how, _ = drawn
+    if all_null_times(case.partitions):
+        return
+    operator = KeyedOperator(how, case.spec.keys)
+    oracle = replay(case.partitions, case.spec, operator=operator)
+    run = processed(source_of(case.partitions), case.spec, how).run()
+    assert_rows(run.table(), operator.results)
+    assert_rows(run.side("noted"), operator.noted)
+    assert_rows(without_detail(run.side("quarantine")), oracle.quarantine)
+    counted = run.ledger.to_dict()["partitions"]
+    assert {n: p["windowed"] for n, p in counted.items()} == {
+        n: p["windowed"] for n, p in oracle.ledger.items()
+    }
+    run.ledger.assert_balanced()
+
+
+@given(process_cases())
+def test_a_process_function_equals_the_oracle(drawn: Drawn) -> None:
+    check_process(drawn)
+
+
+def outcome(stream: Stream, *, shards: int, chunk_rows: int) -> list[bytes]:
+    with patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
+        run = stream.run(shards=shards)
+    return [ipc_bytes(t) for t in (run.table(), run.side("noted"), run.side("quarantine"))]
+
+
+def check_process_cuts(drawn: Drawn) -> None:
+    """Neither batches nor chunks nor shards show."""
+    case, how, places = drawn
+    if all_null_times(case.partitions):
+        return
+    pieces = {name: cut(rows, places[name]) for name, rows in case.partitions.items()}
+    whole = processed(source_of(case.partitions), case.spec, how)
+    wanted = outcome(whole, shards=1, chunk_rows=65_536)
+    for shards, chunk_rows in ((1, 1), (1, 3), (2, 4), (3, 65_536)):
+        stream = processed(source_of({}, pieces), case.spec, how)
+        assert outcome(stream, shards=shards, chunk_rows=chunk_rows) == wanted
+
+
+@given(process_cases())
+def test_cuts_and_shards_do_not_show_in_a_process_function(drawn: Drawn) -> None:
+    check_process_cuts(drawn)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A live run, and into how many shards it is restored after each step; None: it is not."""
+
+    schedule: Schedule
+    settings: Settings
+    restored: list[int | None]
+
+
+@st.composite
+def live_runs(draw: st.DrawFn) -> Live:
+    schedule = draw(schedules())
+    schedule = replace(schedule, spec=keyed(schedule.spec))
+    n = len(schedule.steps)
+    restored = draw(st.lists(st.sampled_from([None, None, 1, 2]), min_size=n, max_size=n))
+    return Live(schedule, draw(settings(is_live=True)), restored)
+
+
+@dataclass
+class Outputs:
+    results: list[pa.Table]
+    noted: list[pa.Table]
+
+
+def do(engine: Engine, clock: et.ManualClock, step: Step) -> None:
+    match step:
+        case Push(name, rows):
+            engine.push(name, batch_of(rows))
+        case PollEmpty(name):
+            engine.poll_empty(name)
+        case AdvanceClock(by):
+            clock.advance(by)
+        case Finish(name):
+            engine.finish(name)
+        case AddPartition(name, historical):
+            engine.add_partition(name, historical=historical)
+
+
+def read_clock(operator: KeyedOperator, step: Step, now: int) -> None:
+    """The engine looks at the clock when it is given something."""
+    if isinstance(step, PollEmpty | Finish) or (isinstance(step, Push) and step.rows):
+        operator.read_clock(now)
+
+
+def check_live_process(live: Live) -> None:
+    """Live, with processing time, saved and restored anywhere: the oracle's rows, and empty."""
+    spec, how = live.schedule.spec, live.settings
+    operator, clock = KeyedOperator(how, spec.keys), et.ManualClock()
+    oracle = Oracle(spec, [])
+    oracle.operator = operator  # type: ignore[assignment]
+    for name in live.schedule.names:
+        oracle.add_partition(name, historical=True)
+
+    def stream() -> Stream:
+        return processed(source_of({"a": []}), spec, how)
+
+    engine = Engine(stream(), list(live.schedule.names), clock=clock)
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (step, shards) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
+            read_clock(operator, step, clock.now_us())
+            drive(oracle, step)
+            do(engine, clock, step)
+            if shards is not None:
+                path = Path(folder) / f"{i}.savepoint"
+                engine.savepoint(path)
+                engine.suspend()
+                engine = Engine.restore(stream(), path, clock=clock, shards=shards)
+    assert_rows(engine.results(), operator.results)
+    assert_rows(engine.side("noted"), operator.noted)
+    engine.ledger.assert_balanced()
+    if operator.watermark == math.inf:
+        assert engine.is_empty
+    engine.suspend()
+
+
+@given(live_runs())
+def test_live_and_restored_a_process_function_equals_the_oracle(live: Live) -> None:
+    check_live_process(live)
