@@ -251,10 +251,10 @@ class Oracle:
     """Partitions, combined watermark, quarantine and one window operator; driven row by row."""
 
     def __init__(
-        self, spec: Spec, names: Iterable[str], downstream: Operator | None = None
+        self, spec: Spec, names: Iterable[str], downstream: Operator | None = None, by: Any = None
     ) -> None:
         self.spec = spec
-        self.operator = Operator(spec, downstream)
+        self.operator = by or Operator(spec, downstream)
         self.partitions: dict[str, Partition] = {}
         self.quarantine: list[Row] = []
         self.ledger: dict[str, dict[str, int]] = {}
@@ -374,15 +374,11 @@ def future_rows(times: Sequence[int | None], max_future: int | None) -> list[boo
 
 
 def replay(
-    partitions: Mapping[str, Sequence[Row]],
-    spec: Spec,
-    downstream: Operator | None = None,
-    operator: Any = None,
+    partitions: Mapping[str, Sequence[Row]], spec: Spec, downstream: Any = None, by: Any = None
 ) -> Oracle:
     """Bounded partitions to their end: always the next row of the one furthest behind (S10, D1)."""
     names = sorted(partitions)
-    oracle = Oracle(spec, names, downstream)
-    oracle.operator = oracle.operator if operator is None else operator
+    oracle = Oracle(spec, names, downstream, by)
     rest = {
         name: list(
             zip(rows, future_rows([r[spec.time] for r in rows], spec.max_future), strict=True)

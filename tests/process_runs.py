@@ -29,28 +29,30 @@ VALUES = {
 NOTED = pa.schema({"n": pa.int64(), "t": pa.int64()})
 
 
-def declare(function: Any, settings: Settings) -> None:
+class Watched(et.ProcessFunction):
     """States of every form; they are attributes of the object, for their lives differ."""
-    ttl = None if settings.ttl is None else f"{settings.ttl}us"
-    brief = None if settings.processing_ttl is None else f"{settings.processing_ttl}us"
-    function.last = et.value_state(pa.string(), ttl=ttl)
-    function.total = et.reducing_state(pa.int64(), "sum")
-    function.least = et.reducing_state(pa.float64(), "min", ttl=ttl)
-    function.brief = et.value_state(pa.bool_(), ttl=brief, ttl_clock="processing")
-    function.listed = et.list_state(pa.int64(), ttl=ttl)
-    function.mapped = et.map_state(pa.string(), pa.int64(), ttl=ttl)
-    function.shared = et.operator_state(et.value_state(pa.int64(), default=0))
-    function.ticks = et.value_state(pa.int64(), default=0)
-    function.unit, function.is_live = settings.unit, settings.processing_ttl is not None
-    function.timers_at_least = f"{settings.unit}us"
 
+    on_processing_timer: Any
+    on_processing_timers: Any
 
-class ByRow(et.ProcessFunction):
     def __init__(self, settings: Settings) -> None:
-        declare(self, settings)
+        ttl = None if settings.ttl is None else f"{settings.ttl}us"
+        brief = None if settings.processing_ttl is None else f"{settings.processing_ttl}us"
+        self.last: Any = et.value_state(pa.string(), ttl=ttl)
+        self.total: Any = et.reducing_state(pa.int64(), "sum")
+        self.least: Any = et.reducing_state(pa.float64(), "min", ttl=ttl)
+        self.brief: Any = et.value_state(pa.bool_(), ttl=brief, ttl_clock="processing")
+        self.listed: Any = et.list_state(pa.int64(), ttl=ttl)
+        self.mapped: Any = et.map_state(pa.string(), pa.int64(), ttl=ttl)
+        self.shared: Any = et.operator_state(et.value_state(pa.int64(), default=0))
+        self.ticks: Any = et.value_state(pa.int64(), default=0)
+        self.unit, self.is_live = settings.unit, settings.processing_ttl is not None
+        self.timers_at_least = f"{settings.unit}us"
         if not self.is_live:
-            self.on_processing_timer = None
+            self.on_processing_timer = self.on_processing_timers = None
 
+
+class ByRow(Watched):
     def on_row(self, ctx: Any, row: Row) -> None:
         n, t = row["n"], ctx.time_us
         self.shared.value += 1
@@ -101,12 +103,7 @@ class ByRow(et.ProcessFunction):
         ctx.emit(**keys, what=what, at=at, **{name: values.get(name) for name in VALUES})
 
 
-class ByBatch(et.ProcessFunction):
-    def __init__(self, settings: Settings) -> None:
-        declare(self, settings)
-        if not self.is_live:
-            self.on_processing_timers = None
-
+class ByBatch(Watched):
     def on_batch(self, ctx: Any, batch: pa.RecordBatch) -> None:
         before = self.shared.value
         self.shared.value = before + len(ctx)
@@ -153,7 +150,10 @@ class ByBatch(et.ProcessFunction):
             ctx.set_processing_timers(ctx.processing_us + 2 * self.unit, mask)
 
     def on_timers(self, ctx: Any) -> None:
-        total, last, least, listed = [], [], [], []
+        total: list[Any] = []
+        last: list[Any] = []
+        least: list[Any] = []
+        listed: list[Any] = []
         for rows in ctx.rounds():
             got = self.total.get_rows(rows)
             for out, state in ((last, self.last), (least, self.least), (listed, self.listed)):

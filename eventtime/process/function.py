@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.checks import shown
 from eventtime.duration import DurationLike, format_us, parse_us
@@ -57,7 +57,7 @@ class ProcessFunction:
     [1, 1, 2]
     """
 
-    timers_at_least: ClassVar[DurationLike] = "0s"
+    timers_at_least: DurationLike = "0s"
 
 
 class _OfRows(ProcessFunction):

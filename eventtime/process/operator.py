@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.process.plan import ProcessPlan
     from eventtime.state.keys import KeyCodec
-    from eventtime.state.pack import Block
-    from eventtime.state.parts import PartWriter
+    from eventtime.state.parts import PartWriter, SavedPart
     from eventtime.windows.chunk import Chunk
 
 __all__ = ("ProcessOperator",)
@@ -150,7 +149,7 @@ class ProcessOperator:
         version = self._held.save(writer, **about)
         return {"watermark_us": self.watermark_us, "rows": self._rows, "version": version}
 
-    def restore(self, numbers: Mapping[str, int], blocks: Sequence[Block]) -> None:
+    def restore(self, numbers: Mapping[str, int], blocks: Sequence[SavedPart]) -> None:
         """Take over, while nothing is held, what another has saved."""
         self.watermark_us, self._rows = numbers["watermark_us"], numbers["rows"]
         self._context.watermark_us = self.watermark_us
