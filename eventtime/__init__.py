@@ -37,6 +37,8 @@ from eventtime.run import Run
 from eventtime.running_custom import BatchGenerator
 from eventtime.sinks.by_day import by_day
 from eventtime.sinks.csv import to_csv
+from eventtime.sinks.delta import to_delta
+from eventtime.sinks.duckdb import to_duckdb
 from eventtime.sinks.epochs import EpochSink, EpochWriter
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
@@ -159,6 +161,8 @@ __all__ = (
     "stddev",
     "sum",
     "to_csv",
+    "to_delta",
+    "to_duckdb",
     "to_ipc",
     "to_json_lines",
     "to_parquet",

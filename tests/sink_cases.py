@@ -10,13 +10,17 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.dataset as ds
+from deltalake import DeltaTable
 from psycopg.rows import dict_row
 
 from eventtime.sinks.csv import csv_fields, to_csv
+from eventtime.sinks.delta import to_delta
+from eventtime.sinks.duckdb import to_duckdb
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
@@ -102,6 +106,56 @@ def postgres_case(dsn: str) -> SinkCase:
     return SinkCase(make, read, kills=KILLS, as_read=as_python)
 
 
+def duckdb_case() -> SinkCase:
+    """A table with a name that is hard to quote."""
+
+    def make(folder: Path) -> EpochSink:
+        return to_duckdb(folder / "x.duckdb", table=HOSTILE)
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        quoted = HOSTILE.replace('"', '""')
+        if not (folder / "x.duckdb").exists():
+            return []
+        with duckdb.connect(folder / "x.duckdb") as connection:
+            if not connection.execute("SELECT 1 FROM duckdb_tables()").fetchall():
+                return []
+            found = connection.sql(f'SELECT * FROM "{quoted}"').to_arrow_table()
+        return [{name: in_utc(value) for name, value in row.items()} for row in found.to_pylist()]
+
+    return SinkCase(make, read, kills=KILLS, as_read=as_duckdb)
+
+
+def delta_case() -> SinkCase:
+    """A table in a folder."""
+
+    def make(folder: Path) -> EpochSink:
+        return to_delta(folder / "lake")
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        if not (folder / "lake").exists():
+            return []
+        rows = pa.table(DeltaTable(folder / "lake").to_pyarrow_table()).to_pylist()
+        return [{name: in_utc(value) for name, value in row.items()} for row in rows]
+
+    return SinkCase(make, read, kills=KILLS, as_read=as_delta)
+
+
+def as_delta(values: pa.Array) -> list[Any]:
+    """What deltalake hands over as Arrow."""
+    exact = str(values.type) == "float"
+    return list(values.to_pylist()) if exact else as_python(values)
+
+
+def as_duckdb(values: pa.Array) -> list[Any]:
+    """What DuckDB hands over as Arrow."""
+    if "duration" in str(values.type):
+        micros = values.cast(pa.duration("us")).cast(pa.int64()).to_pylist()
+        return [None if v is None else pa.MonthDayNano([0, 0, v * 1_000]) for v in micros]
+    if pa.types.is_uint64(values.type) or str(values.type) == "float":
+        return list(values.to_pylist())
+    return as_python(values)
+
+
 def as_python(values: pa.Array) -> list[Any]:
     """What drivers hand over: times in µs and UTC, decimals with all digits."""
     kind = values.type
@@ -146,6 +200,8 @@ TEXT = {"csv", "json lines"}
 
 CASES: dict[str, SinkCase] = {
     "sqlite": sqlite_case(),
+    "duckdb": duckdb_case(),
+    "delta": delta_case(),
     "parquet": folder_case(to_parquet, "parquet", None),
     "parquet by day": folder_case(to_parquet, "parquet", "day"),
     "csv": folder_case(to_csv, "csv", None),

@@ -40,6 +40,7 @@ def stored(kind: pa.DataType) -> pa.DataType:
         pa.duration("ns"): pa.duration(_MICROSECONDS),
         pa.time64("ns"): pa.time64(_MICROSECONDS),
         pa.date64(): pa.date32(),
+        pa.float16(): pa.float32(),
         pa.uint64(): pa.decimal128(20, 0),
     }
     if is_string(kind):

@@ -70,6 +70,7 @@ class FolderEpochs:
         self._job = job
         self._overwrite = overwrite
         self._ours = self._folder / _OURS
+        self._all_revealed = False
         with self._naming():
             if self._record()["job"] != job:
                 self._refuse_what_is_there()
@@ -103,7 +104,8 @@ class FolderEpochs:
                 msg = f"the folder {self._target!r} is no longer an output of this job"
                 raise FencedError(msg, place=self._target, remedy="let this process end")
             check_token(record["token"], token, self._target)
-            self._reveal(record["parts"])
+            if not self._all_revealed:
+                self._reveal(record["parts"])
             if epoch <= record["epoch"]:
                 return
             staging = _Parts(self, epoch, token)
@@ -128,6 +130,7 @@ class FolderEpochs:
 
     def publish(self, epoch: int, token: int, names: list[str]) -> None:
         """Commit an epoch whose parts are durable under their hidden names."""
+        self._all_revealed = False
         self._write_record(epoch, token, names)
         self._reveal(names)
 
@@ -148,6 +151,7 @@ class FolderEpochs:
                 os.replace(self.hidden(name), self._folder / name)
         for folder in sorted({(self._folder / name).parent for name in names}):
             sync(folder)
+        self._all_revealed = True
 
     def _record(self) -> dict[str, Any]:
         try:

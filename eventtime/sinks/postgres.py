@@ -42,7 +42,6 @@ _TYPES: Final = {
     pa.uint8(): "smallint",
     pa.uint16(): "integer",
     pa.uint32(): "bigint",
-    pa.float16(): "real",
     pa.float32(): "real",
     pa.float64(): "double precision",
     pa.bool_(): "boolean",

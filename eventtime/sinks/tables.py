@@ -30,6 +30,7 @@ __all__ = (
     "driver_missing",
     "quoted",
     "table_options",
+    "unlike",
 )
 
 Mode = Literal["append", "upsert"]
@@ -133,9 +134,13 @@ class Database(abc.ABC):
         """Name the n-th value in a statement, from 1 on."""
         return "?"
 
+    def stored(self, kind: pa.DataType) -> pa.DataType:
+        """Return the type that a column is stored as."""
+        return stored(kind)
+
     def as_stored(self, rows: pa.Table) -> pa.Table:
         """Cast rows to the types they are stored in."""
-        kinds = [stored(field.type) for field in self.schema]
+        kinds = [self.stored(field.type) for field in self.schema]
         columns = [
             as_stored(column.combine_chunks(), kind, name, self.name)
             for column, kind, name in zip(rows.columns, kinds, self.schema.names, strict=True)
@@ -228,14 +233,19 @@ class Database(abc.ABC):
                 parts.append(f"PRIMARY KEY ({', '.join(map(quoted, self.options.key))})")
             self.execute(f"CREATE TABLE {self.table} ({', '.join(parts)})")
         elif there != wanted:
-            msg = f"the table {self.options.table!r} has other columns: {_unlike(there, wanted)}"
+            msg = f"the table {self.options.table!r} has other columns: {unlike(there, wanted)}"
             remedy = "write to another table, or change this one"
             raise SinkError(msg, place=self.place, remedy=remedy)
         # Refused here, before any row, if there is no unique index on the key.
         self.execute(self.insert(f"SELECT {self.names} FROM {self.table} WHERE 1 = 0"))
 
 
-def _unlike(there: dict[str, str], wanted: dict[str, str]) -> str:
+def unlike(there: dict[str, str], wanted: dict[str, str]) -> str:
+    """Say how the columns of a table and those of the rows differ.
+
+    >>> unlike({"a": "bigint", "b": "text"}, {"a": "text"})
+    "'b' is only there; 'a' is bigint there and text here"
+    """
     parts = [f"{name!r} is missing there" for name in wanted if name not in there]
     parts += [f"{name!r} is only there" for name in there if name not in wanted]
     parts += [
