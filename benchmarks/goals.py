@@ -118,7 +118,7 @@ def table(folder: Path = RESULTS) -> str:
     """The goals as a Markdown table; of a workload in several files the last written counts."""
     outcomes: dict[str, report.Outcome] = {}
     for path in sorted(folder.glob("*.json"), key=lambda p: (p.stat().st_mtime, p.name)):
-        if path.name != "startup.json":
+        if path.name not in {"checkpoints.json", "startup.json"}:
             outcomes.update({o.workload: o for o in report.read(path)[1]})
     head = ["| goal | bound | measured (median) | spread | met |", "|---|---|---|---|---|"]
     rows = [_ratio_row(goal, outcomes) for goal in GOALS]

@@ -52,9 +52,18 @@ class TableCopy:
         self, rows: int, parts: list[tuple[_Piece, int, int]], done: Callable[[], None]
     ) -> None:
         self._rows, self._parts, self._done = rows, deque(parts), done
+        self._is_read = False
 
     def columns(self, width: int) -> Ints:
-        """Return the words, (width, rows) int64, and let go of the memory. Any thread may call."""
+        """Return the words, (width, rows) int64, and let go of the memory. Any thread may call.
+
+        Raises:
+            RuntimeError: they were read before.
+        """
+        if self._is_read:
+            msg = "the copy of a table was read before: its memory is in use again"
+            raise RuntimeError(msg)
+        self._is_read = True
         out, at = np.empty((width, self._rows), np.int64), 0
         places = np.array([column.ctypes.data for column in out], np.int64)
         while self._parts:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from eventtime.state.kernels import (
     DENSE,
+    KEY_WORD,
     MASK,
     NULL_FLAG,
     ROWS,
@@ -21,19 +23,22 @@ __all__ = ("enter_rows",)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-def enter_rows(row, rows, page_next, free, n_free, words, out):  # type: ignore[no-untyped-def]
-    """Enter accumulators, (n, width) words, whose keys the table of `row` does not have.
+def enter_rows(row, places, page_next, free, n_free, words, neutral, out):  # type: ignore[no-untyped-def]
+    """Enter accumulators whose keys the table of `row` does not have.
 
-    There is room: enough free pages, and entries for all keys. Writes the slots, (n,), to `out`;
-    returns the free pages left.
+    Word `w` of all of them is the column at the address ``places[w]``. There is room: enough free
+    pages, and entries for all keys. Writes the slots, (n,), to `out`; returns the free pages left.
     """
     entries = words_at(row[TABLE], row[MASK] + 1)
-    for i in range(rows.shape[0]):
-        key, is_null = rows[i, 0], rows[i, ROWS] & NULL_FLAG != 0
+    n, width = out.size, np.uint64(places.size)
+    keys, counts = words_at(places[KEY_WORD], n), words_at(places[ROWS], n)
+    for i in range(np.uint64(n)):
+        key, is_null = keys[i], counts[i] & NULL_FLAG != 0
         mixed = mixed_word(key, row[DENSE])
         _, place = lookup(entries, row[MASK], words, key, mixed, is_null)
-        slot, n_free = take_slot(row, page_next, free, n_free, words, rows[i])
+        slot, n_free = take_slot(row, page_next, free, n_free, words, neutral)
         put(row, entries, place, slot, words, key, mixed, is_null)
-        words[slot, ROWS] = rows[i, ROWS]
+        for word in range(np.uint64(ROWS), width):
+            words[slot, word] = words_at(places[word], n)[i]
         out[i] = slot
     return n_free

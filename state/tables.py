@@ -8,12 +8,16 @@ the live windows (S30).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eventtime.state import kernels as k
 from eventtime.state.enter_kernel import enter_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ("SMALLEST_TABLE", "Tables")
 
@@ -187,25 +191,27 @@ class Tables:
         )  # fmt: skip
         return out, fresh
 
-    def enter(self, row: int, rows: Ints) -> Ints:
+    def enter(self, row: int, columns: Sequence[Ints]) -> Ints:
         """Put accumulators into a table that is empty.
 
         Args:
             row: of the table.
-            rows: (n, width) int64 words, n > 0, no key twice.
+            columns: (n,) int64 for each word, n > 0, no key twice.
 
         Returns:
             Their slots, (n,) int64.
         """
-        n, keys = len(rows), rows[:, k.KEY_WORD]
+        keys = columns[k.KEY_WORD]
+        n, places = len(keys), np.array([c.ctypes.data for c in columns], np.int64)
         pages = n // k.PAGE_SLOTS + 1
         if self.n_free < pages:
             self.add_pages(pages - self.n_free)
         self._lay_out(row, _entries_for(n), n, int(keys.min()), int(keys.max()))
         out = np.empty(n, np.int64)
         self.n_free = enter_rows(
-            self.dirs[row], rows, self.page_next, self.free_pages, self.n_free, self.words, out
-        )
+            self.dirs[row], places, self.page_next, self.free_pages, self.n_free, self.words,
+            self.neutral, out,
+        )  # fmt: skip
         return out
 
     @property

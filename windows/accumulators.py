@@ -18,6 +18,7 @@ from eventtime.state.kernels import (
     KEY_WORD,
     NO_SLOT,
     NULL_FLAG,
+    PAGE_SLOTS,
     ROWS,
     VERSION,
 )
@@ -229,6 +230,9 @@ class Accumulators:
         Args:
             saved: directory row of each table, and what goes into it: one row or more.
         """
+        # Once for all: each time the arena grows it is copied.
+        pages = sum(batch.num_rows // PAGE_SLOTS + 1 for _, batch in saved)
+        self.tables.add_pages(pages)
         slots = [self._enter(row, batch) for row, batch in saved]
         if not self._objects or not slots:
             return
@@ -239,10 +243,11 @@ class Accumulators:
             accumulator.restore(together, contents)
 
     def _enter(self, row: int, batch: pa.RecordBatch) -> Ints:
-        words = np.empty((batch.num_rows, len(self.tables.neutral)), np.int64)
-        for word, column in enumerate([0, *range(2, len(self.tables.neutral) + 1)]):
-            words[:, word] = batch.column(column).to_numpy()
-        words[:, ROWS] |= np.where(batch.column(1).to_numpy(zero_copy_only=False), NULL_FLAG, 0)
+        last = len(self.tables.neutral) + 1
+        words = [batch.column(i).to_numpy() for i in (0, *range(2, last))]
+        is_null = batch.column(1).to_numpy(zero_copy_only=False)
+        if is_null.any():
+            words[ROWS] = words[ROWS] | np.where(is_null, NULL_FLAG, 0)
         return self.tables.enter(row, words)
 
     def release(self, row: int) -> None:

@@ -211,10 +211,17 @@ class WindowOperator:
         self._assigned = numbers["assigned"]
         self._missed = MissedPairs(self._missed.shape, numbers["missed"])
         parts = restored_parts(blocks, self._codec)
-        for i, shard in enumerate(self._shards):
-            mine = parts if len(self._shards) == 1 else share_of(parts, len(self._shards), i)
-            shard.contents.fill(mine, self._spec.schema)
-            shard.restore(self.watermark_us, 0 if i else numbers["emitted"])
+        n = len(self._shards)
+
+        def fill(i: int) -> None:
+            mine = parts if n == 1 else share_of(parts, n, i)
+            self._shards[i].contents.fill(mine, self._spec.schema)
+            self._shards[i].restore(self.watermark_us, 0 if i else numbers["emitted"])
+
+        if not self._threads:
+            fill(0)
+        for done in [thread.submit(fill, i) for i, thread in enumerate(self._threads)]:
+            done.result()
         self._live_keys = len(self._codec)
 
     def close(self) -> None:

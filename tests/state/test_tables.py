@@ -209,7 +209,7 @@ def test_accumulators_are_entered_as_they_are(step: int) -> None:
     row = tables.create(5)
     rows = np.stack([np.arange(n) * step, np.arange(n) + 1, -np.arange(n)], axis=1)
     rows = np.concatenate([rows, [[0, NULL_FLAG | 9, 99]]])
-    slots = tables.enter(row, rows)
+    slots = tables.enter(row, list(np.ascontiguousarray(rows.T)))
     assert np.array_equal(tables.words[slots], rows)
     keys = [*plain(*(np.arange(n) * step).tolist()), (0, True)]
     assert filled.find(row, keys) == slots.tolist()
