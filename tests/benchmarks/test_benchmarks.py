@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks import goals, harness, memory, report
+from benchmarks import checkpoints, goals, harness, memory, report
 from benchmarks.answer import Answer, disagreements
 from benchmarks.contender import Contender
 from benchmarks.dataset import HOUR_US, START_US, Dataset, materialise
@@ -145,3 +145,12 @@ def test_an_unknown_workload_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         harness.main(["--only", "weekly"])
     assert "no workload 'weekly'" in capsys.readouterr().err
     assert "hourly" in WORKLOADS
+
+
+def test_checkpoints_are_measured_and_those_of_what_changed_are_small(tmp_path: Path) -> None:
+    out = tmp_path / "checkpoints.json"
+    arguments = ["--scale", "0.01", "--cuts", "2", "--rounds", "1", "--out", str(out)]
+    assert checkpoints.main(arguments) == 0
+    told = json.loads(out.read_text())["summary"]
+    assert {name.partition(",")[0].partition(" ")[0] for name in told} > set(checkpoints.GOALS)
+    assert told["incremental_share, 1,000 keys x 100 windows"] < 0.02

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventtime.state import interner
 from eventtime.state.interner import BytesInterner, RowInterner
 
 
@@ -132,3 +133,28 @@ def test_thousands_of_rows_are_told_apart() -> None:
     ids = interner.intern(rows)
     assert len(interner) == len({tuple(r) for r in rows.tolist()})
     assert np.array_equal(interner.take(ids), rows)
+
+
+def test_ranges_of_ids_say_which_cut_first_saw_them_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interner, "RANGE_IDS", 100)
+    ids = BytesInterner()
+    names = pa.array([str(i) for i in range(1_000)])
+    assert ids.versions(1) == {}
+    ids.intern(names[:150])
+    assert ids.versions(2) == {0: 2, 1: 2}
+    ids.intern(names[100:160])
+    assert ids.versions(3) == {0: 2, 1: 3}
+    ids.intern(names[:160])
+    assert ids.versions(4) == {0: 2, 1: 3}
+    # Growing beyond the first 256 ids.
+    ids.intern(names)
+    assert ids.versions(5) == {0: 2, **dict.fromkeys(range(1, 10), 5)}
+    alive = np.ones(ids.capacity, np.bool_)
+    alive[[250, *range(300, 400)]] = False
+    ids.keep_only(alive)
+    assert ids.versions(6) == {0: 2, 1: 5, 2: 6, **dict.fromkeys(range(4, 10), 5)}
+    ids.intern(pa.array(["again"]))
+    assert ids.versions(7)[2] == 7
+    assert np.array_equal(np.concatenate([ids.numbers_of(i) for i in range(11)]), ids.numbers())
