@@ -187,7 +187,7 @@ def claim_without_looking_for_rivals(
     return cls(storage, token)
 
 
-def open_and_sweep(cls: Any, storage: Storage, **options: Any) -> CheckpointStore:
+def open_and_sweep(cls: Any, /, storage: Storage, **options: Any) -> CheckpointStore:
     store: CheckpointStore = _open(cls, storage, **options)
     newest = store.newest()
     if newest is not None:
