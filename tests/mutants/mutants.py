@@ -314,4 +314,57 @@ MUTANTS = (
         "state/keys.py",
         ("nulls first", "np.lexsort((sortable, nulls))", "np.lexsort((sortable, ~nulls))"),
     ),
+    # Replays that are killed and taken up again.
+    *_in(
+        "eventtime/replay.py",
+        (
+            "the last row that was taken comes again",
+            "else ready.numbers[at - 1]) + 1",
+            "else ready.numbers[at - 1])",
+        ),
+    ),
+    *_in(
+        "eventtime/bookmarks.py",
+        (
+            "rows set aside before the bookmark are lost",
+            "self.first <= needed.row and self.next_read <= needed.aside",
+            "self.first <= needed.row",
+        ),
+        (
+            "rows held back at the bookmark come twice",
+            "self.first <= needed.row and self.next_read <= needed.aside",
+            "self.next_read <= needed.row",
+        ),
+    ),
+    *_in(
+        "eventtime/execution.py",
+        (
+            "rows read again are windowed again",
+            'intake.resume_at = known["next_row"]',
+            "intake.resume_at = 0",
+        ),
+        (
+            "chunks under way are not in the cut",
+            "0 if sweep or is_pause or step.chunk is None",
+            "0 if sweep or step.chunk is None",
+        ),
+        (
+            "late rows gathered are not in the cut",
+            "                self._stages.flush()\n                self._pauses",
+            "                self._pauses",
+        ),
+        (
+            "rows held back are lost",
+            'intake.restore(known["intake"], *held)',
+            'intake.restore(known["intake"])',
+        ),
+    ),
+    *_in(
+        "eventtime/ledger.py",
+        (
+            "late rows are counted as of the bookmark",
+            '"late": self.late',
+            '"late": earlier["late"]',
+        ),
+    ),
 )

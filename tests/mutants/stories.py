@@ -27,6 +27,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from properties import test_engine_live as live
     from properties import test_engine_replay as replay
     from properties import test_engine_savepoints as savepoints
+    from properties import test_replay_restores as restores
     from strategies import cases, cut_cases, schedules
 
     def fixed(check: Callable[..., Any], drawn: Any, examples: int) -> Callable[[], None]:
@@ -59,6 +60,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         ("replay", fixed(replay.check_replay, cases(), 2 * EXAMPLES)),
         ("live", fixed(live.check_live, schedules(), 3 * EXAMPLES)),
         ("savepoints", fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES)),
+        ("restores", fixed(restores.check, restores.disturbed(), 2 * EXAMPLES)),
         ("checkpoints", fixed(checkpoints.check_cuts, checkpoints.cuts(), 2 * EXAMPLES)),
         ("chains", fixed(chains.check_chain, chains.chains(), EXAMPLES)),
         ("filter", fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES)),
