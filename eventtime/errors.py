@@ -15,6 +15,7 @@ __all__ = (
     "OutputExistsError",
     "PlanError",
     "SchemaError",
+    "ScratchError",
     "SinkError",
     "SourceError",
     "TimeColumnError",
@@ -98,6 +99,10 @@ class CheckpointError(EventTimeError):
 
 class FencedError(CheckpointError):
     """Raised when a newer process has taken the checkpoints over; let this one end."""
+
+
+class ScratchError(EventTimeError):
+    """Raised when state that left memory cannot be written, or does not come back as it was."""
 
 
 class UserCodeError(EventTimeError):
