@@ -30,6 +30,7 @@ from eventtime.errors import (
     UserCodeError,
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
+from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
@@ -111,6 +112,7 @@ __all__ = (
     "LedgerError",
     "MalformedRowError",
     "ManualClock",
+    "MemoryLimit",
     "OperatorLedger",
     "OutputExistsError",
     "PartitionLedger",
@@ -150,6 +152,7 @@ __all__ = (
     "map_state",
     "max",
     "mean",
+    "memory_limit",
     "min",
     "operator_state",
     "percentile",

@@ -21,6 +21,7 @@ from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.fingerprint import check_fingerprint, fingerprint
 from eventtime.kept import Kept
 from eventtime.ledger import Ledger
+from eventtime.memory import MemoryLike, limit_of
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.savepoint import read_savepoint, write_savepoint
@@ -31,7 +32,7 @@ from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
     from pyarrow.fs import FileSystem
@@ -55,6 +56,7 @@ class Engine:
         partitions: names of those known at the start: nothing fires before each was heard (S8).
         clock: of processing time: idleness (S6) and the future guard (S11) go by it.
         shards: threads that share the keys.
+        memory: how much of the state of windows may be in memory; see `Stream.run`.
 
     >>> import pyarrow as pa, eventtime as et
     >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})
@@ -72,6 +74,7 @@ class Engine:
         *,
         clock: Clock | None = None,
         shards: int = 1,
+        memory: MemoryLike | None = None,
     ) -> None:
         _check_arguments(stream, partitions, clock, shards)
         self._plan: CompiledPlan = compile_plan(stream.node)
@@ -81,9 +84,8 @@ class Engine:
         self._kept = Kept()
         self._names: list[str] = []
         self._intakes: list[PartitionIntake] = []
-        self._stages = Stages(
-            self._plan.stages, self._names, self._kept.add_side, shards, self._clock
-        )
+        side, limit = self._kept.add_side, limit_of(memory, place="Engine(memory=…)")
+        self._stages = Stages(self._plan.stages, self._names, side, shards, self._clock, limit)
         self._final = Transform(self._plan.final_steps, self._plan.stages[-1].schema)
         self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
         self._suspended = False
@@ -196,6 +198,7 @@ class Engine:
         clock: Clock | None = None,
         shards: int = 1,
         filesystem: FileSystem | None = None,
+        memory: MemoryLike | None = None,
     ) -> Engine:
         """Make an engine that goes on where another was when it wrote a savepoint (S28).
 
@@ -205,6 +208,7 @@ class Engine:
             clock: of processing time; what passed meanwhile is no silence of partitions (S6).
             shards: threads that share the keys; any number.
             filesystem: of pyarrow or fsspec.
+            memory: how much of the state may be in memory; any amount.
 
         Raises:
             CheckpointError: it is no whole savepoint, or one of another pipeline.
@@ -222,7 +226,7 @@ class Engine:
         >>> engine.results().column("x").to_pylist()
         [1]
         """
-        engine = cls(stream, [], clock=clock, shards=shards)
+        engine = cls(stream, [], clock=clock, shards=shards, memory=memory)
         pack = read_savepoint(path, filesystem)
         check_fingerprint(pack.head["pipeline"], engine._plan, str(path))
         engine._restore(pack)
@@ -339,7 +343,7 @@ class Engine:
     def _advance(self, watermark_us: int) -> None:
         self._keep(self._stages.advance(watermark_us))
 
-    def _keep(self, results: list[pa.RecordBatch]) -> None:
+    def _keep(self, results: Iterable[pa.RecordBatch]) -> None:
         for batch in results:
             out, _ = self._final.apply(batch)
             if out.num_rows:

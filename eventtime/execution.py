@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -28,6 +28,7 @@ from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.memory import MemoryLimit
     from eventtime.partition import PartitionIntake
     from eventtime.sources.base import PartitionReader
     from eventtime.state.parts import PartWriter, Saved
@@ -77,6 +78,7 @@ class Execution:
         shards: threads: one prepares chunks, the others share the keys; results are the same.
         pauses: asked after each step whether it wants a cut; None: it cannot be saved.
         saved: what another run of the same plan saved, to go on from; None: from the beginning.
+        limit: on the memory of windows; None: all of their state stays in memory.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Execution:
         shards: int = 1,
         pauses: Pauses | None = None,
         saved: Saved | None = None,
+        limit: MemoryLimit | None = None,
     ) -> None:
         self._plan, self._side = plan, side
         self._pauses, self._saved = pauses, saved
@@ -100,7 +103,7 @@ class Execution:
         self._results = 0
         # Chunks that shards work on while the next one is prepared, in order.
         self._pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
-        self._stages = Stages(plan.stages, self._names, side, shards)
+        self._stages = Stages(plan.stages, self._names, side, shards, limit=limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         text = any(_is_text(b) for b in plan.branches)
         self._quarantine = quarantine_schema(plan.aside_schema, text=text)
@@ -309,7 +312,7 @@ class Execution:
 
         return account
 
-    def _out(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _out(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             out, _ = self._final.apply(batch)
             self._results += out.num_rows

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution
     from eventtime.ledger import Ledger
+    from eventtime.memory import MemoryLimit
     from eventtime.outputs import Outputs
     from eventtime.sinks.base import Sink
     from eventtime.state.pack import Pack
@@ -137,13 +138,14 @@ def run_plan(
     shards: int,
     progress: Progress | None,
     surviving: Surviving,
+    limit: MemoryLimit | None = None,
 ) -> Run:
     """Run to the end of input, or of patience, and publish; see `Stream.run`."""
     _check_arguments(targets, shards, progress, surviving)
     tell = None if progress is None else told(progress, place="run(progress=…)")
     if surviving.checkpoints is None:
-        return _run_through(plan, targets, shards, tell, surviving.start_from)
-    return _run_on(plan, targets, shards, tell, surviving.checkpoints, surviving)
+        return _run_through(plan, targets, shards, tell, surviving.start_from, limit)
+    return _run_on(plan, targets, shards, tell, surviving.checkpoints, surviving, limit)
 
 
 def _run_through(
@@ -152,6 +154,7 @@ def _run_through(
     shards: int,
     tell: Progress | None,
     start_from: str | os.PathLike[str] | None,
+    limit: MemoryLimit | None,
 ) -> Run:
     """Run without checkpoints: it is all or nothing."""
     from eventtime.execution import Execution
@@ -159,7 +162,7 @@ def _run_through(
 
     saved = None if start_from is None else _savepoint(start_from, plan)
     outputs = Outputs()
-    execution = Execution(plan, outputs.take, shards=shards, saved=saved)
+    execution = Execution(plan, outputs.take, shards=shards, saved=saved, limit=limit)
     try:
         _open_outputs(execution, plan, outputs, targets)
         if saved is not None:
@@ -185,6 +188,7 @@ def _run_on(
     tell: Progress | None,
     checkpoints: Checkpoints,
     surviving: Surviving,
+    limit: MemoryLimit | None,
 ) -> Run:
     """Run from the last checkpoint, if there is one, and write more."""
     from eventtime.checkpointing import Checkpointing
@@ -193,7 +197,9 @@ def _run_on(
 
     point = Checkpointing(checkpoints, plan, start_from=surviving.start_from, stop=surviving.stop)
     outputs = point.outputs
-    execution = Execution(plan, outputs.take, shards=shards, pauses=point, saved=point.saved)
+    execution = Execution(
+        plan, outputs.take, shards=shards, pauses=point, saved=point.saved, limit=limit
+    )
     try:
         # What the last process was about to publish may have its final name already.
         was_about_to = point.is_finished and not point.is_published

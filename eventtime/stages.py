@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from eventtime.errors import PlanError
 from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import OperatorLedger
 from eventtime.process.operator import ProcessOperator
@@ -20,10 +21,13 @@ from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
 from eventtime.windows.rises import rises_of
+from eventtime.windows.slices import Spill
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.compiled import StagePlan
+    from eventtime.memory import MemoryLimit
+    from eventtime.state.blocks import BlockStore
     from eventtime.state.parts import PartWriter, Saved
 
 __all__ = ("Stages",)
@@ -55,6 +59,7 @@ class Stages:
         side: takes rows of side outputs as they come.
         shards: threads to work with; 1: only the caller's.
         clock: of processing time; None: a replay, which has none.
+        limit: on the memory of windows; None: all of their state stays in memory.
     """
 
     plans: Sequence[StagePlan | ProcessPlan]
@@ -62,9 +67,11 @@ class Stages:
     side: SideOutput
     shards: int = 1
     clock: Clock | None = None
+    limit: MemoryLimit | None = None
     stages: list[_Stage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._store: BlockStore | None = None
         for i, plan in enumerate(self.plans):
             codec, operator = KeyCodec(plan.key_types), f"{_what(self.plans[i - 1])} {i}"
             before = None if i == 0 else Transform(plan.steps, plan.input, f"results of {operator}")
@@ -75,15 +82,30 @@ class Stages:
                 process = ProcessOperator(plan, codec, self.clock, threaded=threaded)
                 self.stages.append(_Stage(plan, process, codec, None, before))
                 continue
+            if self.limit is not None:
+                _check_spills(plan)
             names = self.partitions if i == 0 else [operator]
             spec = plan.spec
             shape = LateShape(
                 spec.grid, spec.lateness_us, spec.shape.bounds_type, spec.shape.time_unit, names
             )
             late = LateRows(shape, plan.late_columns, plan.late_schema)
-            shares = max(1, self.shards - 1) if i == 0 else 1
-            window = WindowOperator(spec, codec, shape, shares, threaded=threaded)
+            shares = self._shares if i == 0 else 1
+            spill = self._spill()
+            window = WindowOperator(spec, codec, shape, shares, threaded=threaded, spill=spill)
             self.stages.append(_Stage(plan, window, codec, late, before))
+
+    @property
+    def _shares(self) -> int:
+        return max(1, self.shards - 1)
+
+    def _spill(self) -> Spill | None:
+        """Say what one shard may hold: the same for all, whatever they are to hold."""
+        if self.limit is None:
+            return None
+        self._store = self._store or self.limit.open()
+        holders = self._shares + len(self.plans) - 1
+        return Spill(self._store, self.limit.budget_bytes // holders)
 
     @property
     def codec(self) -> KeyCodec:
@@ -106,9 +128,15 @@ class Stages:
 
         return finish
 
-    def advance(self, watermark_us: int) -> list[pa.RecordBatch]:
-        """Move the watermark without rows; returns final results."""
-        return self._onwards(0, self.stages[0].operator.advance(watermark_us))
+    def advance(self, watermark_us: int) -> Iterator[pa.RecordBatch]:
+        """Move the watermark without rows, while final results are taken."""
+        operator = self.stages[0].operator
+        if watermark_us == PLUS_INFINITY and isinstance(operator, WindowOperator):
+            for end in operator.ends_to_stop_at():
+                yield from self._onwards(0, operator.advance(end, at_end=True))
+        yield from self._onwards(0, operator.advance(watermark_us))
+        if watermark_us == PLUS_INFINITY and self._store is not None:
+            self._store.flush()
 
     @property
     def keys_to_forget(self) -> bool:
@@ -167,9 +195,11 @@ class Stages:
             stage.operator.restore(numbers, pack.about(operator=i))
 
     def close(self) -> None:
-        """Stop threads."""
+        """Stop threads, and remove the scratch folder."""
         for stage in self.stages:
             stage.operator.close()
+        if self._store is not None:
+            self._store.close()
 
     def _onwards(self, i: int, produced: Produced) -> list[pa.RecordBatch]:
         stage = self.stages[i]
@@ -218,6 +248,16 @@ class Stages:
 
 def _what(plan: StagePlan | ProcessPlan) -> str:
     return "process" if isinstance(plan, ProcessPlan) else "window"
+
+
+def _check_spills(plan: StagePlan) -> None:
+    """Refuse what is in order of arrival across slices: one that came back would have lost it."""
+    functions = {output.name: output.aggregate.function for output in plan.spec.outputs}
+    if plan.spec.grid.slices > 1 and "collect" in functions.values():
+        name = next(name for name, function in functions.items() if function == "collect")
+        msg = f"{name}=et.collect(…) over sliding windows cannot leave memory"
+        remedy = "leave memory=… out, or collect in tumbling windows"
+        raise PlanError(msg, place="memory=…", remedy=remedy)
 
 
 def _judged(

@@ -13,6 +13,7 @@ from eventtime.declaring import check_aggregate, check_named, processed, windowe
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
 from eventtime.expressions import check_expression
+from eventtime.memory import MemoryLike, limit_of
 from eventtime.plan import (
     Aggregated,
     Keyed,
@@ -205,6 +206,7 @@ class Stream:
         checkpoint: str | Path | Checkpoints | None = None,
         start_from: str | Path | None = None,
         stop: Callable[[], bool] | None = None,
+        memory: MemoryLike | None = None,
     ) -> Run:
         """Run over all input; at its end every window fires (S9).
 
@@ -222,6 +224,8 @@ class Stream:
             start_from: savepoint to go on from, if there is no checkpoint yet.
             stop: asked after each step; when it says True the run is suspended with a checkpoint
                 (S9): nothing fires, and files that are published at the end are not yet.
+            memory: how much of the state of windows may be in memory, such as '512MB'; the rest
+                goes to files (or see `memory_limit`). The results are the same bytes. None: all.
 
         Returns:
             What stayed in memory, and the ledger.
@@ -235,6 +239,7 @@ class Stream:
             shards=shards,
             progress=progress,
             surviving=Surviving(as_checkpoints(checkpoint), start_from, stop),
+            limit=limit_of(memory, place="run(memory=…)"),
         )
 
     def to_table(self) -> pa.Table:

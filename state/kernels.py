@@ -18,6 +18,7 @@ __all__ = (
     "COUNT",
     "DENSE",
     "FIRST_PAGE",
+    "GROUPS",
     "HEAD",
     "KEY",
     "KEY_WORD",
@@ -26,16 +27,19 @@ __all__ = (
     "NEXT_SLOT",
     "NO_SLOT",
     "NULL_FLAG",
+    "OUT",
     "PAGE_END",
     "PAGE_SLOTS",
     "ROWS",
     "TABLE",
     "TAGGED",
+    "TOUCHED",
     "VERSION",
     "WIDTH",
     "find_or_take",
     "find_slots",
     "free_pages_of",
+    "group_of",
     "hash_word",
     "heads",
     "key_range",
@@ -48,7 +52,7 @@ __all__ = (
     "row_counts",
     "slots_by_entry",
     "slots_of",
-    "sorted_order",
+    "take_keys",
     "take_slot",
 )
 
@@ -56,17 +60,18 @@ PAGE_SLOTS = 256
 NO_SLOT = -1
 
 # Columns of a directory row.
-KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END, DENSE, VERSION = range(10)
-WIDTH = 10
+KEY, TABLE, MASK, COUNT, FIRST_PAGE, LAST_PAGE, NEXT_SLOT, PAGE_END, DENSE = range(9)
+VERSION, OUT, TOUCHED = range(9, 12)
+WIDTH = 12
 # The version of a table that was changed since the last cut; those of cuts count from 1.
 CHANGED = 0
+# OUT is a bit for each group of keys that has left memory: such a key is not entered again.
+GROUPS = 32
 
 # The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
 HEAD = 2
 KEY_WORD, ROWS = range(2)
 NULL_FLAG = 1 << 62
-
-_RADIX_BITS = 12
 
 # Keys below it are the whole tag of their entry in a dense table.
 TAGGED = (1 << 31) - 1
@@ -81,6 +86,12 @@ def hash_word(key):  # type: ignore[no-untyped-def]
     mixed ^= mixed >> np.uint64(32)
     mixed *= np.uint64(0xD6E8FEB86659FD93)
     return mixed ^ (mixed >> np.uint64(29))
+
+
+@njit(inline="always", **_options)
+def group_of(key):  # type: ignore[no-untyped-def]
+    """Return the group of a key, below GROUPS; the same everywhere and for ever."""
+    return hash_word(key) >> np.uint64(59)
 
 
 @njit(inline="always", **_options)
@@ -302,6 +313,19 @@ def pair_slots(row, source, page_next, free, n_free, words, neutral, out, fresh)
 
 
 @njit(**_options)
+def take_keys(row, keys, nulls, page_next, free, n_free, words, neutral, out, fresh):  # type: ignore[no-untyped-def]
+    """Find or insert keys as `pair_slots` does those of slots; a key may come twice."""
+    entries = words_at(row[TABLE], row[MASK] + 1)
+    for i in range(keys.size):
+        is_null = np.int64(nulls[i]) if nulls.size else np.int64(0)
+        mixed = mixed_word(keys[i], row[DENSE])
+        out[i], fresh[i], n_free = find_or_take(
+            row, entries, keys[i], mixed, is_null, page_next, free, n_free, words, neutral
+        )
+    return n_free
+
+
+@njit(**_options)
 def heads(words, slots, keys, nulls):  # type: ignore[no-untyped-def]
     """Copy the keys of slots and whether each is the null key."""
     for i in range(np.uint64(slots.size)):
@@ -326,75 +350,3 @@ def read_words(words, slots, places):  # type: ignore[no-untyped-def]
         slot = np.uint64(slots[i])
         for word in range(width):
             words_at(places[word], n)[i] = words[slot, word]
-
-
-@njit(**_options)
-def sorted_order(keys, low, bits, order, spare):  # type: ignore[no-untyped-def]
-    """Write the stable order of keys, by radix over ``keys - low``, which has `bits` bits.
-
-    `order` and `spare` are (n,) int64; returns whether the order is in `spare`.
-    """
-    n = np.uint64(keys.size)
-    low_word = np.uint64(low)
-    passes = max((bits + _RADIX_BITS - 1) // _RADIX_BITS, 1)
-    width = np.uint64((bits + passes - 1) // passes)
-    digits = (np.uint64(1) << width) - np.uint64(1)
-    places = _places(keys, low_word, passes, width, digits)
-    # Where a key and its row fit into one word together, passes move words and look nothing up.
-    row_bits = np.uint64(0)
-    while np.uint64(1) << row_bits < n:
-        row_bits += np.uint64(1)
-    if np.uint64(bits) + row_bits > np.uint64(64):
-        return _order_by_look_up(keys, low_word, places, width, digits, order, spare)
-    rows = (np.uint64(1) << row_bits) - np.uint64(1)
-    counts = places[0]
-    for i in range(n):
-        key = np.uint64(keys[i]) - low_word
-        place = counts[key & digits]
-        spare[place] = np.int64(i if passes == 1 else key << row_bits | i)
-        counts[key & digits] = place + np.uint64(1)
-    for turn in range(1, passes):
-        order, spare = spare, order
-        counts, shift = places[turn], row_bits + np.uint64(turn) * width
-        last = turn == passes - 1
-        for i in range(n):
-            packed = np.uint64(order[i])
-            digit = packed >> shift & digits
-            place = counts[digit]
-            spare[place] = np.int64(packed & rows if last else packed)
-            counts[digit] = place + np.uint64(1)
-    return passes % 2 == 1
-
-
-@njit(inline="always", **_options)
-def _places(keys, low, passes, width, digits):  # type: ignore[no-untyped-def]
-    """Return, for each pass, where the first key of each digit goes."""
-    counts = np.zeros((passes, np.int64(digits) + 1), np.uint64)
-    for i in range(np.uint64(keys.size)):
-        key = np.uint64(keys[i]) - low
-        for turn in range(np.uint64(passes)):
-            counts[turn, key & digits] += np.uint64(1)
-            key >>= width
-    for turn in range(passes):
-        total = np.uint64(0)
-        for digit in range(counts.shape[1]):
-            counts[turn, digit], total = total, total + counts[turn, digit]
-    return counts
-
-
-@njit(**_options)
-def _order_by_look_up(keys, low, places, width, digits, order, spare):  # type: ignore[no-untyped-def]
-    """Sort rows, looking the key of each up in each pass."""
-    n = np.uint64(keys.size)
-    for i in range(n):
-        order[i] = i
-    for turn in range(places.shape[0]):
-        counts, shift = places[turn], np.uint64(turn) * width
-        for i in range(n):
-            row = np.uint64(order[i])
-            digit = (np.uint64(keys[row]) - low) >> shift & digits
-            place = counts[digit]
-            spare[place] = np.int64(row)
-            counts[digit] = place + np.uint64(1)
-        order, spare = spare, order
-    return places.shape[0] % 2 == 1

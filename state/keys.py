@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from eventtime.errors import PlanError
 from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
 from eventtime.state.interner import BytesInterner, RowInterner
-from eventtime.state.kernels import sorted_order
+from eventtime.state.order_kernels import sorted_order
 from eventtime.state.parts import CutPart
 
 if TYPE_CHECKING:

@@ -33,10 +33,11 @@ _SPARSEST = 8
 class Tables:
     """All slot tables of one shard of one operator.
 
-    Making and retiring: `create`, `retire`. Room: `grow`, `add_pages`, `reserve`. Looking:
-    `slots`, `slots_by_key`, `find`, `count`. Merging: `pair`. Surviving: `version`, `enter`. It
-    does not know what the words mean: kernels that fold and merge are given ``words`` and slots.
-    Who folds rows into a table sets its ``dirs[row, VERSION]`` to CHANGED.
+    Making and retiring: `create`, `retire`, `clear`. Room: `grow`, `add_pages`, `reserve`. Looking:
+    `slots`, `slots_by_key`, `find`, `count`, `nbytes`. Merging: `pair`, `take`. Surviving:
+    `version`, `enter`. Memory: `trim`. It does not know what the words mean: kernels that fold and
+    merge are given ``words`` and slots. Who folds rows into a table sets its
+    ``dirs[row, VERSION]`` to CHANGED.
 
     Args:
         neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
@@ -57,7 +58,7 @@ class Tables:
         self._free_rows = list(range(7, -1, -1))
         self._entries: dict[int, Ints] = {}
         self._pool: dict[int, list[Ints]] = {}
-        self._pooled = 0
+        self._pooled = self._entry_bytes = 0
         self.add_pages(1)
 
     def create(self, key: int, expected: int = 0, *, like: int | None = None) -> int:
@@ -84,6 +85,8 @@ class Tables:
             0,
             0 if like is None else self.dirs[like, k.DENSE],
             k.CHANGED,
+            0,
+            0,
         )
         size = _entries_for(expected) if like is None else len(self._entries[like])
         self._set_entries(row, self._zeroed(size))
@@ -95,6 +98,14 @@ class Tables:
         self._give_back(self._entries.pop(row))
         self.dirs[row] = 0
         self._free_rows.append(row)
+
+    def clear(self, row: int) -> None:
+        """Make a table empty and small; its directory row and key stay."""
+        self.n_free = k.free_pages_of(self.dirs[row], self.page_next, self.free_pages, self.n_free)
+        self._give_back(self._entries[row])
+        empty = self.dirs[row, k.KEY], 0, 0, 0, -1, -1, 0, 0, 0
+        self.dirs[row, : len(empty)] = empty
+        self._set_entries(row, self._zeroed(SMALLEST_TABLE))
 
     def grow(self, row: int, expected: int = 0) -> None:
         """Double the entries of a table, or make room for `expected` keys. Cost: O(keys)."""
@@ -191,28 +202,57 @@ class Tables:
         )  # fmt: skip
         return out, fresh
 
-    def enter(self, row: int, columns: Sequence[Ints]) -> Ints:
-        """Put accumulators into a table that is empty.
+    def take(
+        self, row: int, keys: Ints, nulls: NDArray[np.uint8]
+    ) -> tuple[Ints, NDArray[np.bool_]]:
+        """Find or insert keys, (n,), which may repeat, as `pair` does those of slots."""
+        self.reserve(row, len(keys))
+        out, fresh = np.empty(len(keys), np.int64), np.empty(len(keys), np.bool_)
+        self.n_free = k.take_keys(
+            self.dirs[row], keys, nulls, self.page_next, self.free_pages, self.n_free,
+            self.words, self.neutral, out, fresh,
+        )  # fmt: skip
+        return out, fresh
+
+    def enter(self, row: int, columns: Sequence[Ints], expected: int = 0) -> Ints:
+        """Put accumulators into a table that has none of their keys.
 
         Args:
             row: of the table.
             columns: (n,) int64 for each word, n > 0, no key twice.
+            expected: keys that are to come in all, if it is empty.
 
         Returns:
             Their slots, (n,) int64.
         """
-        keys = columns[k.KEY_WORD]
+        keys, held = columns[k.KEY_WORD], self.count(row)
         n, places = len(keys), np.array([c.ctypes.data for c in columns], np.int64)
         pages = n // k.PAGE_SLOTS + 1
         if self.n_free < pages:
             self.add_pages(pages - self.n_free)
-        self._lay_out(row, _entries_for(n), n, int(keys.min()), int(keys.max()))
+        if held:
+            self.reserve(row, n)
+        else:
+            n_all = max(n, expected)
+            self._lay_out(row, _entries_for(n_all), n_all, int(keys.min()), int(keys.max()))
         out = np.empty(n, np.int64)
         self.n_free = enter_rows(
             self.dirs[row], places, self.page_next, self.free_pages, self.n_free, self.words,
             self.neutral, out,
         )  # fmt: skip
         return out
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pages in use and of entries; free pages do not count."""
+        pages = len(self.page_next) - self.n_free
+        return pages * k.PAGE_SLOTS * self.words.itemsize * len(self.neutral) + self._entry_bytes
+
+    def trim(self) -> None:
+        """Give back entries that are kept for tables to come."""
+        self._pool.clear()
+        self._entry_bytes -= self._pooled
+        self._pooled = 0
 
     @property
     def live(self) -> list[int]:
@@ -239,6 +279,7 @@ class Tables:
     def _zeroed(self, size: int) -> Ints:
         pool = self._pool.get(size)
         if not pool:
+            self._entry_bytes += 8 * size
             return np.zeros(size, np.int64)
         entries = pool.pop()
         self._pooled -= entries.nbytes
@@ -249,6 +290,8 @@ class Tables:
         if self._pooled + entries.nbytes <= _POOLED_BYTES:
             self._pooled += entries.nbytes
             self._pool.setdefault(len(entries), []).append(entries)
+        else:
+            self._entry_bytes -= entries.nbytes
 
 
 def _entries_for(keys: int) -> int:

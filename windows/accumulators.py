@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +36,6 @@ from eventtime.windows.user_aggregate import UserAccumulator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eventtime.state.copies import TableCopy
     from eventtime.windows.accumulator import Accumulator
     from eventtime.windows.chunk import Chunk
     from eventtime.windows.readout import Reader
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ("Accumulators", "Output", "Reading", "output_types")
 
 Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 _NO_SLOTS = np.empty(0, np.int64)
 
 
@@ -103,7 +102,8 @@ class Accumulators:
                 self._readers[i] = layout.add(output.aggregate, column, kind, self.types[i])
             else:
                 self._objects.append((i, _object(output, inputs), output.columns))
-        self._folds = layout.folds()
+        self.inputs = len(types)
+        self.folds = layout.folds()
         self._program = layout.program
         self._null_words = layout.null_words
         self._names = layout.names
@@ -114,7 +114,7 @@ class Accumulators:
     @property
     def lane_columns(self) -> list[int]:
         """Indices of the columns that must come as lanes."""
-        return [fold.column for fold in self._folds]
+        return [fold.column for fold in self.folds]
 
     @property
     def has_objects(self) -> bool:
@@ -135,10 +135,10 @@ class Accumulators:
             slots: (m,) one for each row; NO_SLOT where it goes nowhere.
         """
         words = self.tables.words
-        counting = next((fold for fold in self._folds if fold.counts_rows), None)
+        counting = next((fold for fold in self.folds if fold.counts_rows), None)
         if counting is None:
             count_rows(slots, words)
-        for fold in self._folds:
+        for fold in self.folds:
             fold.run(chunk, position, slots, words, rows=fold is counting)
         if self._objects:
             self._add_to_objects(chunk, position, slots)
@@ -214,10 +214,15 @@ class Accumulators:
         held = self._copies.of(row)
         slots = self.tables.slots(row) if self._objects else _NO_SLOTS
         objects = [accumulator.save(slots) for _, accumulator, _ in self._objects]
-        return partial(self._rows, held, objects)
+        return lambda: self._rows(held.columns(len(self.tables.neutral)), objects)
 
-    def _rows(self, held: TableCopy, objects: list[Callable[[], pa.Array]]) -> pa.RecordBatch:
-        words = held.columns(len(self.tables.neutral))
+    def saved(self, slots: Ints) -> pa.RecordBatch:
+        """Copy accumulators: one row for each slot."""
+        words = np.empty((len(self.tables.neutral), len(slots)), np.int64)
+        read_words(self.tables.words, slots, np.array([w.ctypes.data for w in words], np.int64))
+        return self._rows(words, [accumulator.save(slots) for _, accumulator, _ in self._objects])
+
+    def _rows(self, words: Ints, objects: list[Callable[[], pa.Array]]) -> pa.RecordBatch:
         is_null = words[ROWS] & NULL_FLAG != 0
         words[ROWS] &= NULL_FLAG - 1
         columns = [pa.array(words[KEY_WORD]), pa.array(is_null), *map(pa.array, words[ROWS:])]
@@ -250,13 +255,77 @@ class Accumulators:
             words[ROWS] = words[ROWS] | np.where(is_null, NULL_FLAG, 0)
         return self.tables.enter(row, words)
 
+    def packed(self, slots: Ints) -> list[Bytes]:
+        """Copy accumulators to buffers for `unpack`: their words, then what objects hold."""
+        buffers = [self.tables.words[slots].view(np.uint8).reshape(-1)]
+        if self._objects:
+            columns = {str(i): accumulator.save(slots)() for i, accumulator, _ in self._objects}
+            batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+            buffers.append(np.frombuffer(sink.getvalue(), np.uint8))
+        return buffers
+
+    def packed_words(self, data: Bytes, n: int) -> Ints:
+        """View the words, (n, width), of accumulators that were packed."""
+        width = len(self.tables.neutral)
+        return data[: 8 * n * width].view(np.int64).reshape(n, width)
+
+    def unpack(
+        self,
+        row: int,
+        data: Bytes,
+        n: int,
+        expected: int = 0,
+        wanted: Callable[[Ints, Bytes], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        """Put accumulators into a table that has none of their keys.
+
+        Args:
+            row: of the table.
+            data: what `packed` gave, as one buffer.
+            n: accumulators in it.
+            expected: keys that are to come in all, if the table is empty.
+            wanted: says of key words and null flags which to take; None: all.
+        """
+        words = self.packed_words(data, n)
+        chosen = None
+        if wanted is not None:
+            nulls = (words[:, ROWS] & NULL_FLAG != 0).view(np.uint8)
+            chosen = np.flatnonzero(wanted(np.ascontiguousarray(words[:, KEY_WORD]), nulls))
+            words = words[chosen]
+        if not len(words):
+            return
+        slots = self.tables.enter(row, words, expected)
+        if not self._objects:
+            return
+        with pa.ipc.open_stream(pa.py_buffer(data[8 * n * words.shape[1] :])) as reader:
+            batch = reader.read_next_batch()
+        batch = batch if chosen is None else batch.take(pa.array(chosen))
+        for i, accumulator, _ in self._objects:
+            accumulator.reset(slots)
+            accumulator.restore(slots, batch.column(str(i)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: of tables in use, and of objects."""
+        return self.tables.nbytes + sum(a.nbytes for _, a, _ in self._objects)
+
     def release(self, row: int) -> None:
         """Retire a table with all its accumulators."""
+        self._release_objects(row)
+        self.tables.retire(row)
+
+    def clear(self, row: int) -> None:
+        """Make a table empty."""
+        self._release_objects(row)
+        self.tables.clear(row)
+
+    def _release_objects(self, row: int) -> None:
         if self._objects:
             slots = self.tables.slots(row)
             for _, accumulator, _ in self._objects:
                 accumulator.release(slots)
-        self.tables.retire(row)
 
     def _overflow(self, error: SumTooLargeError, place: str) -> AggregateOverflowError:
         output = self.outputs[error.output]

@@ -12,9 +12,12 @@ from eventtime.state.kernels import (
     MASK,
     NEXT_SLOT,
     NO_SLOT,
+    OUT,
     PAGE_END,
     TABLE,
+    TOUCHED,
     VERSION,
+    group_of,
     lookup,
     mixed_word,
     put,
@@ -51,8 +54,12 @@ __all__ = (
     "GLOBAL",
     "GROW",
     "LATENESS",
+    "LOAD",
+    "LOADS",
     "NEW_SLICE",
     "NEXT_TICK",
+    "NOW",
+    "N_ASIDE",
     "N_CORRECTIONS",
     "N_FREE",
     "N_FRESH",
@@ -68,15 +75,16 @@ __all__ = (
 )
 
 # Why the kernel came back.
-DONE, FIRE, NEW_SLICE, GROW, PAGES = range(5)
+DONE, FIRE, NEW_SLICE, GROW, PAGES, LOAD = range(6)
 
 # Configuration words.
 G, OFFSET, SIZE, SLIDE, LATENESS, GLOBAL = range(6)
 CONFIG_WIDTH = 6
 
 # Control words, kept between calls: the kernel goes on where it stopped.
-POSITION, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH = range(7)
-CONTROL_WIDTH = 7
+# NOW is a number for the chunk; LOADS says that a slice must be brought back for a row of it.
+POSITION, N_LATE, N_CORRECTIONS, N_FRESH, NEXT_TICK, N_FREE, WHICH, N_ASIDE, NOW, LOADS = range(10)
+CONTROL_WIDTH = 10
 
 # Changing slice more often than once in so many rows counts as to and fro.
 _OFTEN = 16
@@ -113,26 +121,27 @@ def _bounds(slice_index, config):  # type: ignore[no-untyped-def]
 @njit(**_options)
 def assign(  # type: ignore[no-untyped-def]
     spans, starts, addresses, config, control, dirs, map_rows, page_next, free, words, neutral,
-    slots, late, corrections, fresh,
+    slots, late, corrections, fresh, aside,
 ):  # fmt: skip
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
 
     For a row at t with watermark W before it, and its slice [lo, lo + g): the windows that hold it
     end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W,
     and came after some had closed when first <= W; those of the last sort that are folded all the
-    same are listed in `corrections`. A row that missed all has NO_SLOT in `slots`. Rows are named
-    by their positions in the chunk.
+    same are listed in `corrections`. A row that missed all has NO_SLOT in `slots`, and so has one
+    whose key has left memory with its slice, which is listed in `aside`. Rows are named by their
+    positions in the chunk.
 
     Stops: FIRE before a row that touches a closed window while ends up to W (then in
     `control[WHICH]`) have not fired, so what fires never holds a later row; NEW_SLICE, GROW, PAGES
-    for room. Never half-way through a row.
+    for room; LOAD. Never half-way through a row.
     """
     one = np.uint64(1)
     g, offset = config[G], config[OFFSET]
     lateness, everything = config[LATENESS], config[GLOBAL] != 0
     n_late = np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
-    n_free, next_tick = control[N_FREE], control[NEXT_TICK]
+    n_free, next_tick, n_aside = control[N_FREE], control[NEXT_TICK], np.uint64(control[N_ASIDE])
     # The slice under way; a width of 0 holds no row.
     lo, width = np.int64(0), np.int64(0)
     first, last = np.int64(0), np.int64(0)
@@ -203,6 +212,7 @@ def assign(  # type: ignore[no-untyped-def]
                     recent[place, ROW] = np.int64(-1) if everything else table
                 if table >= 0:
                     dirs[table, VERSION] = CHANGED
+                    dirs[table, TOUCHED] = control[NOW]
                     mask, dense = dirs[table, MASK], dirs[table, DENSE]
                     entries = words_at(dirs[table, TABLE], mask + 1)
                     limit = (mask + 1) * 3 // 5
@@ -230,7 +240,14 @@ def assign(  # type: ignore[no-untyped-def]
             is_null = np.int64(0) if plain else np.int64(nulls[i])
             mixed = mixed_word(key, dense)
             slot, place = lookup(entries, mask, words, key, mixed, is_null)
-            if slot == NO_SLOT:
+            if slot == NO_SLOT and (np.uint64(dirs[table, OUT]) >> group_of(key)) & one != 0:
+                if control[LOADS] != 0:
+                    status = LOAD
+                    control[WHICH] = slice_index
+                    break
+                aside[n_aside] = position + np.int64(i)
+                n_aside += one
+            elif slot == NO_SLOT:
                 if dirs[table, COUNT] >= limit:
                     status = GROW
                     control[WHICH] = table
@@ -254,5 +271,5 @@ def assign(  # type: ignore[no-untyped-def]
         s += 1
     control[POSITION] = position
     control[N_LATE], control[N_CORRECTIONS] = n_late, n_corrections
-    control[N_FRESH], control[N_FREE] = n_fresh, n_free
+    control[N_FRESH], control[N_FREE], control[N_ASIDE] = n_fresh, n_free, n_aside
     return status

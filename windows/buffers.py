@@ -19,9 +19,12 @@ class Buffers:
     slots: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     corrections: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    aside: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     fresh: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def fit(self, n: int) -> None:
         if len(self.slots) < n:
-            self.slots, self.late, self.corrections = (np.empty(n, np.int32) for _ in range(3))
+            self.slots, self.late, self.corrections, self.aside = (
+                np.empty(n, np.int32) for _ in range(4)
+            )
             self.fresh = np.empty(n, np.int64)

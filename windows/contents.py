@@ -14,6 +14,7 @@ from eventtime.errors import CheckpointError
 from eventtime.state.parts import CutPart
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.shares import keys_of_shard
+from eventtime.windows.slice_map import slice_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from eventtime.state.keys import KeyCodec
     from eventtime.state.parts import SavedPart
     from eventtime.windows.accumulators import Accumulators
+    from eventtime.windows.slices import Slices
 
 __all__ = (
     "CLOSED_WINDOW",
@@ -62,13 +64,13 @@ class Contents:
 
     Args:
         accumulators: of the shard.
-        slices: directory row of each slice, by its index.
+        slices: of the shard.
         deltas: directory row of what came for closed windows of a slice and is still to be emitted.
         closed: windows that are closed and not expired, by their end.
     """
 
     accumulators: Accumulators
-    slices: SortedDict[int, int]
+    slices: Slices
     deltas: SortedDict[int, int]
     closed: SortedDict[int, ClosedWindow]
 
@@ -80,11 +82,14 @@ class Contents:
         """
         accumulators = self.accumulators
         accumulators.begin_cut()
-        for kind, tables in ((SLICE, self.slices), (CORRECTIONS, self.deltas)):
-            for index, row in tables.items():
-                about: dict[str, str | int] = {"kind": kind, "at": index}
-                version = accumulators.tables.version(row, cut)
-                yield CutPart(about, version, partial(accumulators.copy, row))
+        for index, row in self.slices.rows.items():
+            about: dict[str, str | int] = {"kind": SLICE, "at": index}
+            version = accumulators.tables.version(row, cut)
+            yield CutPart(about, version, partial(self.slices.copy, index))
+        for index, row in self.deltas.items():
+            about = {"kind": CORRECTIONS, "at": index}
+            version = accumulators.tables.version(row, cut)
+            yield CutPart(about, version, partial(accumulators.copy, row))
         for end, window in self.closed.items():
             about = {"kind": CLOSED_WINDOW, "at": end}
             yield CutPart(about, window.version(cut), window.copy)
@@ -99,16 +104,22 @@ class Contents:
         Raises:
             CheckpointError: accumulators have other columns than these here.
         """
-        tables = []
+        tables: list[tuple[int, pa.RecordBatch]] = []
         for part in parts:
             if part.kind == CLOSED_WINDOW:
                 self.closed[part.at] = ClosedWindow.restored(part.rows, schema)
                 continue
             _check_columns(part.rows.schema, self.accumulators.saved_schema)
             row = self.accumulators.tables.create(part.at)
-            (self.slices if part.kind == SLICE else self.deltas)[part.at] = row
+            (self.slices.rows if part.kind == SLICE else self.deltas)[part.at] = row
             tables.append((row, part.rows))
+            # Objects remember in which order rows came, and so are restored all at once.
+            if not self.accumulators.has_objects:
+                self.accumulators.restore(tables)
+                self.slices.relieve()
+                tables = []
         self.accumulators.restore(tables)
+        self.slices.map = slice_map(self.slices.rows)
 
 
 def restored_parts(blocks: Sequence[SavedPart], codec: KeyCodec) -> list[Part]:

@@ -17,12 +17,14 @@ from eventtime.windows.late import LateShape, MissedPairs
 from eventtime.windows.shard import Fired, Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from eventtime.errors import ScratchError
     from eventtime.state.keys import KeyCodec
     from eventtime.state.parts import PartWriter, SavedPart
     from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
+    from eventtime.windows.slices import Spill
     from eventtime.windows.spec import WindowSpec
 
 __all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")
@@ -85,6 +87,7 @@ class WindowOperator:
         late: the shape of late rows (for counting what they missed).
         shards: in how many shares keys are divided; results do not depend on it.
         threaded: whether shards have threads of their own; None: if there are several.
+        spill: where a shard puts state that has no room; None: all stays in memory.
     """
 
     def __init__(
@@ -95,9 +98,10 @@ class WindowOperator:
         shards: int = 1,
         *,
         threaded: bool | None = None,
+        spill: Spill | None = None,
     ) -> None:
         self._spec, self._codec, self._missed = spec, codec, MissedPairs(late)
-        self._shards = [Shard(spec, codec, i, shards) for i in range(shards)]
+        self._shards = [Shard(spec, codec, i, shards, spill) for i in range(shards)]
         # One thread for each shard: its chunks are processed in order, and it waits for no other.
         self._threads = [
             ThreadPoolExecutor(1, f"eventtime-shard-{i}")
@@ -126,11 +130,30 @@ class WindowOperator:
         ]
         return lambda: self._finish(chunk, [f.result() for f in futures])
 
-    def advance(self, watermark_us: int) -> Produced:
-        """Move the watermark without rows."""
+    def advance(self, watermark_us: int, *, at_end: bool = False) -> Produced:
+        """Move the watermark without rows.
+
+        Args:
+            watermark_us: to move to.
+            at_end: see `ends_to_stop_at`.
+        """
         self.watermark_us = max(self.watermark_us, watermark_us)
-        fired = [shard.advance(watermark_us) for shard in self._shards]
+        fired = [shard.advance(watermark_us, at_end=at_end) for shard in self._shards]
         return Produced(self._in_order(fired), None, self.downstream_us)
+
+    def ends_to_stop_at(self) -> Iterator[int]:
+        """Yield the ends to advance to, `at_end`, before plus infinity.
+
+        There is one for each window while any state is outside of memory: results of all of them
+        would have no room together.
+        """
+        while (end := min(shard.end_to_stop_at() for shard in self._shards)) < PLUS_INFINITY:
+            yield end
+
+    @property
+    def blocked(self) -> ScratchError | None:
+        """Why state above the budget could not leave memory, if it could not."""
+        return next((s.blocked for s in self._shards if s.blocked is not None), None)
 
     @property
     def downstream_us(self) -> int:

@@ -9,6 +9,7 @@ from eventtime.state.kernels import (
     COUNT,
     NEXT_SLOT,
     NO_SLOT,
+    OUT,
     PAGE_END,
     TAGGED,
     hash_word,
@@ -64,7 +65,7 @@ def _look_ahead(keys, dense, wrap, entries, words, i, n):  # type: ignore[no-unt
 @njit(inline="always", **_options)
 def _fresh_slot(row, limit, entries, mixed, wrap, words, key, neutral):  # type: ignore[no-untyped-def]
     """Enter a key at its free place, in the page under way; NO_SLOT if there is no room."""
-    if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END]:
+    if row[COUNT] >= limit or row[NEXT_SLOT] == row[PAGE_END] or row[OUT] != 0:
         return np.int64(NO_SLOT)
     slot = np.uint64(row[NEXT_SLOT])
     row[NEXT_SLOT] += 1

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
-from eventtime.state.kernels import NULL_FLAG, ROWS, row_counts
+from eventtime.state.kernels import row_counts
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows import assign_kernel as k
 from eventtime.windows.accumulators import Accumulators
@@ -24,12 +24,15 @@ from eventtime.windows.chunk import Scratch
 from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.contents import Contents
 from eventtime.windows.emission import Emission, Firing, Segment
-from eventtime.windows.slice_map import slice_map
-from eventtime.windows.slice_merge import SliceMerge
+from eventtime.windows.slices import Slices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventtime.errors import ScratchError
     from eventtime.state.keys import KeyCodec
     from eventtime.windows.chunk import Chunk
+    from eventtime.windows.slices import Spill
     from eventtime.windows.spec import WindowSpec
 
 __all__ = ("Counts", "Fired", "Shard")
@@ -59,9 +62,17 @@ class Shard:
         codec: of the keys, shared by the shards and only read here.
         index: of this shard among `shards`.
         shards: how many there are.
+        spill: where state goes that has no room; None: all stays in memory.
     """
 
-    def __init__(self, spec: WindowSpec, codec: KeyCodec, index: int = 0, shards: int = 1) -> None:
+    def __init__(
+        self,
+        spec: WindowSpec,
+        codec: KeyCodec,
+        index: int = 0,
+        shards: int = 1,
+        spill: Spill | None = None,
+    ) -> None:
         # Configuration.
         self._spec, self._grid, self._codec = spec, spec.grid, codec
         self._index, self._shards = index, shards
@@ -75,15 +86,15 @@ class Shard:
         self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
         self._buffers, self._scratch = Buffers(), Scratch()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
-        self._map = slice_map({})
         # State that a checkpoint holds.
-        self._slices: SortedDict[int, int] = SortedDict()
+        self._slices = Slices(self._acc, grid, spill)
         self._deltas: SortedDict[int, int] = SortedDict()
         self._closed: SortedDict[int, ClosedWindow] = SortedDict()
         self._watermark_us = MINUS_INFINITY
         self._emitted = 0
-        self._merge = SliceMerge(self._acc, self._slices, grid.slices)
         self._control[k.NEXT_TICK] = MINUS_INFINITY
+        # Rows of objects are not kept for later: their values lie in the batches they came in.
+        self._control[k.LOADS] = self._acc.has_objects
 
     # Rows
 
@@ -108,78 +119,96 @@ class Shard:
         fired: list[Fired] = []
         while status != k.DONE:
             status = self._assign(chunk)
-            if status in {k.DONE, k.FIRE}:
+            if status in {k.DONE, k.FIRE, k.LOAD}:
                 self._fold(chunk, folded)
                 folded = int(control[k.POSITION])
             if status == k.FIRE:
                 fired += self._advance(int(control[k.WHICH]))
             elif status == k.NEW_SLICE:
-                self._new_slice(int(control[k.WHICH]))
+                self._slices.new(int(control[k.WHICH]))
             elif status == k.GROW:
                 self._acc.tables.grow(int(control[k.WHICH]))
             elif status == k.PAGES:
                 self._acc.tables.add_pages(1)
+            elif status == k.LOAD:
+                self._slices.relieve()
+                self._slices.bring_back(int(control[k.WHICH]))
+        control[k.NOW] += 1
         fired += self.advance(chunk.watermark_after_us)
         return fired, buffers.late[: control[k.N_LATE]].astype(np.int64)
 
-    def advance(self, watermark_us: int) -> list[Fired]:
-        """Fire what ends up to the watermark, in order of the points passed; then retire slices."""
-        fired = self._advance(watermark_us)
+    def advance(self, watermark_us: int, *, at_end: bool = False) -> list[Fired]:
+        """Fire what ends up to the watermark, in order of the points passed; then retire slices.
+
+        Args:
+            watermark_us: to move to.
+            at_end: it is on its way to plus infinity, and stops here so that not all that fires is
+                in memory together: no row follows.
+        """
+        fired = self._advance(watermark_us, at_end=at_end or watermark_us == PLUS_INFINITY)
         last = self._emission.build()
+        self._slices.relieve()
         return fired if last is None else [*fired, last]
 
-    def _advance(self, watermark_us: int) -> list[Fired]:
+    def _advance(self, watermark_us: int, *, at_end: bool = False) -> list[Fired]:
         if watermark_us <= self._watermark_us:
             return []
         if watermark_us < self._control[k.NEXT_TICK]:
             # Between two points of the grid nothing fires and nothing expires.
             self._watermark_us = watermark_us
             return []
-        firings, scratch = self._due(watermark_us)
-        self._watermark_us = watermark_us
-        self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
-        if firings:
-            self._emitted += self._emission.add(firings)
-        built = self._emission.build() if self._emission.must_build else None
-        for table in scratch:
-            self._acc.release(table)
-        self._retire()
-        return [] if built is None else [built]
+        built: list[Fired | None] = []
+        for firings, scratch in self._due(watermark_us, at_end=at_end):
+            if firings:
+                self._emitted += self._emission.add(firings)
+            built.append(self._emission.build() if self._emission.must_build else None)
+            for table in scratch:
+                self._acc.release(table)
+        self._watermark_us, lateness_us = watermark_us, self._spec.lateness_us
+        self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, lateness_us)
+        self._slices.retire(watermark_us, 0 if at_end else lateness_us)
+        # Expired windows are forgotten (S18, S30).
+        while self._closed and add(self._closed.keys()[0], lateness_us) <= watermark_us:
+            self._closed.popitem(0)
+        return [batch for batch in built if batch is not None]
 
     def _assign(self, chunk: Chunk) -> int:
         tables, b = self._acc.tables, self._buffers
         self._control[k.N_FREE] = tables.n_free
         status = k.assign(
             chunk.spans, chunk.starts, chunk.addresses, self._config, self._control,
-            tables.dirs, self._map, tables.page_next, tables.free_pages, tables.words,
+            tables.dirs, self._slices.map, tables.page_next, tables.free_pages, tables.words,
             tables.neutral,
-            b.slots, b.late, b.corrections, b.fresh,
+            b.slots, b.late, b.corrections, b.fresh, b.aside,
         )  # fmt: skip
         tables.n_free = int(self._control[k.N_FREE])
         return int(status)
 
     def _fold(self, chunk: Chunk, first: int) -> None:
         control, b = self._control, self._buffers
-        n_corrections = int(control[k.N_CORRECTIONS])
+        n_corrections, n_aside = int(control[k.N_CORRECTIONS]), int(control[k.N_ASIDE])
         self._acc.reset(b.fresh[: control[k.N_FRESH]])
         self._acc.fold(chunk, first, b.slots[first : control[k.POSITION]])
+        if n_aside:
+            self._slices.keep(chunk, b.aside[:n_aside].astype(np.int64))
         if n_corrections:
-            positions = b.corrections[:n_corrections].astype(np.int64)
-            self._correct(chunk.taken(positions), b.slots[positions].astype(np.int64))
-        control[k.N_CORRECTIONS] = control[k.N_FRESH] = 0
+            self._correct(chunk.taken(b.corrections[:n_corrections].astype(np.int64)))
+        control[k.N_CORRECTIONS] = control[k.N_FRESH] = control[k.N_ASIDE] = 0
 
-    def _correct(self, rows: Chunk, slots: Ints) -> None:
+    def _correct(self, rows: Chunk) -> None:
         """Note rows of closed windows: merges are stale, and within L corrections are due."""
-        indices = self._grid.slice_of(rows.all_times())
+        indices, block = self._grid.slice_of(rows.all_times()), rows.blocks[0]
         into = np.empty(len(rows), np.int32)
         for index in np.unique(indices):
-            self._merge.forget(int(index))
+            self._slices.merge.forget(int(index))
             if self._spec.lateness_us == 0:
                 continue
             if index not in self._deltas:
                 self._deltas[int(index)] = self._acc.tables.create(0)
             mine = indices == index
-            targets, fresh = self._acc.tables.pair(self._deltas[int(index)], slots[mine])
+            nulls = block.key_nulls[mine] if block.key_nulls.size else block.key_nulls
+            delta = self._deltas[int(index)]
+            targets, fresh = self._acc.tables.take(delta, block.keys[mine], nulls)
             self._acc.reset(targets[fresh])
             into[mine] = targets
         if self._spec.lateness_us:
@@ -188,10 +217,10 @@ class Shard:
 
     # Time
 
-    def _due(self, watermark_us: int) -> tuple[list[Firing], list[int]]:
+    def _due(self, watermark_us: int, *, at_end: bool) -> Iterator[tuple[list[Firing], list[int]]]:
+        """Yield what fires, and the tables to release when it was read, as much as has room."""
         firings: list[Firing] = []
         scratch: list[int] = []
-        at_end = watermark_us == PLUS_INFINITY
         # Invariant: corrections pending were judged in one step of the grid; they come out at its
         # end.
         due = (
@@ -208,32 +237,35 @@ class Shard:
             self._deltas.clear()
         fired_us = self._watermark_us
         while (end := self._next_end(fired_us)) is not None and end <= watermark_us:
+            if self._slices.outside and firings:
+                yield firings, scratch
+                firings, scratch = [], []
             firings.append(self._on_time(end, scratch, at_end=at_end))
             fired_us = end
         # Corrections at P precede what fires on time at P, and follow what fired before P.
         firings.sort(key=lambda f: (f.point_us, f.end_us))
-        return firings, scratch
+        yield firings, scratch
 
     def _next_end(self, fired_us: int) -> int | None:
         """Return the first window end after `fired_us` that has rows."""
-        grid = self._grid
-        if not self._slices or fired_us == PLUS_INFINITY:
+        grid, slices = self._grid, self._slices.rows
+        if not slices or fired_us == PLUS_INFINITY:
             return None
         if grid.everything:
             return PLUS_INFINITY
         if fired_us == MINUS_INFINITY:
-            index = self._slices.keys()[0]
+            index = slices.keys()[0]
             return grid.first_end_at(grid.slice_start(index))
         after = grid.end_from(fired_us + 1)
         first_slice = (after - grid.size_us - grid.offset_us) // grid.slice_us
-        place = self._slices.bisect_left(first_slice)
-        if place == len(self._slices):
+        place = slices.bisect_left(first_slice)
+        if place == len(slices):
             return None
-        start = grid.slice_start(self._slices.keys()[place])
+        start = grid.slice_start(slices.keys()[place])
         return max(after, grid.first_end_at(start))
 
     def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
-        slots, by_key = self._window_slots(end, scratch)
+        slots, by_key = self._slices.window(self._first_slice(end), scratch)
         closed = None
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
@@ -257,21 +289,11 @@ class Shard:
         slots = self._acc.tables.slots(table)
         self._emitted += int(row_counts(slots, self._acc.tables.words))
         if self._spec.mode != "discarding":
-            slots = self._contents_of(first, slots, scratch)
+            slots = self._slices.window_of_keys(first, slots, scratch)
         closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or add(end, self._spec.lateness_us) <= due
         start = self._grid.start_of(end)
         return Firing(due, start, end, late=True, is_final=final, slots=slots, closed=closed)
-
-    def _contents_of(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
-        """Return slots with the whole contents of a window, for the keys of `slots`."""
-        words = self._acc.tables.words
-        keys, nulls = words[slots, 0], (words[slots, ROWS] & NULL_FLAG != 0).astype(np.uint8)
-        if self._grid.slices == 1:
-            return self._acc.tables.find(self._slices[first], keys, nulls)
-        table = self._merge.window_of_keys(first, keys, nulls)
-        scratch.append(table)
-        return self._acc.tables.slots(table)
 
     def _corrected_ends(self, due: int) -> list[int]:
         """Return ends of closed windows with a pending correction, not expired before `due`."""
@@ -289,49 +311,12 @@ class Shard:
         first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
         return max(first, alive), min(last, closed)
 
-    def _window_slots(self, end: int, scratch: list[int]) -> tuple[Ints, bool]:
-        """Return the slots of a window, and whether they are ascending by key word."""
-        first = self._first_slice(end)
-        if self._grid.slices == 1:
-            table = self._slices[first]
-            slots = self._acc.tables.slots_by_key(table)
-            return (self._acc.tables.slots(table), False) if slots is None else (slots, True)
-        slots, table = self._merge.window(first)
-        if table >= 0:
-            scratch.append(table)
-        return slots, False
-
     def _first_slice(self, end: int) -> int:
         return (
             0
             if self._grid.everything
             else (end - self._grid.size_us - self._grid.offset_us) // self._grid.slice_us
         )
-
-    # Slices
-
-    def _new_slice(self, index: int) -> None:
-        like = self._slices.values()[-1] if self._slices else None
-        row = self._slices[index] = self._acc.tables.create(index, like=like)
-        self._map = slice_map(self._slices, self._map, index, row)
-
-    def _retire(self) -> None:
-        """Release slices whose last window has expired; forget expired windows (S18, S30)."""
-        lateness, changed = self._spec.lateness_us, False
-        while self._slices:
-            index = self._slices.keys()[0]
-            last = self._grid.last_end_at(self._grid.slice_start(index))
-            if add(last, lateness) > self._watermark_us:
-                break
-            self._merge.forget(index)
-            self._acc.release(self._slices.pop(index))
-            changed = True
-        if not self._slices:
-            self._merge.clear()
-        while self._closed and add(self._closed.keys()[0], lateness) <= self._watermark_us:
-            self._closed.popitem(0)
-        if changed:
-            self._map = slice_map(self._slices)
 
     # Surviving
 
@@ -347,7 +332,6 @@ class Shard:
 
     def restore(self, watermark_us: int, emitted: int) -> None:
         """Go on from there, once the contents are filled."""
-        self._map = slice_map(self._slices)
         self._watermark_us, self._emitted = watermark_us, emitted
         if watermark_us != MINUS_INFINITY:
             self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
@@ -357,15 +341,16 @@ class Shard:
     def counts(self) -> Counts:
         """Count (row, window) pairs emitted, and open: these are recounted from the state."""
         n_open = 0
-        for index, table in self._slices.items():
+        for index in self._slices.rows:
             start = self._grid.slice_start(index)
             first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
             if self._watermark_us != MINUS_INFINITY and not self._grid.everything:
                 first = max(first, self._grid.end_from(self._watermark_us + 1))
-            n_open += self._rows_in(table) * self._n_ends(first, last)
+            n_open += self._slices.row_count(index) * self._n_ends(first, last)
         due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
         for index, table in self._deltas.items():
-            n_open += self._rows_in(table) * self._n_ends(*self._closed_ends(index, due))
+            rows = int(row_counts(self._acc.tables.slots(table), self._acc.tables.words))
+            n_open += rows * self._n_ends(*self._closed_ends(index, due))
         return Counts(self._emitted, n_open)
 
     def live_words(self) -> Ints:
@@ -373,20 +358,28 @@ class Shard:
         tables = self._acc.tables
         parts = [tables.words[tables.slots(row), 0] for row in tables.live]
         parts += [window.words for window in self._closed.values()]
+        parts += self._slices.words()
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def end_to_stop_at(self) -> int:
+        """Return the next end on the way to plus infinity that is too much to fire with others."""
+        end = self._next_end(self._watermark_us) if self._slices.outside else None
+        return PLUS_INFINITY if end is None else end
+
+    @property
+    def blocked(self) -> ScratchError | None:
+        """Why state above the budget could not leave memory, if it could not."""
+        return self._slices.blocked
 
     @property
     def open_windows(self) -> int:
         """Slices that hold rows."""
-        return len(self._slices)
+        return len(self._slices.rows)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is held: no table, no closed window."""
         return not self._acc.tables.live and not self._closed
-
-    def _rows_in(self, table: int) -> int:
-        return int(row_counts(self._acc.tables.slots(table), self._acc.tables.words))
 
     def _n_ends(self, first: int, last: int) -> int:
         if self._grid.everything:

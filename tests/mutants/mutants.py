@@ -112,13 +112,36 @@ MUTANTS = (
         ),
     ),
     *_in(
-        "windows/shard.py",
-        ("closes one point late", "end <= watermark_us:", "end < watermark_us:"),
+        "windows/slices.py",
         (
             "expires one point late",
-            "if add(last, lateness) > self._watermark_us:",
-            "if add(last, lateness) >= self._watermark_us:",
+            "if add(last, lateness_us) > watermark_us:",
+            "if add(last, lateness_us) >= watermark_us:",
         ),
+        ("a slice is not brought back", "if index in self._cold:", "if False:"),
+    ),
+    *_in(
+        "windows/cold.py",
+        (
+            "rows that came since are forgotten",
+            "self._fold(table, self._pending.of(index, group), wanted)",
+            "pass",
+        ),
+        (
+            "rows that came since are folded the other way round",
+            "for block, n in part.pending:\n                data =",
+            "for block, n in reversed(part.pending):\n                data =",
+        ),
+        (
+            "a block is deleted too early",
+            "held = self._slices[index]\n        parts",
+            "held = self._slices[index]; self._store.delete([next(iter(held.parts.values())).base"
+            "[0][0]])\n        parts",
+        ),
+    ),
+    *_in(
+        "windows/shard.py",
+        ("closes one point late", "end <= watermark_us:", "end < watermark_us:"),
         (
             "corrections come twice",
             "self._deltas.clear()",
@@ -135,7 +158,7 @@ MUTANTS = (
             "final = self._spec.lateness_us == 0",
         ),
         ("discarding repeats everything", 'self._spec.mode != "discarding"', "True"),
-        ("stale merges after a correction", "self._merge.forget(int(index))", "pass"),
+        ("stale merges after a correction", "self._slices.merge.forget(int(index))", "pass"),
         (
             "a correction counts in a window that is open",
             "return max(first, alive), min(last, closed)",

@@ -1,0 +1,244 @@
+"""The slices of one shard: a table for each, in memory or, above a budget, outside of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sortedcontainers import SortedDict
+
+from eventtime.errors import ScratchError
+from eventtime.state.kernels import NO_SLOT, NULL_FLAG, OUT, ROWS, TOUCHED, row_counts
+from eventtime.timestamp import add
+from eventtime.windows.cold import ALL, ColdSlices
+from eventtime.windows.slice_map import slice_map
+from eventtime.windows.slice_merge import SliceMerge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from eventtime.state.blocks import BlockStore
+    from eventtime.windows.accumulators import Accumulators
+    from eventtime.windows.chunk import Chunk
+    from eventtime.windows.grid import Grid
+
+__all__ = ("Slices", "Spill")
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Where state goes that has no room in memory.
+
+    Args:
+        store: of blocks; several shards may share it.
+        budget_bytes: what one shard may hold in memory.
+    """
+
+    store: BlockStore
+    budget_bytes: int
+
+
+class Slices:
+    """Slices by index; which of them are in memory shows in no result (S28).
+
+    Coming and going: `new`, `retire`. Their contents: `window`, `window_of_keys`, `copy`,
+    `row_count`. Room: `relieve`, `bring_back`, `keep`. Looking: `nbytes`, `blocked`, `words`.
+
+    Args:
+        accumulators: of the shard.
+        grid: of the windows.
+        spill: where to put slices that have no room; None: all stay in memory.
+    """
+
+    def __init__(self, accumulators: Accumulators, grid: Grid, spill: Spill | None) -> None:
+        self._acc, self._tables, self._grid = accumulators, accumulators.tables, grid
+        self._budget = 0 if spill is None else spill.budget_bytes
+        self._cold = None if spill is None else ColdSlices(accumulators, grid, spill.store)
+        self.rows: SortedDict[int, int] = SortedDict()
+        self.map = slice_map({})
+        self.merge = SliceMerge(accumulators, self.rows, grid.slices)
+        self.blocked: ScratchError | None = None
+
+    def new(self, index: int) -> None:
+        """Begin a slice."""
+        like = self.rows.values()[-1] if self.rows else None
+        row = self.rows[index] = self._tables.create(index, like=like)
+        self.map = slice_map(self.rows, self.map, index, row)
+
+    def retire(self, watermark_us: int, lateness_us: int) -> None:
+        """Release slices whose last window has expired (S18, S30)."""
+        changed = False
+        while self.rows:
+            index = self.rows.keys()[0]
+            last = self._grid.last_end_at(self._grid.slice_start(index))
+            if add(last, lateness_us) > watermark_us:
+                break
+            self.merge.forget(index)
+            self._acc.release(self.rows.pop(index))
+            if self._cold is not None:
+                self._cold.drop(index)
+            changed = True
+        if not self.rows:
+            self.merge.clear()
+        if changed:
+            self.map = slice_map(self.rows)
+
+    def window(self, first: int, scratch: list[int]) -> tuple[Ints, bool]:
+        """Return the slots of the window that starts with a slice.
+
+        Args:
+            first: index of the slice.
+            scratch: gets the tables to release when the slots were read.
+
+        Returns:
+            The slots, and whether they are ascending by key word.
+        """
+        if self._grid.slices == 1:
+            row = self.rows[first]
+            if self._is_out(first):
+                outside = self._entered(first, scratch)
+                return np.concatenate([self._tables.slots(row), outside]), False
+            slots = self._tables.slots_by_key(row)
+            return (self._tables.slots(row), False) if slots is None else (slots, True)
+        self._bring_window_back(first)
+        slots, table = self.merge.window(first)
+        if table >= 0:
+            scratch.append(table)
+        return slots, False
+
+    def window_of_keys(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
+        """Return slots with the whole contents of a window, for the keys of `slots`."""
+        words = self._tables.words
+        keys, nulls = words[slots, 0], (words[slots, ROWS] & NULL_FLAG != 0).astype(np.uint8)
+        if self._grid.slices > 1:
+            self._bring_window_back(first)
+            table = self.merge.window_of_keys(first, keys, nulls)
+            scratch.append(table)
+            return self._tables.slots(table)
+        found = self._tables.find(self.rows[first], keys, nulls)
+        if self._is_out(first):
+            asked = self._tables.create(0)
+            scratch.append(asked)
+            self._tables.take(asked, keys, nulls)
+            self._entered(first, scratch, asked)
+            outside = self._tables.find(scratch[-1], keys, nulls)
+            found = np.where(found == NO_SLOT, outside, found)
+        return found
+
+    def row_count(self, index: int) -> int:
+        """Return the rows folded into a slice, or waiting to be."""
+        inside = int(row_counts(self._tables.slots(self.rows[index]), self._tables.words))
+        return inside + (0 if self._cold is None else self._cold.rows(index))
+
+    def copy(self, index: int) -> Callable[[], pa.RecordBatch]:
+        """Copy the accumulators of a slice, wherever they are; see `Accumulators.copy`."""
+        row = self.rows[index]
+        if not self._is_out(index):
+            return self._acc.copy(row)
+        scratch: list[int] = []
+        slots = np.concatenate([self._tables.slots(row), self._entered(index, scratch)])
+        rows = self._acc.saved(slots)
+        self._release(scratch)
+        return lambda: rows
+
+    def words(self) -> Iterator[Ints]:
+        """Yield the key words of what is outside of memory; repeats allowed."""
+        if self._cold is not None:
+            yield from self._cold.words()
+
+    # Room
+
+    @property
+    def outside(self) -> bool:
+        """Whether any slice is outside of memory."""
+        return bool(self._cold)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self._acc.nbytes + (0 if self._cold is None else self._cold.nbytes)
+
+    def keep(self, chunk: Chunk, positions: Ints) -> None:
+        """Take in rows of a chunk whose keys are outside."""
+        assert self._cold is not None
+        self._cold.add(chunk, positions)
+
+    def bring_back(self, index: int) -> None:
+        """Put a slice back into memory as a whole."""
+        assert self._cold is not None
+        row = self.rows[index]
+        self._cold.enter(index, row)
+        self._cold.drop(index)
+        self._tables.dirs[row, OUT] = 0
+
+    def relieve(self, elsewhere: int = 0) -> None:
+        """Put slices out, those first that had no row for the longest time, until there is room.
+
+        Where the disk is full they stay, and `blocked` says why.
+
+        Args:
+            elsewhere: bytes that others hold of the budget.
+        """
+        if self._cold is None or self.nbytes + elsewhere <= self._budget:
+            return
+        self.merge.clear()
+        self._tables.trim()
+        room = self._budget * 3 // 4 - elsewhere
+        try:
+            if self._cold.nbytes > self._budget // 8:
+                self._cold.flush()
+            for index in self._longest_untouched():
+                if self.nbytes <= room:
+                    break
+                self._put_out(index, self.nbytes - room)
+            self.blocked = None
+        except ScratchError as error:
+            self.blocked = error
+
+    def _longest_untouched(self) -> list[int]:
+        """List the slices with keys in memory."""
+        dirs = self._tables.dirs
+        held = [index for index, row in self.rows.items() if self._tables.count(row)]
+        return sorted(held, key=lambda index: (dirs[self.rows[index], TOUCHED], index))
+
+    def _put_out(self, index: int, excess: int) -> None:
+        assert self._cold is not None
+        row, tables = self.rows[index], self._tables
+        out = int(tables.dirs[row, OUT])
+        groups = ALL if out in {0, ALL} else ALL & ~out
+        self._cold.put_out(index, row, groups)
+        self._acc.clear(row)
+        tables.dirs[row, OUT] = out | groups
+
+    def _is_out(self, index: int) -> bool:
+        return self._cold is not None and index in self._cold
+
+    def _bring_window_back(self, first: int) -> None:
+        if self._cold is not None:
+            for index in list(self.rows.irange(first, first + self._grid.slices - 1)):
+                if index in self._cold:
+                    self.bring_back(index)
+
+    def _entered(self, index: int, scratch: list[int], asked: int | None = None) -> Ints:
+        """Put what is out of a slice into a scratch table; `asked`: only the keys of that table."""
+        assert self._cold is not None
+        table = self._tables.create(index)
+        scratch.append(table)
+
+        def wanted(keys: Ints, nulls: NDArray[np.uint8]) -> NDArray[np.bool_]:
+            assert asked is not None
+            found: NDArray[np.bool_] = self._tables.find(asked, keys, nulls) != NO_SLOT
+            return found
+
+        self._cold.enter(index, table, wanted=None if asked is None else wanted)
+        return self._tables.slots(table)
+
+    def _release(self, scratch: list[int]) -> None:
+        for table in scratch:
+            self._acc.release(table)
