@@ -20,6 +20,7 @@ from eventtime.state.kernels import (
     PAGE_SLOTS,
     ROWS,
     VERSION,
+    read_words,
 )
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels

@@ -119,6 +119,11 @@ MUTANTS = (
             "if add(last, lateness_us) >= watermark_us:",
         ),
         ("a slice is not brought back", "if index in self._cold:", "if False:"),
+        (
+            "blocks are deleted too early",
+            "self._cold.enter(index, row)\n        self._cold.drop(index)",
+            "self._cold.drop(index)\n        self._cold.enter(index, row)",
+        ),
     ),
     *_in(
         "windows/cold.py",
@@ -131,12 +136,6 @@ MUTANTS = (
             "rows that came since are folded the other way round",
             "for block, n in part.pending:\n                data =",
             "for block, n in reversed(part.pending):\n                data =",
-        ),
-        (
-            "a block is deleted too early",
-            "held = self._slices[index]\n        parts",
-            "held = self._slices[index]; self._store.delete([next(iter(held.parts.values())).base"
-            "[0][0]])\n        parts",
         ),
     ),
     *_in(

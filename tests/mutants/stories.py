@@ -27,6 +27,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from properties import test_engine_live as live
     from properties import test_engine_replay as replay
     from properties import test_engine_savepoints as savepoints
+    from properties import test_memory_limits as limits
     from properties import test_replay_restores as restores
     from strategies import cases, cut_cases, schedules
 
@@ -58,6 +59,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     return [
         *by_hand,
         ("replay", fixed(replay.check_replay, cases(), 2 * EXAMPLES)),
+        ("budgets", fixed(limits.check_budgets, limits.limited(), EXAMPLES)),
         ("live", fixed(live.check_live, schedules(), 3 * EXAMPLES)),
         ("savepoints", fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES)),
         ("restores", fixed(restores.check, restores.disturbed(), 2 * EXAMPLES)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventtime as et
@@ -63,8 +63,19 @@ def disordered(draw: st.DrawFn) -> Case:
     return Case(replace(case.spec, aggregates=(*case.spec.aggregates, *more)), rows)
 
 
-def check_budgets(case: Case, budget: int, chunk_rows: int, shards: int) -> None:
+Limited = tuple[Case, int, int, int]
+"""A case, a budget, rows of a chunk, shards."""
+
+
+def limited() -> st.SearchStrategy[Limited]:
+    return st.tuples(
+        disordered(), budgets(), st.sampled_from([1, 2, 5, 65_536]), st.sampled_from([1, 3])
+    )
+
+
+def check_budgets(drawn: Limited) -> None:
     """In memory, and above a budget."""
+    case, budget, chunk_rows, shards = drawn
     if all_null_times(case.partitions):
         return
     cuts = {name: cut(rows, range(len(rows))) for name, rows in case.partitions.items()}
@@ -74,11 +85,13 @@ def check_budgets(case: Case, budget: int, chunk_rows: int, shards: int) -> None
     assert got == wanted
 
 
-@given(disordered(), budgets(), st.sampled_from([1, 2, 5, 65_536]), st.sampled_from([1, 3]))
-def test_a_budget_does_not_show(case: Case, budget: int, chunk_rows: int, shards: int) -> None:
-    check_budgets(case, budget, chunk_rows, shards)
+@settings(max_examples=60)
+@given(limited())
+def test_a_budget_does_not_show(drawn: Limited) -> None:
+    check_budgets(drawn)
 
 
+@settings(max_examples=10)
 @given(disordered(), st.sampled_from([1, 20_000]))
 def test_rocksdb_gives_the_same(case: Case, budget: int) -> None:
     pytest.importorskip("rocksdict")

@@ -14,8 +14,8 @@ from eventtime.state.kernels import (
     key_range,
     read_words,
     row_counts,
-    sorted_order,
 )
+from eventtime.state.order_kernels import sorted_order
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
