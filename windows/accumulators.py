@@ -219,9 +219,14 @@ class Accumulators:
 
     def saved(self, slots: Ints) -> pa.RecordBatch:
         """Copy accumulators: one row for each slot."""
+        objects = [accumulator.save(slots) for _, accumulator, _ in self._objects]
+        return self._rows(self._columns(slots), objects)
+
+    def _columns(self, slots: Ints) -> Ints:
+        """Copy words, (width, n)."""
         words = np.empty((len(self.tables.neutral), len(slots)), np.int64)
         read_words(self.tables.words, slots, np.array([w.ctypes.data for w in words], np.int64))
-        return self._rows(words, [accumulator.save(slots) for _, accumulator, _ in self._objects])
+        return words
 
     def _rows(self, words: Ints, objects: list[Callable[[], pa.Array]]) -> pa.RecordBatch:
         is_null = words[ROWS] & NULL_FLAG != 0
@@ -258,7 +263,8 @@ class Accumulators:
 
     def packed(self, slots: Ints) -> list[Bytes]:
         """Copy accumulators to buffers for `unpack`: their words, then what objects hold."""
-        buffers = [self.tables.words[slots].view(np.uint8).reshape(-1)]
+        words = self._columns(slots)
+        buffers = [words.view(np.uint8).reshape(-1)]
         if self._objects:
             columns = {str(i): accumulator.save(slots)() for i, accumulator, _ in self._objects}
             batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
@@ -268,9 +274,9 @@ class Accumulators:
         return buffers
 
     def packed_words(self, data: Bytes, n: int) -> Ints:
-        """View the words, (n, width), of accumulators that were packed."""
+        """View the words, (width, n), of accumulators that were packed."""
         width = len(self.tables.neutral)
-        return data[: 8 * n * width].view(np.int64).reshape(n, width)
+        return data[: 8 * n * width].view(np.int64).reshape(width, n)
 
     def unpack(
         self,
@@ -292,15 +298,15 @@ class Accumulators:
         words = self.packed_words(data, n)
         chosen = None
         if wanted is not None:
-            nulls = (words[:, ROWS] & NULL_FLAG != 0).view(np.uint8)
-            chosen = np.flatnonzero(wanted(np.ascontiguousarray(words[:, KEY_WORD]), nulls))
-            words = words[chosen]
-        if not len(words):
+            nulls = (words[ROWS] & NULL_FLAG != 0).view(np.uint8)
+            chosen = np.flatnonzero(wanted(words[KEY_WORD], nulls))
+            words = np.take(words, chosen, axis=1)
+        if not words.shape[1]:
             return
-        slots = self.tables.enter(row, words, expected)
+        slots = self.tables.enter(row, list(words), expected)
         if not self._objects:
             return
-        with pa.ipc.open_stream(pa.py_buffer(data[8 * n * words.shape[1] :])) as reader:
+        with pa.ipc.open_stream(pa.py_buffer(data[8 * n * len(words) :])) as reader:
             batch = reader.read_next_batch()
         batch = batch if chosen is None else batch.take(pa.array(chosen))
         for i, accumulator, _ in self._objects:

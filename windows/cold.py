@@ -194,7 +194,7 @@ class ColdSlices:
         for held in self._slices.values():
             for part in held.parts.values():
                 for block, n in part.base:
-                    yield self._acc.packed_words(self._store.get_many([block])[0], n)[:, KEY_WORD]
+                    yield self._acc.packed_words(self._store.get_many([block])[0], n)[KEY_WORD]
                 for block, n in part.pending:
                     rows = self._store.get_many([block])[0].view(np.int64).reshape(n, -1)
                     yield self._pending.words(rows)
