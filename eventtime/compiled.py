@@ -147,7 +147,8 @@ def compile_plan(node: Node) -> CompiledPlan:
                 of_rows = process.output_time.column, process.output_time.unit
             stages.append(process)
         else:
-            stages.append(_stage(i, schema, *of_rows, part, part.node))
+            windows = sum(isinstance(stage, StagePlan) for stage in stages)
+            stages.append(_stage(windows, schema, *of_rows, part, part.node))
             of_rows = "window_start", of_rows[1]
         schema = stages[-1].schema
     check_tags([tag for stage in stages for tag in stage.side_schemas])

@@ -171,6 +171,8 @@ class PackedReduced(PackedValue):
         new, valid = self._lane(values, len(slots))
         out, out_valid = np.empty(len(slots), self._dtype), np.empty(len(slots), np.uint8)
         how = _HOW[str(self.declared.reduce)]
+        if how == k.ADD and self._dtype == np.int64:
+            how = k.ADD_WHOLE
         times = self._times(numbers)
         at = k.reduce(how, slots, new, valid, self._values, self._valid, *times, out, out_valid)
         if at >= 0:

@@ -12,14 +12,25 @@ from numba import njit
 from eventtime.state.kernels import hash_word
 from eventtime.state.memory_kernels import prefetch
 
-__all__ = ("ADD", "LEAST", "MOST", "enter_slots", "intern_slots", "occurrences", "reduce", "swap")
+__all__ = (
+    "ADD",
+    "ADD_WHOLE",
+    "LEAST",
+    "MOST",
+    "enter_slots",
+    "intern_slots",
+    "occurrences",
+    "reduce",
+    "swap",
+)
 
-ADD, LEAST, MOST = range(3)
+ADD, ADD_WHOLE, LEAST, MOST = range(4)
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 _BLOCK = np.uint64(64)
 _ONE, _ZERO, _HALF = np.uint64(1), np.uint64(0), np.uint64(32)
 _SLOT = np.uint64(0xFFFFFFFF)
+_LEAST_WORD, _MOST_WORD = np.int64(-(2**63)), np.int64(2**63 - 1)
 
 
 @njit(inline="always", **_options)
@@ -119,10 +130,12 @@ def reduce(how, slots, new, new_valid, values, valid, expires, now_us, until_us,
             if not valid[slot]:
                 values[slot], valid[slot] = x, 1
             elif how == ADD:
-                total = values[slot] + x
-                if (x > 0 and total < values[slot]) or (x < 0 and total > values[slot]):
+                values[slot] += x
+            elif how == ADD_WHOLE:
+                held = values[slot]
+                if (x > 0 and held > _MOST_WORD - x) or (x < 0 and held < _LEAST_WORD - x):
                     return np.int64(i)
-                values[slot] = total
+                values[slot] = held + x
             elif x != x or (x < values[slot] if how == LEAST else x > values[slot]):
                 values[slot] = x
             if expiring:

@@ -27,7 +27,7 @@ class Cell:
     until: Time = INFINITY
 
     def at(self, now: Time) -> Any:
-        return None if self.until <= now else self.value
+        return None if self.until <= now < INFINITY or self.until < now else self.value
 
 
 @dataclass

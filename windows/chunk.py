@@ -220,7 +220,10 @@ class Chunk:
 
     def all_watermarks(self) -> Ints:
         """Return the combined watermark before each row, (n,) int64."""
-        watermark_us: Ints = self._look_up(np.arange(len(self)))[3]
+        n = len(self)
+        rises = np.empty(2 * (n + 1), np.int64)
+        rises = rises[: 2 * copy_rises(self.spans, self.addresses, rises)].reshape(-1, 2)
+        watermark_us: Ints = np.repeat(rises[:, 1], np.diff(np.append(rises[:, 0], n)))
         return watermark_us
 
     def all_keys(self) -> tuple[Ints, Bytes]:
@@ -323,9 +326,14 @@ class Chunk:
         if self.original is not None:
             column = self.original.column(i)
             return column if self.chosen is None else column.take(pa.array(self.chosen))
-        if len(self.spans) == 1:
-            block, first, last, *_ = self.spans[0].tolist()
-            return self._sources[block].columns[i].slice(first, last - first)
+        if len(self) >= _SHORT * len(self.spans):
+            slices = [
+                self._sources[block].columns[i].slice(first, last - first)
+                for block, first, last, *_ in self.spans.tolist()
+            ]
+            if pa.types.is_dictionary(slices[0].type):
+                slices = pa.chunked_array(slices).unify_dictionaries().chunks
+            return pa.concat_arrays(slices) if len(slices) > 1 else slices[0]
         blocks, rows, _, _ = self._look_up(np.arange(len(self)))
         used = np.unique(blocks)
         columns = [self._sources[number].columns[i] for number in used]

@@ -116,10 +116,11 @@ class RowContext(Context):
 
         A time that the watermark has passed already fires right after this row.
         """
+        timers, time_us = self._timers("event"), _checked(time_us)
         if time_us <= self.firing_us:
             msg = f"a timer at {time_us}, set while that at {self.firing_us} fires, is no later"
             raise ValueError(msg)
-        self._timers("event").add(_checked(time_us), self.slot)
+        timers.add(time_us, self.slot)
 
     def delete_timer(self, time_us: int) -> None:
         """Take a timer of this key back, if it is set."""
@@ -127,10 +128,11 @@ class RowContext(Context):
 
     def set_processing_timer(self, time_us: int) -> None:
         """Call `on_processing_timer` for this key once the clock is at `time_us`."""
+        timers, time_us = self._timers("processing"), _checked(time_us)
         if time_us <= self.processing_us:
             msg = f"a processing timer at {time_us} is not ahead of the clock, {self.processing_us}"
             raise ValueError(msg)
-        self._timers("processing").add(_checked(time_us), self.slot)
+        timers.add(time_us, self.slot)
 
     def delete_processing_timer(self, time_us: int) -> None:
         """Take a timer of this key back, if it is set."""
@@ -198,10 +200,10 @@ class BatchContext(Context):
         Raises:
             ValueError: one is less than `timers_at_least` ahead of the watermark before its row.
         """
-        numbers = self._numbers(rows)
+        numbers, timers = self._numbers(rows), self._timers("event")
         times = self._times(times_us, numbers)
         self._check_ahead(times, numbers)
-        self._timers("event").add_rows(times, self.slots[numbers])
+        timers.add_rows(times, self.slots[numbers])
 
     def delete_timers(self, times_us: Any, rows: Any = None) -> None:
         """Take timers of the keys of rows back, where they are set.
@@ -216,12 +218,12 @@ class BatchContext(Context):
 
     def set_processing_timers(self, times_us: Any, rows: Any = None) -> None:
         """Set a timer of processing time for the key of each row."""
-        numbers = self._numbers(rows)
+        numbers, timers = self._numbers(rows), self._timers("processing")
         times = self._times(times_us, numbers)
         if (times <= self.processing_us).any():
             msg = f"a processing timer is not ahead of the clock, {self.processing_us}"
             raise ValueError(msg)
-        self._timers("processing").add_rows(times, self.slots[numbers])
+        timers.add_rows(times, self.slots[numbers])
 
     def delete_processing_timers(self, times_us: Any, rows: Any = None) -> None:
         """Take timers of the keys of rows back, where they are set."""
@@ -272,7 +274,7 @@ class BatchContext(Context):
 
 
 def _checked(time_us: Any) -> int:
-    if not isinstance(time_us, int) or not EARLIEST <= time_us <= _LAST_TIMER:
+    if type(time_us) is not int or not EARLIEST <= time_us <= _LAST_TIMER:
         msg = f"{shown(time_us)} is no time in microseconds"
         raise ValueError(msg)
     return time_us

@@ -166,15 +166,29 @@ class ProcessOperator:
 
     def _process(self, chunk: Chunk) -> Produced:
         self._read_clock()
+        watermarks_us = chunk.all_watermarks()
+        before_end = int(np.searchsorted(watermarks_us, PLUS_INFINITY))
+        if before_end == len(chunk):
+            self._take(chunk, watermarks_us)
+        else:
+            # After the end nothing is held (S30): each row stands by itself.
+            parts = np.split(np.arange(len(chunk)), np.arange(before_end, len(chunk)))
+            for rows in parts:
+                self._take(chunk.taken(rows), watermarks_us[rows])
+                if len(rows) and watermarks_us[rows[-1]] == PLUS_INFINITY:
+                    self._fire_to(PLUS_INFINITY)
+                    self._finish()
+        self._fire_to(max(self.watermark_us, chunk.watermark_after_us))
+        return self._produced()
+
+    def _take(self, chunk: Chunk, watermarks_us: Ints) -> None:
         words, nulls = chunk.all_keys()
         slots = self._held.enter(words, nulls)
-        times_us, watermarks_us = chunk.all_times(), chunk.all_watermarks()
+        times_us = chunk.all_times()
         columns = [chunk.column(i) for i in range(len(self._plan.columns))]
         self._context.forget_keys()
         run = self._run_batches if self._plan.function.is_batch else self._run_rows
         run(slots, times_us, watermarks_us, columns)
-        self._fire_to(max(self.watermark_us, chunk.watermark_after_us))
-        return self._produced()
 
     def _run_rows(
         self, slots: Ints, times_us: Ints, watermarks_us: Ints, columns: list[pa.Array]
