@@ -25,6 +25,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from properties import test_engine_cuts as checkpoints
     from properties import test_engine_invariance as invariance
     from properties import test_engine_live as live
+    from properties import test_engine_process as process
     from properties import test_engine_replay as replay
     from properties import test_engine_savepoints as savepoints
     from properties import test_memory_limits as limits
@@ -67,6 +68,9 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         ("chains", fixed(chains.check_chain, chains.chains(), EXAMPLES)),
         ("filter", fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES)),
         ("sums", fixed(invariance.check_sums, invariance.finite_cases(), EXAMPLES)),
+        ("process", fixed(process.check_process, process.process_cases(), EXAMPLES)),
+        ("live process", fixed(process.check_live_process, process.live_runs(), EXAMPLES)),
+        ("process cuts", fixed(process.check_process_cuts, process.process_cases(), EXAMPLES // 2)),
         ("cuts", fixed(invariance.check_cuts, cut_cases(), EXAMPLES)),
     ]
 
