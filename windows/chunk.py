@@ -221,8 +221,8 @@ class Chunk:
     def all_watermarks(self) -> Ints:
         """Return the combined watermark before each row, (n,) int64."""
         n = len(self)
-        rises = np.empty(2 * (n + 1), np.int64)
-        rises = rises[: 2 * copy_rises(self.spans, self.addresses, rises)].reshape(-1, 2)
+        room = np.empty(2 * (n + 1), np.int64)
+        rises = room[: 2 * copy_rises(self.spans, self.addresses, room)].reshape(-1, 2)
         watermark_us: Ints = np.repeat(rises[:, 1], np.diff(np.append(rises[:, 0], n)))
         return watermark_us
 

@@ -65,7 +65,7 @@ def nothing(*arguments: Any) -> None:
 @pytest.mark.parametrize(
     ("declare", "shown", "place"),
     [
-        (lambda: et.value_state("int64"), "'int64' is no Arrow type", "value_state"),  # type: ignore[arg-type]
+        (lambda: et.value_state("int64"), "'int64' is no Arrow type", "value_state"),
         (lambda: et.value_state(pa.null()), "null", "value_state"),
         (lambda: et.value_state(pa.timestamp("ns")), "timestamp[ns]", "value_state"),
         (lambda: et.value_state(pa.int8(), default=300), "300", "default"),

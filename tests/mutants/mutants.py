@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mutants.process_slips import PROCESS_SLIPS
+
 __all__ = ("MUTANTS", "Mutant")
 
 
@@ -387,76 +389,7 @@ MUTANTS = (
             "late rows are counted as of the bookmark",
             '"late": self.late',
             '"late": earlier["late"]',
-    # Process functions: timers between rows, state by key and its life.
-    *_in(
-        "eventtime/process/operator.py",
-        (
-            "a timer fires one microsecond late",
-            "while timers.next_us <= watermark_us:",
-            "while timers.next_us < watermark_us:",
-        ),
-        (
-            "timers fire between chunks only",
-            "if watermark_us >= timers.next_us:",
-            "if False:",
-        ),
-        (
-            "state of another key",
-            "context.slot, context.time_us = slot, time_us",
-            "context.slot, context.time_us = slot & ~1, time_us",
-        ),
-        (
-            "timers of one time in the order of slots",
-            "self._held.ordered(np.sort(slots))",
-            "np.sort(slots)",
-        ),
-        (
-            "a batch is not cut where its own timers fire",
-            "limit = min(timers.next_us, reached + context.step_us, PLUS_INFINITY)",
-            "limit = min(timers.next_us, PLUS_INFINITY)",
-        ),
-        ("state stays after the end", "self._held.clear()", "pass"),
-    ),
-    *_in(
-        "state/keyed.py",
-        (
-            "timers are not restored",
-            "timers.add_rows(times.flatten().to_numpy(), at)",
-            "pass",
         ),
     ),
-    *_in(
-        "state/keyed_state.py",
-        (
-            "lives are not restored",
-            'self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()',
-            "self._expiry.until_us[slots] = 2**62",
-        ),
-    ),
-    *_in(
-        "state/moment.py",
-        (
-            "state of single rows lives for ever",
-            "return bool(self.until_us[slot] <= self.now_us())",
-            "return False",
-        ),
-        (
-            "state lives one microsecond longer",
-            "return bool(self.until_us[slot] <= self.now_us())",
-            "return bool(self.until_us[slot] < self.now_us())",
-        ),
-        (
-            "a late row writes what is dead already",
-            "start = max(moment.time_us, moment.watermark_us)",
-            "start = moment.time_us",
-        ),
-    ),
-    *_in(
-        "state/slot_kernels.py",
-        (
-            "state of batches lives for ever",
-            "if there and expiring and expires[slot] <= now_us[i]:",
-            "if False:",
-        ),
-    ),
+    *(mutant for file, slips in PROCESS_SLIPS.items() for mutant in _in(file, *slips)),
 )
