@@ -121,6 +121,8 @@ class Checkpointing:
         self.outputs.recover(self.saved, self._store.token)
 
     def is_due(self, rows: int) -> bool:
+        if self.is_finished:
+            return False  # what is left is done at once, and was saved as finished
         self._rows += rows
         if self._stop is not None and self._stop():
             self.stops = True
@@ -139,7 +141,8 @@ class Checkpointing:
         ended = self.outputs.end_epoch()
         writer = self._store.parts()
         head = self._execution.save(writer)
-        head |= {"is_begun": True, "is_finished": is_end, **self._about_outputs(ended.number)}
+        head |= {"is_begun": True, "is_finished": is_end, "is_published": self.is_published}
+        head |= self._about_outputs(ended.number)
         head["outputs"] = self.outputs.save(ended, writer, self._held_by)
         self._writing = self._thread.submit(self._write, head, writer, ended)
         self._rows, self._since_us = 0, self._clock.now_us()

@@ -37,6 +37,7 @@ __all__ = ("FolderEpochs",)
 
 _OURS: Final = "_eventtime"
 """Readers of folders leave out names that begin with an underscore or a dot."""
+_NOBODYS: Final = (f"{_OURS}/lock", f"{_OURS}/epochs.json.partial")
 _NOTHING: Final[dict[str, Any]] = {"job": None, "token": 0, "epoch": 0, "parts": []}
 
 
@@ -187,7 +188,8 @@ class FolderEpochs:
     def _inside(self) -> list[str]:
         found = (path for path in self._folder.rglob("*") if path.is_file())
         names = (path.relative_to(self._folder).as_posix() for path in found)
-        return [name for name in names if not name.startswith(f"{_OURS}/lock")]
+        # A record half-written by a process that was killed is nobody's yet.
+        return [name for name in names if name not in _NOBODYS]
 
     def _clear(self) -> None:
         """Remove what the one wrote that is to be overwritten."""

@@ -184,9 +184,14 @@ def _far_years(local: pa.Array, text: pa.Array) -> pa.Array:
     if not pc.any(far).as_py():
         return text
     # Row by row over the far ones, which are rare; numpy writes any year, with no fixed width.
-    moments = raw.filter(far).to_numpy().view(f"M8[{local.type.unit}]")
+    numbers = raw.filter(far).to_numpy()
+    # The least of all numbers is no time to numpy: the next one stands in, which ends in a 3.
+    is_least = numbers == np.iinfo(np.int64).min
+    moments = np.where(is_least, numbers + 1, numbers).view(f"M8[{local.type.unit}]")
+    texts = np.datetime_as_string(moments).tolist()
     written = []
-    for moment in np.datetime_as_string(moments).tolist():
+    for whole, least in zip(texts, is_least.tolist(), strict=True):
+        moment = f"{whole[:-1]}2" if least else whole
         year, rest = moment[1:].split("-", 1)
         year = moment[0] + year
         written.append(f"{int(year):+07d}-{rest.replace('T', ' ')}")

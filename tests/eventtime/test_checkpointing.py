@@ -193,6 +193,16 @@ def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) ->
     assert out.read_bytes() == before[0]
 
 
+def test_a_finished_run_that_is_stopped_at_once_stays_finished(tmp_path: Path) -> None:
+    out, where = tmp_path / "out.parquet", et.checkpoints(tmp_path / "state", every="1us")
+    stream().run(out, checkpoint=where)
+    for _ in range(2):
+        assert stream().run(out, checkpoint=where, stop=lambda: True).is_finished
+    with pytest.raises(KilledError):
+        stream().run(out, checkpoint=where, progress=dies_at(2))
+    stream().run(out, checkpoint=where)
+
+
 def test_a_run_is_suspended_and_goes_on(tmp_path: Path) -> None:
     where, asked, parts = et.checkpoints(tmp_path / "state", every="1h"), [0], 0
     wanted = undisturbed()

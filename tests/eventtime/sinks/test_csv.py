@@ -87,3 +87,16 @@ def test_parts_carry_the_suffix_of_the_compression(tmp_path: Path) -> None:
     assert pacsv.read_csv(tmp_path / "out/window_day=1970-01-01/part-0.csv.gz")[
         "b"
     ].to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("unit", "least"),
+    [
+        ("s", "-292277022657-01-27T08:29:52"),
+        ("ms", "-292275055-05-16T16:47:04.192"),
+        ("us", "-290308-12-21T19:59:05.224192"),
+    ],
+)
+def test_the_least_of_all_times_is_one(unit: str, least: str) -> None:
+    times = pa.array([-(2**63), 0], pa.int64()).view(pa.timestamp(unit))
+    assert csv_fields(times).to_pylist()[0] == least
