@@ -34,7 +34,8 @@ from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
-from eventtime.report import ProgressReport
+from eventtime.report import ProgressReport, Resumed, WrittenCheckpoint
+from eventtime.restarting import Restart, restart
 from eventtime.run import Run
 from eventtime.running_custom import BatchGenerator
 from eventtime.sinks.by_day import by_day
@@ -57,6 +58,7 @@ from eventtime.state.declared import (
     reducing_state,
     value_state,
 )
+from eventtime.state_tools.savepoints import savepoint_of
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
 from eventtime.watermark import (
     ascending,
@@ -119,6 +121,8 @@ __all__ = (
     "PlanError",
     "ProcessFunction",
     "ProgressReport",
+    "Restart",
+    "Resumed",
     "Run",
     "SchemaError",
     "ScratchError",
@@ -130,6 +134,7 @@ __all__ = (
     "UserAggregate",
     "UserCodeError",
     "WindowedStream",
+    "WrittenCheckpoint",
     "advise",
     "aggregating_state",
     "all",
@@ -162,6 +167,8 @@ __all__ = (
     "read_json_lines",
     "read_parquet",
     "reducing_state",
+    "restart",
+    "savepoint_of",
     "sliding",
     "stddev",
     "sum",

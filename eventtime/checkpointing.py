@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +18,10 @@ from eventtime.clock import SystemClock
 from eventtime.fingerprint import check_fingerprint, fingerprint
 from eventtime.outputs import StagedOutputs
 from eventtime.places import storage_at
-from eventtime.savepoint import read_savepoint
+from eventtime.report import WrittenCheckpoint
+from eventtime.savepoint import check_origin, read_savepoint, resumed_from
 from eventtime.state.checkpoints import CheckpointStore
+from eventtime.state.saved import Checkpoint
 
 if TYPE_CHECKING:
     import os
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution
     from eventtime.outputs import Epoch
+    from eventtime.report import ProgressReport
     from eventtime.state.checkpoints import CheckpointWriter
     from eventtime.state.parts import Saved
-    from eventtime.state.saved import Checkpoint
 
 __all__ = ("Checkpointing",)
 
@@ -49,6 +52,7 @@ class Checkpointing:
         plan: compiled.
         start_from: path of a savepoint, for when there is no checkpoint yet.
         stop: asked after each step whether to suspend.
+        drain: take all input as ended then, rather than suspend.
         clock: of the machine's time, for when the next one is due; None: the machine's.
 
     Raises:
@@ -62,6 +66,7 @@ class Checkpointing:
         *,
         start_from: str | os.PathLike[str] | None = None,
         stop: Callable[[], bool] | None = None,
+        drain: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._description, self._stop = checkpoints, stop
@@ -77,6 +82,7 @@ class Checkpointing:
         job = None if found is None else found.head["job"]
         if (found is None or not found.head["is_begun"]) and start_from is not None:
             found = read_savepoint(start_from, None)
+            check_origin(found, "replay", str(start_from))
             job = found.head["job"]
         if found is not None:
             check_fingerprint(found.head["pipeline"], plan, storage.place)
@@ -88,17 +94,33 @@ class Checkpointing:
         self._rows, self._since_us = 0, self._clock.now_us()
         self._thread = ThreadPoolExecutor(1, "eventtime-checkpoint")
         self._writing: Future[Checkpoint] | None = None
-        self.stops = False
+        self._drain, self.stops = drain, False
+        self._resumed = None if self.saved is None else resumed_from(self.saved)
+        self._written: WrittenCheckpoint | None = None
+        self._written_at_us = 0
 
     @property
     def is_finished(self) -> bool:
         """Whether the run that is gone on with had come to its end."""
-        return self.saved is not None and bool(self.saved.head["is_finished"])
+        return isinstance(self.saved, Checkpoint) and bool(self.saved.head["is_finished"])
 
     @property
     def is_published(self) -> bool:
-        """Whether its outputs had their final names already."""
-        return self.saved is not None and bool(self.saved.head.get("is_published"))
+        """Whether its outputs had their final names already; those of a savepoint are others."""
+        return isinstance(self.saved, Checkpoint) and bool(self.saved.head.get("is_published"))
+
+    @property
+    def has_written(self) -> bool:
+        """Whether this run has made a checkpoint durable."""
+        return self._written is not None
+
+    def told(self, report: ProgressReport) -> ProgressReport:
+        """Add to a report what is known of checkpoints."""
+        written = self._written
+        if written is not None:
+            age_us = max(0, self._clock.now_us() - self._written_at_us)
+            written = replace(written, age_us=age_us)
+        return replace(report, resumed=self._resumed, checkpoint=written)
 
     @property
     def last(self) -> int | None:
@@ -125,7 +147,9 @@ class Checkpointing:
             return False  # what is left is done at once, and was saved as finished
         self._rows += rows
         if self._stop is not None and self._stop():
-            self.stops = True
+            self.stops = not self._drain
+            if self._drain and self._execution is not None:
+                self._execution.end_input()
         is_idle = self._writing is None or self._writing.done()
         if self._writing is not None and is_idle:
             self._settle()
@@ -137,6 +161,8 @@ class Checkpointing:
 
     def pause(self, *, is_end: bool) -> None:
         assert self._execution is not None
+        if self.is_published:
+            return  # there is nothing that the last checkpoint does not hold
         self._settle()
         ended = self.outputs.end_epoch()
         writer = self._store.parts()
@@ -153,6 +179,8 @@ class Checkpointing:
         """Give outputs that were held for the end their final names."""
         final = self._final()
         self.outputs.publish_from(final)
+        if self.is_published:
+            return
         writer = self._store.parts()
         self.outputs.save(self.outputs.end_epoch(), writer, final)
         self._store.write({**final.head, "is_published": True}, writer.blocks)
@@ -187,9 +215,13 @@ class Checkpointing:
         return every_us is not None and now_us - self._since_us >= every_us
 
     def _write(self, head: dict[str, Any], writer: CheckpointWriter, ended: Epoch) -> Checkpoint:
+        begun_us = self._clock.now_us()
         self.outputs.commit_early(ended, self._store.token)
         written = self._store.write(head, writer.blocks)
         self.outputs.commit(ended, self._store.token)
+        self._written_at_us = self._clock.now_us()
+        took_us = max(0, self._written_at_us - begun_us)
+        self._written = WrittenCheckpoint(written.seq, 0, took_us, written.new_bytes)
         return written
 
     def _settle(self) -> None:

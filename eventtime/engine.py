@@ -24,7 +24,7 @@ from eventtime.ledger import Ledger
 from eventtime.memory import MemoryLike, limit_of
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
-from eventtime.savepoint import read_savepoint, write_savepoint
+from eventtime.savepoint import check_origin, read_savepoint, write_savepoint
 from eventtime.stages import Stages
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
@@ -228,6 +228,7 @@ class Engine:
         """
         engine = cls(stream, [], clock=clock, shards=shards, memory=memory)
         pack = read_savepoint(path, filesystem)
+        check_origin(pack, "engine", str(path))
         check_fingerprint(pack.head["pipeline"], engine._plan, str(path))
         engine._restore(pack)
         return engine

@@ -68,7 +68,7 @@ SideOutput = Callable[[str, pa.RecordBatch], None]
 class Execution:
     """A run.
 
-    Running: `results`. Looking, at any moment between two results: `ledger`, `report`, `is_empty`.
+    Running: `results`, `end_input`. Looking, between two results: `ledger`, `report`, `is_empty`.
     Surviving: `save`, when a pause asks for it; `is_suspended`. Ending: `close`. Reading ends, and
     threads stop, when `results` is exhausted, closed or raises.
 
@@ -170,6 +170,11 @@ class Execution:
     def is_empty(self) -> bool:
         """Whether no state is held (S30)."""
         return self._stages.is_empty
+
+    def end_input(self) -> None:
+        """Take all input as ended where reading is (S9: finish); only between two steps."""
+        if self._replay is not None:
+            self._replay.end()
 
     def close(self) -> None:
         """Stop reading and the shards' threads; may be called more than once."""

@@ -50,9 +50,19 @@ class Outputs:
             self.kept.setdefault(tag, []).append(batch)
 
     def take_from(self, saved: Saved) -> None:
-        """Take the rows that a savepoint holds for the end."""
+        """Take the rows that a savepoint holds for the end.
+
+        Raises:
+            CheckpointError: an output took its rows epoch by epoch: the earlier ones are not here.
+        """
         for block in saved.about(kind=OUTPUT):
-            self.take(str(block.about["tag"]), block.batch())
+            tag = str(block.about["tag"])
+            known = saved.head["outputs"][tag]
+            if not known["held"]:
+                msg = f"{tag or 'results'!r} went to {known['sink']} as the checkpoints were made"
+                remedy = "give checkpoint= (--checkpoint) too, and that output again"
+                raise CheckpointError(msg, place="run(start_from=…)", remedy=remedy)
+            self.take(tag, block.batch())
 
     def publish(self) -> None:
         """Give all outputs their final names."""

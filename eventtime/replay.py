@@ -57,8 +57,8 @@ class Step:
 class Replay:
     """Merges the partitions of a run.
 
-    Running: `steps`. Watching: `held_keys`. Surviving: `save`. The arrays of a chunk are written
-    again two steps later.
+    Running: `steps`, and `end` to read no more. Watching: `held_keys`. Surviving: `save`. The
+    arrays of a chunk are written again two steps later.
 
     Args:
         readers: one for each partition.
@@ -91,6 +91,7 @@ class Replay:
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
         self._pieces: list[Piece] = []
+        self._reads_no_more = False
 
     def steps(self) -> Iterator[Step]:
         """Yield all rows in replay order, as chunks with their watermarks."""
@@ -99,6 +100,10 @@ class Replay:
         # Plus infinity is a step of its own: what fires below it is not final yet, wherever
         # chunks were cut.
         yield Step(None, [], [], PLUS_INFINITY)
+
+    def end(self) -> None:
+        """Take every partition as ended where reading is; rows read by then have their turn."""
+        self._reads_no_more = True
 
     def held_keys(self) -> list[Ints]:
         """Return the key words of rows read but not yet taken."""
@@ -199,7 +204,7 @@ class Replay:
         while True:
             if self._bookmarks is not None:
                 self._bookmarks[p].add(self._needed(p))
-            answer = self._readers[p].read()
+            answer = Poll.END if self._reads_no_more else self._readers[p].read()
             if isinstance(answer, MalformedRows):
                 intake.take_malformed(answer.rows)
                 continue

@@ -10,9 +10,45 @@ from eventtime.errors import EventTimeError, UserCodeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("ProgressReport", "told")
+__all__ = ("ProgressReport", "Resumed", "WrittenCheckpoint", "told")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """From where a run goes on.
+
+    Args:
+        number: of the checkpoint; None: it was a savepoint without one.
+        created_at_us: when it was begun, int64 microseconds UTC; None: not known.
+        rows: processed up to there.
+        was_finished: whether nothing was left to read.
+        was_published: whether the outputs were complete too, so that nothing was left to do.
+    """
+
+    number: int | None
+    created_at_us: int | None
+    rows: int
+    was_finished: bool = False
+    was_published: bool = False
+
+
+@dataclass(frozen=True)
+class WrittenCheckpoint:
+    """The last checkpoint that a run has made durable.
+
+    Args:
+        number: of it.
+        age_us: time since then, int64 microseconds.
+        duration_us: it took to be written, and its outputs to be committed.
+        new_bytes: written for it; what did not change was written before.
+    """
+
+    number: int
+    age_us: int
+    duration_us: int
+    new_bytes: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +63,9 @@ class ProgressReport:
         held_by: partition that holds the watermark back.
         open_windows: slices of time that hold rows.
         late: rows that missed a window; quarantined: rows set aside; results: rows that came out.
+        resumed: from where the run went on; None: it began at the beginning.
+        checkpoint: the last one of this run; None: there is none yet.
+        restarts: how often the run was started again after sources or sinks had failed.
     """
 
     rows: int
@@ -39,6 +78,9 @@ class ProgressReport:
     late: int
     quarantined: int
     results: int
+    resumed: Resumed | None = None
+    checkpoint: WrittenCheckpoint | None = None
+    restarts: int = 0
 
 
 def told(progress: Callable[[T], None], *, place: str) -> Callable[[T], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow as pa
 from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
 from eventtime.errors import PlanError, SinkError
 from eventtime.report import ProgressReport, told
+from eventtime.restarting import Attempts, Restart
 from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
@@ -109,11 +111,15 @@ class Surviving:
         checkpoints: where and how often it is saved; None: not at all.
         start_from: path of a savepoint to begin with.
         stop: asked after each step whether to suspend.
+        drain: take all input as ended then, rather than suspend.
+        restart: what is done when sources and sinks fail; None: it ends.
     """
 
     checkpoints: Checkpoints | None = None
     start_from: str | os.PathLike[str] | None = None
     stop: Callable[[], bool] | None = None
+    drain: bool = False
+    restart: Restart | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,11 @@ def run_plan(
     tell = None if progress is None else told(progress, place="run(progress=…)")
     if surviving.checkpoints is None:
         return _run_through(plan, targets, shards, tell, surviving.start_from, limit)
-    return _run_on(plan, targets, shards, tell, surviving.checkpoints, surviving, limit)
+    attempts = Attempts(surviving.restart)
+    on = partial(
+        _run_on, plan, targets, shards, tell, surviving.checkpoints, surviving, limit, attempts
+    )
+    return attempts.run(on)
 
 
 def _run_through(
@@ -159,26 +169,30 @@ def _run_through(
     """Run without checkpoints: it is all or nothing."""
     from eventtime.execution import Execution
     from eventtime.outputs import RESULTS, Outputs
+    from eventtime.savepoint import resumed_from
 
     saved = None if start_from is None else _savepoint(start_from, plan)
+    resumed = None if saved is None else resumed_from(saved)
+    watch = None if tell is None else lambda report: tell(replace(report, resumed=resumed))
     outputs = Outputs()
     execution = Execution(plan, outputs.take, shards=shards, saved=saved, limit=limit)
     try:
         _open_outputs(execution, plan, outputs, targets)
         if saved is not None:
             outputs.take_from(saved)
-        for batch in execution.results(tell):
+        for batch in execution.results(watch):
             outputs.take(RESULTS, batch)
-        if tell is not None:
+        if watch is not None:
             # Before anything is published: it may raise, and a failed run leaves no output.
-            tell(execution.report())
+            watch(execution.report())
         outputs.publish()
     except BaseException:
         # Ctrl-C included: nothing half-written stays under any name.
         execution.close()
         outputs.abort()
         raise
-    return _finished(plan, execution, outputs)
+    run = _finished(plan, execution, outputs)
+    return replace(run, report=replace(run.report, resumed=resumed))
 
 
 def _run_on(
@@ -189,14 +203,26 @@ def _run_on(
     checkpoints: Checkpoints,
     surviving: Surviving,
     limit: MemoryLimit | None,
+    attempts: Attempts,
 ) -> Run:
     """Run from the last checkpoint, if there is one, and write more."""
     from eventtime.checkpointing import Checkpointing
     from eventtime.execution import Execution
     from eventtime.outputs import RESULTS
 
-    point = Checkpointing(checkpoints, plan, start_from=surviving.start_from, stop=surviving.stop)
+    point = Checkpointing(
+        checkpoints,
+        plan,
+        start_from=surviving.start_from,
+        stop=surviving.stop,
+        drain=surviving.drain,
+    )
     outputs = point.outputs
+
+    def told_more(report: ProgressReport) -> ProgressReport:
+        return replace(point.told(report), restarts=attempts.restarts)
+
+    watch = None if tell is None else lambda report: tell(told_more(report))
     execution = Execution(
         plan, outputs.take, shards=shards, pauses=point, saved=point.saved, limit=limit
     )
@@ -206,25 +232,29 @@ def _run_on(
         again = replace(targets, overwrite=targets.overwrite or was_about_to)
         _open_outputs(execution, plan, outputs, again)
         point.begin(execution)
-        for batch in execution.results(tell):
+        for batch in execution.results(watch):
             outputs.take(RESULTS, batch)
-        if tell is not None:
-            tell(execution.report())
+        if watch is not None:
+            watch(execution.report())
         if execution.is_suspended:
             point.suspend()
         else:
             point.publish()
-        return _finished(plan, execution, outputs, point.last)
+        run = _finished(plan, execution, outputs, point.last)
+        return replace(run, report=told_more(run.report))
     finally:
         execution.close()
         point.close()
+        if point.has_written:
+            attempts.made_progress()
 
 
 def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan) -> Pack:
     from eventtime.fingerprint import check_fingerprint
-    from eventtime.savepoint import read_savepoint
+    from eventtime.savepoint import check_origin, read_savepoint
 
     saved = read_savepoint(path, None)
+    check_origin(saved, "replay", str(path))
     check_fingerprint(saved.head["pipeline"], plan, str(path))
     return saved
 
@@ -260,11 +290,26 @@ def _check_arguments(
     check_flag(targets.overwrite, place="run(overwrite=…)")
     remedy = "give a function that takes an et.ProgressReport"
     check_callable(progress, place="run(progress=…)", remedy=remedy)
+    _check_surviving(surviving)
+
+
+def _check_surviving(surviving: Surviving) -> None:
     remedy = "give a function without arguments that returns True or False"
     check_callable(surviving.stop, place="run(stop=…)", remedy=remedy)
     if surviving.stop is not None and surviving.checkpoints is None:
         msg = "a run without checkpoints cannot be suspended: its work would be lost"
         raise PlanError(msg, place="run(stop=…)", remedy="give checkpoint= too")
+    check_flag(surviving.drain, place="run(drain=…)")
+    if surviving.drain and surviving.stop is None:
+        msg = "drain=True says how to stop, and nothing says when"
+        raise PlanError(msg, place="run(drain=…)", remedy="give stop= too, or leave it out")
+    restart: object = surviving.restart
+    if not isinstance(restart, Restart | None):
+        msg = f"{shown(restart)} does not say how often to try again"
+        raise PlanError(msg, place="run(restart=…)", remedy="such as et.restart(attempts=3)")
+    if restart is not None and surviving.checkpoints is None:
+        msg = "a run without checkpoints has nothing to go on from after a failure"
+        raise PlanError(msg, place="run(restart=…)", remedy="give checkpoint= too")
 
 
 def _open_outputs(

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.errors import CheckpointError, SinkError
+from eventtime.report import Resumed
 from eventtime.sinks.files import path_of
 from eventtime.sinks.remote import RemoteFile, resolve
 from eventtime.sinks.staging import LocalFile, place_error
 from eventtime.state.pack import Pack, PackWriter, read_pack
+from eventtime.state.saved import Checkpoint
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Literal
 
     from pyarrow.fs import FileSystem
 
-__all__ = ("read_savepoint", "write_savepoint")
+    from eventtime.state.parts import Saved
+
+__all__ = ("check_origin", "read_savepoint", "resumed_from", "write_savepoint")
 
 
 def write_savepoint(
@@ -82,3 +86,30 @@ def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) 
         remedy = "check the path and the permissions"
         raise CheckpointError(msg, place=plain, remedy=remedy) from error
     return read_pack(data, plain)
+
+
+def check_origin(saved: Saved, wanted: Literal["engine", "replay"], place: str) -> None:
+    """Refuse the savepoint of a run where that of an engine is needed, and the other way round.
+
+    Raises:
+        CheckpointError: says which it is.
+    """
+    origin = saved.head.get("kind", "engine")
+    if origin == wanted:
+        return
+    there, here = ("a run", "an engine") if wanted == "engine" else ("an engine", "a run")
+    msg = f"{place!r} is a savepoint of {there}, not of {here}"
+    doors = {"engine": "et.Engine.restore(stream, path)", "replay": "run(start_from=…)"}
+    raise CheckpointError(msg, place=place, remedy=f"restore it with {doors[origin]}")
+
+
+def resumed_from(saved: Saved) -> Resumed:
+    """Say from where a run goes on that was saved."""
+    head = saved.head
+    number, created_at_us = head.get("checkpoint"), head.get("created_at_us")
+    if isinstance(saved, Checkpoint):
+        number, created_at_us = saved.seq, saved.manifest.created_at_us
+    ledgers = [partition["intake"]["ledger"] for partition in head["partitions"]]
+    rows = sum(ledger["rows_in"] - ledger["waiting"] for ledger in ledgers)
+    was_published = isinstance(saved, Checkpoint) and bool(head.get("is_published"))
+    return Resumed(number, created_at_us, rows, bool(head.get("is_finished")), was_published)

@@ -26,6 +26,7 @@ from eventtime.plan import (
     check_node,
     check_source,
     describe,
+    walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
 from eventtime.run import Run, Surviving, Targets, run_plan
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from eventtime.compiled import CompiledPlan
     from eventtime.process.function import ProcessFunction
     from eventtime.report import ProgressReport
+    from eventtime.restarting import Restart
     from eventtime.sinks.base import Sink
     from eventtime.sources.base import Source
     from eventtime.state.declared import Declared
@@ -190,8 +192,8 @@ class Stream:
     def explain(self) -> str:
         """Return the plan in words, sources first, with the columns that are read of each."""
         compiled = self._compiled()
-        notes = {}
-        for branch, read in zip(compiled.branches, _reads(self.node), strict=True):
+        notes, reads = {}, [node for node in walk(self.node) if isinstance(node, Read)]
+        for branch, read in zip(compiled.branches, reads, strict=True):
             notes[id(read)] = f"; reads {', '.join(branch.columns)}"
         return describe(self.node, notes=notes)
 
@@ -207,6 +209,8 @@ class Stream:
         start_from: str | Path | None = None,
         stop: Callable[[], bool] | None = None,
         memory: MemoryLike | None = None,
+        drain: bool = False,
+        restart: Restart | None = None,
     ) -> Run:
         """Run over all input; at its end every window fires (S9).
 
@@ -226,6 +230,8 @@ class Stream:
                 (S9): nothing fires, and files that are published at the end are not yet.
             memory: how much of the state of windows may be in memory, such as '512MB'; the rest
                 goes to files (or see `memory_limit`). The results are the same bytes. None: all.
+            drain: with `stop`: all input is taken as ended there, and every window fires.
+            restart: how to go on when sources or sinks fail for a while (see `restart`).
 
         Returns:
             What stayed in memory, and the ledger.
@@ -238,7 +244,7 @@ class Stream:
             Targets(sink, {} if sides is None else sides, overwrite),
             shards=shards,
             progress=progress,
-            surviving=Surviving(as_checkpoints(checkpoint), start_from, stop),
+            surviving=Surviving(as_checkpoints(checkpoint), start_from, stop, drain, restart),
             limit=limit_of(memory, place="run(memory=…)"),
         )
 
@@ -385,11 +391,3 @@ def _check_stream(value: object) -> None:
     if not isinstance(value, Stream):
         msg = f"{type(value).__name__} is not a stream"
         raise PlanError(msg, place="union(...)", remedy="make it one: et.from_arrow(...)")
-
-
-def _reads(node: Node) -> list[Read]:
-    if isinstance(node, Read):
-        return [node]
-    if isinstance(node, United):
-        return [read for branch in node.inputs for read in _reads(branch)]
-    return _reads(node.input)

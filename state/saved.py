@@ -182,6 +182,11 @@ class Checkpoint:
         """All blocks, in the order in which they were given."""
         return [SavedBlock(entry, self._blocks) for entry in self.entries]
 
+    @property
+    def new_bytes(self) -> int:
+        """Of the pack that was written for it; what else it holds lay there before."""
+        return sum(pack.length for pack in self.manifest.packs if pack.name == str(self.name))
+
     def read(self, entry: Entry) -> pa.Buffer:
         """Return the bytes of a block.
 

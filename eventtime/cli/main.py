@@ -17,6 +17,7 @@ from eventtime.cli.session import Session
 from eventtime.cli.termination import TERMINATED, hear_sigterm
 from eventtime.errors import (
     AggregateOverflowError,
+    CheckpointError,
     EventTimeError,
     PlanError,
     SinkError,
@@ -36,6 +37,7 @@ EXIT_CODES: Final[tuple[tuple[type[EventTimeError], int], ...]] = (
     (AggregateOverflowError, 3),
     (SinkError, 4),
     (UserCodeError, 5),
+    (CheckpointError, 6),
 )
 """Exit codes by class of error; others end with 1."""
 
@@ -60,8 +62,9 @@ Exit codes:
   3  input: not found, cut short, schemas that differ, a sum that leaves its type
   4  output: exists already, not writable, disk full
   5  code of yours raised or returned something else
-  130  interrupted by Ctrl-C; nothing is left half-written
-  143  terminated by SIGTERM; nothing either"""
+  6  checkpoint or savepoint: damaged, not writable, of another pipeline; another process took over
+  130  interrupted by Ctrl-C; nothing is left half-written; with --checkpoint suspended
+  143  terminated by SIGTERM; the same"""
 
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -124,12 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         hear_ctrl_c()
         with hear_sigterm(session):
-            cli.main(list(arguments), prog_name="eventtime", obj=session, standalone_mode=False)
+            given = list(arguments)
+            code = cli.main(given, prog_name="eventtime", obj=session, standalone_mode=False)
             # At exit it would be too late to say that stdout takes nothing.
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - nobody is above
         return _ended(error, session)
-    return 0
+    # Of a command that says how it ended, by click's `Exit`.
+    return code if isinstance(code, int) else 0
 
 
 def _ended(error: BaseException, session: Session) -> int:
@@ -139,14 +144,7 @@ def _ended(error: BaseException, session: Session) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        how, code = "interrupted", INTERRUPTED
-        if session.is_terminated:
-            how, code = "terminated", TERMINATED
-        if session.is_published:
-            _complain(f"{how} after the outputs were complete", session)
-        else:
-            _complain(f"{how}; nothing was written under the final name", session)
-        return code
+        return _interrupted(session)
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
@@ -166,8 +164,25 @@ def _ended(error: BaseException, session: Session) -> int:
     return code
 
 
+def _interrupted(session: Session) -> int:
+    how, code = "interrupted", INTERRUPTED
+    if session.is_terminated:
+        how, code = "terminated", TERMINATED
+    if session.is_published:
+        _complain(f"{how} after the outputs were complete", session)
+    elif session.goes_on_from is not None:
+        _complain(f"{how}; the same command goes on from {session.goes_on_from!r}", session)
+    else:
+        _complain(f"{how}; nothing was written under the final name", session)
+    return code
+
+
 _WORDS: Final = (
     ("advise(on_time=…)", "--on-time"),
+    ("run(checkpoint=…)", "--checkpoint"),
+    ("Engine.restore(stream)", "--checkpoint, --from"),
+    ("engine.savepoint(...)", "eventtime checkpoint savepoint"),
+    ("every=", "--checkpoint-every"),
     ("time=…", "--time"),
     ("time_unit='s', 'ms', 'us' or 'ns'", "--time-unit s, ms, us or ns"),
     ("key_by(...)", "--key"),

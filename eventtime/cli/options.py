@@ -9,6 +9,7 @@ import click
 
 from eventtime.cli.aggregates import parse_aggregates
 from eventtime.cli.inputs import FORMATS, stream_of_files
+from eventtime.cli.surviving import CHECKPOINT_OPTIONS
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError
 from eventtime.plan import DROP
@@ -125,7 +126,7 @@ def _adding(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Comm
 
 input_options = _adding(_INPUT)
 pipeline_options = _adding((*_INPUT, *_PIPELINE))
-run_options = _adding(_RUN)
+run_options = _adding((*_RUN, *CHECKPOINT_OPTIONS))
 
 
 def declared_stream(

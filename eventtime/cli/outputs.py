@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventtime.sinks.base import SinkWriter
+    from eventtime.sinks.epochs import Delivery, EpochWriter, Guarantee
 
 __all__ = ("Discard", "FirstRows")
 
@@ -25,6 +28,8 @@ class FirstRows:
     schema: pa.Schema | None = None
     batches: list[pa.RecordBatch] = field(default_factory=list)
     kept: int = 0
+    delivery: Delivery = "at_most_once"
+    guarantee: Guarantee = "at_most_once"
 
     def open(self, schema: pa.Schema) -> SinkWriter:
         """Start."""
@@ -45,6 +50,12 @@ class FirstRows:
         """Let go of the rows."""
         self.batches.clear()
 
+    def open_epochs(self, schema: pa.Schema, job: str) -> EpochWriter:
+        """Start, where there are checkpoints: what is shown came out since then."""
+        del job
+        self.schema = schema
+        return _Passed(self)
+
     def describe(self) -> str:
         """One line for `explain()`."""
         return f"the first {self.wanted} rows"
@@ -56,6 +67,14 @@ class FirstRows:
 
 class Discard:
     """Takes rows that are counted in the ledger and wanted nowhere."""
+
+    delivery: Delivery = "at_most_once"
+    guarantee: Guarantee = "at_most_once"
+
+    def open_epochs(self, schema: pa.Schema, job: str) -> EpochWriter:
+        """Start, where there are checkpoints, which do not hold these rows."""
+        del schema, job
+        return _Passed(self)
 
     def open(self, schema: pa.Schema) -> SinkWriter:
         """Start."""
@@ -73,3 +92,26 @@ class Discard:
     def describe(self) -> str:
         """One line for `explain()`."""
         return "nowhere"
+
+
+@dataclass
+class _Passed:
+    """Takes epochs, of which nothing outlives the process.
+
+    Args:
+        taker: of the rows.
+    """
+
+    taker: FirstRows | Discard
+
+    def recover(self, token: int) -> int:
+        del token
+        return 0
+
+    def commit(self, epoch: int, batches: Iterable[pa.RecordBatch], token: int) -> None:
+        del epoch, token
+        for batch in batches:
+            self.taker.write(batch)
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from eventtime.cli.session import now_s
+from eventtime.cli.surviving import bytes_in_words, resumed_in_words
 from eventtime.duration import format_us
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.wording import counted
@@ -94,7 +95,8 @@ def describe(report: ProgressReport, seconds: float) -> str:
         report: of the run.
         seconds: since its start.
     """
-    parts = [_speed(report.rows - report.waiting, report.total_rows, seconds)]
+    before = 0 if report.resumed is None else report.resumed.rows
+    parts = [_speed(report.rows - report.waiting, report.total_rows, seconds, before)]
     if MINUS_INFINITY < report.watermark_us < PLUS_INFINITY:
         parts.append(f"watermark {_minute(report.watermark_us)}")
         behind = report.latest_us - report.watermark_us
@@ -106,14 +108,25 @@ def describe(report: ProgressReport, seconds: float) -> str:
     parts.append(f"{report.late:,} late")
     if report.quarantined:
         parts.append(f"{report.quarantined:,} set aside")
+    if report.checkpoint is not None:
+        age, took = report.checkpoint.age_us, report.checkpoint.duration_us
+        size = bytes_in_words(report.checkpoint.new_bytes)
+        parts.append(
+            f"checkpoint {report.checkpoint.number} {age / 1e6:.0f} s ago"
+            f" ({size} in {took / 1e6:.1f} s)"
+        )
+    if report.resumed is not None:
+        parts.append(f"resumed from {resumed_in_words(report.resumed)}")
+    if report.restarts:
+        parts.append(counted(report.restarts, "restart"))
     return " · ".join(parts)
 
 
-def _speed(rows: int, total_rows: int | None, seconds: float) -> str:
+def _speed(rows: int, total_rows: int | None, seconds: float, before: int = 0) -> str:
     # Rounded down: a run is at 100 % when all of its rows are processed, and not before.
     share = f" ({100 * rows // total_rows}%)" if total_rows else ""
     noun = "row" if rows == 1 else "rows"
-    return f"{_short(rows)} {noun}{share} · {_short(rows / max(seconds, 1e-9))} rows/s"
+    return f"{_short(rows)} {noun}{share} · {_short((rows - before) / max(seconds, 1e-9))} rows/s"
 
 
 def _short(number: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,9 +14,13 @@ from eventtime.cli.outputs import Discard, FirstRows
 from eventtime.cli.progress import ProgressLine
 from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
+from eventtime.cli.surviving import Survival, resumed_in_words
+from eventtime.cli.termination import TERMINATED, Suspension
 from eventtime.errors import PlanError
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.sinks.base import suffix_of
+from eventtime.starting import INTERRUPTED
+from eventtime.state_tools.savepoints import savepoint_of
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ class Targets:
         overwrite: replace what is there.
         shards: threads that share the keys.
         rows: to print when there is no `out`.
+        survival: checkpoints, savepoints and restarts.
     """
 
     out: str | None = None
@@ -48,6 +55,7 @@ class Targets:
     overwrite: bool = False
     shards: int = 1
     rows: int = 10
+    survival: Survival = field(default_factory=Survival)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], late_tags: Sequence[str | None]) -> Targets:
@@ -69,7 +77,10 @@ class Targets:
         if len(set(paths)) < len(paths):
             msg = f"two outputs have the path {max(paths, key=paths.count)!r}"
             raise PlanError(msg, place="--out, --late, --quarantine", remedy="give each its own")
-        return cls(given["out"], sides, given["overwrite"], given["shards"], given["rows"])
+        survival = Survival.of(given)
+        return cls(
+            given["out"], sides, given["overwrite"], given["shards"], given["rows"], survival
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class Finished:
         targets: where rows went.
         late_tags: tags of the side outputs of late rows, by window; None: these are dropped.
         seconds: it took.
+        exit_code: 0, or that of the signal that ended it early.
     """
 
     run: Run
@@ -89,6 +101,19 @@ class Finished:
     targets: Targets
     late_tags: list[str | None]
     seconds: float
+    exit_code: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that this process has processed."""
+        total, resumed = self.run.ledger.total, self.run.report.resumed
+        return total.rows_in - total.waiting - (0 if resumed is None else resumed.rows)
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether an earlier process had come to the end, and its outputs were complete."""
+        resumed = self.run.report.resumed
+        return resumed is not None and resumed.was_published
 
 
 def _late_paths(path: str, tags: Sequence[str]) -> dict[str, str]:
@@ -112,34 +137,67 @@ def late_tags(stream: Stream) -> list[str | None]:
 
 
 def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
-    """Run to the end of input; rows that nobody asked for are counted and let go."""
-    tags = late_tags(stream)
+    """Run to the end of input, or to a signal; rows that nobody asked for are let go."""
+    tags, survival = late_tags(stream), targets.survival
     first = FirstRows(targets.rows)
     sides: dict[str, str | Sink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
+    say = line.say if line else partial(click.echo, err=True)
+    suspension = Suspension(session)
+    has_checkpoints = survival.checkpoints is not None
+    session.goes_on_from = None if survival.checkpoints is None else survival.checkpoints.path
     start = now_s()
     try:
-        with session.compiling(line.say if line else None):
+        with (
+            session.compiling(line.say if line else None),
+            suspension.heard() if has_checkpoints else contextlib.nullcontext(),
+        ):
             run = stream.run(
                 targets.out or first,
                 sides=sides,
                 shards=targets.shards,
                 overwrite=targets.overwrite,
                 progress=line,
+                checkpoint=survival.checkpoints,
+                start_from=survival.start_from,
+                stop=(lambda: suspension.is_wanted) if has_checkpoints else None,
+                drain=survival.drain,
+                restart=survival.policy(suspension, say),
             )
-            session.is_published = bool(targets.out or targets.sides)
+            session.is_published = bool(targets.out or targets.sides) and run.is_finished
+            if suspension.is_wanted and survival.savepoint is not None:
+                assert survival.checkpoints is not None
+                overwrite = targets.overwrite
+                savepoint_of(survival.checkpoints.path, survival.savepoint, overwrite=overwrite)
     finally:
         if line is not None:
             line.clear()
-    return Finished(run, first, targets, tags, now_s() - start)
+    code = 0
+    if suspension.is_wanted:
+        code = TERMINATED if session.is_terminated else INTERRUPTED
+    return Finished(run, first, targets, tags, now_s() - start, code)
 
 
 def tell(finished: Finished, session: Session) -> None:
-    """Print what came out: results or their path, the ledger, and what to do about late rows."""
+    """Print what came out: results or their path, the ledger, and what to do about late rows.
+
+    Raises:
+        click.exceptions.Exit: with the code of the signal that ended it early.
+    """
     if session.json:
         click.echo(json.dumps(_document(finished), default=str))
-        return
+    elif finished.had_nothing_to_do:
+        _tell_that_nothing_was_done(finished, session)
+    else:
+        _tell_results(finished, session)
+    if finished.exit_code:
+        if not session.json:
+            click.echo(_how_it_ended(finished), err=True)
+        raise click.exceptions.Exit(finished.exit_code)
+
+
+def _tell_results(finished: Finished, session: Session) -> None:
     run, targets = finished.run, finished.targets
     total, report = run.ledger.total, run.report
     if targets.out is None:
@@ -150,9 +208,13 @@ def tell(finished: Finished, session: Session) -> None:
         session.say()
     if session.quiet:
         return
-    speed = total.rows_in / max(finished.seconds, 1e-9)
+    if report.resumed is not None:
+        session.say(f"resumed from {resumed_in_words(report.resumed)}")
+    if report.restarts:
+        session.say(f"started again {counted(report.restarts, 'time')} after failures")
+    speed = finished.rows / max(finished.seconds, 1e-9)
     session.say(
-        f"{counted(total.rows_in, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
+        f"{counted(finished.rows, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
     )
     session.say(f"{counted(report.results, 'result')}{_where(targets.out)}")
     for line in _late_lines(finished):
@@ -164,8 +226,33 @@ def tell(finished: Finished, session: Session) -> None:
     show_ledger(run.ledger)
 
 
+def _tell_that_nothing_was_done(finished: Finished, session: Session) -> None:
+    resumed, out = finished.run.report.resumed, finished.targets.out
+    assert resumed is not None
+    session.say(f"finished already at {resumed_in_words(resumed)}; nothing was left to do")
+    session.say(f"{counted(finished.run.report.results, 'result')}{_where(out)}")
+    session.say("to start over, name another folder with --checkpoint, or remove that one")
+
+
+def _how_it_ended(finished: Finished) -> str:
+    """Say how a run ended that was told to, and how to go on."""
+    run, survival = finished.run, finished.targets.survival
+    lines = []
+    if run.is_finished:
+        lines.append("the input was taken as ended here, and all windows have fired")
+    else:
+        rows = run.ledger.total.rows_in - run.ledger.total.waiting
+        lines.append(f"suspended at checkpoint {run.checkpoint}, {counted(rows, 'row')} done")
+        lines.append("the same command goes on from there")
+    if survival.savepoint is not None:
+        lines.append(f"savepoint -> {survival.savepoint}")
+    return "\n".join(lines)
+
+
 def _heading(finished: Finished) -> str:
     shown, results = finished.first.kept, finished.run.report.results
+    if finished.run.report.resumed is not None:
+        return f"The first{'' if shown == 1 else f' {shown:,}'} results since then"
     if shown == results:
         return "Results"
     return f"The first{'' if shown == 1 else f' {shown:,}'} of {results:,} results"
@@ -214,10 +301,20 @@ def _document(finished: Finished) -> dict[str, Any]:
     }
     if targets.out is None:
         results["first"] = json_rows(finished.first.table()) if finished.first.kept else []
-    return {
+    document = {
         "results": results,
         "sides": dict(targets.sides),
         "ledger": run.ledger.to_dict(),
         "seconds": round(finished.seconds, 6),
-        "rows_per_second": round(run.ledger.total.rows_in / max(finished.seconds, 1e-9)),
+        "rows_per_second": round(finished.rows / max(finished.seconds, 1e-9)),
     }
+    if targets.survival.checkpoints is not None:
+        report = run.report
+        document |= {
+            "is_finished": run.is_finished,
+            "checkpoint": run.checkpoint,
+            "resumed": None if report.resumed is None else asdict(report.resumed),
+            "restarts": report.restarts,
+            "savepoint": targets.survival.savepoint if finished.exit_code else None,
+        }
+    return document

@@ -29,6 +29,8 @@ class Session:
         json: one JSON object on stdout instead of text.
         is_published: outputs stand under their final names.
         is_terminated: what interrupts the command is SIGTERM.
+        goes_on_from: folder of checkpoints from which the same command goes on; None: there is
+            none.
     """
 
     traceback: bool = False
@@ -36,6 +38,7 @@ class Session:
     json: bool = False
     is_published: bool = False
     is_terminated: bool = False
+    goes_on_from: str | None = None
 
     def say(self, text: str = "") -> None:
         """Print a line for people on stdout; not with `--json` or `--quiet`."""
