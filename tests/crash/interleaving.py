@@ -154,7 +154,8 @@ def interleave(
     count: int = 2,
     keep: int,
     to_kill: Collection[int] = (),
-) -> SimulatedDisk:
+    crashes: bool = False,
+) -> None:
     """Let processes take turns, and look at what became of them.
 
     Args:
@@ -163,9 +164,7 @@ def interleave(
         count: of processes.
         keep: so many checkpoints stay.
         to_kill: processes that are killed when their turn is over.
-
-    Returns:
-        The disk they leave.
+        crashes: whether the machine crashes in the end.
 
     Raises:
         Wrong: an acknowledged checkpoint is lost, bytes are wrong, or a process that was not fenced
@@ -186,9 +185,8 @@ def interleave(
     for process in processes:
         if process.error is not None and not isinstance(process.error, FencedError):
             raise Wrong(str(process.error)) from process.error
-    left = disk.copy()
-    _check_after(disk, max(it.acknowledged for it in processes), keep)
-    return left
+    for state in disk.crashed() if crashes else [disk]:
+        _check_after(state, max(it.acknowledged for it in processes), keep)
 
 
 def _check_after(disk: SimulatedDisk, acknowledged: Name, keep: int) -> None:
