@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("numpy", "pyarrow", "numba", "duckdb", "polars", "bytewax")
+LIBRARIES = ("numpy", "pyarrow", "numba", "duckdb", "deltalake", "polars", "bytewax")
 
 
 def describe() -> dict[str, Any]:

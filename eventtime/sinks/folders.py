@@ -13,31 +13,30 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from eventtime.errors import FencedError, SinkError
 from eventtime.sinks.epochs import check_job, check_token
-from eventtime.sinks.staging import exists_error, place_error, refuse_strangers, sync
+from eventtime.sinks.folder_disk import DiskFile, SystemFolderDisk
+from eventtime.sinks.staging import exists_error, place_error, refuse_strangers
 from eventtime.sinks.writers import FolderWriter
-
-if sys.platform != "win32":  # pragma: no branch
-    import fcntl
+from eventtime.state.storage import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from eventtime.sinks.encoder import FileFormat
+    from eventtime.sinks.folder_disk import FolderDisk
     from eventtime.sinks.writers import Splitter
 
 __all__ = ("FolderEpochs",)
 
 _OURS: Final = "_eventtime"
 """Readers of folders leave out names that begin with an underscore or a dot."""
-_NOBODYS: Final = (f"{_OURS}/lock", f"{_OURS}/epochs.json.partial")
+_RECORD: Final = "epochs.json"
+_RECORD_BYTES_MAX: Final = 1 << 30
 _NOTHING: Final[dict[str, Any]] = {"job": None, "token": 0, "epoch": 0, "parts": []}
 
 
@@ -46,6 +45,15 @@ class FolderEpochs:
 
     Each part appears whole. If an epoch has more than one, for several days, they appear one after
     the other. An epoch without rows has none.
+
+    Args:
+        folder: on a disk; made if it is not there, but not the folders above it.
+        file_format: of the parts.
+        schema: of the rows.
+        splitter: says which folder rows belong to.
+        job: whose epochs these are.
+        overwrite: replace what another job or run wrote.
+        disk: makes the system calls.
 
     Raises:
         OutputExistsError: the folder holds files that another job or run wrote.
@@ -61,38 +69,38 @@ class FolderEpochs:
         *,
         job: str,
         overwrite: bool,
+        disk: FolderDisk | None = None,
     ) -> None:
         check_job(job)
-        self._folder = Path(os.path.realpath(folder))
-        self._target = folder
+        self.target = folder
+        self.disk: FolderDisk = disk or SystemFolderDisk()
+        self._folder = os.path.realpath(folder)
         self._format = file_format
         self._schema = schema
         self._splitter = splitter
         self._job = job
         self._overwrite = overwrite
-        self._ours = self._folder / _OURS
+        self._ours = LocalStorage(f"{self._folder}/{_OURS}", self.disk)
         self._all_revealed = False
         with self._naming():
             if self._record()["job"] != job:
                 self._refuse_what_is_there()
-            if not self._folder.exists():
-                self._folder.mkdir()
-                sync(self._folder.parent)
-            self._ours.mkdir(exist_ok=True)
-            sync(self._folder)
+            self.make(self._folder)
+            self.make(self._ours.place)
 
     def recover(self, token: int) -> int:
         """Claim the folder; complete an epoch that was committed, remove what was not."""
         with self._locked():
             record = self._record()
             if record["job"] == self._job:
-                check_token(record["token"], token, self._target)
+                check_token(record["token"], token, self.target)
                 self._reveal(record["parts"])
             else:
                 self._clear()
                 record = _NOTHING
-            for hidden in self._folder.rglob(".part-*.partial"):
-                hidden.unlink()
+            for name in self._inside():
+                if os.path.basename(name).startswith(".part-"):
+                    self.disk.unlink(f"{self._folder}/{name}")
             epoch: int = record["epoch"]
             self._write_record(epoch, token, [])
         return epoch
@@ -102,16 +110,15 @@ class FolderEpochs:
         with self._locked():
             record = self._record()
             if record["job"] != self._job:
-                msg = f"the folder {self._target!r} is no longer an output of this job"
-                raise FencedError(msg, place=self._target, remedy="let this process end")
-            check_token(record["token"], token, self._target)
+                msg = f"the folder {self.target!r} is no longer an output of this job"
+                raise FencedError(msg, place=self.target, remedy="let this process end")
+            check_token(record["token"], token, self.target)
             if not self._all_revealed:
                 self._reveal(record["parts"])
             if epoch <= record["epoch"]:
                 return
-            staging = _Parts(self, epoch, token)
             writer = FolderWriter(
-                staging,
+                _Parts(self, epoch, token),
                 self._format,
                 self._schema,
                 self._splitter,
@@ -135,89 +142,91 @@ class FolderEpochs:
         self._write_record(epoch, token, names)
         self._reveal(names)
 
-    def hidden(self, name: str) -> Path:
-        """Where a part is before it is published: a rename away, within one folder."""
-        path = self._folder / name
-        return path.with_name(f".{path.name}.partial")
+    def path(self, name: str) -> str:
+        """Where a part is once it is published."""
+        return f"{self._folder}/{name}"
 
-    @property
-    def target(self) -> str:
-        """The folder, for messages."""
-        return self._target
+    def hidden(self, name: str) -> str:
+        """Where a part is before it is published: a rename away, within one folder."""
+        folder, _, last = self.path(name).rpartition("/")
+        return f"{folder}/.{last}.partial"
+
+    def make(self, path: str) -> None:
+        """Make a folder, durably; the one who made it may have been killed before it was."""
+        with contextlib.suppress(FileExistsError):
+            self.disk.mkdir(path)
+        self.disk.sync_folder(os.path.dirname(path))
 
     def _reveal(self, names: list[str]) -> None:
         for name in names:
             # A part that is not there was renamed before.
             with contextlib.suppress(FileNotFoundError):
-                os.replace(self.hidden(name), self._folder / name)
-        for folder in sorted({(self._folder / name).parent for name in names}):
-            sync(folder)
+                self.disk.rename(self.hidden(name), self.path(name))
+        for folder in sorted({os.path.dirname(self.path(name)) for name in names}):
+            self.disk.sync_folder(folder)
         self._all_revealed = True
 
     def _record(self) -> dict[str, Any]:
         try:
-            text = (self._ours / "epochs.json").read_text(encoding="utf-8")
+            text = self._ours.read(_RECORD, 0, _RECORD_BYTES_MAX).to_pybytes()
         except (FileNotFoundError, NotADirectoryError):
             return _NOTHING
         record: Any = None
         with contextlib.suppress(ValueError):
             record = json.loads(text)
         if not isinstance(record, dict) or not record.keys() >= _NOTHING.keys():
-            msg = f"{str(self._ours / 'epochs.json')!r} does not say which epochs are committed"
+            msg = f"{self._ours.place}/{_RECORD} does not say which epochs are committed"
             remedy = "restore the file, or remove the folder and run from the beginning"
-            raise SinkError(msg, place=self._target, remedy=remedy)
+            raise SinkError(msg, place=self.target, remedy=remedy)
         return record
 
     def _write_record(self, epoch: int, token: int, names: list[str]) -> None:
         record = {"version": 1, "job": self._job, "token": token, "epoch": epoch, "parts": names}
-        partial = self._ours / "epochs.json.partial"
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        sync(partial)
-        os.replace(partial, self._ours / "epochs.json")
-        sync(self._ours)
+        self._ours.put(_RECORD, json.dumps(record, indent=1).encode())
 
     def _refuse_what_is_there(self) -> None:
-        if self._folder.exists() and not self._folder.is_dir():
-            msg = f"the output {self._target!r} is a file; part files need a folder"
-            raise SinkError(msg, place=self._target, remedy="remove it or write elsewhere")
-        inside = self._inside()
+        inside = list(self._inside())
         if inside and not self._overwrite:
-            raise exists_error(self._target)
-        refuse_strangers(self._target, inside)
+            raise exists_error(self.target)
+        refuse_strangers(self.target, inside)
 
-    def _inside(self) -> list[str]:
-        found = (path for path in self._folder.rglob("*") if path.is_file())
-        names = (path.relative_to(self._folder).as_posix() for path in found)
-        # A record half-written by a process that was killed is nobody's yet.
-        return [name for name in names if name not in _NOBODYS]
+    def _inside(self, folder: str = "") -> Iterator[str]:
+        """Name all files in the folder and those below it, but for the lock and the record."""
+        try:
+            for name in self.disk.list(self.path(folder).rstrip("/")):
+                yield f"{folder}{name}"
+            for name in self.disk.folders(self.path(folder).rstrip("/")):
+                if f"{folder}{name}" != _OURS:
+                    yield from self._inside(f"{folder}{name}/")
+        except FileNotFoundError:
+            return
 
     def _clear(self) -> None:
         """Remove what the one wrote that is to be overwritten."""
         self._refuse_what_is_there()
         for name in self._inside():
-            (self._folder / name).unlink()
+            self.disk.unlink(self.path(name))
+            self.disk.sync_folder(os.path.dirname(self.path(name)))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes out while this one judges its token and acts on it."""
-        with self._naming(), open(self._ours / "lock", "a", encoding="utf-8") as lock:
-            if sys.platform != "win32":  # pragma: no branch - no such locks there
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    msg = f"another process is writing {self._target!r} at this moment"
-                    remedy = "wait for it or end it, then try again"
-                    raise SinkError(msg, place=self._target, remedy=remedy) from None
-                except OSError:
-                    pass  # no locks on this file system; one process at a time is a promise then
-            yield
+        with self._naming():
+            try:
+                lock = self.disk.lock(f"{self._ours.place}/lock")
+            except BlockingIOError:
+                msg = f"another process is writing {self.target!r} at this moment"
+                remedy = "wait for it or end it, then try again"
+                raise SinkError(msg, place=self.target, remedy=remedy) from None
+            with lock:
+                yield
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise place_error(str(self._folder), error) from error
+            raise place_error(self._folder, error) from error
 
 
 class _Parts:
@@ -233,20 +242,18 @@ class _Parts:
     def stream(self, name: str) -> pa.NativeFile:
         """Start a part."""
         path = self._epochs.hidden(name)
-        if not path.parent.exists():
-            path.parent.mkdir()
-            sync(path.parent.parent)
+        if "/" in name:
+            self._epochs.make(os.path.dirname(path))
         self._names.append(name)
-        return pa.OSFile(str(path), "wb")
+        return pa.PythonFile(DiskFile(self._epochs.disk, path), mode="w")
 
     def settle(self, name: str) -> None:
-        """Make a closed part durable."""
-        sync(self._epochs.hidden(name))
+        """A part is durable when it is closed."""
 
     def publish(self) -> None:
         """Make the hidden names durable, then commit."""
-        for folder in sorted({self._epochs.hidden(name).parent for name in self._names}):
-            sync(folder)
+        for folder in sorted({os.path.dirname(self._epochs.path(name)) for name in self._names}):
+            self._epochs.disk.sync_folder(folder)
         # From here on they are no longer ours to discard: the record may name them.
         names, self._names = self._names, []
         self._epochs.publish(self._epoch, self._token, names)
@@ -255,4 +262,4 @@ class _Parts:
         """Remove the hidden parts; never raises."""
         for name in self._names:
             with contextlib.suppress(OSError):
-                self._epochs.hidden(name).unlink()
+                self._epochs.disk.unlink(self._epochs.hidden(name))
