@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ from eventtime.errors import FencedError, SinkError
 from eventtime.testing import SINK_CHECKS, SinkCase, check_sink
 from sink_cases import CASES, TEXT, postgres_case
 from toy_sinks.toy import FAULTS, ToySink
+from tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,3 +56,19 @@ def test_a_right_sink_passes(tmp_path: Path) -> None:
 def test_each_fault_is_found(fault: str, tmp_path: Path) -> None:
     with pytest.raises((AssertionError, FencedError, SinkError)):
         check_sink(toy(fault), tmp_path)
+
+
+def test_the_sink_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "sinks.md").read_text(encoding="utf-8")
+    code = next(
+        text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "open_" in text
+    )
+    (tmp_path / "sink_of_the_page.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    sink: Any = importlib.import_module("sink_of_the_page").JsonSink
+    case = SinkCase(
+        lambda folder: sink(folder / "x.json"),
+        lambda folder: sink(folder / "x.json").read(),
+        kills=8,
+    )
+    check_sink(case, tmp_path / "case")
