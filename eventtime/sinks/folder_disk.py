@@ -23,7 +23,7 @@ _AT_ONCE: Final = 1 << 20
 class FolderDisk(Disk, Protocol):
     """A disk with folders in folders, of which one process at a time can take hold."""
 
-    def folders(self, path: str) -> list[str]:
+    def list_folders(self, path: str) -> list[str]:
         """Return the names of the folders in a folder, sorted."""
         ...
 
@@ -35,7 +35,7 @@ class FolderDisk(Disk, Protocol):
 class SystemFolderDisk(SystemDisk):
     """The system's own calls."""
 
-    def folders(self, path: str) -> list[str]:
+    def list_folders(self, path: str) -> list[str]:
         with os.scandir(path) as found:
             return sorted(each.name for each in found if each.is_dir())
 

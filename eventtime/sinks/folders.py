@@ -195,7 +195,7 @@ class FolderEpochs:
         try:
             for name in self.disk.list(self.path(folder).rstrip("/")):
                 yield f"{folder}{name}"
-            for name in self.disk.folders(self.path(folder).rstrip("/")):
+            for name in self.disk.list_folders(self.path(folder).rstrip("/")):
                 if f"{folder}{name}" != _OURS:
                     yield from self._inside(f"{folder}{name}/")
         except FileNotFoundError:

@@ -32,19 +32,16 @@ class Wrong(AssertionError):  # noqa: N818 - what a slip must lead to
     """Something that must never be."""
 
 
-class Folders:
-    """A `FolderDisk` over a simulated one; its lock dies with its process."""
+class WithFolders(SimulatedDisk):
+    """A `FolderDisk` that is the same simulated one; its lock dies with its process."""
 
     def __init__(self, disk: SimulatedDisk) -> None:
-        self._disk = disk
+        self.__dict__ = disk.__dict__
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._disk, name)
-
-    def folders(self, path: str) -> list[str]:
-        if path not in self._disk.folders:
+    def list_folders(self, path: str) -> list[str]:
+        if path not in self.folders:
             raise FileNotFoundError(path)
-        found = self._disk.folders[path].now().items()
+        found = self.folders[path].now().items()
         return sorted(name for name, file in found if file == FOLDER)
 
     def lock(self, path: str) -> contextlib.AbstractContextManager[None]:
@@ -59,7 +56,7 @@ def opened(disk: SimulatedDisk) -> FolderEpochs:
         DaySplitter(by_day(), _SCHEMA),
         job="job",
         overwrite=False,
-        disk=Folders(disk),
+        disk=WithFolders(disk),
     )
 
 
