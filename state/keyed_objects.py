@@ -167,7 +167,7 @@ class AggregatedObject(ObjectValue):
     """
 
     @property  # type: ignore[misc] # set by `add` alone
-    def value(self) -> Any:
+    def value(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The result of this key's accumulator; that of nothing where there is none."""
         held = self._held(self._moment.slot)
         assert self.declared.result is not None

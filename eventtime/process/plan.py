@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -72,7 +72,7 @@ class ProcessPlan:
 
 
 def check_output(
-    output: object,
+    output: Any,
     sides: Mapping[str, pa.Schema] | None,
     time: str | None,
     time_unit: str | None,
@@ -109,7 +109,7 @@ def check_output(
     return OutputTime(time, time_unit, behind_us)
 
 
-def _check_schema(schema: object, place: str) -> None:
+def _check_schema(schema: Any, place: str) -> None:
     if not isinstance(schema, pa.Schema) or not len(schema):
         msg = f"{shown(schema)} is no schema with columns"
         remedy = "such as pa.schema({'n': pa.int64()})"
