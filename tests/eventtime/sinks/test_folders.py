@@ -111,10 +111,10 @@ def test_hidden_parts_of_a_killed_process_are_removed(tmp_path: Path) -> None:
 
 def test_a_record_that_a_killed_process_left_half_written_is_nobodys(tmp_path: Path) -> None:
     by_day(tmp_path).open_epochs(SCHEMA, "job").close()
-    (tmp_path / "out" / "_eventtime" / "epochs.json.partial").write_text("{", encoding="utf-8")
+    (tmp_path / "out" / "_eventtime" / "epochs.json.tmp").write_text("{", encoding="utf-8")
     writer = by_day(tmp_path).open_epochs(SCHEMA, "job")
     assert writer.recover(token=1) == 0
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_folder_of_another_job_is_refused_or_replaced(tmp_path: Path) -> None:
