@@ -299,6 +299,7 @@ def _process(
         node.output,
         dict(node.sides),
         node.time,
+        dict(node.broadcast),
     )
 
 

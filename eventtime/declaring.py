@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from eventtime.checks import check_names, check_text, shown
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
-from eventtime.plan import Keyed, Node, Processed, Windowed, walk
+from eventtime.expressions import check_columns
+from eventtime.plan import Keyed, Node, Processed, Read, Stepped, Windowed, walk
+from eventtime.process.broadcast import Broadcast
 from eventtime.process.function import known_function
 from eventtime.process.plan import check_output
 from eventtime.windows.accumulation import AccumulationMode, check_mode
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from eventtime.process.function import ProcessFunction
     from eventtime.state.declared import Declared
+    from eventtime.transform import Step
     from eventtime.windows.assigner import GridAssigner
 
 __all__ = ("check_aggregate", "check_named", "processed", "windowed")
@@ -70,6 +73,7 @@ def processed(
     time: tuple[str | None, str | None, DurationLike],
     columns: Sequence[str] | None,
     states: Mapping[str, Declared] | None,
+    broadcast: Mapping[str, Any] | None,
 ) -> Processed:
     """Give rows to a process function; see `KeyedStream.process`."""
     known = known_function(function, states)
@@ -79,7 +83,30 @@ def processed(
         remedy = "a list of column names, each once; None for all"
         check_names(named, place="process(columns=…)", remedy=remedy, least=0)
     given = None if named is None else tuple(named)
-    return Processed(node, known, output, output_time, tuple((sides or {}).items()), given)
+    told = tuple((name, _broadcast(name, stream)) for name, stream in (broadcast or {}).items())
+    if known.has_broadcast != bool(told):
+        msg = f"{known.name} has {'an' if known.has_broadcast else 'no'} on_broadcast"
+        remedy = "give broadcast={'rules': stream} if it has, and only then"
+        raise PlanError(msg, place="process(broadcast=…)", remedy=remedy)
+    aside = tuple((sides or {}).items())
+    return Processed(node, known, output, output_time, aside, given, told)
+
+
+def _broadcast(name: str, stream: object) -> Broadcast:
+    place = f"process(broadcast={{{name!r}: …}})"
+    check_text(name, what="name", place=place, remedy="name the broadcast stream")
+    node: Any = getattr(stream, "node", None)
+    steps: list[Step] = []
+    while isinstance(node, Stepped):
+        steps.insert(0, node.step)
+        node = node.input
+    if not isinstance(node, Read):
+        msg = f"{shown(stream)} is no source with steps"
+        remedy = "such as et.from_arrow(rules, time='since'), without watermark or windows"
+        raise PlanError(msg, place=place, remedy=remedy)
+    told = Broadcast(node.source, tuple(steps))
+    check_columns(told.schema, [node.source.time], place=place)
+    return told
 
 
 def check_named(unnamed: Sequence[object], place: str, example: str) -> None:

@@ -106,7 +106,7 @@ class Engine:
         """Process rows of a partition, each judged against the watermark before it (S4).
 
         Args:
-            partition: a known name.
+            partition: a known name, or that of a broadcast stream.
             batch: rows with at least the columns the pipeline reads.
 
         Raises:
@@ -114,6 +114,10 @@ class Engine:
                 or broken off by an earlier error.
             SchemaError: a column of another type.
         """
+        if (schema := self._stages.told(partition)) is not None:
+            with self._unbroken():
+                self._stages.broadcast(partition, admitted(batch, schema, partition))
+            return
         p = self._index(partition)
         batch = admitted(batch, self._plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:

@@ -80,6 +80,7 @@ def _process(stage: ProcessPlan) -> dict[str, str]:
     function, time = stage.function, stage.output_time
     states = {f"state {name}": state.describe() for name, state in function.states.items()}
     sides = {f"side {tag}": _columns(schema) for tag, schema in stage.side_schemas.items()}
+    told = {f"broadcast {n}": _columns(b.schema) for n, b in stage.broadcast.items()}
     unit = f" ({time.unit})" if time is not None and time.unit else ""
     return {
         "steps before": _steps(stage.steps),
@@ -87,6 +88,7 @@ def _process(stage: ProcessPlan) -> dict[str, str]:
         "function": f"{function.name}, {'batches' if function.is_batch else 'rows'}",
         **states,
         **sides,
+        **told,
         "results": _columns(stage.schema),
         "time of results": "none" if time is None else f"{time.column}{unit}",
         "results behind": "none" if time is None else format_us(time.behind_us),

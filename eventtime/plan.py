@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from eventtime.process.broadcast import Broadcast
     from eventtime.process.function import Function
     from eventtime.process.plan import OutputTime
     from eventtime.progress import AllIdle
@@ -163,6 +164,7 @@ class Processed:
         output: schema of the results; time: their event time.
         sides: schemas of side outputs, by tag.
         columns: that the function is given; None: all.
+        broadcast: second streams, by name.
     """
 
     input: Keyed
@@ -171,11 +173,13 @@ class Processed:
     time: OutputTime | None
     sides: tuple[tuple[str, pa.Schema], ...]
     columns: tuple[str, ...] | None
+    broadcast: tuple[tuple[str, Broadcast], ...]
 
     def describe(self) -> str:
         """Return one line for `explain()`."""
         sides = "".join(f", {tag!r} to the side" for tag, _ in self.sides)
-        return f"process {self.function.describe()}{sides}"
+        told = "".join(f", told {n!r}: {b.source.describe()}" for n, b in self.broadcast)
+        return f"process {self.function.describe()}{sides}{told}"
 
 
 Node = Read | United | Stepped | Watermarked | Keyed | Windowed | Aggregated | Processed

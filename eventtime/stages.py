@@ -128,6 +128,20 @@ class Stages:
 
         return finish
 
+    def told(self, name: str) -> pa.Schema | None:
+        """Return the schema of a broadcast stream; None: there is none of that name."""
+        plans = [plan for plan in self.plans if isinstance(plan, ProcessPlan)]
+        found = [plan.broadcast[name].schema for plan in plans if name in plan.broadcast]
+        return found[0] if found else None
+
+    def broadcast(self, name: str, batch: pa.RecordBatch) -> None:
+        """Hand rows of a broadcast stream to who listens."""
+        for stage in self.stages:
+            operator, plan = stage.operator, stage.plan
+            listens = isinstance(plan, ProcessPlan) and name in plan.broadcast
+            if listens and isinstance(operator, ProcessOperator):
+                operator.broadcast(name, batch)
+
     def advance(self, watermark_us: int) -> Iterator[pa.RecordBatch]:
         """Move the watermark without rows, while final results are taken."""
         operator = self.stages[0].operator

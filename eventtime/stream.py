@@ -321,6 +321,7 @@ class KeyedStream:
         behind: DurationLike = "0s",
         columns: Sequence[str] | None = None,
         states: Mapping[str, Declared] | None = None,
+        broadcast: Mapping[str, Stream] | None = None,
     ) -> Stream:
         """Give the rows of each key to code of your own, which has state and timers.
 
@@ -335,14 +336,14 @@ class KeyedStream:
                 windows: their watermark is held back so much (S25).
             columns: that the function is given; None: all, which makes all of them be read.
             states: of a plain function, by name: attributes of ``ctx.states``.
+            broadcast: small streams that change what all keys see, by name; see `broadcast_state`.
 
         Returns:
             The results: rows in replay order, those of timers where they fire.
         """
+        times = time, time_unit, behind
         return Stream(
-            processed(
-                self.node, function, output, sides, (time, time_unit, behind), columns, states
-            )
+            processed(self.node, function, output, sides, times, columns, states, broadcast)
         )
 
 

@@ -157,12 +157,14 @@ class MapState(State):
         return found
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        self._check_writable()
         then = _FOREVER if self._life is None else self._life.then_us()
         now = None if self._life is None else self._life.now_us()
         value = None if value is None else self._scalars.stored(value)
         self._put(self._moment.slot, self._keys.stored(key), value, now, then)
 
     def __delitem__(self, key: Any) -> None:
+        self._check_writable()
         self[key]  # raises KeyError
         cell = self._cells[self._moment.slot]
         assert cell is not None
@@ -186,6 +188,7 @@ class MapState(State):
 
     def clear(self) -> None:
         """Forget the entries of this key."""
+        self._check_writable()
         self._cells[self._moment.slot] = None
 
     def get_rows(self, keys: Any, rows: Rows = None) -> pa.Array:
@@ -208,6 +211,7 @@ class MapState(State):
 
         A row sees what earlier rows have set.
         """
+        self._check_writable()
         numbers, slots = self._rows(rows)
         n = len(slots)
         new = shaped(values, self.declared.kind, n, f"state {self.name!r}").to_pylist()
@@ -219,6 +223,7 @@ class MapState(State):
 
     def clear_rows(self, rows: Rows = None) -> None:
         """Forget the entries of the keys of rows."""
+        self._check_writable()
         self.forget(self._rows(rows)[1])
 
     def grow(self, capacity: int) -> None:
@@ -253,6 +258,11 @@ class MapState(State):
     def _filled(self, slots: Ints, saved: pa.Array) -> None:
         for slot, entries in zip(slots.tolist(), saved.to_pylist(), strict=True):
             self._cells[slot] = {e["key"]: (e["value"], e["until_us"]) for e in entries}
+
+    def _check_writable(self) -> None:
+        if self.declared.scope == "broadcast" and not self._moment.is_changing:
+            msg = f"state {self.name!r} is broadcast: only on_broadcast changes it"
+            raise TypeError(msg)
 
     def _names(self, keys: Any, n: int) -> list[Any]:
         name = f"state {self.name!r}, as its keys,"

@@ -25,11 +25,13 @@ class Moment:
     """What states go by: a slot for a call with one row, arrays for a call with many.
 
     Args of each row: `slot`, `time_us` (of the row or timer), `watermark_us` (before it). Of many:
-    `slots`, `times_us`, `watermarks_us`. `processing_us` is the clock's.
+    `slots`, `times_us`, `watermarks_us`. `processing_us` is the clock's; `is_changing`: a row of a
+    broadcast stream is at hand.
     """
 
     def __init__(self) -> None:
         self.slot = 0
+        self.is_changing = False
         self.time_us = self.watermark_us = self.processing_us = MINUS_INFINITY
         self.slots: Ints = _NO_ROWS
         self.times_us: Ints = _NO_ROWS
@@ -43,6 +45,11 @@ class OneForAll:
 
     def __init__(self, moment: Moment) -> None:
         self._moment = moment
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a row of a broadcast stream is at hand."""
+        return self._moment.is_changing
 
     @property
     def time_us(self) -> int:

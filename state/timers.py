@@ -8,9 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ("NEVER", "Timers")
+__all__ = ("CHANGE", "NEVER", "Timers")
 
 Ints = NDArray[np.int64]
+CHANGE: Final = -1
+"""No slot: a change of what all keys share waits for its time."""
 NEVER: Final = 2**63
 """Later than plus infinity: no timer is set."""
 _SLACK = 64
@@ -88,13 +90,14 @@ class Timers:
         self._times, self._at, self.next_us = [], {}, NEVER
 
     def rows(self) -> tuple[Ints, Ints]:
-        """Return times and slots of all timers, ordered by slot, then time."""
+        """Return times and slots of the timers of keys, ordered by slot, then time."""
         times = np.repeat(
             np.array(list(self._at), np.int64), [len(slots) for slots in self._at.values()]
         )
         held = (slot for slots in self._at.values() for slot in slots)
         slots = np.fromiter(held, np.int64, len(times))
         order = np.lexsort((times, slots))
+        order = order[slots[order] != CHANGE]
         return times[order], slots[order]
 
     def _find_next(self) -> None:

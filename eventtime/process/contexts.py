@@ -13,6 +13,7 @@ from eventtime.duration import LONGEST
 from eventtime.state.keyed_state import row_numbers
 from eventtime.state.moment import Moment
 from eventtime.state.slot_kernels import occurrences
+from eventtime.state.timers import CHANGE
 from eventtime.timestamp import EARLIEST, LATEST, MINUS_INFINITY
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Context(Moment):
 
     def key_of(self, slot: int) -> tuple[Any, ...]:
         """Return the key of a slot; others of this batch are looked up with it."""
+        if slot == CHANGE:
+            return ()
         if slot not in self._known:
             slots = np.unique(np.append(self.among, slot))
             columns = [column.to_pylist() for column in self._held.keys(slots)]
@@ -72,6 +75,9 @@ class Context(Moment):
         return self._known[slot]
 
     def _timers(self, kind: str) -> Timers:
+        if self.is_changing:
+            msg = "on_broadcast is called for no key, so it sets no timers"
+            raise TypeError(msg)
         if not self._function.has(_KINDS[kind]):
             name = self._function.method(_KINDS[kind])
             msg = f"{self._function.name} sets a timer and has no {name}"

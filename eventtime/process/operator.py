@@ -16,11 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.process.broadcast import Changes
 from eventtime.process.contexts import BatchContext, RowContext
 from eventtime.process.output import Output
 from eventtime.process.rows import python_rows
 from eventtime.state.keyed import KEYED, SHARED, KeyedStates
-from eventtime.state.timers import NEVER
+from eventtime.state.timers import CHANGE, NEVER
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows.operator import OperatorCounts, Produced, Results
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ("ProcessOperator",)
 
 Ints = NDArray[np.int64]
+BROADCAST: Final = "broadcast"
 _MOST_AT_END: Final = 1_000_000
 _SMALL_DICTIONARY: Final = 4096
 
@@ -81,6 +83,8 @@ class ProcessOperator:
         for name, state in self._held.states.items():
             setattr(self._function, name, state)
         self._thread = ThreadPoolExecutor(1, "eventtime-process") if threaded else None
+        self._changes = Changes(plan.broadcast)
+        self._is_read = clock is not None or not plan.broadcast
         self._rows = self._live_keys = 0
         self.watermark_us = MINUS_INFINITY
 
@@ -96,9 +100,14 @@ class ProcessOperator:
             return lambda: produced
         return self._thread.submit(self._process, chunk).result
 
+    def broadcast(self, name: str, batch: pa.RecordBatch) -> None:
+        """Take rows of a broadcast stream; those whose time has come take effect now."""
+        self._await(self._changes.push(name, batch))
+        self._fire_to(self.watermark_us)
+
     def advance(self, watermark_us: int) -> Produced:
         """Move the watermark without rows."""
-        self._read_clock()
+        self._begin()
         self._fire_to(max(self.watermark_us, watermark_us))
         if self.watermark_us == PLUS_INFINITY:
             self._finish()
@@ -147,6 +156,8 @@ class ProcessOperator:
     def save(self, writer: PartWriter, **about: int) -> dict[str, int]:
         """Hand all state over, part by part; returns the rest: numbers."""
         version = self._held.save(writer, **about)
+        for name, rows in self._changes.save().items():
+            writer.add(rows, None, **about, kind=BROADCAST, stream=name)
         return {"watermark_us": self.watermark_us, "rows": self._rows, "version": version}
 
     def restore(self, numbers: Mapping[str, int], blocks: Sequence[SavedPart]) -> None:
@@ -157,6 +168,10 @@ class ProcessOperator:
             kind: [b.batch() for b in blocks if b.about["kind"] == kind] for kind in (KEYED, SHARED)
         }
         self._held.restore(numbers["version"], parts[KEYED], parts[SHARED])
+        waiting = [b for b in blocks if b.about["kind"] == BROADCAST]
+        named = [(str(b.about["stream"]), b.batch()) for b in waiting]
+        self._await(self._changes.restore(named))
+        self._is_read = True
         self._live_keys = len(self._codec)
 
     def close(self) -> None:
@@ -165,7 +180,7 @@ class ProcessOperator:
             self._thread.shutdown()
 
     def _process(self, chunk: Chunk) -> Produced:
-        self._read_clock()
+        self._begin()
         watermarks_us = chunk.all_watermarks()
         before_end = int(np.searchsorted(watermarks_us, PLUS_INFINITY))
         if before_end == len(chunk):
@@ -236,7 +251,8 @@ class ProcessOperator:
         context.is_final = watermark_us == PLUS_INFINITY
         before, most = context.watermark_us, _MOST_AT_END
         most += len(timers) if context.is_final else 0
-        step_us = getattr(context, "step_us", 0)
+        # Changes of broadcast state come between timers of different times.
+        step_us = 0 if self._plan.broadcast else getattr(context, "step_us", 0)
         while timers.next_us <= watermark_us:
             if context.is_final:
                 most -= 1
@@ -244,8 +260,10 @@ class ProcessOperator:
             due = [self._popped(timers)]
             while timers.next_us <= watermark_us and timers.next_us < due[0][0] + step_us:
                 due.append(self._popped(timers))
-            self._call("on_timer", due, before)
+            if any(len(slots) for _, slots, _ in due):
+                self._call("on_timer", due, before)
             before = max(before, due[-1][0])
+            context.watermark_us = before
         self.watermark_us = max(self.watermark_us, watermark_us)
         context.watermark_us = max(before, watermark_us)
 
@@ -256,6 +274,9 @@ class ProcessOperator:
 
     def _popped(self, timers: Any) -> tuple[int, Ints, set[int]]:
         time_us, firing = timers.pop()
+        if CHANGE in firing:
+            firing.discard(CHANGE)
+            self._change(time_us)
         slots = np.fromiter(firing, np.int64, len(firing))
         self._held.touch(slots)
         return time_us, self._held.ordered(np.sort(slots)), firing
@@ -297,12 +318,35 @@ class ProcessOperator:
             most -= 1
             self._check_end(most)
         self._held.clear()
+        self._changes.clear()
 
     def _check_end(self, most: int) -> None:
         if most < 0:
             name = self._plan.function.name
             msg = f"{name} sets timers without end after the end of the input"
             raise UserCodeError(msg, remedy="set none when context.is_final")
+
+    def _change(self, time_us: int) -> None:
+        """Let the changes of broadcast state take effect whose time has come."""
+        context = self._context
+        context.slot, context.time_us = CHANGE, time_us
+        context.watermark_us = max(context.watermark_us, time_us)
+        context.is_changing = True
+        with self._naming("on_broadcast"):
+            for name, row in self._changes.due(time_us):
+                self._function.on_broadcast(context, name, row)
+        context.is_changing = False
+
+    def _await(self, times_us: Sequence[int]) -> None:
+        for time_us in times_us:
+            self._held.timers["event"].add(time_us, CHANGE)
+
+    def _begin(self) -> None:
+        if not self._is_read:
+            # A replay: who is restored has read them before.
+            self._is_read = True
+            self._await(self._changes.read())
+        self._read_clock()
 
     def _read_clock(self) -> None:
         if self._clock is not None:
@@ -345,6 +389,8 @@ class ProcessOperator:
         except Exception as error:
             msg = f"{self._plan.function.name}.{method} raised {type(error).__name__}: {error}"
             place = f"{len(self._context.slots)} rows"
-            if not self._plan.function.is_batch:
+            if self._context.is_changing:
+                place = "a row of a broadcast stream"
+            elif not self._plan.function.is_batch:
                 place = f"key {self._shown_key(self._context.slot)}"
             raise UserCodeError(msg, place=place, remedy="see the cause above") from error

@@ -15,6 +15,7 @@ from eventtime.timestamp import check_time_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventtime.process.broadcast import Broadcast
     from eventtime.process.function import Function
     from eventtime.transform import Step
 
@@ -50,6 +51,7 @@ class ProcessPlan:
         schema: of the results.
         side_schemas: of its side outputs, by tag.
         output_time: event time of the results; None: no window can follow.
+        broadcast: second streams, by name.
     """
 
     input: pa.Schema
@@ -64,6 +66,7 @@ class ProcessPlan:
     schema: pa.Schema
     side_schemas: dict[str, pa.Schema]
     output_time: OutputTime | None
+    broadcast: Mapping[str, Broadcast]
 
     @property
     def late_columns(self) -> tuple[str, ...]:

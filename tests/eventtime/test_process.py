@@ -254,3 +254,88 @@ def test_rounds_first_and_last_of_rows_with_equal_keys() -> None:
     assert [r.tolist() for r in ctx.rounds()] == [[0, 1], [2, 4], [3]]
     assert ctx.first().tolist() == [0, 1]
     assert ctx.last().tolist() == [3, 4]
+
+
+class Flagged(et.ProcessFunction):
+    """Tells of each row the limit that holds for it."""
+
+    limits = et.broadcast_state(pa.string(), pa.int64())
+
+    def on_broadcast(self, ctx: Any, name: str, row: dict[str, Any]) -> None:
+        self.limits[row["k"]] = row["limit"]
+
+    def on_row(self, ctx: Any, row: dict[str, Any]) -> None:
+        ctx.emit(n=self.limits.get(row["k"]))
+
+
+LIMITS = pa.record_batch({"since": pa.array([10, 5, 20], pa.timestamp("s")), "k": ["a", "a", "b"],
+                          "limit": [2, 1, 3]})  # fmt: skip
+
+
+def flagged(batch: pa.RecordBatch, function: et.ProcessFunction | None = None) -> et.Stream:
+    limits = et.from_arrow(LIMITS, time="since")
+    return by_key(batch).process(
+        function or Flagged(), output=pa.schema({"n": pa.int64()}), broadcast={"limits": limits}
+    )
+
+
+TOLD = (0, 5, 6, 10, 11, 19, 20, 21)
+"""A change holds for the rows before which the watermark has reached its time."""
+HOLDS = [None, None, 1, 1, 2, 2, 2, 2]
+
+
+def test_a_broadcast_change_holds_once_the_watermark_is_at_its_time() -> None:
+    assert flagged(rows(*TOLD)).to_table()["n"].to_pylist() == HOLDS
+    with patch("eventtime.replay.CHUNK_ROWS", 3):
+        run = flagged(rows(*TOLD)).run(shards=2)
+    assert run.table()["n"].to_pylist() == HOLDS
+
+
+@pytest.mark.parametrize("at", range(len(TOLD)))
+def test_broadcast_changes_are_pushed_wait_and_survive(tmp_path: Path, at: int) -> None:
+    stream = flagged(rows(0))
+    engine = Engine(stream, ["p"])
+    engine.push("limits", LIMITS.slice(0, 2))
+    got: list[Any] = []
+    for i, row in enumerate(TOLD):
+        if i == at:
+            engine.savepoint(tmp_path / "now")
+            engine = Engine.restore(stream, tmp_path / "now", shards=2)
+        engine.push("p", rows(row))
+        got += engine.results()["n"].to_pylist()
+    assert got == HOLDS
+    engine.push("limits", LIMITS.slice(2))
+    engine.push("p", rows(22, 23, keys="b"))
+    assert engine.results()["n"].to_pylist() == [3, 3]
+    engine.finish_all()
+    assert engine.is_empty
+
+
+def test_broadcast_state_changes_by_its_stream_alone() -> None:
+    class Meddling(Flagged):
+        def on_row(self, ctx: Any, row: dict[str, Any]) -> None:
+            self.limits["a"] = 5
+
+    with pytest.raises(et.UserCodeError, match="only on_broadcast changes it"):
+        flagged(rows(0), Meddling()).run()
+
+
+def test_a_broadcast_stream_that_cannot_be() -> None:
+    with pytest.raises(et.PlanError, match="no on_broadcast"):
+        flagged(rows(0), Reminder())
+    with pytest.raises(et.PlanError, match="an on_broadcast"):
+        by_key(rows(0)).process(Flagged(), output=OUTPUT)
+    marked: Any = et.from_arrow(LIMITS, time="since").watermark(et.ascending())
+    wrongs: list[Any] = [5, marked]
+    for wrong in wrongs:
+        with pytest.raises(et.PlanError, match="no source with steps"):
+            by_key(rows(0)).process(Flagged(), output=OUTPUT, broadcast={"x": wrong})
+
+
+def test_rows_that_cannot_be_broadcast() -> None:
+    odd = LIMITS.set_column(2, "limit", pa.array(["1", "2", "3"]))
+    with pytest.raises(et.SchemaError, match="column 'limit' of the batch is of type string"):
+        Engine(flagged(rows(0)), ["p"]).push("limits", odd)
+    null = LIMITS.set_column(0, "since", pa.array([1, None, 2], pa.timestamp("s")))
+    with pytest.raises(et.SourceError, match="row 1 of the broadcast stream 'limits'"):
+        Engine(flagged(rows(0)), ["p"]).push("limits", null)
