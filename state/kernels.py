@@ -18,7 +18,6 @@ __all__ = (
     "COUNT",
     "DENSE",
     "FIRST_PAGE",
-    "GROUPS",
     "HEAD",
     "KEY",
     "KEY_WORD",
@@ -39,7 +38,6 @@ __all__ = (
     "find_or_take",
     "find_slots",
     "free_pages_of",
-    "group_of",
     "hash_word",
     "heads",
     "key_range",
@@ -65,8 +63,7 @@ VERSION, OUT, TOUCHED = range(9, 12)
 WIDTH = 12
 # The version of a table that was changed since the last cut; those of cuts count from 1.
 CHANGED = 0
-# OUT is a bit for each group of keys that has left memory: such a key is not entered again.
-GROUPS = 32
+# OUT is not 0 where the keys of a table have left memory: none is entered then.
 
 # The first words of an accumulator: the key, then the rows folded (bit 62: the key is null).
 HEAD = 2
@@ -86,12 +83,6 @@ def hash_word(key):  # type: ignore[no-untyped-def]
     mixed ^= mixed >> np.uint64(32)
     mixed *= np.uint64(0xD6E8FEB86659FD93)
     return mixed ^ (mixed >> np.uint64(29))
-
-
-@njit(inline="always", **_options)
-def group_of(key):  # type: ignore[no-untyped-def]
-    """Return the group of a key, below GROUPS; the same everywhere and for ever."""
-    return hash_word(key) >> np.uint64(59)
 
 
 @njit(inline="always", **_options)

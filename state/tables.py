@@ -243,10 +243,14 @@ class Tables:
         return out
 
     @property
+    def page_bytes(self) -> int:
+        """Bytes of a page."""
+        return k.PAGE_SLOTS * self.words.itemsize * len(self.neutral)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of pages in use and of entries; free pages do not count."""
-        pages = len(self.page_next) - self.n_free
-        return pages * k.PAGE_SLOTS * self.words.itemsize * len(self.neutral) + self._entry_bytes
+        return (len(self.page_next) - self.n_free) * self.page_bytes + self._entry_bytes
 
     def trim(self) -> None:
         """Give back entries that are kept for tables to come."""

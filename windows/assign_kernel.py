@@ -17,7 +17,6 @@ from eventtime.state.kernels import (
     TABLE,
     TOUCHED,
     VERSION,
-    group_of,
     lookup,
     mixed_word,
     put,
@@ -240,7 +239,7 @@ def assign(  # type: ignore[no-untyped-def]
             is_null = np.int64(0) if plain else np.int64(nulls[i])
             mixed = mixed_word(key, dense)
             slot, place = lookup(entries, mask, words, key, mixed, is_null)
-            if slot == NO_SLOT and (np.uint64(dirs[table, OUT]) >> group_of(key)) & one != 0:
+            if slot == NO_SLOT and dirs[table, OUT] != 0:
                 if control[LOADS] != 0:
                     status = LOAD
                     control[WHICH] = slice_index

@@ -144,8 +144,7 @@ class WindowOperator:
     def ends_to_stop_at(self) -> Iterator[int]:
         """Yield the ends to advance to, `at_end`, before plus infinity.
 
-        There is one for each window while any state is outside of memory: results of all of them
-        would have no room together.
+        There is one for each window where results of all of them may have no room together.
         """
         while (end := min(shard.end_to_stop_at() for shard in self._shards)) < PLUS_INFINITY:
             yield end

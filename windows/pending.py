@@ -17,7 +17,7 @@ from eventtime.windows import pending_kernels as k
 from eventtime.windows.chunk import Block, Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from eventtime.windows.grid import Grid
     from eventtime.windows.layout import Fold
@@ -32,7 +32,7 @@ _FIRST_ROWS = 1024
 class PendingRows:
     """Rows packed into words: when, which key, and the values of the columns that are folded.
 
-    Gathering: `add`, `take_all`, `give_back`, `drop`. Looking: `of`, `words`, `nbytes`. Back to
+    Gathering: `add`, `take_all`, `give_back`, `drop`. Looking: `of`, `keys`, `nbytes`. Back to
     what is folded: `chunk`.
 
     Args:
@@ -80,15 +80,11 @@ class PendingRows:
         indices, counts = np.unique(self._rows[first:n, k.SLICE], return_counts=True)
         return list(zip(indices.tolist(), counts.tolist(), strict=True))
 
-    def of(self, index: int, group: int | None) -> Ints:
-        """Copy the rows of a slice, or of a group of its keys, in order of arrival. Cost: a pass.
-
-        Returns:
-            (n, width) int64.
-        """
+    def of(self, index: int) -> Ints:
+        """Copy the rows of a slice, (n, width), in order of arrival. Cost: one pass."""
         rows = self._rows[: self._n]
         mine: Ints = rows[rows[:, k.SLICE] == index]
-        return mine if group is None else mine[_groups(mine) == group]
+        return mine
 
     def drop(self, index: int) -> None:
         """Forget the rows of a slice."""
@@ -97,36 +93,20 @@ class PendingRows:
         self._n = len(kept)
         self._rows[: self._n] = kept
 
-    def take_all(self, by_group: Callable[[int], bool]) -> list[tuple[int, int, Ints]]:
-        """Sort all rows by slice and group of keys, and hold none.
-
-        Args:
-            by_group: says of a slice whether its rows are divided by groups.
-
-        Returns:
-            Slice, group (0 if not divided) and rows, (n, width), in order of arrival.
-        """
+    def take_all(self) -> list[tuple[int, Ints]]:
+        """Return the rows of each slice, (n, width), in order of arrival, and hold none."""
         rows = self._rows[: self._n]
         self._n = 0
-        parts = []
-        for index, mine in _divided(rows, rows[:, k.SLICE]):
-            if by_group(index):
-                parts += [(index, group, some) for group, some in _divided(mine, _groups(mine))]
-            else:
-                parts.append((index, 0, mine))
-        return parts
+        return list(_divided(rows, rows[:, k.SLICE]))
 
     def give_back(self, parts: Sequence[Ints]) -> None:
         """Hold rows again that were taken; those of each slice are in order of arrival."""
         self._rows = np.concatenate(parts)
         self._n = len(self._rows)
 
-    def words(self, rows: Ints | None) -> Ints:
-        """Return the key words of rows; None: of those held."""
-        return (self._rows[: self._n] if rows is None else rows)[:, k.KEY]
-
-    def keys(self, rows: Ints) -> tuple[Ints, NDArray[np.uint8]]:
-        """Return the key words of rows, (n,), and which are null, (n,)."""
+    def keys(self, rows: Ints | None = None) -> tuple[Ints, NDArray[np.uint8]]:
+        """Return the key words of rows, (n,), and which are null, (n,); None: of those held."""
+        rows = self._rows[: self._n] if rows is None else rows
         return rows[:, k.KEY].copy(), (rows[:, k.FLAGS] & 1).astype(np.uint8)
 
     def chunk(self, rows: Ints) -> Chunk:
@@ -154,12 +134,6 @@ class PendingRows:
             lanes,
         )
         return Chunk.of_block(block, MINUS_INFINITY)
-
-
-def _groups(rows: Ints) -> Ints:
-    groups = np.empty(len(rows), np.int64)
-    k.groups_of(rows[:, k.KEY], groups)
-    return groups
 
 
 def _divided(rows: Ints, numbers: Ints) -> Iterator[tuple[int, Ints]]:

@@ -1,15 +1,14 @@
-"""Kernels that pack rows of a chunk into rows of words, and sort these by where they belong."""
+"""The kernel that packs rows of a chunk into rows of words."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from eventtime.state.kernels import group_of
 from eventtime.state.memory_kernels import bytes_at, words_at
 from eventtime.windows.chunk_kernels import KEYS, LANES, NULLS, TIME, span_of
 
-__all__ = ("FLAGS", "FLAG_BITS", "HEAD", "KEY", "SLICE", "TIME_US", "groups_of", "pack_rows")
+__all__ = ("FLAGS", "FLAG_BITS", "HEAD", "KEY", "SLICE", "TIME_US", "pack_rows")
 
 # Words of a packed row; then the flags (bit 0: null key; then one for each lane: null), the lanes.
 SLICE, TIME_US, KEY, FLAGS = range(4)
@@ -51,10 +50,3 @@ def pack_rows(positions, starts, spans, addresses, offset, g, lanes, n_flags, ou
             address = addresses[block, column + 1]
             if address != 0 and bytes_at(address + row, 1)[0] == 0:
                 out[i, FLAGS + (lane + 1) // FLAG_BITS] |= np.int64(1) << ((lane + 1) % FLAG_BITS)
-
-
-@njit(**_options)
-def groups_of(keys, out):  # type: ignore[no-untyped-def]
-    """Write the group of each key."""
-    for i in range(_U(keys.size)):
-        out[i] = group_of(keys[i])

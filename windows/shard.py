@@ -237,7 +237,7 @@ class Shard:
             self._deltas.clear()
         fired_us = self._watermark_us
         while (end := self._next_end(fired_us)) is not None and end <= watermark_us:
-            if self._slices.outside and firings:
+            if self._slices.fill_memory and firings:
                 yield firings, scratch
                 firings, scratch = [], []
             firings.append(self._on_time(end, scratch, at_end=at_end))
@@ -363,7 +363,7 @@ class Shard:
 
     def end_to_stop_at(self) -> int:
         """Return the next end on the way to plus infinity that is too much to fire with others."""
-        end = self._next_end(self._watermark_us) if self._slices.outside else None
+        end = self._next_end(self._watermark_us) if self._slices.fill_memory else None
         return PLUS_INFINITY if end is None else end
 
     @property

@@ -12,7 +12,7 @@ from sortedcontainers import SortedDict
 from eventtime.errors import ScratchError
 from eventtime.state.kernels import NO_SLOT, NULL_FLAG, OUT, ROWS, TOUCHED, row_counts
 from eventtime.timestamp import add
-from eventtime.windows.cold import ALL, ColdSlices
+from eventtime.windows.cold import ColdSlices
 from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
 
@@ -48,7 +48,8 @@ class Slices:
     """Slices by index; which of them are in memory shows in no result (S28).
 
     Coming and going: `new`, `retire`. Their contents: `window`, `window_of_keys`, `copy`,
-    `row_count`. Room: `relieve`, `bring_back`, `keep`. Looking: `nbytes`, `blocked`, `words`.
+    `row_count`. Room: `relieve`, `bring_back`, `keep`. Looking: `nbytes`, `fill_memory`, `blocked`,
+    `words`.
 
     Args:
         accumulators: of the shard.
@@ -64,6 +65,10 @@ class Slices:
         self.map = slice_map({})
         self.merge = SliceMerge(accumulators, self.rows, grid.slices)
         self.blocked: ScratchError | None = None
+        if spill is not None:
+            # To enlarge the arena is to hold it twice for a moment; memory not yet written to is
+            # none.
+            self._tables.add_pages(2 * self._budget // self._tables.page_bytes)
 
     def new(self, index: int) -> None:
         """Begin a slice."""
@@ -155,9 +160,9 @@ class Slices:
     # Room
 
     @property
-    def outside(self) -> bool:
-        """Whether any slice is outside of memory."""
-        return bool(self._cold)
+    def fill_memory(self) -> bool:
+        """Whether the results of all slices may have no room together."""
+        return self._cold is not None and (len(self._cold) > 0 or 8 * self.nbytes > self._budget)
 
     @property
     def nbytes(self) -> int:
@@ -196,7 +201,10 @@ class Slices:
             for index in self._longest_untouched():
                 if self.nbytes <= room:
                     break
-                self._put_out(index, self.nbytes - room)
+                row = self.rows[index]
+                self._cold.put_out(index, row)
+                self._acc.clear(row)
+                self._tables.dirs[row, OUT] = 1
             self.blocked = None
         except ScratchError as error:
             self.blocked = error
@@ -206,15 +214,6 @@ class Slices:
         dirs = self._tables.dirs
         held = [index for index, row in self.rows.items() if self._tables.count(row)]
         return sorted(held, key=lambda index: (dirs[self.rows[index], TOUCHED], index))
-
-    def _put_out(self, index: int, excess: int) -> None:
-        assert self._cold is not None
-        row, tables = self.rows[index], self._tables
-        out = int(tables.dirs[row, OUT])
-        groups = ALL if out in {0, ALL} else ALL & ~out
-        self._cold.put_out(index, row, groups)
-        self._acc.clear(row)
-        tables.dirs[row, OUT] = out | groups
 
     def _is_out(self, index: int) -> bool:
         return self._cold is not None and index in self._cold

@@ -131,13 +131,13 @@ MUTANTS = (
         "windows/cold.py",
         (
             "rows that came since are forgotten",
-            "self._fold(table, self._pending.of(index, group), wanted)",
+            "self._fold(table, self._pending.of(index), wanted)",
             "pass",
         ),
         (
             "rows that came since are folded the other way round",
-            "for block, n in part.pending:\n                data =",
-            "for block, n in reversed(part.pending):\n                data =",
+            "for block, n in held.pending:\n            data =",
+            "for block, n in reversed(held.pending):\n            data =",
         ),
     ),
     *_in(
