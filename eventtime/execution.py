@@ -164,6 +164,7 @@ class Execution:
             late=sum(part.late for part in ledgers),
             quarantined=sum(part.null_time + part.future + part.malformed for part in ledgers),
             results=self._results,
+            blocked=self._stages.blocked,
         )
 
     @property

@@ -66,6 +66,8 @@ class ProgressReport:
         resumed: from where the run went on; None: it began at the beginning.
         checkpoint: the last one of this run; None: there is none yet.
         restarts: how often the run was started again after sources or sinks had failed.
+        blocked: why state above the memory limit is in memory all the same, such as a full disk;
+            empty: it is not.
     """
 
     rows: int
@@ -81,6 +83,7 @@ class ProgressReport:
     resumed: Resumed | None = None
     checkpoint: WrittenCheckpoint | None = None
     restarts: int = 0
+    blocked: str = ""
 
 
 def told(progress: Callable[[T], None], *, place: str) -> Callable[[T], None]:

@@ -51,7 +51,7 @@ class Stages:
     """The operators of a run.
 
     Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`,
-    `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
+    `blocked`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -184,6 +184,13 @@ class Stages:
     def open_windows(self) -> int:
         """Slices of time that hold rows, in the first operator."""
         return self.stages[0].operator.open_windows
+
+    @property
+    def blocked(self) -> str:
+        """Why state above the limit could not leave memory; empty: it could."""
+        windows = (s.operator for s in self.stages if isinstance(s.operator, WindowOperator))
+        errors = (operator.blocked for operator in windows)
+        return next((error.what for error in errors if error is not None), "")
 
     @property
     def is_empty(self) -> bool:

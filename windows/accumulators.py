@@ -243,7 +243,8 @@ class Accumulators:
         """
         # Once for all: each time the arena grows it is copied.
         pages = sum(batch.num_rows // PAGE_SLOTS + 1 for _, batch in saved)
-        self.tables.add_pages(pages)
+        if pages > self.tables.n_free:
+            self.tables.add_pages(pages - self.tables.n_free)
         slots = [self._enter(row, batch) for row, batch in saved]
         if not self._objects or not slots:
             return

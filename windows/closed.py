@@ -80,6 +80,12 @@ class ClosedWindow:
         """Return the result rows that are taken back."""
         return pa.Table.from_batches(self.emitted).take(pa.array(old_rows))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        arrays = self.words.nbytes + self.versions.nbytes + self.rows.nbytes
+        return arrays + sum(int(batch.nbytes) for batch in self.emitted)
+
     def version(self, cut: int) -> int:
         """Return the cut that first saw it as it is now; `cut` is the one under way."""
         self.changed_at = self.changed_at or cut

@@ -114,7 +114,7 @@ class Contents:
             (self.slices.rows if part.kind == SLICE else self.deltas)[part.at] = row
             tables.append((row, part.rows))
             # Objects remember in which order rows came, and so are restored all at once.
-            if not self.accumulators.has_objects:
+            if self.slices.has_limit and not self.accumulators.has_objects:
                 self.accumulators.restore(tables)
                 self.slices.relieve()
                 tables = []

@@ -147,7 +147,7 @@ class Shard:
         """
         fired = self._advance(watermark_us, at_end=at_end or watermark_us == PLUS_INFINITY)
         last = self._emission.build()
-        self._slices.relieve()
+        self._slices.relieve(self._closed.values())
         return fired if last is None else [*fired, last]
 
     def _advance(self, watermark_us: int, *, at_end: bool = False) -> list[Fired]:

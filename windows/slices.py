@@ -17,13 +17,14 @@ from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
     from eventtime.state.blocks import BlockStore
     from eventtime.windows.accumulators import Accumulators
     from eventtime.windows.chunk import Chunk
+    from eventtime.windows.closed import ClosedWindow
     from eventtime.windows.grid import Grid
 
 __all__ = ("Slices", "Spill")
@@ -160,6 +161,11 @@ class Slices:
     # Room
 
     @property
+    def has_limit(self) -> bool:
+        """Whether slices may leave memory."""
+        return self._cold is not None
+
+    @property
     def fill_memory(self) -> bool:
         """Whether the results of all slices may have no room together."""
         return self._cold is not None and (len(self._cold) > 0 or 8 * self.nbytes > self._budget)
@@ -182,15 +188,18 @@ class Slices:
         self._cold.drop(index)
         self._tables.dirs[row, OUT] = 0
 
-    def relieve(self, elsewhere: int = 0) -> None:
+    def relieve(self, closed: Iterable[ClosedWindow] = ()) -> None:
         """Put slices out, those first that had no row for the longest time, until there is room.
 
         Where the disk is full they stay, and `blocked` says why.
 
         Args:
-            elsewhere: bytes that others hold of the budget.
+            closed: windows that take of the budget, too, and stay in memory.
         """
-        if self._cold is None or self.nbytes + elsewhere <= self._budget:
+        if self._cold is None:
+            return
+        elsewhere = sum(window.nbytes for window in closed)
+        if self.nbytes + elsewhere <= self._budget:
             return
         self.merge.clear()
         self._tables.trim()

@@ -109,6 +109,19 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
         help="Threads to work with; the results are the same for any number.",
     ),
     click.option(
+        "--memory", metavar="SIZE",
+        help="How much of the windows' state may be in memory, such as 512MB; the rest goes to "
+        "scratch files.",
+    ),
+    click.option(
+        "--backend", type=click.Choice(["files", "rocksdb"]),
+        help="What takes the state above --memory; default: files.",
+    ),
+    click.option(
+        "--scratch", metavar="FOLDER",
+        help="Where it does; default: where temporary files go.",
+    ),
+    click.option(
         "--rows", type=click.IntRange(min=0), default=10, show_default=True,
         help="Rows to print when there is no --out.",
     ),

@@ -17,6 +17,7 @@ from eventtime.cli.show import json_rows, show_ledger, show_rows
 from eventtime.cli.surviving import Survival, resumed_in_words
 from eventtime.cli.termination import TERMINATED, Suspension
 from eventtime.errors import PlanError
+from eventtime.memory import memory_limit, parse_bytes
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.sinks.base import suffix_of
 from eventtime.starting import INTERRUPTED
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from eventtime.cli.session import Session
     from eventtime.ledger import PartitionLedger
+    from eventtime.memory import MemoryLimit
     from eventtime.run import Run
     from eventtime.sinks.base import Sink
     from eventtime.stream import Stream
@@ -48,6 +50,7 @@ class Targets:
         shards: threads that share the keys.
         rows: to print when there is no `out`.
         survival: checkpoints, savepoints and restarts.
+        memory: how much of the state may be in memory; None: all.
     """
 
     out: str | None = None
@@ -56,6 +59,7 @@ class Targets:
     shards: int = 1
     rows: int = 10
     survival: Survival = field(default_factory=Survival)
+    memory: MemoryLimit | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], late_tags: Sequence[str | None]) -> Targets:
@@ -78,8 +82,9 @@ class Targets:
             msg = f"two outputs have the path {max(paths, key=paths.count)!r}"
             raise PlanError(msg, place="--out, --late, --quarantine", remedy="give each its own")
         survival = Survival.of(given)
+        limit = _limit(given["memory"], given["backend"], given["scratch"])
         return cls(
-            given["out"], sides, given["overwrite"], given["shards"], given["rows"], survival
+            given["out"], sides, given["overwrite"], given["shards"], given["rows"], survival, limit
         )
 
 
@@ -128,6 +133,17 @@ def _late_paths(path: str, tags: Sequence[str]) -> dict[str, str]:
     return {tags[0]: path, **beside}
 
 
+def _limit(memory: str | None, backend: Any, scratch: str | None) -> MemoryLimit | None:
+    if memory is None:
+        if backend or scratch:
+            msg = "state has no limit of memory, so nothing of it would leave memory"
+            remedy = "say how much may stay, such as --memory 512MB"
+            raise PlanError(msg, place="--backend, --scratch", remedy=remedy)
+        return None
+    size = parse_bytes(memory, place="--memory")
+    return memory_limit(size, backend=backend or "files", scratch=scratch)
+
+
 def late_tags(stream: Stream) -> list[str | None]:
     """List the tags of a stream's late side outputs, first window first; None: dropped."""
     windows = [node for node in walk(stream.node) if isinstance(node, Windowed)][::-1]
@@ -164,6 +180,7 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
                 stop=(lambda: suspension.is_wanted) if has_checkpoints else None,
                 drain=survival.drain,
                 restart=survival.policy(suspension, say),
+                memory=targets.memory,
             )
             session.is_published = bool(targets.out or targets.sides) and run.is_finished
             if suspension.is_wanted and survival.savepoint is not None:

@@ -211,6 +211,8 @@ def test_what_is_no_type_of_a_column_is_refused(
         (["--ascending", "--partition-by", "x"], 2, ["'x' names no way", "column:NAME"]),
         (["--ascending", "--on-malformed", "error"], 2, ["parquet", "--on-malformed"]),
         (["--ascending", "--shards", "0"], 2, ["--shards"]),
+        (["--ascending", "--memory", "much"], 2, ["'much' is no amount", "--memory", "512MB"]),
+        (["--ascending", "--backend", "files"], 2, ["no limit of memory", "--memory 512MB"]),
         (["--ascending", "--mode", "x"], 2, ["--mode", "accumulating"]),
         (["--ascending", "--bogus"], 2, ["--bogus"]),
         (["--ascending", "--out", "/no/such/folder/x.csv"], 4, ["/no/such/folder"]),
