@@ -155,7 +155,8 @@ class Checkpointing:
             self._settle()
         wanted = self._description
         by_rows = wanted.every_rows is not None and self._rows >= wanted.every_rows
-        if self.stops or by_rows or self.outputs.bytes_staged > _STAGED_BYTES:
+        is_asked = wanted.when is not None and wanted.when()
+        if self.stops or is_asked or by_rows or self.outputs.bytes_staged > _STAGED_BYTES:
             return True
         return is_idle and self._is_time()
 

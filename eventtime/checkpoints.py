@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventtime.checks import check_whole, shown
+from eventtime.checks import check_callable, check_whole, shown
 from eventtime.duration import format_us, parse_us
 from eventtime.errors import PlanError
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from pyarrow.fs import FileSystem
 
@@ -30,6 +31,7 @@ class Checkpoints:
     keep: int = 3
     filesystem: FileSystem | None = None
     at: int | None = None
+    when: Callable[[], bool] | None = None
 
     def describe(self) -> str:
         """Say it in one line.
@@ -39,7 +41,8 @@ class Checkpoints:
         """
         often = [] if self.every_us is None else [format_us(self.every_us)]
         often += [] if self.every_rows is None else [counted(self.every_rows, "row")]
-        return f"checkpoints in {self.path} every {' or '.join(often)}"
+        due = f"every {' or '.join(often)}" if often else "on demand"
+        return f"checkpoints in {self.path} {due}"
 
 
 def checkpoints(
@@ -50,6 +53,7 @@ def checkpoints(
     keep: int = 3,
     filesystem: FileSystem | None = None,
     at: int | None = None,
+    when: Callable[[], bool] | None = None,
 ) -> Checkpoints:
     """Describe a folder of checkpoints, from which a run that is started again goes on (S27, S28).
 
@@ -62,6 +66,7 @@ def checkpoints(
         keep: so many stay, the newest; at least 1.
         filesystem: of pyarrow or fsspec, for what a URI cannot say.
         at: number of the checkpoint to start from; None: the newest.
+        when: asked after each step, for checkpoints on demand: True asks for one now.
 
     Raises:
         PlanError: an argument is of the wrong kind; neither `every` nor `every_rows` is given.
@@ -77,10 +82,12 @@ def checkpoints(
         if value is not None or name == "keep":
             place, remedy = f"checkpoints({name}=…)", "such as 3, or leave it out"
             check_whole(value, least=1, what=whole, place=place, remedy=remedy)
-    if us is None and every_rows is None:
-        msg = "neither every= nor every_rows= says when a checkpoint is due"
+    remedy = "give a function without arguments that returns True or False"
+    check_callable(when, place="checkpoints(when=…)", remedy=remedy)
+    if us is None and every_rows is None and when is None:
+        msg = "none of every=, every_rows= and when= says when a checkpoint is due"
         raise PlanError(msg, place="checkpoints(...)", remedy="such as every='10s'")
-    return Checkpoints(path_of(path), us, every_rows, keep, filesystem, at)
+    return Checkpoints(path_of(path), us, every_rows, keep, filesystem, at, when)
 
 
 def as_checkpoints(value: object) -> Checkpoints | None:

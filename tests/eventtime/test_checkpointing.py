@@ -221,6 +221,21 @@ def test_a_run_is_suspended_and_goes_on(tmp_path: Path) -> None:
     assert run.table() == wanted.table()
 
 
+def test_checkpoints_are_written_on_demand(tmp_path: Path) -> None:
+    asked = [0]
+
+    def when() -> bool:
+        asked[0] += 1
+        return asked[0] in {3, 5}
+
+    where = et.checkpoints(tmp_path / "state", every=None, when=when, keep=9)
+    assert where.describe() == f"checkpoints in {tmp_path / 'state'} on demand"
+    run = stream().run(checkpoint=where)
+    assert run.table() == undisturbed().table()
+    # That of the job's name, the two, that of the end, and that its outputs are published.
+    assert len(list((tmp_path / "state" / "manifests").iterdir())) == 5
+
+
 def test_shards_change_from_life_to_life(tmp_path: Path) -> None:
     where, shards = every_step(tmp_path / "state"), 0
     while True:
@@ -298,5 +313,5 @@ def test_what_is_no_folder_for_checkpoints_is_refused(wrong: object) -> None:
 
 
 def test_a_checkpoint_is_due_by_rows_or_by_time() -> None:
-    with pytest.raises(et.PlanError, match="neither every= nor every_rows="):
+    with pytest.raises(et.PlanError, match="none of every=, every_rows= and when="):
         et.checkpoints("x", every=None)
