@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 _SIGN = np.int64(-(2**63))
 _FEW = 512
+_FEW_OF_ALL = 16
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -135,7 +136,7 @@ class KeyCodec:
             return np.arange(len(words))
         if self.interned:
             with self._lock:
-                sortable = self._all_ranks()[words]
+                sortable = self._ranks_of(words, nulls)
         else:
             sortable = words ^ _SIGN if lane_kind(self.types[0]) == UINT64 else words
         if nulls.any():
@@ -253,23 +254,34 @@ class KeyCodec:
 
         return column
 
-    def _all_ranks(self) -> Ints:
+    def _ranks_of(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
+        """Return numbers in the order of the keys; those of null keys have no meaning."""
         outer = self._ids()
         if self._ranks[0] != outer.version:
+            # Of few keys, such as those of a timer, the others need no order.
+            few = np.unique(words[~nulls]) if _FEW_OF_ALL * len(words) < len(outer) else None
+            if few is not None and len(few):
+                ranks = np.empty(len(few), np.int64)
+                ranks[self._sorted(few)] = np.arange(len(few))
+                found: Ints = ranks[np.minimum(np.searchsorted(few, words), len(few) - 1)]
+                return found
             numbers = outer.numbers()
-            decoded = self.decode(numbers, np.zeros(len(numbers), np.bool_))
-            # Arrow sorts no views.
-            columns = [
-                c if c.type == (kind := _storage_type(c.type)) else c.cast(kind) for c in decoded
-            ]
-            table = pa.table(columns, names=[str(i) for i in range(len(columns))])
-            keys = [(name, "ascending") for name in table.column_names]
             ranks = np.zeros(outer.capacity, np.int64)
-            ranks[numbers[pc.sort_indices(table, sort_keys=keys).to_numpy()]] = np.arange(
-                len(numbers)
-            )
+            ranks[numbers[self._sorted(numbers)]] = np.arange(len(numbers))
             self._ranks = (outer.version, ranks)
-        return self._ranks[1]
+        return self._ranks[1][words]
+
+    def _sorted(self, ids: Ints) -> Ints:
+        """Return the permutation that sorts ids by their keys."""
+        decoded = self.decode(ids, np.zeros(len(ids), np.bool_))
+        # Arrow sorts no views.
+        columns = [
+            c if c.type == (kind := _storage_type(c.type)) else c.cast(kind) for c in decoded
+        ]
+        table = pa.table(columns, names=[str(i) for i in range(len(columns))])
+        keys = [(name, "ascending") for name in table.column_names]
+        order: Ints = pc.sort_indices(table, sort_keys=keys).to_numpy()
+        return order
 
 
 def _flags(held: Iterable[Ints], capacity: int) -> NDArray[np.bool_]:

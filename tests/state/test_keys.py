@@ -263,3 +263,18 @@ def test_types_with_an_identity_make_keys(kind: pa.DataType) -> None:
 def test_a_dictionary_of_floats_is_refused_like_its_values() -> None:
     with pytest.raises(PlanError, match="cannot be a key"):
         check_key_type("k", pa.dictionary(pa.int8(), pa.float64()))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_few_keys_of_many_are_in_the_order_of_all(columns: int) -> None:
+    names = [f"{i * 7919 % 1000:03}" for i in range(1000)]
+    codec = KeyCodec([pa.string()] * columns)
+    words, nulls = codec.encode([pa.array([None, *names])] * columns)
+    absent = nulls != 0 if nulls.size else np.zeros(len(words), np.bool_)
+    few = np.array([3, 0, 700, 20, 3, 999])
+    by_few = codec.order(words[few], absent[few]).tolist()
+    whole = codec.order(words, absent)
+    places = np.empty(len(words), np.int64)
+    places[whole] = np.arange(len(words))
+    assert by_few == np.argsort(places[few], kind="stable").tolist()
+    assert by_few[-1] == 1, "the null key is the last"
