@@ -1,6 +1,6 @@
 """What state larger than memory costs: ``python -m benchmarks.spilling``.
 
-Hourly windows of count, sum, min, max and mean by key, all open for some fifty hours, so that their
+Hourly windows of count, sum, min, max and mean by key, all open for 34 hours, so that their
 state is several times the budget. Rows come in order (`bounded`), or 2 % of them anywhere in the
 open windows (`random`). Each run is a process of its own, which gives its results away as they
 come; beside the budgets the same rows run in memory, and all must give the same sums.
@@ -139,11 +139,11 @@ def in_a_process(shape: Shape) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", help="a shape, as JSON: run it here")
-    parser.add_argument("--budget-mb", type=int, default=200)
-    parser.add_argument("--keys", type=int, default=300_000)
+    parser.add_argument("--budget-mb", type=int, default=512)
+    parser.add_argument("--keys", type=int, default=700_000)
     parser.add_argument("--rows-of-hour", type=int, default=1_000_000)
-    parser.add_argument("--hours", type=int, default=70)
-    parser.add_argument("--open-hours", type=int, default=50)
+    parser.add_argument("--hours", type=int, default=60)
+    parser.add_argument("--open-hours", type=int, default=34)
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--workloads", default=",".join(GOALS))
     parser.add_argument("--no-write", action="store_true")

@@ -27,7 +27,7 @@ __all__ = ("RocksBlocks",)
 
 # Whoever puts more at once holds the interpreter's lock for as long.
 _PIECE_BYTES: Final = 1 << 22
-_WRITE_BUFFER: Final = 1 << 25
+_WRITE_BUFFER: Final = 1 << 24
 # Number of the block, then of the piece: new blocks sort behind old ones, so files do not overlap.
 _KEY: Final = struct.Struct(">QI")
 
