@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from eventtime.ledger import OperatorLedger
 from eventtime.process.operator import ProcessOperator
 from eventtime.process.plan import ProcessPlan
 from eventtime.state.keys import KeyCodec
+from eventtime.state.schemas import schema_in_text
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Block, Chunk, Source
@@ -197,13 +198,16 @@ class Stages:
         """Whether no operator holds state (S30)."""
         return all(stage.operator.is_empty for stage in self.stages)
 
-    def save(self, writer: PartWriter) -> list[dict[str, int]]:
-        """Hand over the state of all operators; late rows were flushed. Returns numbers of each."""
+    def save(self, writer: PartWriter) -> list[dict[str, Any]]:
+        """Hand over the state of all operators, late rows flushed; returns the rest of each."""
         heads = []
         for i, stage in enumerate(self.stages):
             numbers = stage.operator.save(writer, operator=i)
             steps = 0 if stage.before is None else stage.before.rows
-            heads.append({**numbers, "judged_us": stage.watermark_us, "rows_before_steps": steps})
+            plan = stage.plan
+            window = {} if isinstance(plan, ProcessPlan) else {"window": _shape(plan)}
+            places = {"judged_us": stage.watermark_us, "rows_before_steps": steps}
+            heads.append({**numbers, **places, **window})
         return heads
 
     def restore(self, pack: Saved) -> None:
@@ -294,3 +298,18 @@ def _keys(stage: _Stage, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]
     if not stage.plan.keys:
         return stage.codec.no_key(batch.num_rows), NO_NULLS
     return stage.codec.encode([batch.column(name) for name in stage.plan.keys])
+
+
+def _shape(plan: StagePlan) -> dict[str, Any]:
+    """Say for JSON what one must know to read the state of a window: bounds, names and types."""
+    grid, spec = plan.spec.grid, plan.spec
+    keys = pa.schema(list(zip(plan.keys, plan.key_types, strict=True)))
+    inputs = pa.schema(list(zip(plan.columns, spec.types, strict=True)))
+    return {
+        "size_us": grid.size_us,
+        "slide_us": grid.slide_us,
+        "offset_us": grid.offset_us,
+        "keys": schema_in_text(keys),
+        "inputs": schema_in_text(inputs),
+        "outputs": [output.name for output in spec.outputs],
+    }

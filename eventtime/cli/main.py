@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from eventtime.cli.advise import advise
+from eventtime.cli.checkpoint import checkpoint
 from eventtime.cli.demo import demo
 from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
@@ -107,7 +108,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for _command in (replay, run, explain, advise, demo):
+for _command in (replay, run, explain, advise, demo, checkpoint):
     cli.add_command(_command)
 
 

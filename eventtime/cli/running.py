@@ -233,7 +233,10 @@ def _tell_results(finished: Finished, session: Session) -> None:
     session.say(
         f"{counted(finished.rows, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
     )
-    session.say(f"{counted(report.results, 'result')}{_where(targets.out)}")
+    where = _where(targets.out)
+    if where and not run.is_finished:
+        where = f" so far; {targets.out} appears at the end of all input"
+    session.say(f"{counted(report.results, 'result')}{where}")
     for line in _late_lines(finished):
         session.say(line)
     if aside := _aside(total):
@@ -258,8 +261,7 @@ def _how_it_ended(finished: Finished) -> str:
     if run.is_finished:
         lines.append("the input was taken as ended here, and all windows have fired")
     else:
-        rows = run.ledger.total.rows_in - run.ledger.total.waiting
-        lines.append(f"suspended at checkpoint {run.checkpoint}, {counted(rows, 'row')} done")
+        lines.append(f"suspended at checkpoint {run.checkpoint}")
         lines.append("the same command goes on from there")
     if survival.savepoint is not None:
         lines.append(f"savepoint -> {survival.savepoint}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventtime.state.saved import Checkpoint
 
-__all__ = ("SavedState", "StoredBlock", "found_at", "open_state", "state_of")
+__all__ = ("SavedState", "StoredBlock", "found_at", "is_folder", "open_state", "state_of")
 
 _PLACE = ("offset", "length", "rows", "crc32")
 
@@ -35,12 +35,14 @@ class StoredBlock:
         rows: of it.
         length: of it in bytes, compressed.
         is_new: whether it was written for this checkpoint; always so in a savepoint.
+        crc32: of its bytes.
     """
 
     about: dict[str, Any]
     rows: int
     length: int
     is_new: bool
+    crc32: int
     _block: Any
 
     @property
@@ -111,7 +113,7 @@ def open_state(
     if at is not None:
         remedy = "such as 3; eventtime checkpoint list shows which there are"
         check_whole(at, least=0, what="the number of a checkpoint", place="at=…", remedy=remedy)
-    if not _is_folder(path, filesystem):
+    if not is_folder(path, filesystem):
         if at is not None:
             msg = f"{path_of(path)!r} is a savepoint, of which there is one only"
             raise CheckpointError(msg, place=f"at={at}", remedy="leave out at=")
@@ -148,8 +150,9 @@ def state_of(checkpoint: Checkpoint, place: str) -> SavedState:
     """Look at a checkpoint as saved state."""
     own, manifest = str(checkpoint.name), checkpoint.manifest
     blocks = [
-        StoredBlock(b.entry.about, b.entry.rows, b.entry.length, b.entry.pack == own, b)
-        for b in checkpoint.blocks
+        StoredBlock(e.about, e.rows, e.length, e.pack == own, e.crc32, block)
+        for block in checkpoint.blocks
+        for e in [block.entry]
     ]
     return SavedState(
         place,
@@ -167,8 +170,8 @@ def _savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) -> S
     blocks = []
     for block in pack.blocks:
         about = {name: value for name, value in block.about.items() if name not in _PLACE}
-        known = block.about
-        blocks.append(StoredBlock(about, known["rows"], known["length"], is_new=True, _block=block))
+        rows, length, crc32 = (block.about[name] for name in ("rows", "length", "crc32"))
+        blocks.append(StoredBlock(about, rows, length, is_new=True, crc32=crc32, _block=block))
     head = {name: value for name, value in pack.head.items() if name not in {"format", "blocks"}}
     return SavedState(
         path_of(path),
@@ -181,7 +184,7 @@ def _savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) -> S
     )
 
 
-def _is_folder(path: str | os.PathLike[str], filesystem: FileSystem | None) -> bool:
+def is_folder(path: str | os.PathLike[str], filesystem: FileSystem | None) -> bool:
     """Tell a folder from a file.
 
     Raises:

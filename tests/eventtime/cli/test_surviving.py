@@ -93,8 +93,8 @@ def test_a_signal_suspends_and_the_same_command_goes_on(
     first = signalled(name, 4, *command, times=times)
     assert first.returncode == code, first.stderr
     assert "Traceback" not in first.stderr
-    found = re.search(r"suspended at checkpoint (\d+), ([\d,]+) rows done", first.stderr)
-    assert found is not None
+    assert re.search(r"suspended at checkpoint \d+\n", first.stderr)
+    assert "out.parquet appears at the end of all input" in first.stdout
     assert "the same command goes on from there" in first.stderr
     assert outputs(tmp_path) == {}
     second = signalled(name, 4, *command, times=times)
