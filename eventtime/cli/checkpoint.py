@@ -67,7 +67,7 @@ def _overwrite(function: Any) -> Any:
 
 
 @_command("list", "List the checkpoints in a folder, the newest first.", "DIR")
-def list_(session: Session, /, dir: str) -> None:  # noqa: A002 - as it is shown
+def _list(session: Session, /, dir: str) -> None:  # noqa: A002 - as it is shown
     """List checkpoints."""
     from eventtime.state_tools import list_states
 
@@ -82,7 +82,7 @@ def list_(session: Session, /, dir: str) -> None:  # noqa: A002 - as it is shown
 
 @_command("show", "Show what is in a checkpoint or savepoint.", "DIR|FILE")
 @_at()
-def show(session: Session, /, at: int | None, **given: str) -> None:
+def _show(session: Session, /, at: int | None, **given: str) -> None:
     """Show a checkpoint or savepoint."""
     from eventtime.state_tools import describe_state
 
@@ -117,7 +117,7 @@ def show(session: Session, /, at: int | None, **given: str) -> None:
 
 @_command("verify", "Read every byte; exit code 6 if one is not as it was written.", "DIR|FILE")
 @_at("Number of the only checkpoint to read; default: all.")
-def verify(session: Session, /, at: int | None, **given: str) -> None:
+def _verify(session: Session, /, at: int | None, **given: str) -> None:
     """Verify checkpoints or a savepoint."""
     from eventtime.state_tools import verify_state
 
@@ -142,7 +142,7 @@ def verify(session: Session, /, at: int | None, **given: str) -> None:
     "--at-b", type=click.IntRange(min=0), metavar="N",
     help="Number of the checkpoint in B; default: the newest.",
 )  # fmt: skip
-def diff(session: Session, /, a: str, b: str, at: int | None, at_b: int | None) -> None:
+def _diff(session: Session, /, a: str, b: str, at: int | None, at_b: int | None) -> None:
     """Compare two states."""
     from eventtime.state_tools import compare_states
 
@@ -165,7 +165,7 @@ def diff(session: Session, /, a: str, b: str, at: int | None, at_b: int | None) 
 @_command("savepoint", "Write a checkpoint as one file that stands by itself.", "DIR", "OUT")
 @_at()
 @_overwrite
-def savepoint(session: Session, /, dir: str, out: str, at: int | None, *, overwrite: bool) -> None:  # noqa: A002
+def _savepoint(session: Session, /, dir: str, out: str, at: int | None, *, overwrite: bool) -> None:  # noqa: A002
     """Make a savepoint of a checkpoint."""
     from eventtime.state_tools import savepoint_of
 
@@ -178,7 +178,7 @@ def savepoint(session: Session, /, dir: str, out: str, at: int | None, *, overwr
 @_command("export", "Write state as Parquet files, for reading and changing.", "DIR|FILE")
 @click.option("--to", required=True, metavar="FOLDER", help="A new or empty folder.")
 @_at()
-def export(session: Session, /, to: str, at: int | None, **given: str) -> None:
+def _export(session: Session, /, to: str, at: int | None, **given: str) -> None:
     """Export state."""
     from eventtime.state_tools import export_state
 
@@ -195,7 +195,7 @@ def export(session: Session, /, to: str, at: int | None, **given: str) -> None:
 @_command("import", "Make a savepoint of an export, changed or not.", "FOLDER")
 @click.option("--to", required=True, metavar="SAVEPOINT", help="The file to write.")
 @_overwrite
-def import_(session: Session, /, folder: str, to: str, *, overwrite: bool) -> None:
+def _import(session: Session, /, folder: str, to: str, *, overwrite: bool) -> None:
     """Import an export."""
     from eventtime.state_tools import import_state
 
