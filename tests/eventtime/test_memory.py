@@ -91,8 +91,6 @@ class TestArgument:
 class TestScratch:
     @pytest.mark.parametrize("backend", ["files", "rocksdb"])
     def test_it_is_used_and_empty_at_the_end(self, tmp_path: Path, backend: Any) -> None:
-        if backend == "rocksdb":
-            pytest.importorskip("rocksdict")
         seen = []
         limit = et.memory_limit("50kB", backend=backend, scratch=tmp_path)
         run = hourly().run(

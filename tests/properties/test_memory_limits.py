@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +93,6 @@ def test_a_budget_does_not_show(drawn: Limited) -> None:
 @settings(max_examples=10)
 @given(disordered(), st.sampled_from([1, 20_000]))
 def test_rocksdb_gives_the_same(case: Case, budget: int) -> None:
-    pytest.importorskip("rocksdict")
     if all_null_times(case.partitions):
         return
     stream = stream_of(source_of(case.partitions), case.spec)

@@ -25,7 +25,6 @@ from eventtime.state.scratch import ScratchBlocks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-rocksdict = pytest.importorskip("rocksdict")
 STORES: dict[str, Callable[[Path], BlockStore]] = {
     "memory": lambda folder: MemoryBlocks(),
     "files": FileBlocks,

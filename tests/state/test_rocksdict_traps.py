@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import rocksdict
 
 from eventtime.errors import ScratchError
 from eventtime.state.rocks_blocks import RocksBlocks
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-rocksdict = pytest.importorskip("rocksdict")
 
 
 def opened(folder: Path) -> Any:
