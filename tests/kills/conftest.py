@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kills.lives import Lives
+from kills.lives import Lives, strace
 from kills.nursery import Nursery
 from postgres_server import PostgresServer, binaries
 from tree import ROOT
@@ -38,3 +38,12 @@ def dsn() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def lives(nursery: Nursery, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Lives:
     return Lives(nursery, tmp_path_factory, dsn)
+
+
+@pytest.fixture
+def traced() -> None:
+    """Needs strace, which CI has."""
+    if strace() is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI is set, and strace is not installed")
+        pytest.skip("strace is not installed")

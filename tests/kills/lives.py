@@ -54,23 +54,31 @@ class Lives:
         self.nursery = nursery
         self._dsn = dsn
         self._folders = folders
+        self._says = folders.mktemp("says")
         self._numbers = itertools.count()
         self._undisturbed: dict[Job, tuple[Job, Any, float]] = {}
 
     def job(self, **how: Any) -> Job:
         """A job in a folder of its own."""
+        return self.job_in(self._folders.mktemp("job"), **how)
+
+    def job_in(self, folder: Path, **how: Any) -> Job:
+        """A job in this folder."""
+        folder.mkdir(exist_ok=True)
         if how.get("sink") == "postgres" and not self._dsn:
             missing = "no PostgreSQL server is installed"
             (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-        return Job(str(self._folders.mktemp("job")), dsn=self._dsn, **how)
+        return Job(str(folder), dsn=self._dsn, **how)
 
     def undisturbed(self, job: Job) -> tuple[Job, Any, float]:
         """The same job when nobody disturbs it, what it says, and the seconds that it takes."""
         like = replace(job, folder="", shards=1)
         if like not in self._undisturbed:
             whole = replace(like, folder=self.job().folder)
+            life = self.start(whole)
             began = time.perf_counter()
-            ended = self.run(whole)
+            life.go()
+            ended = life.ended()
             assert ended.is_done, ended.said
             self._undisturbed[like] = whole, ended.said, time.perf_counter() - began
         return self._undisturbed[like]
@@ -81,22 +89,21 @@ class Lives:
 
     def start(self, job: Job, **how: Any) -> Life:
         """Start a process, which waits."""
-        says = Path(job.folder).with_name(f"says-{next(self._numbers)}.json")
+        says = self._says / f"{next(self._numbers)}.json"
         return self.nursery.start(job, says, **how)
 
     def run(self, job: Job, *, kill_after: float | None = None, **how: Any) -> Ended:
         """Run a process to its end, or kill it after so many seconds."""
         life = self.start(job, **how)
         life.go()
-        if kill_after is not None:
-            time.sleep(kill_after)
-            life.send(signal.SIGKILL)
-        guard = threading.Timer(_SECONDS, life.send, [signal.SIGKILL])
-        guard.start()
+        seconds = _SECONDS if kill_after is None else kill_after
+        killer = threading.Timer(seconds, life.send, [signal.SIGKILL])
+        killer.start()
         try:
             return life.ended()
         finally:
-            guard.cancel()
+            killer.cancel()
+            killer.join()
 
     def inject(self, job: Job, call: str, what: str, when: str) -> Ended:
         """Run a process in which a system call fails, or is its last.

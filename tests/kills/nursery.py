@@ -14,11 +14,11 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kills.jobs import Job
 
@@ -58,7 +58,8 @@ class Life:
         self.pid = pid
         self._says = says
         # Names the process for good, also when it has ended and the number is used again.
-        self._handle = os.pidfd_open(pid)
+        self._handle: int | None = os.pidfd_open(pid)
+        self._lock = threading.Lock()
 
     def go(self) -> None:
         """Let it run."""
@@ -66,16 +67,20 @@ class Life:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is still there."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, number)
+        with self._lock, suppress(ProcessLookupError):
+            if self._handle is not None:
+                signal.pidfd_send_signal(self._handle, number)
 
     def ended(self) -> Ended:
         """Wait for its end."""
         status = self._nursery.status_of(self.pid)
-        os.close(self._handle)
-        said = json.loads(self._says.read_text()) if self._says.exists() else None
+        with self._lock:
+            if self._handle is not None:
+                os.close(self._handle)
+            self._handle = None
+        text = self._says.read_text() if self._says.exists() else ""
         self._says.unlink(missing_ok=True)
-        return Ended(status, said)
+        return Ended(status, json.loads(text) if text else None)
 
 
 class Nursery:
@@ -107,16 +112,15 @@ class Nursery:
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
 
-    def start(self, job: Job, says: Path, *, limit: int | None = None, user: int = 0) -> Life:
+    def start(self, job: Job, says: Path, *, limit: int | None = None) -> Life:
         """Start a process.
 
         Args:
             job: it is to run.
             says: file for what it says at its end.
             limit: bytes that a file can have at most (RLIMIT_FSIZE).
-            user: it runs as; 0: the same.
         """
-        self.tell({"job": asdict(job), "says": str(says), "limit": limit, "user": user})
+        self.tell({"job": asdict(job), "says": str(says), "limit": limit})
         return Life(self, self._hear("pid"), says)
 
     def status_of(self, pid: int) -> int:
@@ -152,8 +156,10 @@ def _serve() -> None:
             os.close(gate)
             for other in gates.values():
                 os.close(other)
+            # At once: opening it may not be possible any more when there is something to say.
+            says = os.open(message["says"], os.O_CREAT | os.O_WRONLY)
             os.read(waits, 1)
-            _live(message)
+            _live(message, says)
         os.close(waits)
         gates[pid] = gate
         _say(lock, {"pid": pid})
@@ -195,7 +201,7 @@ def _warm_up() -> None:
                 run_job(Job(folder, sink, reads))
 
 
-def _live(message: dict[str, Any]) -> None:
+def _live(message: dict[str, Any], says: int) -> None:
     """Run a job in a process of its own; does not return."""
     said: Any = None
     status = 1
@@ -207,15 +213,13 @@ def _live(message: dict[str, Any]) -> None:
 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (message["limit"], resource.RLIM_INFINITY))
-        if message["user"]:
-            os.setuid(message["user"])
         said = run_job(Job(**message["job"]))
         status = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
         said = [type(error).__name__, str(error)]
     finally:
         with suppress(BaseException):
-            Path(message["says"]).write_text(json.dumps(said))
+            os.write(says, json.dumps(said).encode())
         os._exit(status)
 
 

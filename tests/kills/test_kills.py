@@ -6,6 +6,7 @@ each kind, and kills many hundred times.
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -13,14 +14,17 @@ import numpy as np
 import pytest
 
 from kills.jobs import SINKS
-from kills.lives import strace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kills.jobs import Job
     from kills.lives import Lives
 
 NIGHTLY: Final = os.environ.get("EVENTTIME_KILLS") == "nightly"
-EACH: Final = [{"every_rows": 8_000}, {"every_rows": None, "every_ms": 30}]
+ROWS: Final = {"every_rows": 8_000}
+TIME: Final = {"every_rows": None, "every_ms": 30}
+READ: Final = [("flights", ROWS), ("flights", TIME), ("generated", ROWS), ("generated", TIME)]
 CALLS: Final = (
     "openat", "write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "mkdir", "close",
 )  # fmt: skip
@@ -29,13 +33,17 @@ ERRORS: Final = {"CheckpointError", "SinkError", "SourceError"}
 MOST_LIVES: Final = 200
 
 
-@pytest.fixture
-def traced() -> None:
-    """Needs strace, which CI has."""
-    if strace() is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI is set, and strace is not installed")
-        pytest.skip("strace is not installed")
+def some(*choices: Iterable[str], one_in: int) -> list[tuple[str, ...]]:
+    """All combinations at night, otherwise one in so many, in which each choice comes up."""
+    return list(itertools.product(*choices))[:: 1 if NIGHTLY else one_in]
+
+
+def numbers(sink: str, call: str) -> list[int]:
+    """Which calls of a thread: every one at night, else one that is among the first."""
+    if not NIGHTLY:
+        draw = np.random.default_rng(list(f"{sink} {call}".encode()))
+        return [int(draw.integers(1, 10))]
+    return list(range(1, 400, 23 if call == "pwrite64" else 1))
 
 
 def goes_on(lives: Lives, job: Job) -> None:
@@ -45,8 +53,7 @@ def goes_on(lives: Lives, job: Job) -> None:
     lives.assert_equal_to_undisturbed(job, ended.said)
 
 
-@pytest.mark.parametrize("how", EACH, ids=["rows", "time"])
-@pytest.mark.parametrize("reads", ["flights", "generated"])
+@pytest.mark.parametrize(("reads", "how"), READ if NIGHTLY else READ[::3])
 @pytest.mark.parametrize("sink", SINKS)
 @pytest.mark.slow
 @pytest.mark.timeout(20_000 if NIGHTLY else 300)
@@ -55,8 +62,8 @@ def test_killed_at_any_moment(
 ) -> None:
     job = lives.job(sink=sink, reads=reads, **how)
     _, _, seconds = lives.undisturbed(job)
-    moments = np.random.default_rng([len(sink), len(reads), how["every_rows"] or 0])
-    wanted = 12 if NIGHTLY else 1
+    moments = np.random.default_rng(list(f"{sink} {reads} {how}".encode()))
+    wanted = 16 if NIGHTLY else 1
     for life in range(MOST_LIVES):
         ended = lives.run(job, kill_after=float(moments.random()) * seconds)
         wanted -= ended.is_killed
@@ -71,13 +78,12 @@ def test_killed_at_any_moment(
 
 
 @pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize(("sink", "call"), some(SINKS, CALLS, one_in=7))
 @pytest.mark.slow
 @pytest.mark.timeout(20_000 if NIGHTLY else 300)
 def test_killed_at_a_system_call(lives: Lives, sink: str, call: str) -> None:
     """Killed at each; and, going on, killed once more at the same number."""
-    for when in _numbers(sink, call):
+    for when in numbers(sink, call):
         job = lives.job(sink=sink, reads="generated", every_rows=8_000)
         ended = lives.inject(job, call, "signal=SIGKILL", str(when))
         if ended.is_done:
@@ -90,14 +96,12 @@ def test_killed_at_a_system_call(lives: Lives, sink: str, call: str) -> None:
 
 
 @pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", [call for call in CALLS if call != "close"])
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize(("sink", "call", "fault"), some(SINKS, CALLS, FAULTS, one_in=13))
 @pytest.mark.slow
 @pytest.mark.timeout(20_000 if NIGHTLY else 300)
 def test_a_system_call_fails(lives: Lives, sink: str, call: str, fault: str) -> None:
     """The error is clear, or the run goes on; and what comes of it is whole either way."""
-    for when in _numbers(sink, call + fault):
+    for when in numbers(sink, call):
         job = lives.job(sink=sink, reads="generated", every_rows=8_000)
         ended = lives.inject(job, call, f"error={fault}", str(when))
         if not ended.is_done:
@@ -106,12 +110,3 @@ def test_a_system_call_fails(lives: Lives, sink: str, call: str, fault: str) -> 
             break
         # Also after a run that came through: what it could not sweep is swept by the next.
         goes_on(lives, job)
-
-
-def _numbers(sink: str, call: str) -> list[int]:
-    """Which calls of a thread: every one at night, otherwise one in a few of these tests."""
-    if not NIGHTLY:
-        draw = np.random.default_rng(list(f"{sink} {call}".encode()))
-        return [int(draw.geometric(0.15))] if draw.random() < 0.3 else []
-    step = 17 if call.startswith("pwrite64") else 1
-    return list(range(1, 400, step))
