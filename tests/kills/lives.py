@@ -214,7 +214,8 @@ def assert_nothing_is_left(job: Job) -> None:
         pack["name"] for path in manifests for pack in json.loads(path.read_bytes()[:-33])["packs"]
     }
     assert {path.name for path in (folder / "state" / "packs").iterdir()} == packs
-    assert len(list((folder / "state" / "claims").iterdir())) == 1
+    claims = [path.name for path in (folder / "state" / "claims").iterdir()]
+    assert len(claims) == 1, claims
     known = (
         r"state/.*|late\.csv|out\.(parquet|csv\.gz|db|duckdb)|out/_eventtime/(epochs\.json|lock)"
     )
