@@ -141,6 +141,8 @@ class Checkpointing:
             head = {"pipeline": self._pipeline, "is_begun": False}
             self._store.write({**head, **self._about_outputs(0)}, [])
         self.outputs.recover(self.saved, self._store.token)
+        if self.is_published:
+            self._store.sweep()
 
     def is_due(self, rows: int) -> bool:
         if self.is_finished:

@@ -120,7 +120,7 @@ class CheckpointStore:
         self._base = last if is_newest else None
         self._clock = clock
         self._writer = writer
-        self._sweeper = Sweeper(storage, keep)
+        self._sweeper = Sweeper(storage, keep, claim.token)
 
     @classmethod
     def open(
@@ -226,6 +226,11 @@ class CheckpointStore:
         self._last = self._base = Checkpoint(self._storage, manifest, self._claim.check)
         self._sweeper.sweep(manifest)
         return self._last
+
+    def sweep(self) -> None:
+        """Delete what older processes left, when there is nothing to write; see `unswept`."""
+        if self._last is not None:
+            self._sweeper.sweep(self._last.manifest)
 
     def _publish(
         self, name: Name, head: dict[str, Any], blocks: Iterable[NewBlock | KeptBlock]

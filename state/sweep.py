@@ -27,11 +27,13 @@ class Sweeper:
     Args:
         storage: to be swept.
         keep: so many checkpoints stay, the newest.
+        token: of the process that sweeps; claims that are older say nothing any more.
     """
 
-    def __init__(self, storage: Storage, keep: int) -> None:
+    def __init__(self, storage: Storage, keep: int, token: int) -> None:
         self._storage = storage
         self._keep = keep
+        self._token = token
         self._packs: dict[Name, set[str]] = {}
         self.failure: OSError | None = None
 
@@ -39,7 +41,7 @@ class Sweeper:
         """Delete older checkpoints, packs that none of those left names, and what attempts left.
 
         Args:
-            newest: of this process. What newer ones write is not touched.
+            newest: what newer ones write, or are about to, is not touched.
         """
         self.failure = None
         try:
@@ -58,7 +60,7 @@ class Sweeper:
         if needed is not None:
             self._delete(PACKS, _not_after(newest.name, packs), needed)
         claims = {file: claimed_token(_stem(file)) for file in self._storage.list(CLAIMS)}
-        older = (file for file, token in claims.items() if token and token < newest.name.token)
+        older = (file for file, token in claims.items() if token and token < self._token)
         self._delete(CLAIMS, older, set())
 
     def _marked(

@@ -109,7 +109,7 @@ def put_then_finish_the_pack(self: LocalStorage, name: str, data: bytes) -> None
 
 def delete_packs_first(self: Sweeper, newest: Any) -> None:
     storage: Any = _PacksFirst(self._storage)
-    other = Sweeper(storage, self._keep)
+    other = Sweeper(storage, self._keep, self._token)
     _sweep(other, newest)
     storage.rest()
 

@@ -193,6 +193,12 @@ def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) ->
     assert out.read_bytes() == before[0]
 
 
+def test_runs_started_again_when_finished_leave_no_claims(tmp_path: Path) -> None:
+    for _ in range(3):
+        stream().run(tmp_path / "out.parquet", checkpoint=every_step(tmp_path / "state"))
+        assert len(list((tmp_path / "state" / "claims").iterdir())) == 1
+
+
 def test_a_finished_run_that_is_stopped_at_once_stays_finished(tmp_path: Path) -> None:
     out, where = tmp_path / "out.parquet", et.checkpoints(tmp_path / "state", every="1us")
     stream().run(out, checkpoint=where)
