@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from eventtime.duration import format_us
+from eventtime.duration import format_us, parse_us
 from eventtime.errors import CheckpointError
 from eventtime.process.plan import ProcessPlan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from eventtime.transform import Step
 
 __all__ = ("check_fingerprint", "fingerprint")
+
+_LATENESS: Final = "allowed lateness"
+_MODE: Final = "mode"
+_LATE: Final = "late rows"
+_COUNTED: Final = "counted only"
 
 
 def fingerprint(plan: CompiledPlan) -> dict[str, str]:
@@ -47,29 +52,65 @@ def fingerprint(plan: CompiledPlan) -> dict[str, str]:
 def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> None:
     """Refuse a savepoint of another pipeline.
 
+    What may change is listed in docs/state-format.md.
+
     Raises:
         CheckpointError: lists what differs, as it was and as it is.
     """
     now = fingerprint(plan)
-    differing = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    differing = [name for name in {**saved, **now} if not _may_become(name, saved, now)]
     if not differing:
         return
-    lines = [f"{n}: {saved.get(n, 'none')}\n    now: {now.get(n, 'none')}" for n in differing]
+    lines = [f"{n}: {saved.get(n, 'none')}\n    now: {_shown(n, saved, now)}" for n in differing]
     msg = "\n  ".join([f"{place!r} is a savepoint of another pipeline:", *lines])
     remedy = "restore the pipeline that was saved; docs/state-format.md lists what may change"
     raise CheckpointError(msg, place="Engine.restore(stream)", remedy=remedy)
 
 
+def _may_become(name: str, saved: dict[str, str], now: dict[str, str]) -> bool:
+    """Whether state of a pipeline with the words `saved` fits one with the words `now`."""
+    before, after = saved.get(name), now.get(name)
+    if before == after:
+        return True
+    if before is None or after is None or not name.startswith("window "):
+        return False
+    window, _, what = name.partition(", ")
+    if what == _LATENESS:
+        # What had expired by then stays so; see `windows.expiry`.
+        return not _is_shorter(before, after)
+    if what == _MODE:
+        # Nothing was ever corrected; that rows look otherwise is said of the results.
+        return saved[f"{window}, {_LATENESS}"] == format_us(0)
+    # No late row was kept that would have other columns.
+    return what == _LATE and before.startswith(_COUNTED)
+
+
+def _shown(name: str, saved: dict[str, str], now: dict[str, str]) -> str:
+    """Say how it is now, and why that is refused if it may change otherwise."""
+    after = now.get(name, "none")
+    if name.endswith(f", {_LATENESS}") and name in saved and name in now:
+        return f"{after}, which is shorter: only a longer one can be gone on with"
+    if name.endswith(f", {_MODE}") and name in saved and name in now:
+        return f"{after}, but results have been corrected as {saved[name]}"
+    return after
+
+
+def _is_shorter(before: str, after: str) -> bool:
+    before_us, after_us = (parse_us(text, name=_LATENESS) for text in (before, after))
+    return after_us < before_us
+
+
 def _window(stage: StagePlan) -> dict[str, str]:
     spec, grid = stage.spec, stage.spec.grid
     sizes = [format_us(n) for n in (grid.size_us, grid.slide_us, grid.offset_us)]
-    late = "counted only" if stage.late_tag is None else f"{stage.late_tag!r}"
+    late = _COUNTED if stage.late_tag is None else f"{stage.late_tag!r}"
     return {
         "steps before": _steps(stage.steps),
         "key": ", ".join(stage.keys) or "none",
         "bounds": "all time" if grid.everything else "size {}, slide {}, offset {}".format(*sizes),
-        "allowed lateness": f"{format_us(spec.lateness_us)}, {spec.mode}",
-        "late rows": f"{late}: {_columns(stage.late_schema)}",
+        _LATENESS: format_us(spec.lateness_us),
+        _MODE: spec.mode,
+        _LATE: f"{late}: {_columns(stage.late_schema)}",
         "aggregates": ", ".join(f"{o.name}={o.aggregate.describe()}" for o in spec.outputs),
         "inputs": ", ".join(f"{c}: {t}" for c, t in zip(stage.columns, spec.types, strict=True)),
         "results": _columns(spec.schema),

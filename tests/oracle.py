@@ -9,11 +9,12 @@ check the engine against this file.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from oracle_aggregates import aggregate
 from oracle_spec import (
+    TIME_LIMIT,
     Aggregate,
     Ascending,
     Bounded,
@@ -24,12 +25,14 @@ from oracle_spec import (
     Spec,
     Time,
     Window,
+    generate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = (
+    "TIME_LIMIT",
     "Aggregate",
     "Ascending",
     "Bounded",
@@ -46,7 +49,6 @@ __all__ = (
 )
 
 INFINITY = math.inf
-TIME_LIMIT = 2**62
 LOOK_AHEAD = 32
 
 
@@ -83,10 +85,23 @@ class Operator:
         self.results: list[Row] = []
         self.late: list[Row] = []
         self.ledger = {"assigned": 0, "emitted": 0, "open": 0, "missed": 0}
+        self.before: list[tuple[int, Time]] = []
+
+    def lengthen(self, lateness: int) -> None:
+        """Restored with another lateness: what has expired stays so (S29)."""
+        self.before.append((self.spec.lateness, self.watermark))
+        self.spec = replace(self.spec, lateness=lateness)
+
+    def lateness_of(self, end: Time) -> int:
+        """The lateness under which a window expired, otherwise that of now."""
+        for lateness, watermark in self.before:
+            if end + lateness <= watermark:
+                return lateness
+        return self.spec.lateness
 
     def missed(self, windows: Iterable[Window], watermark: Time) -> list[Window]:
         """Those expired under a watermark: e + L <= W (S18)."""
-        return [w for w in windows if w[1] + self.spec.lateness <= watermark]
+        return [w for w in windows if w[1] + self.lateness_of(w[1]) <= watermark]
 
     def take(self, row: Row, partition: str, own: Time) -> bool:
         """Fold a row into its windows that are not expired; True when it missed none (D4)."""
@@ -112,7 +127,7 @@ class Operator:
                     "windows_missed": len(missed),
                     "windows_total": len(windows),
                     "watermark": self.watermark,
-                    "late_by": self.watermark - (end + self.spec.lateness),
+                    "late_by": self.watermark - (end + self.lateness_of(end)),
                     "partition": partition,
                     "reason": "idle_partition" if blameless else "beyond_lateness",
                 }
@@ -220,33 +235,6 @@ class Partition:
     idle_for: int = 0
 
 
-def _generate(spec: Spec) -> Callable[[Row], Time | None]:
-    """A new instance of the generator, as a function of the row (S3)."""
-    generator = spec.generator
-    largest = -INFINITY
-    custom = generator.make() if isinstance(generator, Custom) else None
-
-    def propose(row: Row) -> Time | None:
-        nonlocal largest
-        t: int = row[spec.time]
-        largest = max(largest, t)
-        match generator:
-            case Bounded(bound):
-                return largest - bound
-            case Ascending():
-                return largest
-            case PunctuatedColumn(column):
-                value: int | None = row[column]
-                return value if value is None or abs(value) <= TIME_LIMIT else None
-            case PunctuatedWhere(column):
-                return t if row[column] else None
-            case Custom():
-                assert custom is not None
-                return custom(t)
-
-    return propose
-
-
 class Oracle:
     """Partitions, combined watermark, quarantine and one window operator; driven row by row."""
 
@@ -275,7 +263,7 @@ class Oracle:
     def add_partition(self, name: str, *, historical: bool = False) -> None:
         """A partition found now starts at the combined watermark, unless historical (S8)."""
         start = -INFINITY if historical else self.operator.watermark
-        self.partitions[name] = Partition(name, _generate(self.spec), start)
+        self.partitions[name] = Partition(name, generate(self.spec), start)
         reasons = ("rows_in", "windowed", "late", "null_time", "future", "malformed", "filtered")
         self.ledger[name] = dict.fromkeys(reasons, 0)
 
@@ -374,7 +362,11 @@ def future_rows(times: Sequence[int | None], max_future: int | None) -> list[boo
 
 
 def replay(
-    partitions: Mapping[str, Sequence[Row]], spec: Spec, downstream: Any = None, by: Any = None
+    partitions: Mapping[str, Sequence[Row]],
+    spec: Spec,
+    downstream: Any = None,
+    by: Any = None,
+    between: Callable[[Oracle], None] = lambda _: None,
 ) -> Oracle:
     """Bounded partitions to their end: always the next row of the one furthest behind (S10, D1)."""
     names = sorted(partitions)
@@ -387,6 +379,7 @@ def replay(
     }
     unfinished = set(names)
     while unfinished:
+        between(oracle)
         name = min(unfinished, key=lambda n: (oracle.partitions[n].watermark, n))
         if rest[name]:
             row, is_future = rest[name].pop(0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TIME_LIMIT = 2**62
 Time: TypeAlias = int | float
 """Microseconds; a float only for the two infinities."""
 Row: TypeAlias = dict[str, Any]
@@ -83,3 +85,30 @@ class Spec:
         """Distance between window starts; a tumbling window slides by its size."""
         assert self.size is not None
         return self.size if self.slide is None else self.slide
+
+
+def generate(spec: Spec) -> Callable[[Row], Time | None]:
+    """A new instance of the generator, as a function of the row (S3)."""
+    generator = spec.generator
+    largest = -math.inf
+    custom = generator.make() if isinstance(generator, Custom) else None
+
+    def propose(row: Row) -> Time | None:
+        nonlocal largest
+        t: int = row[spec.time]
+        largest = max(largest, t)
+        match generator:
+            case Bounded(bound):
+                return largest - bound
+            case Ascending():
+                return largest
+            case PunctuatedColumn(column):
+                value: int | None = row[column]
+                return value if value is None or abs(value) <= TIME_LIMIT else None
+            case PunctuatedWhere(column):
+                return t if row[column] else None
+            case Custom():
+                assert custom is not None
+                return custom(t)
+
+    return propose

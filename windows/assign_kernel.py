@@ -50,6 +50,7 @@ __all__ = (
     "CONTROL_WIDTH",
     "DONE",
     "FIRE",
+    "FLOOR",
     "GLOBAL",
     "GROW",
     "LATENESS",
@@ -77,8 +78,8 @@ __all__ = (
 DONE, FIRE, NEW_SLICE, GROW, PAGES, LOAD = range(6)
 
 # Configuration words.
-G, OFFSET, SIZE, SLIDE, LATENESS, GLOBAL = range(6)
-CONFIG_WIDTH = 6
+G, OFFSET, SIZE, SLIDE, LATENESS, GLOBAL, FLOOR = range(7)
+CONFIG_WIDTH = 7
 
 # Control words, kept between calls: the kernel goes on where it stopped.
 # NOW is a number for the chunk; LOADS says that a slice must be brought back for a row of it.
@@ -125,11 +126,11 @@ def assign(  # type: ignore[no-untyped-def]
     """Judge rows from `control[POSITION]` on, find slots, and stop where Python must act.
 
     For a row at t with watermark W before it, and its slice [lo, lo + g): the windows that hold it
-    end between ``first`` and ``last``. It missed all when last + L <= W, some when first + L <= W,
-    and came after some had closed when first <= W; those of the last sort that are folded all the
-    same are listed in `corrections`. A row that missed all has NO_SLOT in `slots`, and so has one
-    whose key has left memory with its slice, which is listed in `aside`. Rows are named by their
-    positions in the chunk.
+    end between ``first`` and ``last``. It missed all when last + L <= W or last <= FLOOR <= W, some
+    when first does so, and came after some had closed when first <= W; those of the last sort that
+    are folded all the same are listed in `corrections`. A row that missed all has NO_SLOT in
+    `slots`, and so has one whose key has left memory with its slice, which is listed in `aside`.
+    Rows are named by their positions in the chunk.
 
     Stops: FIRE before a row that touches a closed window while ends up to W (then in
     `control[WHICH]`) have not fired, so what fires never holds a later row; NEW_SLICE, GROW, PAGES
@@ -137,7 +138,7 @@ def assign(  # type: ignore[no-untyped-def]
     """
     one = np.uint64(1)
     g, offset = config[G], config[OFFSET]
-    lateness, everything = config[LATENESS], config[GLOBAL] != 0
+    lateness, everything, floor = config[LATENESS], config[GLOBAL] != 0, config[FLOOR]
     n_late = np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
     n_free, next_tick, n_aside = control[N_FREE], control[NEXT_TICK], np.uint64(control[N_ASIDE])
@@ -222,7 +223,7 @@ def assign(  # type: ignore[no-untyped-def]
             if first <= at_most:
                 w = max(w, rises[2 * rise_before(rises, count, first_row + np.int64(i)) + 1])
             if first <= w:
-                if (last if everything else last + lateness) <= w:
+                if (last if everything else last + lateness) <= w or last <= floor:
                     late[n_late] = position + np.int64(i)
                     n_late += one
                     slots[at + i] = NO_SLOT
@@ -260,7 +261,7 @@ def assign(  # type: ignore[no-untyped-def]
                 n_fresh += one
             slots[at + i] = slot
             if first <= w:
-                if first + lateness <= w:
+                if first + lateness <= w or first <= floor:
                     late[n_late] = position + np.int64(i)
                     n_late += one
                 corrections[n_corrections] = position + np.int64(i)

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.timestamp import LATEST, PLUS_INFINITY, from_us
+from eventtime.timestamp import PLUS_INFINITY, from_us
+from eventtime.windows.expiry import Expiry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,6 @@ __all__ = ("LateRows", "LateShape", "MissedPairs", "beside_own", "late_fields", 
 Ints = NDArray[np.int64]
 _CHUNKS_GATHERED = 16
 _MANY_ROWS = 4096
-# Stands for infinity in sums: beyond every window end and lateness.
-_BEYOND = LATEST + LATEST // 2
 REASONS = pa.array(["beyond_lateness", "idle_partition"])
 
 
@@ -46,7 +45,7 @@ class LateShape:
         time_unit: str | None,
         partitions: Sequence[str],
     ) -> None:
-        self.grid, self.lateness_us = grid, lateness_us
+        self.grid, self.expiry = grid, Expiry(grid, lateness_us)
         self.bounds_type, self.time_unit, self.partitions = bounds_type, time_unit, partitions
 
 
@@ -85,11 +84,7 @@ def _windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tupl
     grid = shape.grid
     if grid.everything:
         return np.ones(len(time_us), np.int64), grid.last_end(time_us)
-    expired = (
-        grid.end_at_or_after(np.minimum(watermark_us, _BEYOND) - shape.lateness_us + 1)
-        - grid.slide_us
-    )
-    end = np.minimum(grid.last_end(time_us), expired)
+    end = np.minimum(grid.last_end(time_us), shape.expiry.last_expired(watermark_us))
     return grid.ends_in(grid.first_end(time_us), end), end
 
 
@@ -160,8 +155,7 @@ class LateRows:
         first = grid.first_end(time_us)
         # Under its own partition's watermark the row would have missed nothing: another one's
         # silence made it late.
-        own_us = np.maximum(own_us, -_BEYOND)
-        by_idleness = (first > own_us - shape.lateness_us) & (own_us != watermark_us)
+        by_idleness = ~shape.expiry.has_expired(first, own_us) & (own_us != watermark_us)
         forever = watermark_us == PLUS_INFINITY
         extra = [
             from_us(end - grid.size_us, shape.bounds_type, shape.time_unit),
@@ -169,9 +163,9 @@ class LateRows:
             pa.array(missed.astype(np.int32)),
             pa.array(grid.ends_in(first, grid.last_end(time_us)).astype(np.int32)),
             from_us(watermark_us, shape.bounds_type, shape.time_unit),
-            pa.array(watermark_us - end - shape.lateness_us, pa.int64(), mask=forever).cast(
-                pa.duration("us")
-            ),
+            pa.array(
+                watermark_us - end - shape.expiry.lateness_of(end), pa.int64(), mask=forever
+            ).cast(pa.duration("us")),
             pa.array(shape.partitions, pa.string()).take(pa.array(partitions)),
             REASONS.take(pa.array(by_idleness.astype(np.int8))),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +84,7 @@ class WindowOperator:
     Args:
         spec: what to compute.
         codec: of the keys.
-        late: the shape of late rows (for counting what they missed).
+        late: the shape of late rows (for counting what they missed; knows what has expired).
         shards: in how many shares keys are divided; results do not depend on it.
         threaded: whether shards have threads of their own; None: if there are several.
         spill: where a shard puts state that has no room; None: all stays in memory.
@@ -101,6 +101,7 @@ class WindowOperator:
         spill: Spill | None = None,
     ) -> None:
         self._spec, self._codec, self._missed = spec, codec, MissedPairs(late)
+        self._expiry = late.expiry
         self._shards = [Shard(spec, codec, i, shards, spill) for i in range(shards)]
         # One thread for each shard: its chunks are processed in order, and it waits for no other.
         self._threads = [
@@ -198,7 +199,7 @@ class WindowOperator:
         self._codec.keep_only([*(s.live_words() for s in self._shards), *held])
         self._live_keys = len(self._codec)
 
-    def save(self, writer: PartWriter, **about: str | int) -> dict[str, int]:
+    def save(self, writer: PartWriter, **about: str | int) -> dict[str, Any]:
         """Hand over all state as it is now. Cost: copies of what changed since the last time.
 
         Args:
@@ -206,7 +207,7 @@ class WindowOperator:
             about: said of each part.
 
         Returns:
-            The rest: numbers.
+            The rest: numbers, for JSON.
         """
         self._cuts += 1
         if self._codec.interned:
@@ -219,9 +220,10 @@ class WindowOperator:
             "assigned": self._assigned,
             "emitted": sum(shard.emitted for shard in self._shards),
             "missed": self._missed.count(),
+            **self._expiry.save(),
         }
 
-    def restore(self, numbers: Mapping[str, int], blocks: Sequence[SavedPart]) -> None:
+    def restore(self, numbers: Mapping[str, Any], blocks: Sequence[SavedPart]) -> None:
         """Take over, while nothing is held, what an operator with any number of shards has saved.
 
         Raises:
@@ -232,13 +234,15 @@ class WindowOperator:
         self.watermark_us = numbers["watermark_us"]
         self._assigned = numbers["assigned"]
         self._missed = MissedPairs(self._missed.shape, numbers["missed"])
+        self._expiry.restore(numbers, self.watermark_us)
         parts = restored_parts(blocks, self._codec)
         n = len(self._shards)
 
         def fill(i: int) -> None:
             mine = parts if n == 1 else share_of(parts, n, i)
             self._shards[i].contents.fill(mine, self._spec.schema)
-            self._shards[i].restore(self.watermark_us, 0 if i else numbers["emitted"])
+            emitted, floor_us = 0 if i else numbers["emitted"], self._expiry.floor_us
+            self._shards[i].restore(self.watermark_us, emitted, floor_us)
 
         if not self._threads:
             fill(0)

@@ -79,7 +79,7 @@ class Shard:
         grid = spec.grid
         self._config = np.array(
             [grid.slice_us or 1, grid.offset_us, grid.size_us, grid.slide_us or 1, spec.lateness_us,
-             grid.everything], np.int64,
+             grid.everything, MINUS_INFINITY], np.int64,
         )  # fmt: skip
         # State that is rebuilt: scratch, caches of partial merges.
         self._acc = Accumulators(spec.outputs, spec.types)
@@ -306,7 +306,8 @@ class Shard:
     def _closed_ends(self, index: int, due: int) -> tuple[int, int]:
         """Return first and last end of a slice's windows closed and not expired before `due`."""
         start = self._grid.slice_start(index)
-        alive = self._grid.end_from(due - self._spec.lateness_us)
+        after_floor = int(self._config[k.FLOOR]) + 1
+        alive = self._grid.end_from(max(due - self._spec.lateness_us, after_floor))
         closed = self._grid.end_from(self._watermark_us + 1) - self._grid.slide_us
         first, last = self._grid.first_end_at(start), self._grid.last_end_at(start)
         return max(first, alive), min(last, closed)
@@ -330,9 +331,10 @@ class Shard:
         """(row, window) pairs emitted."""
         return self._emitted
 
-    def restore(self, watermark_us: int, emitted: int) -> None:
-        """Go on from there, once the contents are filled."""
+    def restore(self, watermark_us: int, emitted: int, floor_us: int) -> None:
+        """Go on from there, once the contents are filled; what ends up to `floor_us` is expired."""
         self._watermark_us, self._emitted = watermark_us, emitted
+        self._config[k.FLOOR] = floor_us
         if watermark_us != MINUS_INFINITY:
             self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, self._spec.lateness_us)
 

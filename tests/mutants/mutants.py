@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mutants.late_slips import LATE_SLIPS
 from mutants.process_slips import PROCESS_SLIPS
 
 __all__ = ("MUTANTS", "Mutant")
@@ -211,34 +212,6 @@ MUTANTS = (
         ),
     ),
     *_in(
-        "windows/late.py",
-        (
-            "missed pairs are not counted",
-            "self.counted += int(missed.sum())",
-            "self.counted += 0 * int(missed.sum())",
-        ),
-        (
-            "missed pairs are counted each time one looks",
-            "self._pending.clear()",
-            "self._pending.copy()",
-        ),
-        (
-            "any late row is late by idleness",
-            "& (own_us != watermark_us)",
-            "| (own_us != watermark_us)",
-        ),
-        (
-            "lateness off by one in what was missed",
-            "_BEYOND) - shape.lateness_us + 1)",
-            "_BEYOND) - shape.lateness_us)",
-        ),
-        (
-            "late_by without the lateness",
-            "watermark_us - end - shape.lateness_us,",
-            "watermark_us - end,",
-        ),
-    ),
-    *_in(
         "eventtime/engine.py",
         ("late row not counted", "ledger.late += len(late)", "ledger.late += 0"),
     ),
@@ -391,5 +364,9 @@ MUTANTS = (
             '"late": earlier["late"]',
         ),
     ),
-    *(mutant for file, slips in PROCESS_SLIPS.items() for mutant in _in(file, *slips)),
+    *(
+        mutant
+        for file, slips in [*LATE_SLIPS.items(), *PROCESS_SLIPS.items()]
+        for mutant in _in(file, *slips)
+    ),
 )

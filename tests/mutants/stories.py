@@ -28,6 +28,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     from properties import test_engine_process as process
     from properties import test_engine_replay as replay
     from properties import test_engine_savepoints as savepoints
+    from properties import test_longer_lateness as longer
     from properties import test_memory_limits as limits
     from properties import test_replay_restores as restores
     from strategies import cases, cut_cases, schedules
@@ -65,6 +66,8 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         ("savepoints", fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES)),
         ("restores", fixed(restores.check, restores.disturbed(), 2 * EXAMPLES)),
         ("checkpoints", fixed(checkpoints.check_cuts, checkpoints.cuts(), 2 * EXAMPLES)),
+        ("longer lateness", fixed(longer.check_lengthened, longer.lengthened(), 2 * EXAMPLES)),
+        ("resumed later", fixed(longer.check_resumed, longer.resumed(), EXAMPLES)),
         ("chains", fixed(chains.check_chain, chains.chains(), EXAMPLES)),
         ("filter", fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES)),
         ("sums", fixed(invariance.check_sums, invariance.finite_cases(), EXAMPLES)),

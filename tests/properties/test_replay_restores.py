@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from engine_runs import all_null_times, ipc_bytes, source_of, stream_of, windowed
 from eventtime.compiled import compile_plan
 from eventtime.execution import Execution
-from eventtime.state.pack import Pack, PackWriter, read_pack
+from eventtime.state.pack import Pack, read_pack
+from lives import KilledError, Life
 from oracle import Aggregate
 from strategies import Case, cases, cut, cuts, specs
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from oracle import Spec
 
 RESULTS = ""
-
-
-class KilledError(Exception):
-    """What a process that is killed sees last."""
 
 
 @dataclass(frozen=True)
@@ -75,39 +72,6 @@ def disturbed(draw: st.DrawFn) -> Disturbed:
         for _ in range(draw(st.integers(2, 5)))
     ]
     return Disturbed(replace(case, spec=spec), second, lives, draw(st.sampled_from([1, 2, 3, 7])))
-
-
-@dataclass
-class Life:
-    """One process: takes outputs, and dies behind a pause."""
-
-    steps: int | None
-    out: dict[str, list[pa.RecordBatch]]
-    execution: Execution = field(init=False)
-    stops: bool = False
-    saved: bytes = b""
-
-    def is_due(self, rows: int) -> bool:
-        """Count steps."""
-        assert rows >= 0
-        if self.steps is not None:
-            self.steps -= 1
-        return self.steps == 0
-
-    def pause(self, *, is_end: bool) -> None:
-        """Save, balanced, and be killed."""
-        if is_end:
-            return
-        self.execution.ledger().assert_balanced()
-        stream = pa.BufferOutputStream()
-        pack = PackWriter(stream)
-        pack.finish(self.execution.save(pack))
-        self.saved = stream.getvalue().to_pybytes()
-        raise KilledError
-
-    def take(self, tag: str, batch: pa.RecordBatch) -> None:
-        """Take an output."""
-        self.out.setdefault(tag, []).append(batch)
 
 
 def live(case: Disturbed, i: int, saved: Pack | None, out: dict[str, list[pa.RecordBatch]]) -> Life:

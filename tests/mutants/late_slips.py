@@ -1,0 +1,65 @@
+"""Slips in what is late and what has expired: by file, what it is, what stands there, what then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ("LATE_SLIPS",)
+
+LATE_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
+    "windows/late.py": [
+        (
+            "missed pairs are not counted",
+            "self.counted += int(missed.sum())",
+            "self.counted += 0 * int(missed.sum())",
+        ),
+        (
+            "missed pairs are counted each time one looks",
+            "self._pending.clear()",
+            "self._pending.copy()",
+        ),
+        (
+            "any late row is late by idleness",
+            "& (own_us != watermark_us)",
+            "| (own_us != watermark_us)",
+        ),
+        (
+            "late_by without the lateness",
+            "watermark_us - end - shape.expiry.lateness_of(end),",
+            "watermark_us - end,",
+        ),
+    ],
+    "windows/expiry.py": [
+        (
+            "lateness off by one in what was missed",
+            "_BEYOND) - self.lateness_us + 1)",
+            "_BEYOND) - self.lateness_us)",
+        ),
+        (
+            "what had expired comes back under a longer lateness",
+            "if floor_us > self.floor_us:",
+            "if False:",
+        ),
+        (
+            "what had expired is forgotten by the next checkpoint",
+            'for floor, _ in numbers["expired"]]',
+            "for floor, _ in []]",
+        ),
+        (
+            "a row is late by the lateness of now",
+            "self._floors.append(floor_us)\n            self._latenesses.append(before_us)",
+            "self._floors.append(floor_us)\n            self._latenesses.append(self.lateness_us)",
+        ),
+    ],
+    "windows/shard.py": [
+        (
+            "windows that had expired are corrected under a longer lateness",
+            "max(due - self._spec.lateness_us, after_floor)",
+            "due - self._spec.lateness_us",
+        ),
+    ],
+    "windows/assign_kernel.py": [
+        ("a row goes into a window that had expired", "<= w or last <= floor", "<= w"),
+        ("some windows had expired, and nobody says so", "<= w or first <= floor", "<= w"),
+    ],
+}
