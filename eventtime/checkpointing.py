@@ -72,18 +72,16 @@ class Checkpointing:
         self._description, self._stop = checkpoints, stop
         self._clock = SystemClock() if clock is None else clock
         storage = storage_at(checkpoints.path, checkpoints.filesystem)
-        self._store = CheckpointStore.open(
-            storage,
-            keep=checkpoints.keep,
-            at=checkpoints.at,
-            writer=_writer(),
-        )
+        how: Any = {"keep": checkpoints.keep, "at": checkpoints.at, "writer": _writer()}
+        self._store = CheckpointStore.open(storage, **how)
         found: Saved | None = self._store.newest()
         job = None if found is None else found.head["job"]
         if (found is None or not found.head["is_begun"]) and start_from is not None:
             found = read_savepoint(start_from, None)
             check_origin(found, "replay", str(start_from))
             job = found.head["job"]
+            # The outputs know the token that its process had in another folder.
+            self._store = CheckpointStore.open(storage, **how, above=found.head.get("token", 0))
         if found is not None:
             check_fingerprint(found.head["pipeline"], plan, storage.place)
         self.saved = found if found is not None and found.head["is_begun"] else None
@@ -209,7 +207,7 @@ class Checkpointing:
         return final
 
     def _about_outputs(self, epoch: int) -> dict[str, Any]:
-        return {"job": self._job, "epoch": epoch}
+        return {"job": self._job, "epoch": epoch, "token": self._store.token}
 
     def _is_time(self) -> bool:
         every_us, now_us = self._description.every_us, self._clock.now_us()

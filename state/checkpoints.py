@@ -129,6 +129,7 @@ class CheckpointStore:
         *,
         keep: int = 3,
         at: int | None = None,
+        above: int = 0,
         clock: Clock | None = None,
         writer: str = "",
         nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -139,6 +140,7 @@ class CheckpointStore:
             storage: that holds them, or will.
             keep: so many stay, the newest.
             at: number of the checkpoint to start from; None: the newest.
+            above: a token of another storage, which sinks may know: ours is greater.
             clock: says when a checkpoint was written.
             writer: who we are, in words: version, machine, process.
             nonce: gives hexadecimal digits that nobody else has.
@@ -153,7 +155,7 @@ class CheckpointStore:
         clock = clock or SystemClock()
         try:
             says = {"writer": writer, "created_at_us": clock.now_us()}
-            claim = Claim.take(storage, says, nonce)
+            claim = Claim.take(storage, says, nonce, above=above)
             names = _listed(storage)
         except OSError as error:
             doing = "claim the checkpoints"

@@ -47,13 +47,16 @@ class Claim:
         self.token = token
 
     @classmethod
-    def take(cls, storage: Storage, says: dict[str, Any], nonce: Callable[[], str]) -> Claim:
+    def take(
+        cls, storage: Storage, says: dict[str, Any], nonce: Callable[[], str], *, above: int = 0
+    ) -> Claim:
         """Claim a storage; whoever claimed it before is fenced off.
 
         Args:
             storage: to be claimed.
             says: who claims it and when, for messages.
             nonce: gives hexadecimal digits that nobody else has.
+            above: a token of another storage that this one's is to be greater than.
 
         Raises:
             CheckpointError: others go on claiming it at the same time.
@@ -63,7 +66,7 @@ class Claim:
         for _ in range(_ATTEMPTS):
             published = (Name.parse(name) for name in storage.list(MANIFESTS))
             begun = (claimed_token(name.removesuffix(TEMPORARY)) for name in storage.list(CLAIMS))
-            tokens = [0, *(name.token for name in published if name), *filter(None, begun)]
+            tokens = [above, *(name.token for name in published if name), *filter(None, begun)]
             token = max(tokens) + 1 + ahead
             name = f"{token}.{nonce()}"
             data = json.dumps({"token": token, **says}).encode()

@@ -170,19 +170,19 @@ _early: list[Name] = []
 
 
 def claim_after_listing(
-    cls: type[Claim], storage: Storage, says: Any, nonce: Callable[[], str]
+    cls: type[Claim], storage: Storage, says: Any, nonce: Callable[[], str], *, above: int = 0
 ) -> Claim:
     found = _listed(storage)
-    claim: Claim = _take(cls, storage, says, nonce)
+    claim: Claim = _take(cls, storage, says, nonce, above=above)
     _early[:] = found
     return claim
 
 
 def claim_without_looking_for_rivals(
-    cls: type[Claim], storage: Storage, says: Any, nonce: Callable[[], str]
+    cls: type[Claim], storage: Storage, says: Any, nonce: Callable[[], str], *, above: int = 0
 ) -> Claim:
     names = [*storage.list(CLAIMS), *(name.replace("-", ".") for name in storage.list(MANIFESTS))]
-    token = max((int(name.partition(".")[0]) for name in names), default=0) + 1
+    token = max((int(name.partition(".")[0]) for name in names), default=above) + 1
     storage.put(f"{CLAIMS}/{token}.{nonce()}", b"{}")
     return cls(storage, token)
 

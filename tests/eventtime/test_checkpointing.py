@@ -321,3 +321,25 @@ def test_what_is_no_folder_for_checkpoints_is_refused(wrong: object) -> None:
 def test_a_checkpoint_is_due_by_rows_or_by_time() -> None:
     with pytest.raises(et.PlanError, match="none of every=, every_rows= and when="):
         et.checkpoints("x", every=None)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "parts"])
+def test_a_savepoint_goes_on_in_another_folder_with_the_same_output(
+    tmp_path: Path, kind: str
+) -> None:
+    """The output knows the tokens of the first folder, and fences off no successor (S28)."""
+    database, parts = tmp_path / "out.db", tmp_path / "out"
+    sink: Any = et.to_parquet(parts, parts=True)
+    if kind == "sqlite":
+        sink = et.to_sqlite(database, table="out")
+    for _ in range(3):
+        steps = iter([False, True])
+        stream().run(sink, checkpoint=every_step(tmp_path / "old"), stop=steps.__next__)
+    et.savepoint_of(tmp_path / "old", tmp_path / "now")
+    stream().run(sink, checkpoint=every_step(tmp_path / "new"), start_from=tmp_path / "now")
+    if kind == "sqlite":
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM out").fetchone()
+    else:
+        count = sum(pq.read_table(part).num_rows for part in parts.glob("part-*"))
+    assert count == undisturbed().table().num_rows
