@@ -11,6 +11,7 @@ import pytest
 import eventtime as et
 from engine_runs import CutSource
 from eventtime.engine import Engine
+from eventtime.savepoint import read_savepoint
 from windowing import pipeline, rows
 
 if TYPE_CHECKING:
@@ -136,6 +137,17 @@ def test_what_had_expired_stays_so_over_the_next_savepoints(tmp_path: Path) -> N
     assert run.late() == [(60, 1, 70)]
     run.finish()
     assert (120, 2, 2, "late", True) in run.results()
+
+
+def test_a_window_that_had_expired_holds_nothing_again(tmp_path: Path) -> None:
+    # S30: without results to show it, only the state would.
+    run = Restored(tmp_path / "state", "0s")
+    run.push(65)
+    run.restore("10m")
+    run.push(5)
+    run.restore("10m")
+    pack = read_savepoint(tmp_path / "state", None)
+    assert [block.about["at"] for block in pack.about(kind="slice")] == [1]
 
 
 def test_a_row_is_late_by_the_lateness_under_which_its_window_expired(tmp_path: Path) -> None:
