@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from eventtime.errors import CheckpointError, OutputExistsError
 from eventtime.held import OUTPUT, HeldRows, held_rows
@@ -29,12 +29,15 @@ RESULTS: Final = ""
 class Outputs:
     """Outputs of a run without checkpoints: each row goes where it belongs at once.
 
-    Beginning: `open`. Rows: `take`. End: `publish`, or `abort`.
+    Beginning: `open`. Rows: `take`. End: `publish`, or `abort`. `holds_transactions` says whether a
+    table's lasts all the run long.
     """
 
     writers: dict[str, SinkWriter] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     kept: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+
+    holds_transactions: ClassVar[bool] = True
 
     def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
         """Start an output."""
@@ -103,6 +106,8 @@ class StagedOutputs(Outputs):
         epoch: number of the last one that ended.
         is_published: whether an earlier process did that: what has its final name is left alone.
     """
+
+    holds_transactions: ClassVar[bool] = False
 
     def __init__(self, job: str, epoch: int, *, is_published: bool = False) -> None:
         super().__init__()

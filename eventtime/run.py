@@ -327,9 +327,28 @@ def _open_outputs(
             )
     sources = [b.source for b in plan.branches if isinstance(b.source, FileSource)]
     wanted = {} if targets.sink is None else {RESULTS: targets.sink}
-    for tag, target in {**wanted, **targets.sides}.items():
-        checked = _checked(sink_for(target, overwrite=targets.overwrite), sources)
-        outputs.open(tag, checked, schemas.get(tag, plan.schema))
+    sinks = {
+        tag: _checked(sink_for(target, overwrite=targets.overwrite), sources)
+        for tag, target in {**wanted, **targets.sides}.items()
+    }
+    if outputs.holds_transactions:
+        _check_locks(sinks)
+    for tag, sink in sinks.items():
+        outputs.open(tag, sink, schemas.get(tag, plan.schema))
+
+
+def _check_locks(sinks: Mapping[str, Sink]) -> None:
+    """Refuse two outputs that would wait for each other's transaction, which lasts the whole run."""
+    locked: dict[str, str] = {}
+    for sink in sinks.values():
+        path = getattr(sink, "locks", None)
+        if path is None:
+            continue
+        if path in locked:
+            msg = f"{locked[path]} and {sink.describe()} need one transaction each, all the run long"
+            remedy = "write to two files, or give checkpoint=, which makes transactions short"
+            raise SinkError(msg, place=sink.describe(), remedy=remedy)
+        locked[path] = sink.describe()
 
 
 def _checked(sink: Sink, sources: list[FileSource]) -> Sink:

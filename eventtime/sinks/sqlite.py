@@ -84,6 +84,11 @@ class SqliteSink:
         """What a reader may rely on."""
         return self.options.guarantee
 
+    @property
+    def locks(self) -> str:
+        """What one transaction at a time can have: the file."""
+        return os.path.realpath(self.path)
+
     def open(self, schema: pa.Schema) -> TableWriter:
         """Connect, and make or compare the table."""
         return TableWriter(lambda: _Sqlite(self, schema))

@@ -96,6 +96,17 @@ def test_one_path_for_two_outputs(tmp_path: Path, refused: Refused) -> None:
     assert names(tmp_path) == []
 
 
+def test_one_sqlite_file_for_two_outputs(tmp_path: Path, refused: Refused) -> None:
+    """Without checkpoints each would wait for the other's transaction; with them both fit."""
+    path = tmp_path / "out.db"
+    sink, late = et.to_sqlite(path, table="hours"), et.to_sqlite(path, table="late")
+    with refused(et.SinkError, "one transaction each", "SQLite table late", "give checkpoint="):
+        stream().run(sink, sides={"late": late})
+    assert names(tmp_path) == []
+    run = stream().run(sink, sides={"late": late}, checkpoint=tmp_path / "state")
+    assert run.is_finished
+
+
 def test_a_side_output_that_there_is_not(tmp_path: Path, refused: Refused) -> None:
     with refused(et.PlanError, "'lat'", "sides=", "late, quarantine"):
         stream().run(sides={"lat": tmp_path / "late.csv"})
