@@ -138,7 +138,7 @@ def assign(  # type: ignore[no-untyped-def]
     """
     one = np.uint64(1)
     g, offset = config[G], config[OFFSET]
-    lateness, everything, floor = config[LATENESS], config[GLOBAL] != 0, config[FLOOR]
+    lateness, everything = config[LATENESS], config[GLOBAL] != 0
     n_late = np.uint64(control[N_LATE])
     n_corrections, n_fresh = np.uint64(control[N_CORRECTIONS]), np.uint64(control[N_FRESH])
     n_free, next_tick, n_aside = control[N_FREE], control[NEXT_TICK], np.uint64(control[N_ASIDE])
@@ -223,7 +223,7 @@ def assign(  # type: ignore[no-untyped-def]
             if first <= at_most:
                 w = max(w, rises[2 * rise_before(rises, count, first_row + np.int64(i)) + 1])
             if first <= w:
-                if (last if everything else last + lateness) <= w or last <= floor:
+                if (last if everything else last + lateness) <= w or last <= config[FLOOR]:
                     late[n_late] = position + np.int64(i)
                     n_late += one
                     slots[at + i] = NO_SLOT
@@ -261,7 +261,7 @@ def assign(  # type: ignore[no-untyped-def]
                 n_fresh += one
             slots[at + i] = slot
             if first <= w:
-                if first + lateness <= w or first <= floor:
+                if first + lateness <= w or first <= config[FLOOR]:
                     late[n_late] = position + np.int64(i)
                     n_late += one
                 corrections[n_corrections] = position + np.int64(i)

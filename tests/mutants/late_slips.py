@@ -59,6 +59,6 @@ LATE_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
         ),
     ],
     "windows/assign_kernel.py": [
-        ("some windows had expired, and nobody says so", "<= w or first <= floor", "<= w"),
+        ("some windows had expired, and nobody says so", "<= w or first <= config[FLOOR]", "<= w"),
     ],
 }
