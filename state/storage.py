@@ -27,6 +27,7 @@ __all__ = (
     "Storage",
     "SystemDisk",
     "UnclearError",
+    "make_folder",
     "storage_error",
 )
 
@@ -208,6 +209,20 @@ class SystemDisk:
             return {file.name: file.stat().st_size for file in found if file.is_file()}
 
 
+def make_folder(disk: Disk, path: str) -> None:
+    """Make a folder, durably, if it is not there; not the folders above it."""
+    above = os.path.dirname(path) or "."
+    try:
+        disk.mkdir(path)
+    except FileExistsError:
+        # Who made it may have been killed before it was durable. If the folder above may not
+        # be opened, that one is not ours, and was not made by us.
+        with contextlib.suppress(PermissionError):
+            disk.sync_folder(above)
+    else:
+        disk.sync_folder(above)
+
+
 class LocalStorage:
     """A folder on a disk.
 
@@ -271,22 +286,10 @@ class LocalStorage:
         path = self._path(name)
         folder = os.path.dirname(path)
         if folder not in self._made:
-            self._make(self.place)
-            self._make(folder)
+            make_folder(self._disk, self.place)
+            make_folder(self._disk, folder)
             self._made.add(folder)
         return _LocalOutput(self._disk, path)
-
-    def _make(self, folder: str) -> None:
-        above = os.path.dirname(folder) or "."
-        try:
-            self._disk.mkdir(folder)
-        except FileExistsError:
-            # Who made it may have been killed before it was durable. If the folder above may not
-            # be opened, that one is not ours, and was not made by us.
-            with contextlib.suppress(PermissionError):
-                self._disk.sync_folder(above)
-        else:
-            self._disk.sync_folder(above)
 
 
 class _LocalOutput:

@@ -13,30 +13,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import posixpath
+import re
+import stat
 from typing import TYPE_CHECKING, Any, Final
-
-import pyarrow as pa
 
 from eventtime.errors import FencedError, SinkError
 from eventtime.sinks.epochs import check_job, check_token
-from eventtime.sinks.folder_disk import DiskFile, SystemFolderDisk
+from eventtime.sinks.local_disk import LOCAL
 from eventtime.sinks.staging import exists_error, place_error, refuse_strangers
 from eventtime.sinks.writers import FolderWriter
-from eventtime.state.storage import LocalStorage
+from eventtime.state.storage import TEMPORARY, LocalStorage, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import pyarrow as pa
+
     from eventtime.sinks.encoder import FileFormat
-    from eventtime.sinks.folder_disk import FolderDisk
+    from eventtime.sinks.local_disk import OutputDisk
     from eventtime.sinks.writers import Splitter
 
 __all__ = ("FolderEpochs",)
 
 _OURS: Final = "_eventtime"
 """Readers of folders leave out names that begin with an underscore or a dot."""
-_RECORD: Final = "epochs.json"
-_RECORD_BYTES_MAX: Final = 1 << 30
+_LOCK: Final = f"{_OURS}/lock"
+_RECORD: Final = f"{_OURS}/epochs.json"
+_NOBODYS: Final = (_LOCK, _RECORD + TEMPORARY)
+_HIDDEN: Final = re.compile(r"\.part-.*\.partial")
 _NOTHING: Final[dict[str, Any]] = {"job": None, "token": 0, "epoch": 0, "parts": []}
 
 
@@ -69,40 +74,40 @@ class FolderEpochs:
         *,
         job: str,
         overwrite: bool,
-        disk: FolderDisk | None = None,
+        disk: OutputDisk = LOCAL,
     ) -> None:
         check_job(job)
-        self.target = folder
-        self.disk: FolderDisk = disk or SystemFolderDisk()
         self._folder = os.path.realpath(folder)
+        self._disk = disk
+        self._storage = LocalStorage(self._folder, disk)
+        self._target = folder
         self._format = file_format
         self._schema = schema
         self._splitter = splitter
         self._job = job
         self._overwrite = overwrite
-        self._ours = LocalStorage(f"{self._folder}/{_OURS}", self.disk)
         self._all_revealed = False
         with self._naming():
             if self._record()["job"] != job:
                 self._refuse_what_is_there()
-            self.make(self._folder)
-            self.make(self._ours.place)
+            make_folder(disk, self._folder)
+            make_folder(disk, self.path(_OURS))
 
     def recover(self, token: int) -> int:
         """Claim the folder; complete an epoch that was committed, remove what was not."""
         with self._locked():
             record = self._record()
             if record["job"] == self._job:
-                check_token(record["token"], token, self.target)
-                self._reveal(record["parts"])
+                check_token(record["token"], token, self._target)
             else:
                 self._clear()
                 record = _NOTHING
-            for name in self._inside():
-                if os.path.basename(name).startswith(".part-"):
-                    self.disk.unlink(f"{self._folder}/{name}")
             epoch: int = record["epoch"]
-            self._write_record(epoch, token, [])
+            # What was read may not be durable yet: it is, before a reader can see what it promises.
+            self.publish(epoch, token, record["parts"])
+            for name in self._disk.walk(self._folder):
+                if _HIDDEN.fullmatch(posixpath.basename(name)):
+                    self._disk.unlink(self.path(name))
         return epoch
 
     def commit(self, epoch: int, batches: Iterable[pa.RecordBatch], token: int) -> None:
@@ -110,15 +115,16 @@ class FolderEpochs:
         with self._locked():
             record = self._record()
             if record["job"] != self._job:
-                msg = f"the folder {self.target!r} is no longer an output of this job"
-                raise FencedError(msg, place=self.target, remedy="let this process end")
-            check_token(record["token"], token, self.target)
+                msg = f"the folder {self._target!r} is no longer an output of this job"
+                raise FencedError(msg, place=self._target, remedy="let this process end")
+            check_token(record["token"], token, self._target)
             if not self._all_revealed:
-                self._reveal(record["parts"])
+                self.publish(record["epoch"], token, record["parts"])
             if epoch <= record["epoch"]:
                 return
+            staging = _Parts(self, epoch, token, self._disk)
             writer = FolderWriter(
-                _Parts(self, epoch, token),
+                staging,
                 self._format,
                 self._schema,
                 self._splitter,
@@ -143,83 +149,90 @@ class FolderEpochs:
         self._reveal(names)
 
     def path(self, name: str) -> str:
-        """Where a part is once it is published."""
-        return f"{self._folder}/{name}"
+        """Where a file is, or a folder."""
+        return os.path.join(self._folder, *name.split("/"))
 
     def hidden(self, name: str) -> str:
         """Where a part is before it is published: a rename away, within one folder."""
-        folder, _, last = self.path(name).rpartition("/")
-        return f"{folder}/.{last}.partial"
+        folder, part = posixpath.split(name)
+        return self.path(posixpath.join(folder, f".{part}.partial"))
 
-    def make(self, path: str) -> None:
-        """Make a folder, durably; the one who made it may have been killed before it was."""
-        with contextlib.suppress(FileExistsError):
-            self.disk.mkdir(path)
-        self.disk.sync_folder(os.path.dirname(path))
+    def sync_folders(self, names: Iterable[str]) -> None:
+        """Make the names in the folders of some files durable."""
+        for folder in sorted({posixpath.dirname(name) for name in names}):
+            self._disk.sync_folder(self.path(folder))
+
+    @property
+    def target(self) -> str:
+        """The folder, for messages."""
+        return self._target
 
     def _reveal(self, names: list[str]) -> None:
         for name in names:
             # A part that is not there was renamed before.
             with contextlib.suppress(FileNotFoundError):
-                self.disk.rename(self.hidden(name), self.path(name))
-        for folder in sorted({os.path.dirname(self.path(name)) for name in names}):
-            self.disk.sync_folder(folder)
+                self._disk.rename(self.hidden(name), self.path(name))
+        self.sync_folders(names)
         self._all_revealed = True
 
     def _record(self) -> dict[str, Any]:
         try:
-            text = self._ours.read(_RECORD, 0, _RECORD_BYTES_MAX).to_pybytes()
-        except (FileNotFoundError, NotADirectoryError):
+            size = self._storage.list(_OURS)[posixpath.basename(_RECORD)]
+            text = self._storage.read(_RECORD, 0, size).to_pybytes()
+        except (KeyError, FileNotFoundError, NotADirectoryError):
             return _NOTHING
         record: Any = None
         with contextlib.suppress(ValueError):
             record = json.loads(text)
         if not isinstance(record, dict) or not record.keys() >= _NOTHING.keys():
-            msg = f"{self._ours.place}/{_RECORD} does not say which epochs are committed"
+            msg = f"{self.path(_RECORD)!r} does not say which epochs are committed"
             remedy = "restore the file, or remove the folder and run from the beginning"
-            raise SinkError(msg, place=self.target, remedy=remedy)
+            raise SinkError(msg, place=self._target, remedy=remedy)
         return record
 
     def _write_record(self, epoch: int, token: int, names: list[str]) -> None:
         record = {"version": 1, "job": self._job, "token": token, "epoch": epoch, "parts": names}
-        self._ours.put(_RECORD, json.dumps(record, indent=1).encode())
+        self._storage.put(_RECORD, json.dumps(record, indent=1).encode())
 
     def _refuse_what_is_there(self) -> None:
-        inside = list(self._inside())
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(self._disk.mode(self._folder)):
+                msg = f"the output {self._target!r} is a file; part files need a folder"
+                raise SinkError(msg, place=self._target, remedy="remove it or write elsewhere")
+        inside = self._inside()
         if inside and not self._overwrite:
-            raise exists_error(self.target)
-        refuse_strangers(self.target, inside)
+            raise exists_error(self._target)
+        refuse_strangers(self._target, inside)
 
-    def _inside(self, folder: str = "") -> Iterator[str]:
-        """Name all files in the folder and those below it, but for the lock and the record."""
-        try:
-            for name in self.disk.list(self.path(folder).rstrip("/")):
-                yield f"{folder}{name}"
-            for name in self.disk.list_folders(self.path(folder).rstrip("/")):
-                if f"{folder}{name}" != _OURS:
-                    yield from self._inside(f"{folder}{name}/")
-        except FileNotFoundError:
-            return
+    def _inside(self) -> list[str]:
+        # A record half-written by a process that was killed is nobody's yet.
+        return [name for name in self._disk.walk(self._folder) if name not in _NOBODYS]
 
     def _clear(self) -> None:
         """Remove what the one wrote that is to be overwritten."""
         self._refuse_what_is_there()
         for name in self._inside():
-            self.disk.unlink(self.path(name))
-            self.disk.sync_folder(os.path.dirname(self.path(name)))
+            self._disk.unlink(self.path(name))
+        # From the next record on, what were to come back would be taken for ours: also what was
+        # removed before, by a process that was killed.
+        for folder in self._disk.folders(self._folder):
+            self._disk.sync_folder(folder)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes out while this one judges its token and acts on it."""
         with self._naming():
             try:
-                lock = self.disk.lock(f"{self._ours.place}/lock")
+                lock = self._disk.hold(self.path(_LOCK), os.O_CREAT | os.O_RDWR)
             except BlockingIOError:
-                msg = f"another process is writing {self.target!r} at this moment"
+                msg = f"another process is writing {self._target!r} at this moment"
                 remedy = "wait for it or end it, then try again"
-                raise SinkError(msg, place=self.target, remedy=remedy) from None
-            with lock:
+                raise SinkError(msg, place=self._target, remedy=remedy) from None
+            try:
                 yield
+            finally:
+                if lock is not None:
+                    os.close(lock)
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:
@@ -232,8 +245,9 @@ class FolderEpochs:
 class _Parts:
     """The hidden parts of one epoch; a `Staging`."""
 
-    def __init__(self, epochs: FolderEpochs, epoch: int, token: int) -> None:
+    def __init__(self, epochs: FolderEpochs, epoch: int, token: int, disk: OutputDisk) -> None:
         self._epochs = epochs
+        self._disk = disk
         self._epoch = epoch
         self._token = token
         self._names: list[str] = []
@@ -242,18 +256,19 @@ class _Parts:
     def stream(self, name: str) -> pa.NativeFile:
         """Start a part."""
         path = self._epochs.hidden(name)
-        if "/" in name:
-            self._epochs.make(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            self._disk.mkdir(os.path.dirname(path))
         self._names.append(name)
-        return pa.PythonFile(DiskFile(self._epochs.disk, path), mode="w")
+        return self._disk.stream(path)
 
     def settle(self, name: str) -> None:
-        """A part is durable when it is closed."""
+        """Make a closed part durable."""
+        self._disk.sync_file(self._epochs.hidden(name))
 
     def publish(self) -> None:
-        """Make the hidden names durable, then commit."""
-        for folder in sorted({os.path.dirname(self._epochs.path(name)) for name in self._names}):
-            self._epochs.disk.sync_folder(folder)
+        """Make the hidden names and their folders durable, then commit."""
+        if self._names:
+            self._epochs.sync_folders([*self._names, ""])
         # From here on they are no longer ours to discard: the record may name them.
         names, self._names = self._names, []
         self._epochs.publish(self._epoch, self._token, names)
@@ -262,4 +277,4 @@ class _Parts:
         """Remove the hidden parts; never raises."""
         for name in self._names:
             with contextlib.suppress(OSError):
-                self._epochs.disk.unlink(self._epochs.hidden(name))
+                self._disk.unlink(self._epochs.hidden(name))

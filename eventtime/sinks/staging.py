@@ -16,14 +16,15 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import Final, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Final, Protocol
 
 from eventtime.errors import OutputExistsError, SinkError
+from eventtime.sinks.local_disk import LOCAL
 
-if sys.platform != "win32":  # pragma: no branch
-    import fcntl
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventtime.sinks.local_disk import OutputDisk
 
 __all__ = (
     "LocalFile",
@@ -32,7 +33,6 @@ __all__ = (
     "exists_error",
     "place_error",
     "refuse_strangers",
-    "sync",
 )
 
 _PART: Final = re.compile(r"([^/=]+=[^/]+/)?\.?part-\d+(-\d+)?\.[a-z0-9.]+|_eventtime/.*")
@@ -97,10 +97,11 @@ def place_error(path: str, error: OSError) -> SinkError:
 class _Local:
     """What a staged file and a staged folder on the local file system share: names and lock."""
 
-    def __init__(self, path: str, *, overwrite: bool) -> None:
+    def __init__(self, path: str, *, overwrite: bool, disk: OutputDisk) -> None:
         # A link keeps pointing: what it points to is replaced, not the link.
         self._final = Path(os.path.realpath(path))
         self._overwrite = overwrite
+        self._disk = disk
         self._partial = self._final.with_name(f".{self._final.name}.partial")
         self._lock: int | None = None
         self.target = path
@@ -111,30 +112,12 @@ class _Local:
         Raises:
             SinkError: another run holds it.
         """
-        if sys.platform == "win32":  # pragma: no cover - no such locks
-            return
-        while True:
-            lock = os.open(self._partial, flags, 0o666)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                msg = f"another run is writing {self.target!r}"
-                raise SinkError(
-                    msg,
-                    place=str(self._partial),
-                    remedy="wait for it, or give each output its own path",
-                ) from None
-            except (
-                OSError
-            ):  # no locks on this file system; one run at a time is then the user's promise
-                pass
-            # The holder before us may have renamed or removed the name between open and lock.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), os.stat(self._partial)):
-                    self._lock = lock
-                    return
-            os.close(lock)
+        try:
+            self._lock = self._disk.hold(str(self._partial), flags)
+        except BlockingIOError:
+            msg = f"another run is writing {self.target!r}"
+            remedy = "wait for it, or give each output its own path"
+            raise SinkError(msg, place=str(self._partial), remedy=remedy) from None
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -148,13 +131,18 @@ class LocalFile(_Local):
     Not guaranteed: that a file which another process creates between the last check and the rename,
     microseconds apart, survives.
 
+    Args:
+        path: of the file.
+        overwrite: replace a file that is there.
+        disk: makes the system calls.
+
     Raises:
         OutputExistsError: the file exists and is not to be overwritten.
         SinkError: the folder is missing or not writable, or the path is no regular file.
     """
 
-    def __init__(self, path: str, *, overwrite: bool) -> None:
-        super().__init__(path, overwrite=overwrite)
+    def __init__(self, path: str, *, overwrite: bool, disk: OutputDisk = LOCAL) -> None:
+        super().__init__(path, overwrite=overwrite, disk=disk)
         self._check()
         try:
             if self._partial.is_dir():  # left by a killed run that wrote a folder of this name
@@ -162,14 +150,14 @@ class LocalFile(_Local):
                 shutil.rmtree(self._partial)
                 self._release()
             self._hold(os.O_CREAT | os.O_RDWR)
-            self._partial.write_bytes(b"")
+            disk.close(disk.create(str(self._partial)))
         except OSError as error:
             self._release()
             raise place_error(path, error) from error
 
     def _check(self) -> None:
         try:
-            mode = os.stat(self._final).st_mode
+            mode = self._disk.mode(str(self._final))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -190,23 +178,23 @@ class LocalFile(_Local):
 
     def stream(self, name: str) -> pa.NativeFile:
         """Start a file under its hidden name."""
-        return pa.OSFile(str(self._partial), "wb")
+        return self._disk.stream(str(self._partial))
 
     def settle(self, name: str) -> None:
         """Make a closed file durable."""
-        sync(self._partial)
+        self._disk.sync_file(str(self._partial))
 
     def publish(self) -> None:
         """Rename to the final name and make the rename durable."""
         self._check()
-        os.replace(self._partial, self._final)
+        self._disk.rename(str(self._partial), str(self._final))
         self._release()
-        sync(self._final.parent)
+        self._disk.sync_folder(str(self._final.parent))
 
     def discard(self) -> None:
         """Remove everything; never raises."""
         with contextlib.suppress(OSError):
-            os.unlink(self._partial)
+            self._disk.unlink(str(self._partial))
         self._release()
 
 
@@ -223,7 +211,7 @@ class LocalFolder(_Local):
     """
 
     def __init__(self, path: str, *, overwrite: bool) -> None:
-        super().__init__(path, overwrite=overwrite)
+        super().__init__(path, overwrite=overwrite, disk=LOCAL)
         self._replaced = self._final.with_name(f".{self._final.name}.replaced")
         try:
             self._check()
@@ -263,11 +251,7 @@ class LocalFolder(_Local):
         if not self._final.is_dir():
             msg = f"the output {self.target!r} is a file; a partitioned output is a folder"
             raise SinkError(msg, place=self.target, remedy="remove it or write elsewhere")
-        inside = [
-            os.path.relpath(os.path.join(folder, file), self._final).replace(os.sep, "/")
-            for folder, _, files in os.walk(self._final)
-            for file in files
-        ]
+        inside = self._disk.walk(str(self._final))
         if inside and not self._overwrite:
             raise exists_error(self.target)
         refuse_strangers(self.target, inside)
@@ -276,18 +260,18 @@ class LocalFolder(_Local):
         """Start a file under its hidden name."""
         path = self._partial / name
         path.parent.mkdir(exist_ok=True)
-        return pa.OSFile(str(path), "wb")
+        return self._disk.stream(str(path))
 
     def settle(self, name: str) -> None:
         """Make a closed file durable."""
-        sync(self._partial / name)
+        self._disk.sync_file(str(self._partial / name))
 
     def publish(self) -> None:
         """Rename to the final name and make the rename durable."""
         self._check()
         for folder in self._partial.iterdir():
-            sync(folder)
-        sync(self._partial)
+            self._disk.sync_folder(str(folder))
+        self._disk.sync_folder(str(self._partial))
         try:
             if self._final.exists():
                 os.rename(self._final, self._replaced)
@@ -297,7 +281,7 @@ class LocalFolder(_Local):
                 os.rename(self._replaced, self._final)
             raise
         self._release()
-        sync(self._final.parent)
+        self._disk.sync_folder(str(self._final.parent))
         # The new output is in place; what cannot be removed now, the next run removes.
         shutil.rmtree(self._replaced, ignore_errors=True)
 
@@ -323,14 +307,3 @@ def refuse_strangers(target: str, inside: list[str]) -> None:
         raise SinkError(
             msg, place=target, remedy="overwriting would delete it: move it away or write elsewhere"
         )
-
-
-def sync(path: Path) -> None:
-    """Make a file or the names in a folder durable."""
-    if sys.platform == "win32":  # pragma: no cover - folders cannot be opened there
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

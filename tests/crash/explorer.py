@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 
@@ -43,6 +43,7 @@ FIRST: Final = Name(0, 0)
 PARTS: Final = range(4)
 
 Told = Callable[[Name], None]
+K = TypeVar("K")
 State = tuple[SimulatedDisk, Name]
 """A disk, and the newest checkpoint that was acknowledged before."""
 
@@ -117,18 +118,23 @@ def run(disk: SimulatedDisk, told: Told, *, checkpoints: int, keep: int) -> None
 
 
 def states_after(
-    disk: SimulatedDisk, work: Callable[[SimulatedDisk, Told], None], acknowledged: Name = FIRST
-) -> list[State]:
+    disk: SimulatedDisk,
+    work: Callable[[SimulatedDisk, Callable[[K], None]], None],
+    acknowledged: K,
+    *,
+    kills: bool = False,
+) -> list[tuple[SimulatedDisk, K]]:
     """Do some work; return what may be found if it crashes, at each of its system calls.
 
     Args:
         disk: to work on.
         work: gets the disk, and a function to be told what is acknowledged.
         acknowledged: before.
+        kills: also what is found if only the process dies: nothing is lost, nor made durable.
     """
     instants = [(disk.copy(), acknowledged)]
 
-    def told(name: Name) -> None:
+    def told(name: K) -> None:
         instants.append((disk.copy(), name))
 
     def see(call: str, *_: object) -> None:
@@ -143,7 +149,7 @@ def states_after(
         for instant, name in instants
         for state in instant.crashed()
     }
-    return list(found.values())
+    return [*found.values(), *(instants if kills else [])]
 
 
 def recover(disk: SimulatedDisk, told: Told, acknowledged: Name, *, keep: int) -> None:
@@ -170,7 +176,8 @@ def explore(checkpoints: int, keep: int, every: int = 1) -> tuple[int, int]:
     Returns:
         How many states were recovered from: after one crash, after two.
     """
-    states = states_after(SimulatedDisk(), partial(run, checkpoints=checkpoints, keep=keep))
+    work = partial(run, checkpoints=checkpoints, keep=keep)
+    states = states_after(SimulatedDisk(), work, FIRST)
     for state, name in states:
         recover(state.copy(), lambda _: None, name, keep=keep)
     again: dict[Any, State] = {}

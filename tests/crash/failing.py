@@ -7,7 +7,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from crash.explorer import Job, open_store, recover, states_after
+from crash.explorer import FIRST, Job, open_store, recover, states_after
 from crash.simulated_disk import SimulatedDisk, nothing
 from eventtime.errors import CheckpointError
 
@@ -117,7 +117,7 @@ def crash_after_failures(call: str, *, most: int, every: int = 1) -> int:
             work_on(disk, told)
             disk.before = nothing
 
-        for state, name in states_after(SimulatedDisk(), work)[::every]:
+        for state, name in states_after(SimulatedDisk(), work, FIRST)[::every]:
             recover(state, lambda _: None, name, keep=KEEP)
             count += 1
     return count

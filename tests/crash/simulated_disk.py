@@ -8,15 +8,20 @@ to bytes that did not.
 from __future__ import annotations
 
 import errno
+import io
 import itertools
+import stat
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ("WRITES", "SimulatedDisk", "nothing")
 
+Paths = list[str]
 FOLDER: Final = -1
 ROOT: Final = ""
 WRITES: Final = {"create", "write", "sync", "rename", "unlink", "mkdir", "sync_folder"}
@@ -91,7 +96,7 @@ def _split(path: str) -> tuple[str, str]:
 
 
 class SimulatedDisk:
-    """A `Disk`; folders are '/a/b', the root is there.
+    """A `Disk`, and an `OutputDisk`; folders are '/a/b', the root is there.
 
     Args:
         before: called before each system call with its name and arguments; may raise, or let others
@@ -103,7 +108,7 @@ class SimulatedDisk:
         self.before: Callable[..., None] = nothing
         self.after: Callable[..., None] = nothing
         self.files: dict[int, File] = {}
-        self.folders: dict[str, Folder] = {ROOT: Folder()}
+        self.tree: dict[str, Folder] = {ROOT: Folder()}
         self._handles: dict[int, int] = {}
         self._numbers = itertools.count()
 
@@ -111,17 +116,17 @@ class SimulatedDisk:
         """The same disk once more, without those who use it."""
         other = SimulatedDisk()
         other.files = dict(self.files)
-        other.folders = {
+        other.tree = {
             path: Folder(dict(folder.durable), list(folder.changes))
-            for path, folder in self.folders.items()
+            for path, folder in self.tree.items()
         }
         other._numbers = itertools.count(max(self.files, default=0) + 1)
         return other
 
     def crashed(self) -> Iterator[SimulatedDisk]:
         """Every disk that may be found after a crash now."""
-        paths = list(self.folders)
-        for names in itertools.product(*(self.folders[path].after_a_crash() for path in paths)):
+        paths = list(self.tree)
+        for names in itertools.product(*(self.tree[path].after_a_crash() for path in paths)):
             folders = _reachable(dict(zip(paths, names, strict=True)))
             held = sorted({file for there in folders.values() for file in there.values()} - {-1})
             for contents in itertools.product(*(self.files[i].after_a_crash() for i in held)):
@@ -129,7 +134,7 @@ class SimulatedDisk:
                 disk.files = {
                     i: File(content, content) for i, content in zip(held, contents, strict=True)
                 }
-                disk.folders = {path: Folder(dict(there)) for path, there in folders.items()}
+                disk.tree = {path: Folder(dict(there)) for path, there in folders.items()}
                 disk._numbers = itertools.count(max(held, default=0) + 1)
                 yield disk
 
@@ -137,7 +142,7 @@ class SimulatedDisk:
         """Bytes by path; None for a folder."""
         return {
             f"{path}/{name}": None if file == FOLDER else self.files[file].now
-            for path, folder in self.folders.items()
+            for path, folder in self.tree.items()
             for name, file in folder.now().items()
         }
 
@@ -201,29 +206,84 @@ class SimulatedDisk:
             if name in folder.now():
                 raise FileExistsError(errno.EEXIST, "File exists", path)
             folder.changes.append(Change(name=name))
-            self.folders[path] = Folder()
+            self.tree[path] = Folder()
 
     def sync_folder(self, path: str) -> None:
         with _Call(self, "sync_folder", path):
-            folder = self.folders[path.rstrip("/")]
+            path = path.rstrip("/")
+            if path not in self.tree:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            folder = self.tree[path]
             folder.durable, folder.changes = folder.now(), []
 
     def list(self, path: str) -> dict[str, int]:
         with _Call(self, "list", path):
-            if path not in self.folders:
+            if path not in self.tree:
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-            names = self.folders[path].now().items()
+            names = self.tree[path].now().items()
             return {name: len(self.files[file].now) for name, file in names if file != FOLDER}
+
+    def stream(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(_Stream(self, self.create(path)), mode="w")
+
+    def sync_file(self, path: str) -> None:
+        folder, name = self._at(path)
+        handle = next(self._numbers)
+        self._handles[handle] = _there(folder, name, path)
+        self.sync(handle)
+        self.close(handle)
+
+    def mode(self, path: str) -> int:
+        if path in self.tree:
+            return stat.S_IFDIR
+        folder, name = self._at(path)
+        _there(folder, name, path)
+        return stat.S_IFREG
+
+    def walk(self, path: str) -> Paths:
+        names = [f"{folder}/{name}" for folder in self.folders(path) for name in self.list(folder)]
+        return [name[len(path) + 1 :] for name in names]
+
+    def folders(self, path: str) -> Paths:
+        return [p for p in sorted(self.tree) if p == path or p.startswith(f"{path}/")]
+
+    def hold(self, path: str, flags: int) -> None:
+        """Lock nothing: locks end with their process, and here one at a time is alive."""
 
     def _at(self, path: str) -> tuple[Folder, str]:
         folder, name = _split(path)
-        if folder not in self.folders:
+        if folder not in self.tree:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-        return self.folders[folder], name
+        return self.tree[folder], name
 
     def _append(self, handle: int, data: bytes) -> None:
         i = self._handles[handle]
         self.files[i] = replace(self.files[i], now=self.files[i].now + data)
+
+
+class _Stream(io.RawIOBase):
+    """A file as an encoder writes it."""
+
+    def __init__(self, disk: SimulatedDisk, handle: int) -> None:
+        self._disk = disk
+        self._handle = handle
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Any, /) -> int:
+        written = self._disk.write(self._handle, memoryview(data))
+        self._size += written
+        return written
+
+    def close(self) -> None:
+        if not self.closed:
+            self._disk.close(self._handle)
+        super().close()
 
 
 def _there(folder: Folder, name: str, path: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from eventtime.state import checkpoints, sweep
+from eventtime.state import checkpoints, storage, sweep
 from eventtime.state.checkpoints import CheckpointStore
 from eventtime.state.claims import Claim
 from eventtime.state.manifest import CLAIMS, MANIFESTS, PACKS, Name
@@ -17,7 +17,7 @@ from eventtime.state.sweep import Sweeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from eventtime.state.storage import Output, Storage
+    from eventtime.state.storage import Disk, Output, Storage
 
 __all__ = ("CRASHES", "FAILURES", "INTERLEAVINGS", "SLIPS", "slipped")
 
@@ -76,10 +76,10 @@ def create_without_syncing_folders(self: LocalStorage, name: str) -> _LocalOutpu
     return _LocalOutput(self._disk, path)
 
 
-def make_trusting_what_is_there(self: LocalStorage, folder: str) -> None:
+def make_trusting_what_is_there(disk: Disk, path: str) -> None:
     with contextlib.suppress(FileExistsError):
-        self._disk.mkdir(folder)
-        self._disk.sync_folder(folder.rpartition("/")[0])
+        disk.mkdir(path)
+        disk.sync_folder(path.rpartition("/")[0])
 
 
 _unfinished: list[Output] = []
@@ -243,7 +243,7 @@ SLIPS: Final = {
         CRASHES, [(LocalStorage, "_create", create_without_syncing_folders)]
     ),
     "folders that are there are trusted": Slip(
-        FAILURES, [(LocalStorage, "_make", make_trusting_what_is_there)]
+        FAILURES, [(storage, "make_folder", make_trusting_what_is_there)]
     ),
     "the manifest comes before its pack": Slip(
         CRASHES,

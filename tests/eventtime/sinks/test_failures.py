@@ -48,7 +48,7 @@ def test_a_broken_stream_is_an_error_with_path_and_bytes(
         return opened[-1]
 
     real = pa.OSFile
-    monkeypatch.setattr("eventtime.sinks.staging.pa.OSFile", full)
+    monkeypatch.setattr("eventtime.sinks.local_disk.pa.OSFile", full)
     with pytest.raises(
         SinkError, match=r"(?s)writing '.*out' failed after [\d,]+ bytes: .*No space.*free space"
     ):
