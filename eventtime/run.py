@@ -338,14 +338,15 @@ def _open_outputs(
 
 
 def _check_locks(sinks: Mapping[str, Sink]) -> None:
-    """Refuse two outputs that would wait for each other's transaction, which lasts the whole run."""
+    """Refuse two outputs that would wait for each other: their transactions last all the run."""
     locked: dict[str, str] = {}
     for sink in sinks.values():
         path = getattr(sink, "locks", None)
         if path is None:
             continue
         if path in locked:
-            msg = f"{locked[path]} and {sink.describe()} need one transaction each, all the run long"
+            both = f"{locked[path]} and {sink.describe()}"
+            msg = f"{both} need one transaction each, all the run long"
             remedy = "write to two files, or give checkpoint=, which makes transactions short"
             raise SinkError(msg, place=sink.describe(), remedy=remedy)
         locked[path] = sink.describe()
