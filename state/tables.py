@@ -193,8 +193,7 @@ class Tables:
         Returns:
             ``slots`` (n,) int64 in the table and ``fresh`` (n,) bool, true where just made.
         """
-        self.reserve(row, len(source))
-        self.dirs[row, k.VERSION] = k.CHANGED
+        self._admit(row, len(source))
         out, fresh = np.empty(len(source), np.int64), np.empty(len(source), np.bool_)
         self.n_free = k.pair_slots(
             self.dirs[row], source, self.page_next, self.free_pages, self.n_free,
@@ -206,7 +205,7 @@ class Tables:
         self, row: int, keys: Ints, nulls: NDArray[np.uint8]
     ) -> tuple[Ints, NDArray[np.bool_]]:
         """Find or insert keys, (n,), which may repeat, as `pair` does those of slots."""
-        self.reserve(row, len(keys))
+        self._admit(row, len(keys))
         out, fresh = np.empty(len(keys), np.int64), np.empty(len(keys), np.bool_)
         self.n_free = k.take_keys(
             self.dirs[row], keys, nulls, self.page_next, self.free_pages, self.n_free,
@@ -274,6 +273,11 @@ class Tables:
             assert np.count_nonzero(self._entries[row]) == self.count(row), (
                 "entries and count disagree"
             )
+
+    def _admit(self, row: int, n: int) -> None:
+        """Make room for keys, and note that the table is no longer as it was at the last cut."""
+        self.reserve(row, n)
+        self.dirs[row, k.VERSION] = k.CHANGED
 
     def _set_entries(self, row: int, entries: Ints) -> None:
         self._entries[row] = entries
