@@ -45,11 +45,6 @@ LATE_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
             "[list(pair) for pair in pairs]",
             "[]",
         ),
-        (
-            "a row is late by the lateness of now",
-            "self._floors.append(floor_us)\n            self._latenesses.append(before_us)",
-            "self._floors.append(floor_us)\n            self._latenesses.append(self.lateness_us)",
-        ),
     ],
     "windows/shard.py": [
         (

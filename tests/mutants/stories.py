@@ -55,7 +55,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
 
     by_hand = [
         (n, f)
-        for n, f in [*vars(live).items(), *vars(checkpoints).items()]
+        for n, f in [*vars(live).items(), *vars(checkpoints).items(), *vars(limits).items()]
         if n.startswith("test_") and not hasattr(f, "hypothesis")
     ]
     return [

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,3 +101,15 @@ def test_rocksdb_gives_the_same(case: Case, budget: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         limit = et.memory_limit(budget, backend="rocksdb", scratch=folder)
         assert outcome(stream, memory=limit, chunk_rows=3) == outcome(stream)
+
+
+def test_rows_of_a_cold_slice_are_folded_in_the_order_they_came() -> None:
+    """Sums of floats of very different size, out of memory in many blocks."""
+    rng, n = np.random.default_rng(3), 60_000
+    times = pa.array(rng.integers(0, 48 * 3_600, n) * 1_000_000).view(pa.timestamp("us"))
+    x = rng.normal(size=n) * 10.0 ** rng.integers(-9, 10, n)
+    rows = pa.record_batch({"t": times, "k": rng.integers(0, 50, n), "x": x})
+    stream = et.from_arrow(rows, time="t").watermark(et.bounded_disorder("30d")).key_by("k")
+    sums = stream.window(et.tumbling("1h")).aggregate(s=et.sum("x"))
+    with patch("eventtime.replay.CHUNK_ROWS", 2_000):
+        assert sums.run(memory="100kB").table() == sums.run().table()
