@@ -46,13 +46,6 @@ LATE_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
             "[]",
         ),
     ],
-    "windows/shard.py": [
-        (
-            "windows that had expired are corrected under a longer lateness",
-            "max(due - self._spec.lateness_us, after_floor)",
-            "due - self._spec.lateness_us",
-        ),
-    ],
     "windows/assign_kernel.py": [
         ("some windows had expired, and nobody says so", "<= w or first <= config[FLOOR]", "<= w"),
     ],
