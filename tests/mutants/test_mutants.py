@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 STORIES = Path(__file__).parent / "stories.py"
 PARTS = ("eventtime", "windows", "state")
-SECONDS = 200
+SECONDS = 400
 UNBROKEN = Mutant("as it is", "eventtime/__init__.py", "", "")
 
 Outcome = subprocess.CompletedProcess[str]
