@@ -56,7 +56,7 @@ class Engine:
         partitions: names of those known at the start: nothing fires before each was heard (S8).
         clock: of processing time: idleness (S6) and the future guard (S11) go by it.
         shards: threads that share the keys.
-        memory: how much of the state of windows may be in memory; see `Stream.run`.
+        memory: how much of the state may be in memory; see `Stream.run`.
 
     >>> import pyarrow as pa, eventtime as et
     >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})

@@ -14,6 +14,7 @@ from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import OperatorLedger
 from eventtime.process.operator import ProcessOperator
 from eventtime.process.plan import ProcessPlan
+from eventtime.state.blocks import Spill
 from eventtime.state.keys import KeyCodec
 from eventtime.state.schemas import schema_in_text
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
@@ -22,7 +23,6 @@ from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
 from eventtime.windows.rises import rises_of
-from eventtime.windows.slices import Spill
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
@@ -60,7 +60,7 @@ class Stages:
         side: takes rows of side outputs as they come.
         shards: threads to work with; 1: only the caller's.
         clock: of processing time; None: a replay, which has none.
-        limit: on the memory of windows; None: all of their state stays in memory.
+        limit: on the memory of state; None: all of it stays in memory.
     """
 
     plans: Sequence[StagePlan | ProcessPlan]
@@ -80,7 +80,9 @@ class Stages:
             # that follow see results only, which are few.
             threaded = i == 0 and self.shards > 1
             if isinstance(plan, ProcessPlan):
-                process = ProcessOperator(plan, codec, self.clock, threaded=threaded)
+                process = ProcessOperator(
+                    plan, codec, self.clock, threaded=threaded, spill=self._spill()
+                )
                 self.stages.append(_Stage(plan, process, codec, None, before))
                 continue
             if self.limit is not None:
@@ -105,7 +107,8 @@ class Stages:
         if self.limit is None:
             return None
         self._store = self._store or self.limit.open()
-        holders = self._shares + len(self.plans) - 1
+        of_first = 1 if isinstance(self.plans[0], ProcessPlan) else self._shares
+        holders = of_first + len(self.plans) - 1
         return Spill(self._store, self.limit.budget_bytes // holders)
 
     @property
@@ -189,8 +192,7 @@ class Stages:
     @property
     def blocked(self) -> str:
         """Why state above the limit could not leave memory; empty: it could."""
-        windows = (s.operator for s in self.stages if isinstance(s.operator, WindowOperator))
-        errors = (operator.blocked for operator in windows)
+        errors = (stage.operator.blocked for stage in self.stages)
         return next((error.what for error in errors if error is not None), "")
 
     @property

@@ -228,8 +228,8 @@ class Stream:
             start_from: savepoint to go on from, if there is no checkpoint yet.
             stop: asked after each step; when it says True the run is suspended with a checkpoint
                 (S9): nothing fires, and files that are published at the end are not yet.
-            memory: how much of the state of windows may be in memory, such as '512MB'; the rest
-                goes to files (or see `memory_limit`). The results are the same bytes. None: all.
+            memory: how much of the state may be in memory, such as '512MB'; the rest goes
+                to files (or see `memory_limit`). The results are the same bytes. None: all.
             drain: with `stop`: all input is taken as ended there, and every window fires.
             restart: how to go on when sources or sinks fail for a while (see `restart`).
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ("BlockStats", "BlockStore", "Bytes", "MemoryBlocks", "joined")
+__all__ = ("BlockStats", "BlockStore", "Bytes", "MemoryBlocks", "Spill", "joined")
 
 Bytes = NDArray[np.uint8]
 
@@ -85,6 +85,19 @@ class BlockStore(Protocol):
     def stats(self) -> BlockStats:
         """Return what it holds and did."""
         ...
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Where state goes that has no room in memory.
+
+    Args:
+        store: of blocks; others may share it.
+        budget_bytes: what whoever has this may hold in memory.
+    """
+
+    store: BlockStore
+    budget_bytes: int
 
 
 class MemoryBlocks:

@@ -8,16 +8,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.state.arrays import grown
+from eventtime.state.cold_keys import PARTS, parts_of
 from eventtime.state.keyed_collections import ListState, MapState
 from eventtime.state.keyed_objects import AggregatedObject, ObjectValue, ReducedObject
+from eventtime.state.keyed_room import KeyedRoom, can_leave
 from eventtime.state.keyed_values import PackedReduced, PackedValue
 from eventtime.state.moment import OneForAll
 from eventtime.state.slots import SlotMap
 from eventtime.state.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from eventtime.errors import ScratchError
+    from eventtime.state.blocks import Spill
+    from eventtime.state.cold_keys import Columns
     from eventtime.state.declared import Declared
     from eventtime.state.keyed_state import State
     from eventtime.state.keys import KeyCodec
@@ -40,48 +46,74 @@ _NO_NULLS: Final[Ints] = np.empty(0, np.int64)
 class KeyedStates:
     """Keys and what is held for them.
 
-    Entering: `enter`. Timers: `timers`. Bounding: `is_outgrown`, `sweep`, `clear`. Surviving:
-    `save`, `restore`.
+    Entering: `most_rows`, `enter`. Timers: `timers`. Bounding: `is_outgrown`, `sweep`, `clear`.
+    Surviving: `save`, `restore`.
 
     Args:
         declared: states by name.
         codec: of the keys.
         moment: that states go by.
+        spill: where keys go that have no room, if all that they hold are numbers; None: all stay.
     """
 
-    def __init__(self, declared: Mapping[str, Declared], codec: KeyCodec, moment: Moment) -> None:
+    def __init__(
+        self,
+        declared: Mapping[str, Declared],
+        codec: KeyCodec,
+        moment: Moment,
+        spill: Spill | None = None,
+    ) -> None:
         self._codec, self._slots = codec, SlotMap()
+        self._capacity = self._slots.capacity
         self.states: dict[str, State] = {}
         self._of_keys: list[State] = []
         self._shared: list[State] = []
         for name, one in declared.items():
             of_keys = one.scope == "key"
             state = _make(name, one, moment if of_keys else OneForAll(moment))
-            state.grow(self._slots.capacity if of_keys else 1)
+            state.grow(self._capacity if of_keys else 1)
             self.states[name] = state
             (self._of_keys if of_keys else self._shared).append(state)
         self.timers = {kind: Timers() for kind in TIMER_KINDS}
-        self._versions: Ints = np.zeros(1, np.int64)
+        packed = [state for state in self._of_keys if isinstance(state, PackedValue)]
+        self._room: KeyedRoom | None = None
+        if spill is not None and can_leave(self._of_keys):
+            self._room = KeyedRoom(self._slots, packed, self.timers.values(), spill)
+        self._versions: Ints = np.zeros(1 if self._room is None else PARTS, np.int64)
         self._version = 1
         self._alive = 0
 
+    @property
+    def most_rows(self) -> int | None:
+        """Rows that may be entered at once; None: any number."""
+        return None if self._room is None else self._room.most_rows
+
+    @property
+    def blocked(self) -> ScratchError | None:
+        """Why keys could not leave memory; None: they could."""
+        return None if self._room is None else self._room.blocked
+
     def enter(self, words: Ints, nulls: NDArray[np.uint8]) -> Ints:
-        """Return the slots of keys, (n,) int64; what they hold counts as changed."""
-        before = self._slots.capacity
-        slots = self._slots.intern(words, nulls.astype(np.int64) if nulls.size else _NO_NULLS)
-        if self._slots.capacity != before:
-            for state in self._of_keys:
-                state.grow(self._slots.capacity)
-            parts = (self._slots.capacity >> _PART_BITS) + 1
-            more = np.zeros(parts - len(self._versions), np.int64)
-            self._versions = np.concatenate([self._versions, more])
+        """Return the slots of keys, (n,) int64; what they hold counts as changed.
+
+        With a limit, slots from before may be those of other keys now, but for keys with timers.
+        """
+        tags = nulls.astype(np.int64) if nulls.size else _NO_NULLS
+        if self._room is None:
+            slots = self._slots.intern(words, tags)
+            self._grow()
+        else:
+            self._room.make(len(words))
+            self._grow()
+            slots, fresh = self._slots.intern_new(words, tags)
+            self._room.bring_in(slots, fresh)
         self.touch(slots)
         return slots
 
     def touch(self, slots: Ints) -> None:
         """Note that what slots hold may change."""
         self._version += 1
-        self._versions[slots >> _PART_BITS] = self._version
+        self._versions[self._parts_of(slots)] = self._version
 
     def keys(self, slots: Ints) -> list[pa.Array]:
         """Return the key columns of slots."""
@@ -96,16 +128,30 @@ class KeyedStates:
     @property
     def is_outgrown(self) -> bool:
         """Whether there are many more keys than held anything at the last sweep."""
-        return len(self._slots) > 2 * self._alive + _SMALL
+        if self._room is None:
+            return len(self._slots) > 2 * self._alive + _SMALL
+        # Keys that are out may be in memory, too.
+        known = len(self._slots) + self._room.rows
+        return known > 2 * self._alive + 2 * self._room.most_rows + _SMALL
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is held for any key, or for all."""
         slots, alive = self._held()
-        return not alive[slots].any() and not any(s.is_held(_ONE_SLOT)[0] for s in self._shared)
+        if alive[slots].any() or any(s.is_held(_ONE_SLOT)[0] for s in self._shared):
+            return False
+        return self._room is None or not any(
+            len(self._outside(self._room, part)[0]) for part in range(PARTS)
+        )
 
     def sweep(self) -> None:
         """Forget keys for which nothing is held that lives (S30). Cost: O(keys)."""
+        if self._room is not None:
+            self._room.sweep()
+            self._version += 1
+            self._versions[:] = self._version
+            self._alive = len(self._slots) + self._room.rows
+            return
         _, alive = self._held()
         gone = self._slots.keep_only(alive)
         for state in self._of_keys:
@@ -113,10 +159,11 @@ class KeyedStates:
         self.touch(gone)
         self._alive = len(self._slots)
 
-    def live_words(self) -> Ints:
-        """Return the key words held; those of null keys are 0."""
-        words: Ints = self._slots.keys[self._slots.slots(), 0]
-        return words
+    def live_words(self) -> Iterator[Ints]:
+        """Yield the key words held, with repeats; those of null keys are 0."""
+        yield self._slots.keys[self._slots.slots(), 0]
+        if self._room is not None:
+            yield from self._room.words()
 
     def clear(self) -> None:
         """Forget everything (S30)."""
@@ -126,19 +173,33 @@ class KeyedStates:
             state.forget(_ONE_SLOT)
         for state in self._of_keys:
             state.forget(self._slots.slots())
+        if self._room is not None:
+            self._slots.keep_only(np.zeros(self._slots.capacity, np.bool_))
+            self._room.clear()
         self.sweep()
 
     def save(self, writer: PartWriter, **about: int) -> int:
-        """Write what is held, in parts of neighbouring slots; returns the version reached."""
+        """Write what is held, part by part; returns the version reached.
+
+        A part is neighbouring slots. With a limit it is keys by a hash.
+        """
         slots, alive = self._held()
         slots = slots[alive[slots]]
+        of_slots = self._parts_of(slots)
         timers = {kind: timers.rows() for kind, timers in self.timers.items()}
-        for part in np.unique(slots >> _PART_BITS).tolist():
+        every = range(PARTS) if self._room is not None else np.unique(of_slots).tolist()
+        for part in every:
             version = int(self._versions[part])
             what: dict[str, Any] = {**about, "kind": KEYED, "part": part}
-            if not writer.keep(version, **what):
-                mine = slots[slots >> _PART_BITS == part]
-                writer.add(self._rows(mine, timers), version, **what)
+            # A part to which no key ever fell is version 0.
+            if version and not writer.keep(version, **what):
+                mine = slots[of_slots == part]
+                outside = None if self._room is None else self._outside(self._room, part)
+                rows = self._rows(mine, timers)
+                if outside is not None:
+                    rows = pa.concat_batches([rows, self._rows_outside(*outside)])
+                if rows.num_rows:
+                    writer.add(rows, version, **what)
         if self._shared:
             columns = _joined(state.save(_ONE_SLOT) for state in self._shared)
             rows = pa.record_batch(list(columns.values()), list(columns))
@@ -151,23 +212,49 @@ class KeyedStates:
         """Take over what was saved, while nothing is held."""
         # Slots are others now: no part is what the last checkpoint has under its name.
         self._version = version
-        for rows in keyed:
-            n = len(self._codec.types)
-            if n:
-                words, nulls = self._codec.encode(rows.columns[:n])
-            else:
-                words, nulls = self._codec.no_key(rows.num_rows), np.empty(0, np.uint8)
-            slots = self.enter(words, nulls)
-            for state in self._of_keys:
-                state.fill(slots, rows)
-            for kind, timers in self.timers.items():
-                times = rows.column(f"timers:{kind}")
-                at = np.repeat(slots, np.diff(times.offsets.to_numpy()))
-                timers.add_rows(times.flatten().to_numpy(), at)
+        for whole in keyed:
+            most = self.most_rows or max(1, whole.num_rows)
+            for at in range(0, whole.num_rows, most):
+                self._restore(whole.slice(at, most))
         for rows in shared:
             for state in self._shared:
                 state.fill(_ONE_SLOT, rows)
-        self._alive = len(self._slots)
+        self._alive = len(self._slots) + (0 if self._room is None else self._room.rows)
+
+    def _restore(self, rows: pa.RecordBatch) -> None:
+        n = len(self._codec.types)
+        if n:
+            words, nulls = self._codec.encode(rows.columns[:n])
+        else:
+            words, nulls = self._codec.no_key(rows.num_rows), np.empty(0, np.uint8)
+        slots = self.enter(words, nulls)
+        for state in self._of_keys:
+            state.fill(slots, rows)
+        for kind, timers in self.timers.items():
+            times = rows.column(f"timers:{kind}")
+            at = np.repeat(slots, np.diff(times.offsets.to_numpy()))
+            timers.add_rows(times.flatten().to_numpy(), at)
+
+    def _grow(self) -> None:
+        if self._slots.capacity == self._capacity:
+            return
+        self._capacity = self._slots.capacity
+        for state in self._of_keys:
+            state.grow(self._capacity)
+        if self._room is None:
+            parts = (self._capacity >> _PART_BITS) + 1
+            self._versions = grown(self._versions, parts, 0)
+
+    def _parts_of(self, slots: Ints) -> Ints:
+        if self._room is None:
+            return slots >> _PART_BITS
+        return parts_of(self._slots.keys[slots, 0].copy())
+
+    def _outside(self, room: KeyedRoom, part: int) -> tuple[Ints, list[Columns]]:
+        """Return the keys of a part that are outside of memory and live, and what they hold."""
+        words, by_state = room.part(part)
+        live = room.live(by_state)
+        return words[live], [[column[live] for column in columns] for columns in by_state]
 
     def _held(self) -> tuple[Ints, NDArray[np.bool_]]:
         """Return the slots in use, and by slot whether it holds anything, timers included."""
@@ -192,6 +279,16 @@ class KeyedStates:
             offsets = np.append(0, np.cumsum(ends - starts)).astype(np.int32)
             mine = times[np.isin(who, slots)]
             columns[f"timers:{kind}"] = pa.ListArray.from_arrays(offsets, pa.array(mine))
+        return pa.record_batch(list(columns.values()), list(columns))
+
+    def _rows_outside(self, words: Ints, by_state: list[Columns]) -> pa.RecordBatch:
+        keys = self._codec.decode(words, np.zeros(len(words), np.bool_))
+        columns = {f"key_{i}": column for i, column in enumerate(keys)}
+        pairs = zip(self._of_keys, by_state, strict=True)
+        columns |= _joined(s.saved(held) for s, held in pairs if isinstance(s, PackedValue))
+        for kind in self.timers:
+            no_offsets = pa.array(np.zeros(len(words) + 1, np.int32))
+            columns[f"timers:{kind}"] = pa.ListArray.from_arrays(no_offsets, pa.array(_NO_NULLS))
         return pa.record_batch(list(columns.values()), list(columns))
 
 

@@ -56,16 +56,20 @@ class State:
 
     def save(self, slots: Ints) -> dict[str, pa.Array]:
         """Return what slots hold that live, as columns by name; null: nothing."""
-        columns = {f"{self.declared.form}:{self.name}": self._saved(slots)}
-        if self._expiry is not None:
-            columns[f"until:{self.name}"] = pa.array(self._expiry.until_us[slots])
-        return columns
+        until_us = None if self._expiry is None else self._expiry.until_us[slots]
+        return self._named(self._saved(slots), until_us)
 
     def fill(self, slots: Ints, saved: pa.RecordBatch) -> None:
         """Hold what was saved."""
         self._filled(slots, saved.column(f"{self.declared.form}:{self.name}"))
         if self._expiry is not None:
             self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()
+
+    def _named(self, values: pa.Array, until_us: Ints | None) -> dict[str, pa.Array]:
+        columns = {f"{self.declared.form}:{self.name}": values}
+        if until_us is not None:
+            columns[f"until:{self.name}"] = pa.array(until_us)
+        return columns
 
     def _saved(self, slots: Ints) -> pa.Array:
         raise NotImplementedError

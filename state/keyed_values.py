@@ -114,6 +114,25 @@ class PackedValue(State):
         held: NDArray[np.bool_] = (self._valid[slots] != 0) & ~self._dead_now(slots)
         return held
 
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """All that is held, by slot: values, whether they are there, and until when they live."""
+        until = [] if self._expiry is None else [self._expiry.until_us]
+        return [self._values, self._valid, *until]
+
+    def live(self, columns: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        """Tell of items of `columns` which are values that live."""
+        _, valid, *until = columns
+        held: NDArray[np.bool_] = valid != 0
+        if self._expiry is not None:
+            held &= until[0] > self._expiry.now_us()
+        return held
+
+    def saved(self, columns: list[NDArray[Any]]) -> dict[str, pa.Array]:
+        """Return items of `columns` as `save` does those of slots."""
+        held = to_arrow(columns[0], self.declared.kind, self.live(columns))
+        return self._named(held, columns[2] if self._expiry is not None else None)
+
     def forget(self, slots: Ints) -> None:
         self._valid[slots] = 0
 

@@ -17,7 +17,8 @@ _NO_TAGS: Ints = np.empty(0, np.int64)
 class SlotMap:
     """Gives keys of two words each a slot; slots of keys that were forgotten are used again.
 
-    Entering: `intern`. Reading: `keys`, `slots`, `capacity`, `len`. Forgetting: `keep_only`.
+    Entering: `intern`, `reserve`, `intern_new`. Reading: `keys`, `slots`, `capacity`, `room`,
+    `len`. Forgetting: `keep_only`.
 
     >>> slots = SlotMap()
     >>> slots.intern(np.array([7, 9, 7])).tolist()
@@ -38,6 +39,26 @@ class SlotMap:
         """One more than the largest slot that can be given out now."""
         return len(self.keys)
 
+    @property
+    def room(self) -> int:
+        """Slots that are free."""
+        return int(self._counts[1])
+
+    def reserve(self, n: int, most: int) -> None:
+        """Have room for `n` more keys.
+
+        Slots are doubled, up to `most` in all, unless it takes more.
+        """
+        if self.room < n:
+            self._more_slots(max(n - self.room, min(self.capacity, most - self.capacity)))
+
+    def intern_new(self, words: Ints, tags: Ints = _NO_TAGS) -> tuple[Ints, Ints]:
+        """Return what `intern` does, where there is room for all, and the slots given out now."""
+        assert self.room >= len(words)
+        before = self.room
+        slots = self.intern(words, tags)
+        return slots, self._free[self.room : before].copy()
+
     def intern(self, words: Ints, tags: Ints = _NO_TAGS) -> Ints:
         """Return the slot of each key, (n,) int64; new keys get one.
 
@@ -55,7 +76,7 @@ class SlotMap:
             if at == len(words):
                 return out
             if not self._counts[1]:
-                self._more_slots()
+                self._more_slots(self.capacity)
             else:
                 self._lay_out(2 * len(self._entries))
 
@@ -81,12 +102,14 @@ class SlotMap:
         self._entries = np.zeros(places, np.uint64)
         k.enter_slots(self.slots(), self.keys, self._entries)
 
-    def _more_slots(self) -> None:
-        old = self.capacity
-        self.keys = np.concatenate([self.keys, np.zeros_like(self.keys)])
-        self._free = np.empty(2 * old, np.int64)
-        self._free[:old] = np.arange(2 * old - 1, old - 1, -1)
-        self._counts[1] = old
+    def _more_slots(self, more: int) -> None:
+        old, room = self.capacity, self.room
+        self.keys = np.concatenate([self.keys, np.zeros((more, 2), np.int64)])
+        free = np.empty(old + more, np.int64)
+        free[:more] = np.arange(old + more - 1, old - 1, -1)
+        free[more : more + room] = self._free[:room]
+        self._free = free
+        self._counts[1] += more
 
     def check_invariants(self) -> None:
         """Assert that every slot is in use or free, and that each in use is found by its key."""

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventtime.errors import ScratchError
+    from eventtime.state.blocks import Spill
     from eventtime.state.keys import KeyCodec
     from eventtime.state.parts import PartWriter, SavedPart
     from eventtime.windows.chunk import Chunk, Found
     from eventtime.windows.emission import Segment
-    from eventtime.windows.slices import Spill
     from eventtime.windows.spec import WindowSpec
 
 __all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")

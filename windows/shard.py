@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventtime.errors import ScratchError
+    from eventtime.state.blocks import Spill
     from eventtime.state.keys import KeyCodec
     from eventtime.windows.chunk import Chunk
-    from eventtime.windows.slices import Spill
     from eventtime.windows.spec import WindowSpec
 
 __all__ = ("Counts", "Fired", "Shard")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,28 +20,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from eventtime.state.blocks import BlockStore
+    from eventtime.state.blocks import Spill
     from eventtime.windows.accumulators import Accumulators
     from eventtime.windows.chunk import Chunk
     from eventtime.windows.closed import ClosedWindow
     from eventtime.windows.grid import Grid
 
-__all__ = ("Slices", "Spill")
+__all__ = ("Slices",)
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Spill:
-    """Where state goes that has no room in memory.
-
-    Args:
-        store: of blocks; several shards may share it.
-        budget_bytes: what one shard may hold in memory.
-    """
-
-    store: BlockStore
-    budget_bytes: int
 
 
 class Slices:

@@ -110,7 +110,7 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
     ),
     click.option(
         "--memory", metavar="SIZE",
-        help="How much of the windows' state may be in memory, such as 512MB; the rest goes to "
+        help="How much of the state may be in memory, such as 512MB; the rest goes to "
         "scratch files.",
     ),
     click.option(

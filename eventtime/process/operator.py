@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventtime.clock import Clock
+    from eventtime.errors import ScratchError
     from eventtime.process.plan import ProcessPlan
+    from eventtime.state.blocks import Spill
     from eventtime.state.keys import KeyCodec
     from eventtime.state.parts import PartWriter, SavedPart
     from eventtime.windows.chunk import Chunk
@@ -50,13 +52,20 @@ class ProcessOperator:
         codec: of the keys.
         clock: of processing time; None: a replay, which has none.
         threaded: whether the function runs in a thread of its own.
+        spill: where keys go that have no room in memory; None: all stay.
 
     Raises:
         PlanError: the function goes by processing time, and there is no clock.
     """
 
     def __init__(
-        self, plan: ProcessPlan, codec: KeyCodec, clock: Clock | None, *, threaded: bool
+        self,
+        plan: ProcessPlan,
+        codec: KeyCodec,
+        clock: Clock | None,
+        *,
+        threaded: bool,
+        spill: Spill | None = None,
     ) -> None:
         self._plan, self._codec, self._clock = plan, codec, clock
         function = plan.function
@@ -65,7 +74,7 @@ class ProcessOperator:
             remedy = "drive it with et.Engine, which takes a clock; or go by event time"
             raise PlanError(msg, place="process(function)", remedy=remedy)
         self._context: Any = (BatchContext if function.is_batch else RowContext)(function)
-        self._held = KeyedStates(function.states, codec, self._context)
+        self._held = KeyedStates(function.states, codec, self._context, spill)
         calls = {"": plan.schema, **plan.side_schemas}
         self._outputs = {
             tag: Output(
@@ -133,6 +142,11 @@ class ProcessOperator:
         return 0
 
     @property
+    def blocked(self) -> ScratchError | None:
+        """Why state above the limit could not leave memory; None: it could."""
+        return self._held.blocked
+
+    @property
     def is_empty(self) -> bool:
         """Whether no state is held (S30)."""
         return self._held.is_empty
@@ -150,7 +164,7 @@ class ProcessOperator:
         """Drop keys that no state refers to (S30); see `WindowOperator.forget_keys`."""
         self._held.sweep()
         if self._codec.interned:
-            self._codec.keep_only([self._held.live_words(), *held])
+            self._codec.keep_only([*self._held.live_words(), *held])
             self._live_keys = len(self._codec)
 
     def save(self, writer: PartWriter, **about: int) -> dict[str, int]:
@@ -164,10 +178,10 @@ class ProcessOperator:
         """Take over, while nothing is held, what another has saved."""
         self.watermark_us, self._rows = numbers["watermark_us"], numbers["rows"]
         self._context.watermark_us = self.watermark_us
-        parts = {
-            kind: [b.batch() for b in blocks if b.about["kind"] == kind] for kind in (KEYED, SHARED)
-        }
-        self._held.restore(numbers["version"], parts[KEYED], parts[SHARED])
+        # One by one: all of them may have no room in memory.
+        keyed = (b.batch() for b in blocks if b.about["kind"] == KEYED)
+        shared = (b.batch() for b in blocks if b.about["kind"] == SHARED)
+        self._held.restore(numbers["version"], keyed, shared)
         waiting = [b for b in blocks if b.about["kind"] == BROADCAST]
         named = [(str(b.about["stream"]), b.batch()) for b in waiting]
         self._await(self._changes.restore(named))
@@ -198,12 +212,18 @@ class ProcessOperator:
 
     def _take(self, chunk: Chunk, watermarks_us: Ints) -> None:
         words, nulls = chunk.all_keys()
-        slots = self._held.enter(words, nulls)
         times_us = chunk.all_times()
         columns = [chunk.column(i) for i in range(len(self._plan.columns))]
-        self._context.forget_keys()
         run = self._run_batches if self._plan.function.is_batch else self._run_rows
-        run(slots, times_us, watermarks_us, columns)
+        step = self._held.most_rows or max(1, len(chunk))
+        for at in range(0, len(chunk), step):
+            some = slice(at, at + step)
+            if at:
+                # Slots may stand for other keys from here on.
+                self._convert()
+            slots = self._held.enter(words[some], nulls[some])
+            self._context.forget_keys()
+            run(slots, times_us[some], watermarks_us[some], [c.slice(at, step) for c in columns])
 
     def _run_rows(
         self, slots: Ints, times_us: Ints, watermarks_us: Ints, columns: list[pa.Array]
@@ -358,6 +378,10 @@ class ProcessOperator:
     def _settle(self) -> None:
         for output in self._outputs.values():
             output.settle()
+
+    def _convert(self) -> None:
+        for output in self._outputs.values():
+            output.convert()
 
     def _produced(self) -> Produced:
         results, sides = [], []

@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 class Output:
     """Results, or the rows of one side output.
 
-    In: `add` (one row), `add_batch` and `settle` (many). Out: `take`.
+    In: `add` and `convert` (one row), `add_batch` and `settle` (many). Out: `take`.
 
     Args:
         schema: of the rows.
@@ -86,18 +86,27 @@ class Output:
             batch, marks = batch.take(pa.array(order)), marks[order]
         self._done.append((batch, marks))
 
+    def convert(self) -> None:
+        """Make columns of the single rows so far: later their slots may stand for other keys.
+
+        Raises:
+            UserCodeError: a value does not fit its column.
+        """
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        columns = [self._column(field, rows) for field in self.schema]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        self._done.append((batch, np.array(self._marks, np.int64)))
+        self._marks, self._slots = [], []
+
     def take(self) -> tuple[pa.RecordBatch, Ints] | None:
         """Return all rows in order, and the watermark before each; None: there are none.
 
         Raises:
             UserCodeError: a value does not fit its column.
         """
-        if self._rows:
-            rows, self._rows = self._rows, []
-            columns = [self._column(field, rows) for field in self.schema]
-            batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
-            self._done.append((batch, np.array(self._marks, np.int64)))
-            self._marks, self._slots = [], []
+        self.convert()
         done = [pair for pair in self._done if pair[0].num_rows]
         self._done = []
         if not done:

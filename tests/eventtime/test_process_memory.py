@@ -1,0 +1,134 @@
+"""Keys of process functions and the argument `memory`: which leave, and what becomes of them."""
+
+from __future__ import annotations
+
+import errno
+from io import FileIO
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import eventtime as et
+from engine_runs import ipc_bytes
+from eventtime.engine import Engine
+from eventtime.errors import UserCodeError
+from eventtime.savepoint import read_savepoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventtime.stream import Stream
+
+OUTPUT = pa.schema({"k": pa.int64(), "total": pa.int64()})
+ROWS, KEYS = 20_000, 5_000
+
+
+class Sums(et.ProcessFunction):
+    total = et.reducing_state(pa.int64(), "sum")
+
+    def on_batch(self, ctx: Any, batch: pa.RecordBatch) -> None:
+        ctx.emit_rows({"k": ctx.keys()[0], "total": self.total.add_rows(batch["x"])})
+
+
+class Named(Sums):
+    """One state that cannot leave memory."""
+
+    names = et.list_state(pa.string())
+
+
+def rows() -> pa.RecordBatch:
+    rng = np.random.default_rng(2)
+    times = pa.array(np.arange(ROWS) * 1000).view(pa.timestamp("us"))
+    return pa.record_batch(
+        {"t": times, "k": rng.integers(0, KEYS, ROWS), "x": rng.integers(0, 9, ROWS)}
+    )
+
+
+def stream(function: et.ProcessFunction | None = None) -> Stream:
+    marked = et.from_arrow(rows(), time="t").watermark(et.bounded_disorder("1s"))
+    return marked.key_by("k").process(function or Sums(), output=OUTPUT, columns=["x"])
+
+
+WANTED = ipc_bytes(stream().run().table())
+
+
+@pytest.mark.parametrize("backend", ["files", "rocksdb"])
+def test_keys_above_the_budget_leave_and_nothing_is_left(tmp_path: Path, backend: Any) -> None:
+    limit = et.memory_limit("50kB", backend=backend, scratch=tmp_path)
+    engine = Engine(stream(), ["a"], memory=limit)
+    for at in range(0, ROWS, 1000):
+        engine.push("a", rows()[at : at + 1000])
+    # 8 bytes of key and 9 of state for most of the keys.
+    (blocks,) = tmp_path.glob("*/blocks")
+    if backend == "files":
+        assert sum(path.stat().st_size for path in blocks.iterdir()) > 12 * KEYS
+    engine.finish_all()
+    assert engine.is_empty
+    assert not list(blocks.glob("*.blocks"))
+    assert ipc_bytes(engine.results()) == WANTED
+    engine.suspend()
+    assert not list(tmp_path.iterdir())
+
+
+def test_keys_with_a_state_that_is_no_number_stay(tmp_path: Path) -> None:
+    limit = et.memory_limit("50kB", scratch=tmp_path)
+    engine = Engine(stream(Named()), ["a"], memory=limit)
+    engine.push("a", rows())
+    assert not list(tmp_path.rglob("*.blocks"))
+    engine.finish_all()
+    assert ipc_bytes(engine.results()) == WANTED
+    engine.suspend()
+
+
+def test_where_the_disk_is_full_keys_stay_in_memory(tmp_path: Path) -> None:
+    class Full(FileIO):
+        room = 60_000
+
+        def write(self, data: Any, /) -> int:
+            if Full.room < len(data):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            Full.room -= len(data)
+            return super().write(data)
+
+    blocked: list[str] = []
+    with (
+        patch("eventtime.state.file_blocks.FileIO", Full),
+        patch("eventtime.replay.CHUNK_ROWS", 2_000),
+    ):
+        limit = et.memory_limit("50kB", scratch=tmp_path)
+        run = stream().run(memory=limit, progress=lambda r: blocked.append(r.blocked))
+    assert blocked[0] == ""
+    assert any("No space left on device" in why for why in blocked)
+    assert ipc_bytes(run.table()) == WANTED
+
+
+def test_a_savepoint_holds_the_same_rows_with_a_limit_and_without(tmp_path: Path) -> None:
+    tables = []
+    for name, memory in (("all", None), ("some", 20_000), ("few", 1)):
+        engine = Engine(stream(), ["a"], memory=memory)
+        engine.push("a", rows())
+        engine.savepoint(tmp_path / name)
+        engine.suspend()
+        pack = read_savepoint(str(tmp_path / name), None)
+        parts = [block.batch() for block in pack.blocks if block.about["kind"] == "keyed"]
+        tables.append(pa.Table.from_batches(parts).sort_by("key_0"))
+    assert len(tables[0]) > 4_500
+    assert tables[1].equals(tables[0])
+    assert tables[2].equals(tables[0])
+
+
+def test_a_wrong_value_names_its_key_though_that_has_left(tmp_path: Path) -> None:
+    def emit(ctx: Any, row: dict[str, Any]) -> None:
+        ctx.states.n.value = 1
+        ctx.emit(k=ctx.key[0], total="none" if ctx.key[0] == 4_321 else 0)
+
+    marked = et.from_arrow(rows(), time="t").watermark(et.bounded_disorder("1s"))
+    states = {"n": et.value_state(pa.int64())}
+    bad = marked.key_by("k").process(emit, output=OUTPUT, columns=["x"], states=states)
+    for memory in (None, 1):
+        with pytest.raises(UserCodeError, match="not 'none'") as raised:
+            bad.run(memory=memory)
+        assert raised.value.place.startswith("key 4321, ")
