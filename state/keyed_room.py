@@ -87,6 +87,7 @@ class KeyedRoom:
         self._now += 1
         self._used = grown(self._used, self._slots.capacity, 0)
         self._used[slots] = self._now
+        fresh = fresh[self._has_word(fresh)]
         if not self._cold.rows or not len(fresh):
             return
         mine = self._columns()
@@ -103,6 +104,7 @@ class KeyedRoom:
         """Return the keys of a part that are outside alone: words, and columns by state."""
         words, columns = self._cold.part(part)
         used = self._slots.slots()
+        used = used[self._has_word(used)]
         outside = ~np.isin(words, self._slots.keys[used, 0])
         return words[outside], self._by_state([column[outside] for column in columns])
 
@@ -125,8 +127,7 @@ class KeyedRoom:
         stays = np.zeros(self._slots.capacity, np.bool_)
         for timers in self._timers:
             stays[timers.rows()[1]] = True
-        # The null key has no word of its own.
-        stays[used[self._slots.keys[used, 1] != 0]] = True
+        stays[used[~self._has_word(used)]] = True
         out = used[~stays[used]]
         self._pinned = len(used) - len(out)
         if n < len(out):
@@ -145,6 +146,11 @@ class KeyedRoom:
         gone = self._slots.keep_only(alive)
         for state in self._states:
             state.forget(gone)
+
+    def _has_word(self, slots: Ints) -> NDArray[np.bool_]:
+        """Tell of which slots the key's word is its own: null has that of another."""
+        own: NDArray[np.bool_] = self._slots.keys[slots, 1] == 0
+        return own
 
     def _columns(self) -> Columns:
         columns = [column for state in self._states for column in state.columns]

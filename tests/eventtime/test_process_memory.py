@@ -120,6 +120,29 @@ def test_a_savepoint_holds_the_same_rows_with_a_limit_and_without(tmp_path: Path
     assert tables[2].equals(tables[0])
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_the_null_key_and_the_first_text_are_two(tmp_path: Path, *, is_restored: bool) -> None:
+    """Their words are the same; the text leaves memory and comes back, null stays."""
+    names = ["first", *map(str, range(500)), None, *map(str, range(500)), "first", None]
+    times = pa.array(range(len(names)), pa.timestamp("us"))
+    batch = pa.record_batch({"t": times, "k": names, "x": [1] * len(names)})
+    marked = et.from_arrow(batch, time="t").watermark(et.ascending())
+    output = pa.schema({"k": pa.string(), "total": pa.int64()})
+    summed = marked.key_by("k").process(Sums(), output=output, columns=["x"])
+    engine = Engine(summed, ["a"], memory=1)
+    engine.push("a", batch[:900])
+    if is_restored:
+        engine.savepoint(tmp_path / "savepoint")
+        engine.suspend()
+        engine = Engine.restore(summed, tmp_path / "savepoint", memory=1)
+    engine.push("a", batch[900:])
+    engine.finish_all()
+    got = engine.results().to_pylist()
+    assert got[501] == {"k": None, "total": 1}
+    assert got[-2:] == [{"k": "first", "total": 2}, {"k": None, "total": 2}]
+    engine.suspend()
+
+
 def test_a_wrong_value_names_its_key_though_that_has_left(tmp_path: Path) -> None:
     def emit(ctx: Any, row: dict[str, Any]) -> None:
         ctx.states.n.value = 1
