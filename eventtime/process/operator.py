@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from eventtime.errors import EventTimeError, PlanError, UserCodeError
 from eventtime.process.broadcast import Changes
 from eventtime.process.contexts import BatchContext, RowContext
-from eventtime.process.output import Output
+from eventtime.process.output import outputs_of, points_of
 from eventtime.process.rows import python_rows
 from eventtime.state.keyed import KEYED, SHARED, KeyedStates
 from eventtime.state.timers import CHANGE, NEVER
@@ -59,14 +59,9 @@ class ProcessOperator:
     """
 
     def __init__(
-        self,
-        plan: ProcessPlan,
-        codec: KeyCodec,
-        clock: Clock | None,
-        *,
-        threaded: bool,
+        self, plan: ProcessPlan, codec: KeyCodec, clock: Clock | None, *, threaded: bool,
         spill: Spill | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._plan, self._codec, self._clock = plan, codec, clock
         function = plan.function
         if clock is None and function.needs_clock:
@@ -75,16 +70,7 @@ class ProcessOperator:
             raise PlanError(msg, place="process(function)", remedy=remedy)
         self._context: Any = (BatchContext if function.is_batch else RowContext)(function)
         self._held = KeyedStates(function.states, codec, self._context, spill)
-        calls = {"": plan.schema, **plan.side_schemas}
-        self._outputs = {
-            tag: Output(
-                schema,
-                f"{function.name}, {f'side output {tag!r}' if tag else 'output'}",
-                None if tag else plan.output_time,
-                self._shown_key,
-            )
-            for tag, schema in calls.items()
-        }
+        self._outputs = outputs_of(plan, self._shown_key)
         sides = {tag: output for tag, output in self._outputs.items() if tag}
         self._context.bind(self._held, self._outputs[""], sides)
         # Each run has its own copy: what it puts into attributes stays there.
@@ -218,9 +204,9 @@ class ProcessOperator:
         step = self._held.most_rows or max(1, len(chunk))
         for at in range(0, len(chunk), step):
             some = slice(at, at + step)
-            if at:
-                # Slots may stand for other keys from here on.
-                self._convert()
+            # Slots may stand for other keys from here on.
+            for output in self._outputs.values():
+                output.convert()
             slots = self._held.enter(words[some], nulls[some])
             self._context.forget_keys()
             run(slots, times_us[some], watermarks_us[some], [c.slice(at, step) for c in columns])
@@ -379,10 +365,6 @@ class ProcessOperator:
         for output in self._outputs.values():
             output.settle()
 
-    def _convert(self) -> None:
-        for output in self._outputs.values():
-            output.convert()
-
     def _produced(self) -> Produced:
         results, sides = [], []
         for tag, output in self._outputs.items():
@@ -393,10 +375,7 @@ class ProcessOperator:
             if tag:
                 sides.append((tag, batch))
             else:
-                starts = np.flatnonzero(np.append([True], marks[1:] != marks[:-1]))
-                lengths = np.diff(np.append(starts, len(marks))).tolist()
-                points = list(zip(marks[starts].tolist(), lengths, strict=True))
-                results.append(Results(batch, points))
+                results.append(Results(batch, points_of(marks)))
         return Produced(results, None, self.downstream_us, sides)
 
     def _shown_key(self, slot: int) -> str:

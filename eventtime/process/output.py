@@ -15,9 +15,9 @@ from eventtime.timestamp import to_us
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from eventtime.process.plan import OutputTime
+    from eventtime.process.plan import OutputTime, ProcessPlan
 
-__all__ = ("Output",)
+__all__ = ("Output", "outputs_of", "points_of")
 
 Ints = NDArray[np.int64]
 
@@ -161,6 +161,22 @@ class Output:
     def _other_columns(self, row: Mapping[str, Any]) -> str:
         given = ", ".join(map(str, row)) or "none"
         return f"{self._call} was given columns {given}; wanted are {', '.join(self.schema.names)}"
+
+
+def outputs_of(plan: ProcessPlan, key_of: Callable[[int], str]) -> dict[str, Output]:
+    """Return the outputs of a function by tag; that of its results is empty."""
+    name, outputs = plan.function.name, {}
+    for tag, schema in {"": plan.schema, **plan.side_schemas}.items():
+        call = f"{name}, {f'side output {tag!r}' if tag else 'output'}"
+        outputs[tag] = Output(schema, call, None if tag else plan.output_time, key_of)
+    return outputs
+
+
+def points_of(marks: Ints) -> list[tuple[int, int]]:
+    """Return the watermarks before some rows, each with how many rows stand behind it."""
+    starts = np.flatnonzero(np.append([True], marks[1:] != marks[:-1]))
+    lengths = np.diff(np.append(starts, len(marks))).tolist()
+    return list(zip(marks[starts].tolist(), lengths, strict=True))
 
 
 def _fits(value: Any, kind: pa.DataType) -> bool:
