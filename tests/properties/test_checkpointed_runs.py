@@ -8,7 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -49,6 +49,13 @@ FLAT = pa.schema(
 """Times as integers, which every format holds, at any distance."""
 TEXTS = {"csv", "jsonl"}
 FORMATS = ("cut", "memory", "parquet", "folders", "by_column", "union", "ipc", "csv", "jsonl")
+LIMITS: Final = (
+    None,
+    None,
+    et.memory_limit(1),
+    et.memory_limit(20_000),
+    et.memory_limit(1, backend="rocksdb"),
+)
 OUTPUTS = ("memory", "parquet", "csv", "jsonl", "arrow", "parts", "sqlite")
 
 
@@ -63,6 +70,7 @@ class Life:
         every_rows: from one checkpoint to the next.
         dies: at which step, or system call of the storage, it dies; None: it is suspended at the
             step.
+        memory: the limit on state; None: there is none.
     """
 
     places: dict[str, list[int]]
@@ -71,6 +79,7 @@ class Life:
     every_rows: int
     step: int | None
     dies: str
+    memory: et.MemoryLimit | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,15 @@ class Survivor:
     chunk_rows: int
     lives: list[Life]
 
+    def limit(self, life: Life) -> et.MemoryLimit | None:
+        """Return the limit of a life; what collects over slices is refused with one."""
+        specs = [self.case.spec] if self.second is None else [self.case.spec, self.second]
+        collects = any(
+            spec.slide is not None and any(a.function == "collect" for a in spec.aggregates)
+            for spec in specs
+        )
+        return None if collects else life.memory
+
 
 @st.composite
 def a_life(draw: st.DrawFn, case: Case) -> Life:
@@ -100,6 +118,7 @@ def a_life(draw: st.DrawFn, case: Case) -> Life:
         draw(st.sampled_from([1, 1, 2, 5, 11])),
         draw(st.one_of(st.integers(1, 12), st.integers(1, 60))),
         draw(st.sampled_from(["step", "step", "stop", "disk"])),
+        draw(st.sampled_from(LIMITS)),
     )
 
 
@@ -304,6 +323,7 @@ def live(folder: Path, survivor: Survivor, life: Life) -> et.Run | None:
             run = pipeline(folder / "in", survivor, life.places).run(
                 checkpoint=where,
                 shards=life.shards,
+                memory=survivor.limit(life),
                 **targets(folder, survivor),
                 **watching(life),
             )

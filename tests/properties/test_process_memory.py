@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -219,3 +220,97 @@ STEPS = st.lists(
 @given(jobs(), STEPS)
 def test_restores_do_not_show(job: Job, steps: list[tuple[int | None, int]]) -> None:
     check_restores(job, steps)
+
+
+class KilledError(BaseException):
+    """What a process that is killed sees last."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """One process with checkpoints: it is killed, or interrupted, at a step, or gets to the end.
+
+    Args:
+        memory: its limit; None: there is none.
+        shards: threads.
+        every_rows: from one checkpoint to the next.
+        step: at which it ends; is_killed: with no word.
+    """
+
+    memory: et.MemoryLimit | None
+    shards: int
+    every_rows: int
+    step: int
+    is_killed: bool
+
+    def run(self, stream: Stream, folder: Path, *, is_last: bool = False) -> et.Run | None:
+        """Go on from the last checkpoint; None: it did not get to the end."""
+        steps = 0
+
+        def ends(*_: object) -> bool:
+            nonlocal steps
+            steps += 1
+            is_over = not is_last and steps == self.step
+            if is_over and self.is_killed:
+                raise KilledError
+            return is_over
+
+        watching: dict[str, Any] = {"progress" if self.is_killed else "stop": ends}
+        where = et.checkpoints(folder / "state", every=None, every_rows=self.every_rows)
+        sink = et.to_parquet(folder / "out", parts=True)
+        with small(), patch("eventtime.replay.CHUNK_ROWS", 90):
+            try:
+                run = stream.run(
+                    sink=sink,
+                    checkpoint=where,
+                    memory=self.memory,
+                    shards=self.shards,
+                    **watching,
+                )
+            except KilledError:
+                return None
+        run.assert_balanced()
+        return run if run.is_finished else None
+
+
+LIMITS = (
+    None,
+    et.memory_limit(1),
+    et.memory_limit(20_000),
+    et.memory_limit(1, backend="rocksdb"),
+)
+LIVES = st.lists(
+    st.builds(
+        Life,
+        st.sampled_from(LIMITS),
+        st.integers(1, 2),
+        st.sampled_from([100, 500]),
+        st.integers(1, 20),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def check_lives(job: Job, lives: list[Life]) -> None:
+    """Killed and resumed under other budgets, with a checkpoint after so many rows."""
+    stream = job.stream(job.rows())
+    wanted = stream.run().table()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run = None
+        for life in lives:
+            run = life.run(stream, folder)
+        run = run or lives[-1].run(stream, folder, is_last=True)
+        assert run is not None
+        parts = sorted((folder / "out").glob("part-*"))
+        got = pa.concat_tables([pq.read_table(path, partitioning=None) for path in parts])
+        assert ipc_bytes(got) == ipc_bytes(wanted)
+
+
+@settings(max_examples=15)
+@given(jobs(), LIVES)
+def test_a_run_with_checkpoints_that_died_is_one_that_did_not(job: Job, lives: list[Life]) -> None:
+    with patch("os.fsync"):
+        check_lives(job, lives)
