@@ -45,6 +45,13 @@ def pipeline(workload: Workload, source: Any, *, late: Any = "late") -> Any:
         stream = et.read_parquet(source, time="time")
     else:
         stream = et.from_arrow(source, time="time")
+    return windowed(workload, stream, late=late)
+
+
+def windowed(workload: Workload, stream: Any, *, late: Any = "late") -> Any:
+    """The windows of the workload over a stream of its rows."""
+    import eventtime as et
+
     size, slide = f"{workload.size_us}us", f"{workload.slide_us}us"
     windows = et.tumbling(size) if workload.tumbling else et.sliding(size, slide=slide)
     return (
