@@ -34,7 +34,7 @@ Progress = Callable[[ProgressReport], None]
 _RESULTS: Final = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run.
 
@@ -88,6 +88,12 @@ class Run:
         if tag in self.taken:
             msg = f"{what} are not in memory: they went to {self.taken[tag]}"
             raise PlanError(msg, place=place, remedy=f"read them from there, or {instead}")
+
+    def __repr__(self) -> str:
+        """Say in a line what came of it; the rows are in `table`."""
+        outcome = "finished" if self.is_finished else "suspended"
+        report = self.report
+        return f"<Run {outcome}: {report.rows:,} rows, {report.results:,} results, {report.late:,} late>"
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand the results over as an Arrow stream: see `Stream.__arrow_c_stream__`."""

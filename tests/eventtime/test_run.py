@@ -29,6 +29,11 @@ def test_results_side_outputs_and_ledger_are_left() -> None:
     assert str(run.ledger).splitlines()[1].split()[:4] == ["memory", "4", "2", "1"]
 
 
+def test_a_run_is_told_in_a_line_whatever_it_holds() -> None:
+    run = pipeline(rows([0, 61, 1, None])).run()
+    assert repr(run) == "<Run finished: 4 rows, 2 results, 1 late>"
+
+
 def test_a_side_output_that_does_not_exist_is_refused_with_those_that_do() -> None:
     run = pipeline(rows([0])).run()
     with pytest.raises(
