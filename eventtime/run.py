@@ -93,7 +93,8 @@ class Run:
         """Say in a line what came of it; the rows are in `table`."""
         outcome = "finished" if self.is_finished else "suspended"
         report = self.report
-        return f"<Run {outcome}: {report.rows:,} rows, {report.results:,} results, {report.late:,} late>"
+        counts = f"{report.rows:,} rows, {report.results:,} results, {report.late:,} late"
+        return f"<Run {outcome}: {counts}>"
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand the results over as an Arrow stream: see `Stream.__arrow_c_stream__`."""
