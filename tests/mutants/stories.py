@@ -55,7 +55,8 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
 
     by_hand = [
         (n, f)
-        for n, f in [*vars(live).items(), *vars(checkpoints).items(), *vars(limits).items()]
+        for module in (live, checkpoints, limits, longer)
+        for n, f in vars(module).items()
         if n.startswith("test_") and not hasattr(f, "hypothesis")
     ]
     return [

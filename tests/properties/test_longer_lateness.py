@@ -30,7 +30,8 @@ from eventtime.engine import Engine
 from eventtime.execution import Execution
 from eventtime.state.pack import read_pack
 from lives import KilledError, Life
-from oracle import Aggregate, Bounded, Operator, Oracle, Spec, replay
+from oracle import Aggregate, Ascending, Bounded, Operator, Oracle, Spec, replay
+from properties.test_engine_live import at
 from strategies import (
     AddPartition,
     AdvanceClock,
@@ -210,6 +211,16 @@ def check_lengthened(case: Lengthened) -> None:
 @given(lengthened())
 def test_a_live_run_restored_with_longer_lateness_is_the_oracles(case: Lengthened) -> None:
     check_lengthened(case)
+
+
+def test_a_row_misses_those_of_its_windows_that_had_expired_before() -> None:
+    # Of the windows that hold 7, two had expired at 10; the last takes it, open or closed.
+    spec = Spec(size=6, slide=2, aggregates=FIRST, generator=Ascending())
+    for reached in (7, 11, 20):
+        steps: list[Step] = [Push("a", at(7, 10)), Push("a", at(reached, 7)), Finish("a")]
+        restores = [None, (1, (100, 0)), None, None]
+        case = Lengthened(Schedule(spec, ("a",), steps), Pipeline(spec, None), restores)
+        check_lengthened(case)
 
 
 # Replay
