@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from eventtime.errors import SinkError
 from eventtime.sinks.columns import as_stored, refused, stored
+from eventtime.sinks.database import driver_missing, unlike
 from eventtime.sinks.epochs import check_delivery, check_job, check_token
 from eventtime.sinks.files import path_of
-from eventtime.sinks.tables import driver_missing, unlike
 from eventtime.sinks.text import check_text_types, is_list
 
 if TYPE_CHECKING:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from eventtime.sinks.columns import last_of_each_key, refused, stored
+from eventtime.sinks.database import Database, driver_missing, quoted
 from eventtime.sinks.files import path_of
-from eventtime.sinks.staging import place_error
-from eventtime.sinks.tables import (
-    Database,
-    TableEpochs,
-    TableWriter,
-    driver_missing,
-    quoted,
-    table_options,
-)
-from eventtime.sinks.text import check_text_types
+from eventtime.sinks.staging import check_folder
+from eventtime.sinks.table_options import table_options
+from eventtime.sinks.tables import TableSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from eventtime.sinks.epochs import Delivery, Guarantee
-    from eventtime.sinks.tables import Mode, TableOptions
+    from eventtime.sinks.epochs import Delivery
+    from eventtime.sinks.table_options import Mode, TableOptions
 
 __all__ = ("DuckdbSink", "to_duckdb")
 
@@ -74,29 +66,15 @@ def to_duckdb(
 
 
 @dataclass(frozen=True)
-class DuckdbSink:
+class DuckdbSink(TableSink):
     """Rows to a table of a DuckDB database; made by `to_duckdb`."""
 
     path: str
     options: TableOptions
 
-    @property
-    def delivery(self) -> Delivery:
-        """When epochs are committed."""
-        return self.options.delivery
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """What a reader may rely on."""
-        return self.options.guarantee
-
-    def open(self, schema: pa.Schema) -> TableWriter:
-        """Connect, and make or compare the table."""
-        return TableWriter(lambda: _Duckdb(self, schema))
-
-    def open_epochs(self, schema: pa.Schema, job: str) -> TableEpochs:
-        """Connect, and make or compare the table."""
-        return TableEpochs(lambda: _Duckdb(self, schema), job)
+    def database(self, schema: pa.Schema) -> _Duckdb:
+        """Connect."""
+        return _Duckdb(self, schema)
 
     def describe(self) -> str:
         """One line for `explain()`."""
@@ -115,10 +93,7 @@ class _Duckdb(Database):
             raise driver_missing(error, extra="duckdb", place=sink.describe()) from error
         super().__init__(sink.options, schema, sink.describe())
         self.failures = (duckdb.Error,)
-        check_text_types(schema, "DuckDB")
-        folder = os.path.dirname(sink.path) or "."
-        if not os.path.isdir(folder):
-            raise place_error(sink.path, NotADirectoryError())
+        check_folder(sink.path)
         with self.naming():
             self._connection = duckdb.connect(sink.path)
 
@@ -163,8 +138,3 @@ class _Duckdb(Database):
             self.execute(self.insert(f"SELECT {self.names} FROM {quoted(_ROWS)}"))
         finally:
             self._connection.unregister(_ROWS)
-
-    def close(self) -> None:
-        """Close the connection; never raises."""
-        with contextlib.suppress(Exception):
-            self._connection.close()

@@ -11,21 +11,16 @@ import pyarrow as pa
 from eventtime.checks import check_text
 from eventtime.errors import SinkError
 from eventtime.sinks.columns import last_of_each_key, refused, stored
-from eventtime.sinks.tables import (
-    Database,
-    TableEpochs,
-    TableWriter,
-    driver_missing,
-    quoted,
-    table_options,
-)
-from eventtime.sinks.text import check_text_types, is_list
+from eventtime.sinks.database import Database, driver_missing, quoted
+from eventtime.sinks.table_options import table_options
+from eventtime.sinks.tables import TableSink
+from eventtime.sinks.text import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventtime.sinks.epochs import Delivery, Guarantee
-    from eventtime.sinks.tables import Mode, TableOptions
+    from eventtime.sinks.epochs import Delivery
+    from eventtime.sinks.table_options import Mode, TableOptions
 
 __all__ = ("PostgresSink", "to_postgres")
 
@@ -100,30 +95,16 @@ def to_postgres(
 
 
 @dataclass(frozen=True)
-class PostgresSink:
+class PostgresSink(TableSink):
     """Rows to a table of a PostgreSQL database; made by `to_postgres`."""
 
     dsn: str = field(repr=False)  # it may hold a password
     schema: str
     options: TableOptions
 
-    @property
-    def delivery(self) -> Delivery:
-        """When epochs are committed."""
-        return self.options.delivery
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """What a reader may rely on."""
-        return self.options.guarantee
-
-    def open(self, schema: pa.Schema) -> TableWriter:
-        """Connect, and make or compare the table."""
-        return TableWriter(lambda: _Postgres(self, schema))
-
-    def open_epochs(self, schema: pa.Schema, job: str) -> TableEpochs:
-        """Connect, and make or compare the table."""
-        return TableEpochs(lambda: _Postgres(self, schema), job)
+    def database(self, schema: pa.Schema) -> _Postgres:
+        """Connect."""
+        return _Postgres(self, schema)
 
     def describe(self) -> str:
         """One line for `explain()`, without the address."""
@@ -146,8 +127,7 @@ class _Postgres(Database):
         self.failures = (adbc_driver_manager.Error,)
         self._sink = sink
         self._driver: Any = dbapi
-        self._connection: Any = None
-        check_text_types(schema, "PostgreSQL")
+        self._connection = None
         for name in (sink.schema, sink.options.table, *schema.names):
             self._check_name(name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,18 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import SinkError
+from eventtime.sinks.database import Database, quoted
 from eventtime.sinks.files import path_of
 from eventtime.sinks.json_text import json_or_null
-from eventtime.sinks.staging import place_error
-from eventtime.sinks.tables import Database, TableEpochs, TableWriter, quoted, table_options
-from eventtime.sinks.text import check_text_types, is_binary, is_string, plain_text, unwrapped
+from eventtime.sinks.staging import check_folder
+from eventtime.sinks.table_options import table_options
+from eventtime.sinks.tables import TableSink
+from eventtime.sinks.text import is_binary, is_string, plain_text, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from eventtime.sinks.epochs import Delivery, Guarantee
-    from eventtime.sinks.tables import Mode, TableOptions
+    from eventtime.sinks.epochs import Delivery
+    from eventtime.sinks.table_options import Mode, TableOptions
 
 __all__ = ("SqliteSink", "sqlite_values", "to_sqlite")
 
@@ -68,34 +69,20 @@ def to_sqlite(
 
 
 @dataclass(frozen=True)
-class SqliteSink:
+class SqliteSink(TableSink):
     """Rows to a table of an SQLite database; made by `to_sqlite`."""
 
     path: str
     options: TableOptions
 
     @property
-    def delivery(self) -> Delivery:
-        """When epochs are committed."""
-        return self.options.delivery
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """What a reader may rely on."""
-        return self.options.guarantee
-
-    @property
     def locks(self) -> str:
         """What one transaction at a time can have: the file."""
         return os.path.realpath(self.path)
 
-    def open(self, schema: pa.Schema) -> TableWriter:
-        """Connect, and make or compare the table."""
-        return TableWriter(lambda: _Sqlite(self, schema))
-
-    def open_epochs(self, schema: pa.Schema, job: str) -> TableEpochs:
-        """Connect, and make or compare the table."""
-        return TableEpochs(lambda: _Sqlite(self, schema), job)
+    def database(self, schema: pa.Schema) -> _Sqlite:
+        """Connect."""
+        return _Sqlite(self, schema)
 
     def describe(self) -> str:
         """One line for `explain()`."""
@@ -112,10 +99,7 @@ class _Sqlite(Database):
 
         super().__init__(sink.options, schema, sink.describe())
         self.failures = (sqlite3.Error, sqlite3.Warning)
-        check_text_types(schema, "SQLite")
-        folder = os.path.dirname(sink.path) or "."
-        if not os.path.isdir(folder):
-            raise place_error(sink.path, NotADirectoryError())
+        check_folder(sink.path)
         with self.naming():
             # Transactions are ours; checkpoints may commit from a thread of their own.
             self._connection = sqlite3.connect(
@@ -130,7 +114,8 @@ class _Sqlite(Database):
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and fetch all rows."""
-        return self._connection.execute(statement, values).fetchall()
+        found: list[tuple[Any, ...]] = self._connection.execute(statement, values).fetchall()
+        return found
 
     def begin(self) -> None:
         """Start a transaction and take the lock at once: what is read stays true."""
@@ -155,11 +140,6 @@ class _Sqlite(Database):
                 for column, field in zip(batch.columns, self.schema, strict=True)
             ]
             self._connection.executemany(statement, zip(*columns, strict=True))
-
-    def close(self) -> None:
-        """Close the connection; never raises."""
-        with contextlib.suppress(Exception):
-            self._connection.close()
 
 
 def _declared(kind: pa.DataType) -> str:

@@ -30,6 +30,7 @@ __all__ = (
     "LocalFile",
     "LocalFolder",
     "Staging",
+    "check_folder",
     "exists_error",
     "place_error",
     "refuse_strangers",
@@ -92,6 +93,16 @@ def place_error(path: str, error: OSError) -> SinkError:
     else:
         msg, remedy = f"cannot write {path!r}: {error.strerror or error}", "write elsewhere"
     return SinkError(msg, place=path, remedy=remedy)
+
+
+def check_folder(path: str) -> None:
+    """Refuse a file that has no folder to be in.
+
+    Raises:
+        SinkError: says what to make.
+    """
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise place_error(path, NotADirectoryError())
 
 
 class _Local:
