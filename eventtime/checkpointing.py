@@ -179,7 +179,7 @@ class Checkpointing:
     def publish(self) -> None:
         """Give outputs that were held for the end their final names."""
         final = self._final()
-        self.outputs.publish_from(final)
+        self.outputs.publish_from(final, self._store.check)
         if self.is_published:
             return
         writer = self._store.parts()

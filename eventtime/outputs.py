@@ -12,7 +12,7 @@ from eventtime.sinks.base import commit_all
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -67,9 +67,9 @@ class Outputs:
                 raise CheckpointError(msg, place="run(start_from=…)", remedy=remedy)
             self.take(tag, block.batch())
 
-    def publish(self) -> None:
-        """Give all outputs their final names."""
-        commit_all(list(self.writers.values()))
+    def publish(self, check: Callable[[], None] | None = None) -> None:
+        """Give all outputs their final names; `check` is asked last, and may raise."""
+        commit_all(list(self.writers.values()), check=check)
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -192,13 +192,18 @@ class StagedOutputs(Outputs):
         """Commit behind the checkpoint, which is durable."""
         self._commit(ended, token, ("exactly_once", "at_most_once"))
 
-    def publish_from(self, saved: Saved) -> None:
-        """Publish what was held for the end, and give memory its rows."""
+    def publish_from(self, saved: Saved, check: Callable[[], None]) -> None:
+        """Publish what was held for the end, and give memory its rows.
+
+        Args:
+            saved: holds them.
+            check: raises if a newer process has taken over: it publishes then, not this one.
+        """
         for tag, writer in self.writers.items():
             for batch in held_rows(saved, tag):
                 writer.write(batch)
         self.keep_from(saved)
-        self.publish()
+        self.publish(check)
 
     def keep_from(self, saved: Saved) -> None:
         """Give memory the rows that were held for it."""

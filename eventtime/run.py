@@ -323,7 +323,7 @@ def _open_outputs(
     execution: Execution, plan: CompiledPlan, outputs: Outputs, targets: Targets
 ) -> None:
     from eventtime.outputs import RESULTS
-    from eventtime.sinks.base import sink_for
+    from eventtime.sinks.base import check_apart, sink_for
 
     schemas = execution.side_schemas
     for tag in targets.sides:
@@ -338,25 +338,9 @@ def _open_outputs(
         tag: _checked(sink_for(target, overwrite=targets.overwrite), sources)
         for tag, target in {**wanted, **targets.sides}.items()
     }
-    if outputs.holds_transactions:
-        _check_locks(sinks)
+    check_apart(sinks, hold_transactions=outputs.holds_transactions)
     for tag, sink in sinks.items():
         outputs.open(tag, sink, schemas.get(tag, plan.schema))
-
-
-def _check_locks(sinks: Mapping[str, Sink]) -> None:
-    """Refuse two outputs that would wait for each other: their transactions last all the run."""
-    locked: dict[str, str] = {}
-    for sink in sinks.values():
-        path = getattr(sink, "locks", None)
-        if path is None:
-            continue
-        if path in locked:
-            both = f"{locked[path]} and {sink.describe()}"
-            msg = f"{both} need one transaction each, all the run long"
-            remedy = "write to two files, or give checkpoint=, which makes transactions short"
-            raise SinkError(msg, place=sink.describe(), remedy=remedy)
-        locked[path] = sink.describe()
 
 
 def _checked(sink: Sink, sources: list[FileSource]) -> Sink:

@@ -229,6 +229,21 @@ class CheckpointStore:
         self._sweeper.sweep(manifest)
         return self._last
 
+    def check(self) -> None:
+        """Make sure that this process may still act on its checkpoints.
+
+        Raises:
+            FencedError: a newer process has claimed them.
+            CheckpointError: the storage failed.
+
+        Cost: a listing.
+        """
+        try:
+            self._claim.check()
+        except OSError as error:
+            doing = "look for newer processes"
+            raise storage_error(doing, self._storage.place, error) from error
+
     def sweep(self) -> None:
         """Delete what older processes left, when there is nothing to write; see `unswept`."""
         if self._last is not None:

@@ -15,11 +15,11 @@ from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
-__all__ = ("Sink", "SinkWriter", "commit_all", "sink_for", "suffix_of")
+__all__ = ("Sink", "SinkWriter", "check_apart", "commit_all", "sink_for", "suffix_of")
 
 _BY_SUFFIX: Final = {
     ".parquet": to_parquet,
@@ -130,7 +130,37 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     )
 
 
-def commit_all(writers: Sequence[SinkWriter]) -> None:
+def check_apart(sinks: Mapping[str, Sink], *, hold_transactions: bool) -> None:
+    """Refuse two outputs of one run that would be one, or that would wait for each other.
+
+    Args:
+        sinks: by tag, '' for the results; `occupies` and `locks` are looked at where there are any.
+        hold_transactions: whether those of tables last all the run long.
+
+    Raises:
+        SinkError: names both.
+    """
+    seen: list[tuple[str, Sink]] = []
+    for tag, sink in sinks.items():
+        for other, there in seen:
+            both = f"{shown(other or 'results')} and {shown(tag or 'results')}"
+            if _is_same("occupies", sink, there):
+                msg = f"{both} both go to {sink.describe()}"
+                remedy = "give each output a file, folder or table of its own"
+                raise SinkError(msg, place=sink.describe(), remedy=remedy)
+            if hold_transactions and _is_same("locks", sink, there):
+                msg = f"{both} go to tables of one file, for a transaction each, all the run long"
+                remedy = "write to two files, or give checkpoint=, which makes transactions short"
+                raise SinkError(msg, place=sink.describe(), remedy=remedy)
+        seen.append((tag, sink))
+
+
+def _is_same(name: str, one: Sink, other: Sink) -> bool:
+    found = getattr(one, name, None)
+    return found is not None and found == getattr(other, name, None)
+
+
+def commit_all(writers: Sequence[SinkWriter], *, check: Callable[[], None] | None = None) -> None:
     """Commit several outputs of one run: all are written out in full before the first is published.
 
     So a full disk shows before any final name is taken. If publishing one fails, those before it
@@ -138,6 +168,7 @@ def commit_all(writers: Sequence[SinkWriter]) -> None:
 
     Args:
         writers: those with a `prepare()` method are prepared first.
+        check: called when all are written out and none is published; may raise.
 
     Raises:
         SinkError: one could not be written or published.
@@ -147,6 +178,8 @@ def commit_all(writers: Sequence[SinkWriter]) -> None:
             prepare = getattr(writer, "prepare", None)
             if prepare is not None:
                 prepare()
+        if check is not None:
+            check()
         for writer in writers:
             writer.commit()
     except BaseException:

@@ -13,7 +13,7 @@ from eventtime.errors import SinkError
 from eventtime.sinks.columns import as_stored, refused, stored
 from eventtime.sinks.database import driver_missing, unlike
 from eventtime.sinks.epochs import check_delivery, check_job, check_token
-from eventtime.sinks.files import path_of
+from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.text import check_text_types, is_list
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class DeltaSink:
     def guarantee(self) -> Guarantee:
         """What a reader may rely on."""
         return self.delivery
+
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """What no other output of the same run may have: the table."""
+        return (whole_path(self.path),)
 
     def open(self, schema: pa.Schema) -> DeltaWriter:
         """Make the table, or compare it."""

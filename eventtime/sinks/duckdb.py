@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from eventtime.sinks.columns import last_of_each_key, refused, stored
 from eventtime.sinks.database import Database, driver_missing, quoted
-from eventtime.sinks.files import path_of
+from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.staging import check_folder
 from eventtime.sinks.table_options import table_options
 from eventtime.sinks.tables import TableSink
@@ -71,6 +71,11 @@ class DuckdbSink(TableSink):
 
     path: str
     options: TableOptions
+
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """The table; names are compared without case."""
+        return whole_path(self.path), self.options.table.lower()
 
     def database(self, schema: pa.Schema) -> _Duckdb:
         """Connect."""

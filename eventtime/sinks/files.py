@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eventtime.sinks.staging import Staging
     from eventtime.sinks.writers import Splitter
 
-__all__ = ("FileSink", "FolderSink", "file_sink", "path_of")
+__all__ = ("FileSink", "FolderSink", "file_sink", "path_of", "whole_path")
 
 
 def path_of(path: object) -> str:
@@ -38,6 +38,16 @@ def path_of(path: object) -> str:
         remedy = "name a file, such as 'hourly.parquet'"
         raise PlanError(msg, place="path", remedy=remedy)
     return text
+
+
+def whole_path(path: str) -> str:
+    """Return a path from the root on, without links; a URI as it is.
+
+    >>> whole_path("file:///a/../b.csv"), whole_path("s3://bucket/b.csv")
+    ('/b.csv', 's3://bucket/b.csv')
+    """
+    path = path.removeprefix("file://")
+    return path if "://" in path else os.path.realpath(os.path.expanduser(path))
 
 
 def file_sink(
@@ -94,6 +104,11 @@ class FileSink:
         if filesystem is None:
             return LocalFile(path, overwrite=self.overwrite)
         return RemoteFile(filesystem, path, overwrite=self.overwrite)
+
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """What no other output of the same run may have."""
+        return self.filesystem, whole_path(self.path)
 
     @property
     def some_file(self) -> str:

@@ -102,6 +102,11 @@ class PostgresSink(TableSink):
     schema: str
     options: TableOptions
 
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """The table, as it is addressed."""
+        return self.dsn, self.schema, self.options.table
+
     def database(self, schema: pa.Schema) -> _Postgres:
         """Connect."""
         return _Postgres(self, schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from eventtime.errors import SinkError
 from eventtime.sinks.database import Database, quoted
-from eventtime.sinks.files import path_of
+from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.staging import check_folder
 from eventtime.sinks.table_options import table_options
@@ -78,7 +77,12 @@ class SqliteSink(TableSink):
     @property
     def locks(self) -> str:
         """What one transaction at a time can have: the file."""
-        return os.path.realpath(self.path)
+        return whole_path(self.path)
+
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """The table; names are compared without case."""
+        return self.locks, self.options.table.lower()
 
     def database(self, schema: pa.Schema) -> _Sqlite:
         """Connect."""

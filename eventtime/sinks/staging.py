@@ -115,6 +115,7 @@ class _Local:
         self._disk = disk
         self._partial = self._final.with_name(f".{self._final.name}.partial")
         self._lock: int | None = None
+        self._is_renamed = False
         self.target = path
 
     def _hold(self, flags: int) -> None:
@@ -199,13 +200,15 @@ class LocalFile(_Local):
         """Rename to the final name and make the rename durable."""
         self._check()
         self._disk.rename(str(self._partial), str(self._final))
-        self._release()
+        self._is_renamed = True
         self._disk.sync_folder(str(self._final.parent))
+        self._release()
 
     def discard(self) -> None:
         """Remove everything; never raises."""
-        with contextlib.suppress(OSError):
-            self._disk.unlink(str(self._partial))
+        if not self._is_renamed:  # or the hidden name is that of the next run
+            with contextlib.suppress(OSError):
+                self._disk.unlink(str(self._partial))
         self._release()
 
 
@@ -291,14 +294,16 @@ class LocalFolder(_Local):
             if self._replaced.exists() and not self._final.exists():
                 os.rename(self._replaced, self._final)
             raise
-        self._release()
+        self._is_renamed = True
         self._disk.sync_folder(str(self._final.parent))
         # The new output is in place; what cannot be removed now, the next run removes.
         shutil.rmtree(self._replaced, ignore_errors=True)
+        self._release()
 
     def discard(self) -> None:
         """Remove everything; never raises."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        if not self._is_renamed:  # or the hidden name is that of the next run
+            shutil.rmtree(self._partial, ignore_errors=True)
         self._release()
 
 

@@ -48,6 +48,11 @@ class TableSink(abc.ABC):
         """Connect, and make or compare the table."""
         return TableEpochs(lambda: self.database(schema), job)
 
+    @property
+    @abc.abstractmethod
+    def occupies(self) -> tuple[object, ...]:
+        """What no other output of the same run may have: the table."""
+
     @abc.abstractmethod
     def database(self, schema: pa.Schema) -> Database:
         """Connect.

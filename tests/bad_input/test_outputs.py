@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,18 +89,42 @@ def test_a_side_output_that_exists_keeps_the_results_from_being_written(
     assert names(tmp_path) == ["late.csv"]
 
 
-def test_one_path_for_two_outputs(tmp_path: Path, refused: Refused) -> None:
-    path = tmp_path / "out.csv"
-    with refused(et.SinkError, repr(str(path)), str(path.parent), "own path"):
-        stream().run(path, sides={"late": path})
-    assert names(tmp_path) == []
+@pytest.mark.parametrize("checkpoint", [None, "state"])
+@pytest.mark.parametrize(
+    ("sink", "again"),
+    [
+        (et.to_csv("out.csv"), "./out.csv"),
+        (et.to_csv("out", parts=True), et.to_parquet("../here/out", partition_by="day")),
+        (et.to_sqlite("out", table="x"), et.to_sqlite("./out", table="X")),
+        (et.to_duckdb("out", table="x"), et.to_duckdb("./out", table="x", delivery="at_most_once")),
+        (et.to_delta("out"), et.to_delta("./out")),
+        (
+            et.to_postgres("a", table="out"),
+            et.to_postgres("a", table="out", mode="upsert", key="k"),
+        ),
+    ],
+    ids=["file", "folder", "sqlite", "duckdb", "delta", "postgres"],
+)
+def test_one_place_for_two_outputs(
+    sink: Any,
+    again: Any,
+    checkpoint: str | None,
+    tmp_path: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with refused(et.SinkError, "'results' and 'late' both go to", "out", "table of its own"):
+        stream().run(sink, sides={"late": again}, checkpoint=checkpoint)
+    assert [name for name in names(tmp_path / "here") if "state" not in name] == []
 
 
 def test_one_sqlite_file_for_two_outputs(tmp_path: Path, refused: Refused) -> None:
     """Without checkpoints each would wait for the other's transaction; with them both fit."""
     path = tmp_path / "out.db"
     sink, late = et.to_sqlite(path, table="hours"), et.to_sqlite(path, table="late")
-    with refused(et.SinkError, "one transaction each", "SQLite table late", "give checkpoint="):
+    with refused(et.SinkError, "a transaction each", "SQLite table late", "give checkpoint="):
         stream().run(sink, sides={"late": late})
     assert names(tmp_path) == []
     run = stream().run(sink, sides={"late": late}, checkpoint=tmp_path / "state")

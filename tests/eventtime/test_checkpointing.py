@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -15,6 +15,7 @@ import pytest
 
 import eventtime as et
 from engine_runs import CutSource
+from eventtime.places import storage_at
 from eventtime.state.checkpoints import CheckpointStore
 from windowing import rows
 
@@ -191,6 +192,36 @@ def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) ->
     out.unlink()
     stream().run(out, checkpoint=where)
     assert out.read_bytes() == before[0]
+
+
+class TakenOver(NamedTuple):
+    """A sink whose rows are all written out when another process claims the checkpoints."""
+
+    sink: Any
+    state: Path
+
+    def open(self, schema: pa.Schema) -> Any:
+        writer = self.sink.open(schema)
+        prepare = writer.prepare
+
+        def prepare_slowly() -> None:
+            prepare()
+            CheckpointStore.open(storage_at(self.state))
+
+        writer.prepare = prepare_slowly
+        return writer
+
+    def describe(self) -> str:
+        return "taken over"
+
+
+def test_a_process_that_is_fenced_off_just_before_it_publishes_does_not(tmp_path: Path) -> None:
+    out, state = tmp_path / "out.parquet", tmp_path / "state"
+    with pytest.raises(et.FencedError, match="has taken over the checkpoints"):
+        stream().run(TakenOver(et.to_parquet(out), state), checkpoint=every_step(state))
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    stream().run(out, checkpoint=every_step(state))
+    assert out.exists()
 
 
 def test_runs_started_again_when_finished_leave_no_claims(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from crash.simulated_disk import SimulatedDisk
 from eventtime.errors import OutputExistsError, SinkError
+from eventtime.sinks.local_disk import LocalDisk
 from eventtime.sinks.staging import LocalFile, LocalFolder, place_error
 
 Tree = Callable[[Path], list[str]]
@@ -246,3 +248,45 @@ def test_a_failed_rename_of_a_new_folder_leaves_nothing(
         staging.publish()
     staging.discard()
     assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [(LocalFile, ""), (LocalFolder, PART)])
+def test_the_lock_lasts_until_the_name_is_durable(
+    kind: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    sync_folder = LocalDisk.sync_folder
+
+    def look(disk: LocalDisk, path: str) -> None:
+        sync_folder(disk, path)
+        if path == str(tmp_path):
+            with pytest.raises(BlockingIOError):
+                disk.hold(str(tmp_path / "out"), os.O_RDONLY)
+            held.append(True)
+
+    staging = kind(str(tmp_path / "out"), overwrite=False)
+    fill(staging, name)
+    monkeypatch.setattr(LocalDisk, "sync_folder", look)
+    staging.publish()
+    assert held == [True]
+
+
+def test_a_name_that_does_not_become_durable_leaves_the_next_run_its_own() -> None:
+    """The hidden name is free once the file is renamed: another run may have it by then."""
+    disk = SimulatedDisk()
+    first = LocalFile("/out", overwrite=True, disk=disk)
+    fill(first, "", b"first")
+    others: list[LocalFile] = []
+
+    def another_comes(call: str, *_: object) -> None:
+        if call == "sync_folder" and not others:
+            others.append(LocalFile("/out", overwrite=True, disk=disk))
+            fill(others[0], "", b"second")
+            raise OSError(5, "Input/output error")
+
+    disk.before = another_comes
+    with pytest.raises(OSError, match="Input/output"):
+        first.publish()
+    first.discard()
+    others[0].publish()
+    assert disk.contents() == {"/out": b"second"}
