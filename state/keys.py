@@ -73,8 +73,8 @@ def check_key_type(name: str, kind: pa.DataType) -> None:
 class KeyCodec:
     """Turns key columns into words and back.
 
-    Into words: `encode`. Back: `decode`. Order: `order`. Memory: `keep_only`, `interned`.
-    Surviving, of codecs that are `interned`: `save`, `restore`.
+    Into words: `encode`. Back: `decode`. Order: `order`, `cuts`, `groups_of`. Memory:
+    `keep_only`, `interned`. Surviving, of codecs that are `interned`: `save`, `restore`.
 
     Args:
         types: of the key columns; none: one group for all rows.
@@ -134,14 +134,39 @@ class KeyCodec:
         """Return the permutation that sorts keys ascending, column by column, nulls last (S24)."""
         if not self.types or len(words) < 2:
             return np.arange(len(words))
-        if self.interned:
-            with self._lock:
-                sortable = self._ranks_of(words, nulls)
-        else:
-            sortable = words ^ _SIGN if lane_kind(self.types[0]) == UINT64 else words
+        sortable = self._sortable(words, nulls)
         if nulls.any():
             return np.lexsort((sortable, nulls))
         return _order(sortable)
+
+    def cuts(self, words: Ints, groups: int) -> Ints:
+        """Choose keys that cut others into groups of about as many, which follow each other.
+
+        Args:
+            words: (n,) of keys, none null and none twice, n at least `groups`.
+            groups: how many, at least 1.
+
+        Returns:
+            (groups - 1,) words, ascending: the first key of each group but the first.
+        """
+        order = self.order(words, np.zeros(len(words), np.bool_))
+        return words[order[len(words) * np.arange(1, groups) // groups]]
+
+    def groups_of(self, words: Ints, nulls: NDArray[np.bool_], cuts: Ints) -> Ints:
+        """Return the group of each key, (n,) int64, as `cuts` divide them; null is in the last."""
+        n, no_nulls = len(cuts), np.zeros(len(cuts), np.bool_)
+        all_nulls = np.concatenate([no_nulls, nulls])
+        sortable = self._sortable(np.concatenate([cuts, words]), all_nulls)
+        groups: Ints = np.searchsorted(sortable[:n], sortable[n:], side="right")
+        groups[nulls] = n
+        return groups
+
+    def _sortable(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
+        """Return numbers in the order of the keys; those of null keys have no meaning."""
+        if self.interned:
+            with self._lock:
+                return self._ranks_of(words, nulls)
+        return words ^ _SIGN if self.types and lane_kind(self.types[0]) == UINT64 else words
 
     @property
     def interned(self) -> bool:

@@ -264,20 +264,33 @@ class Accumulators:
 
     def packed(self, slots: Ints) -> list[Bytes]:
         """Copy accumulators to buffers for `unpack`: their words, then what objects hold."""
-        words = self._columns(slots)
-        buffers = [words.view(np.uint8).reshape(-1)]
-        if self._objects:
-            columns = {str(i): accumulator.save(slots)() for i, accumulator, _ in self._objects}
-            batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            buffers.append(np.frombuffer(sink.getvalue(), np.uint8))
-        return buffers
+        columns = {str(i): accumulator.save(slots)() for i, accumulator, _ in self._objects}
+        return _packed(self._columns(slots), columns)
 
-    def packed_words(self, data: Bytes, n: int) -> Ints:
-        """View the words, (width, n), of accumulators that were packed."""
+    def repacked(self, data: Bytes, n: int, chosen: Ints) -> list[Bytes]:
+        """Copy some of the `n` accumulators that were packed to buffers for `unpack`."""
+        words, objects = self._packed(data, n)
+        columns = {}
+        if objects is not None:
+            some = objects.take(pa.array(chosen))
+            columns = dict(zip(some.schema.names, some.columns, strict=True))
+        return _packed(np.take(words, chosen, axis=1), columns)
+
+    def packed_keys(self, data: Bytes, n: int) -> tuple[Ints, NDArray[np.bool_]]:
+        """Return key words of accumulators that were packed, (n,), and which are null, (n,)."""
+        words = self._packed_words(data, n)
+        return words[KEY_WORD], words[ROWS] & NULL_FLAG != 0
+
+    def _packed_words(self, data: Bytes, n: int) -> Ints:
         width = len(self.tables.neutral)
         return data[: 8 * n * width].view(np.int64).reshape(width, n)
+
+    def _packed(self, data: Bytes, n: int) -> tuple[Ints, pa.RecordBatch | None]:
+        words = self._packed_words(data, n)
+        if not self._objects:
+            return words, None
+        with pa.ipc.open_stream(pa.py_buffer(data[words.nbytes :])) as reader:
+            return words, reader.read_next_batch()
 
     def unpack(
         self,
@@ -296,7 +309,7 @@ class Accumulators:
             expected: keys that are to come in all, if the table is empty.
             wanted: says of key words and null flags which to take; None: all.
         """
-        words = self.packed_words(data, n)
+        words, objects = self._packed(data, n)
         chosen = None
         if wanted is not None:
             nulls = (words[ROWS] & NULL_FLAG != 0).view(np.uint8)
@@ -305,14 +318,12 @@ class Accumulators:
         if not words.shape[1]:
             return
         slots = self.tables.enter(row, list(words), expected)
-        if not self._objects:
+        if objects is None:
             return
-        with pa.ipc.open_stream(pa.py_buffer(data[8 * n * len(words) :])) as reader:
-            batch = reader.read_next_batch()
-        batch = batch if chosen is None else batch.take(pa.array(chosen))
+        objects = objects if chosen is None else objects.take(pa.array(chosen))
         for i, accumulator, _ in self._objects:
             accumulator.reset(slots)
-            accumulator.restore(slots, batch.column(str(i)))
+            accumulator.restore(slots, objects.column(str(i)))
 
     @property
     def nbytes(self) -> int:
@@ -343,6 +354,16 @@ class Accumulators:
             place=place,
             remedy=error.remedy,
         )
+
+
+def _packed(words: Ints, objects: dict[str, pa.Array]) -> list[Bytes]:
+    buffers = [words.view(np.uint8).reshape(-1)]
+    if objects:
+        batch, sink = pa.record_batch(objects), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        buffers.append(np.frombuffer(sink.getvalue(), np.uint8))
+    return buffers
 
 
 def _object(output: Output, inputs: list[pa.DataType]) -> Accumulator:

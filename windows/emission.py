@@ -71,6 +71,7 @@ class Firing:
         slots: (keys,) int64.
         closed: what is remembered of the window; None when nothing can follow.
         by_key: whether slots are ascending by key word, and none is of the null key.
+        is_whole: whether these are all keys of the window; if not, the others follow.
     """
 
     point_us: int
@@ -81,6 +82,7 @@ class Firing:
     slots: Ints
     closed: ClosedWindow | None
     by_key: bool = False
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,11 @@ class Emission:
 
     @property
     def must_build(self) -> bool:
-        """Whether what was added cannot wait: a retraction repeats rows that must exist by then."""
-        return self._shape.retracting
+        """Whether what was added cannot wait.
+
+        A retraction repeats rows that must exist by then; parts of a window are large.
+        """
+        return self._shape.retracting or any(not firing.is_whole for firing in self._firings)
 
     def _laid_out(
         self, firings: Sequence[Firing], segments: list[Segment], readings: Sequence[Reading]

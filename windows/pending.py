@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventtime.windows.grid import Grid
     from eventtime.windows.layout import Fold
 
-__all__ = ("PendingRows",)
+__all__ = ("PendingRows", "divided")
 
 Ints = NDArray[np.int64]
 _WIDTHS = {OBJECT: 0, DECIMAL: 2}
@@ -97,7 +97,7 @@ class PendingRows:
         """Return the rows of each slice, (n, width), in order of arrival, and hold none."""
         rows = self._rows[: self._n]
         self._n = 0
-        return list(_divided(rows, rows[:, k.SLICE]))
+        return list(divided(rows, rows[:, k.SLICE]))
 
     def give_back(self, parts: Sequence[Ints]) -> None:
         """Hold rows again that were taken; those of each slice are in order of arrival."""
@@ -136,7 +136,7 @@ class PendingRows:
         return Chunk.of_block(block, MINUS_INFINITY)
 
 
-def _divided(rows: Ints, numbers: Ints) -> Iterator[tuple[int, Ints]]:
+def divided(rows: Ints, numbers: Ints) -> Iterator[tuple[int, Ints]]:
     """Yield each number and the rows that have it, in order; rows are copied."""
     if not len(rows):
         return

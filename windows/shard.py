@@ -87,7 +87,7 @@ class Shard:
         self._buffers, self._scratch = Buffers(), Scratch()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
         # State that a checkpoint holds.
-        self._slices = Slices(self._acc, grid, spill)
+        self._slices = Slices(self._acc, grid, codec, spill)
         self._deltas: SortedDict[int, int] = SortedDict()
         self._closed: SortedDict[int, ClosedWindow] = SortedDict()
         self._watermark_us = MINUS_INFINITY
@@ -159,11 +159,12 @@ class Shard:
             return []
         built: list[Fired | None] = []
         for firings, scratch in self._due(watermark_us, at_end=at_end):
-            if firings:
-                self._emitted += self._emission.add(firings)
-            built.append(self._emission.build() if self._emission.must_build else None)
+            self._emitted += self._emission.add(firings)
+            if self._emission.must_build:
+                built.append(self._emission.build())
             for table in scratch:
                 self._acc.release(table)
+            scratch.clear()
         self._watermark_us, lateness_us = watermark_us, self._spec.lateness_us
         self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, lateness_us)
         self._slices.retire(watermark_us, 0 if at_end else lateness_us)
@@ -237,14 +238,14 @@ class Shard:
             self._deltas.clear()
         fired_us = self._watermark_us
         while (end := self._next_end(fired_us)) is not None and end <= watermark_us:
-            if self._slices.fill_memory and firings:
-                yield firings, scratch
-                firings, scratch = [], []
-            firings.append(self._on_time(end, scratch, at_end=at_end))
+            for firing in self._on_time(end, scratch, at_end=at_end):
+                firings.append(firing)
+                if self._slices.fill_memory:
+                    yield sorted(firings, key=_place), scratch
+                    firings = []
             fired_us = end
-        # Corrections at P precede what fires on time at P, and follow what fired before P.
-        firings.sort(key=lambda f: (f.point_us, f.end_us))
-        yield firings, scratch
+        if firings:
+            yield sorted(firings, key=_place), scratch
 
     def _next_end(self, fired_us: int) -> int | None:
         """Return the first window end after `fired_us` that has rows."""
@@ -264,16 +265,17 @@ class Shard:
         start = grid.slice_start(slices.keys()[place])
         return max(after, grid.first_end_at(start))
 
-    def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Firing:
-        slots, by_key = self._slices.window(self._first_slice(end), scratch)
+    def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Iterator[Firing]:
         closed = None
         if self._spec.lateness_us and not at_end:
             closed = self._closed.setdefault(end, ClosedWindow())
         final = at_end or self._spec.lateness_us == 0
         start = self._grid.start_of(end)
-        return Firing(
-            end, start, end, late=False, is_final=final, slots=slots, closed=closed, by_key=by_key
-        )
+        for part in self._slices.window(self._first_slice(end), scratch):
+            yield Firing(
+                end, start, end, late=False, is_final=final, slots=part.slots, closed=closed,
+                by_key=part.by_key, is_whole=part.is_whole,
+            )  # fmt: skip
 
     def _correction(self, end: int, due: int, scratch: list[int], *, at_end: bool) -> Firing:
         first = self._first_slice(end)
@@ -387,3 +389,8 @@ class Shard:
         if self._grid.everything:
             return 1
         return max(0, (last - first) // self._grid.slide_us + 1)
+
+
+def _place(firing: Firing) -> tuple[int, int]:
+    """Order firings: corrections at P precede what is on time at P, and follow what was before."""
+    return firing.point_us, firing.end_us

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,19 +17,37 @@ from eventtime.windows.slice_map import slice_map
 from eventtime.windows.slice_merge import SliceMerge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
     from eventtime.state.blocks import Spill
+    from eventtime.state.keys import KeyCodec
     from eventtime.windows.accumulators import Accumulators
     from eventtime.windows.chunk import Chunk
     from eventtime.windows.closed import ClosedWindow
     from eventtime.windows.grid import Grid
 
-__all__ = ("Slices",)
+__all__ = ("Slices", "WindowPart")
 
 Ints = NDArray[np.int64]
+# Below it a slice comes back as a whole: what a group costs is not worth it.
+_LEAST_GROUP = 1 << 22
+
+
+@dataclass(frozen=True)
+class WindowPart:
+    """Keys of a window that fires.
+
+    Args:
+        slots: (keys,) int64.
+        by_key: whether slots are ascending by key word, and none is of the null key.
+        is_whole: whether these are all keys of the window.
+    """
+
+    slots: Ints
+    by_key: bool = False
+    is_whole: bool = True
 
 
 class Slices:
@@ -41,13 +60,18 @@ class Slices:
     Args:
         accumulators: of the shard.
         grid: of the windows.
+        codec: of the keys.
         spill: where to put slices that have no room; None: all stay in memory.
     """
 
-    def __init__(self, accumulators: Accumulators, grid: Grid, spill: Spill | None) -> None:
+    def __init__(
+        self, accumulators: Accumulators, grid: Grid, codec: KeyCodec, spill: Spill | None
+    ) -> None:
         self._acc, self._tables, self._grid = accumulators, accumulators.tables, grid
-        self._budget = 0 if spill is None else spill.budget_bytes
-        self._cold = None if spill is None else ColdSlices(accumulators, grid, spill.store)
+        self._budget, self._cold = 0, None
+        if spill is not None:
+            self._budget = spill.budget_bytes
+            self._cold = ColdSlices(accumulators, grid, codec, spill.store)
         self.rows: SortedDict[int, int] = SortedDict()
         self.map = slice_map({})
         self.merge = SliceMerge(accumulators, self.rows, grid.slices)
@@ -81,28 +105,32 @@ class Slices:
         if changed:
             self.map = slice_map(self.rows)
 
-    def window(self, first: int, scratch: list[int]) -> tuple[Ints, bool]:
-        """Return the slots of the window that starts with a slice.
+    def window(self, first: int, scratch: list[int]) -> Iterator[WindowPart]:
+        """Yield the window that starts with a slice.
+
+        Where they have no room together they come in parts, which follow each other in the order of
+        keys: before the next one is asked for, the tables in `scratch` are to be released.
 
         Args:
             first: index of the slice.
             scratch: gets the tables to release when the slots were read.
-
-        Returns:
-            The slots, and whether they are ascending by key word.
         """
-        if self._grid.slices == 1:
+        if self._grid.slices > 1:
+            self._bring_window_back(first)
+            slots, table = self.merge.window(first)
+            if table >= 0:
+                scratch.append(table)
+            yield WindowPart(slots)
+        elif self._is_out(first):
+            for group in self._groups(first):
+                inside = self._tables.slots(self.rows[first])
+                outside = self._entered(first, scratch, group=group)
+                yield WindowPart(np.concatenate([inside, outside]), is_whole=group is None)
+        else:
             row = self.rows[first]
-            if self._is_out(first):
-                outside = self._entered(first, scratch)
-                return np.concatenate([self._tables.slots(row), outside]), False
-            slots = self._tables.slots_by_key(row)
-            return (self._tables.slots(row), False) if slots is None else (slots, True)
-        self._bring_window_back(first)
-        slots, table = self.merge.window(first)
-        if table >= 0:
-            scratch.append(table)
-        return slots, False
+            by_key = self._tables.slots_by_key(row)
+            slots = self._tables.slots(row) if by_key is None else by_key
+            yield WindowPart(slots, by_key=by_key is not None)
 
     def window_of_keys(self, first: int, slots: Ints, scratch: list[int]) -> Ints:
         """Return slots with the whole contents of a window, for the keys of `slots`."""
@@ -196,10 +224,7 @@ class Slices:
             for index in self._longest_untouched():
                 if self.nbytes <= room:
                     break
-                row = self.rows[index]
-                self._cold.put_out(index, row)
-                self._acc.clear(row)
-                self._tables.dirs[row, OUT] = 1
+                self._put_out(index)
             self.blocked = None
         except ScratchError as error:
             self.blocked = error
@@ -213,14 +238,47 @@ class Slices:
     def _is_out(self, index: int) -> bool:
         return self._cold is not None and index in self._cold
 
+    def _groups(self, index: int) -> Sequence[int | None]:
+        """List the groups of keys in which a slice that is out has room; [None]: all together."""
+        assert self._cold is not None
+        group_bytes = max(self._budget // 4, _LEAST_GROUP)
+        if self._cold.nbytes_of(index) <= group_bytes:
+            return [None]
+        try:
+            self._cold.flush()
+            self._put_out(index)
+            return range(self._cold.divide(index, group_bytes))
+        except ScratchError as error:
+            self.blocked = error
+            return [None]
+
+    def _put_out(self, index: int) -> None:
+        assert self._cold is not None
+        row = self.rows[index]
+        self._cold.put_out(index, row)
+        self._acc.clear(row)
+        self._tables.dirs[row, OUT] = 1
+
     def _bring_window_back(self, first: int) -> None:
         if self._cold is not None:
             for index in list(self.rows.irange(first, first + self._grid.slices - 1)):
                 if index in self._cold:
                     self.bring_back(index)
 
-    def _entered(self, index: int, scratch: list[int], asked: int | None = None) -> Ints:
-        """Put what is out of a slice into a scratch table; `asked`: only the keys of that table."""
+    def _entered(
+        self, index: int, scratch: list[int], asked: int | None = None, group: int | None = None
+    ) -> Ints:
+        """Put what is out of a slice into a scratch table.
+
+        Args:
+            index: of the slice.
+            scratch: gets the table.
+            asked: a table: only its keys.
+            group: only those keys.
+
+        Returns:
+            The slots.
+        """
         assert self._cold is not None
         table = self._tables.create(index)
         scratch.append(table)
@@ -230,7 +288,7 @@ class Slices:
             found: NDArray[np.bool_] = self._tables.find(asked, keys, nulls) != NO_SLOT
             return found
 
-        self._cold.enter(index, table, wanted=None if asked is None else wanted)
+        self._cold.enter(index, table, wanted=None if asked is None else wanted, group=group)
         return self._tables.slots(table)
 
     def _release(self, scratch: list[int]) -> None:

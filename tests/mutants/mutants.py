@@ -127,6 +127,11 @@ MUTANTS = (
             "self._cold.enter(index, row)\n        self._cold.drop(index)",
             "self._cold.drop(index)\n        self._cold.enter(index, row)",
         ),
+        (
+            "groups of a slice come in another order",
+            "return range(self._cold.divide(index, group_bytes))",
+            "return range(self._cold.divide(index, group_bytes))[::-1]",
+        ),
     ),
     *_in(
         "windows/cold.py",
@@ -137,8 +142,13 @@ MUTANTS = (
         ),
         (
             "rows that came since are folded the other way round",
-            "for block, n in held.pending:\n            data =",
-            "for block, n in reversed(held.pending):\n            data =",
+            "for block in pending:",
+            "for block in reversed(pending):",
+        ),
+        (
+            "the first key of a group is in none",
+            "pieces.append(self._put(some_of(data, n, some), len(some), group))",
+            "pieces.append(self._put(some_of(data, n, some[1:]), len(some[1:]), group))",
         ),
     ),
     *_in(

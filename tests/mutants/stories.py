@@ -21,6 +21,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
     """Names and calls, quick ones first."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
+    from properties import test_divided_slices as divided
     from properties import test_engine_chains as chains
     from properties import test_engine_cuts as checkpoints
     from properties import test_engine_invariance as invariance
@@ -76,6 +77,7 @@ def stories() -> list[tuple[str, Callable[[], None]]]:
         ("live process", fixed(process.check_live_process, process.live_runs(), EXAMPLES)),
         ("process cuts", fixed(process.check_process_cuts, process.process_cases(), EXAMPLES // 2)),
         ("cuts", fixed(invariance.check_cuts, cut_cases(), EXAMPLES)),
+        ("divided", divided.test_float_sums_of_a_divided_slice_are_those_of_memory),
     ]
 
 
