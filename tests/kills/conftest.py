@@ -1,14 +1,17 @@
-"""One nursery for all tests of kills, and what undisturbed runs left."""
+"""One nursery for all tests of kills, what undisturbed runs left, and how many were killed."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kills.lives import Lives, strace
+from kills.lives import Lives
 from kills.nursery import Nursery
+from kills.tracer import can_trace
 from postgres_server import PostgresServer, binaries
 from tree import ROOT
 
@@ -40,10 +43,21 @@ def lives(nursery: Nursery, dsn: str, tmp_path_factory: pytest.TempPathFactory) 
     return Lives(nursery, tmp_path_factory, dsn)
 
 
+@pytest.fixture(scope="session")
+def tally() -> Iterator[Counter[str]]:
+    """How many processes met what; added to the file that EVENTTIME_TALLY names, if any."""
+    counts: Counter[str] = Counter()
+    yield counts
+    place = os.environ.get("EVENTTIME_TALLY")
+    if place:
+        lines = [f"{n:6,}  {what}\n" for what, n in sorted(counts.items())]
+        with Path(place).open("a") as file:
+            file.writelines(lines)
+
+
 @pytest.fixture
 def traced() -> None:
-    """Needs strace, which CI has."""
-    if strace() is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI is set, and strace is not installed")
-        pytest.skip("strace is not installed")
+    """Needs a machine whose system calls can be followed."""
+    if can_trace():
+        return
+    (pytest.fail if os.environ.get("CI") else pytest.skip)("system calls are known on x86-64 only")

@@ -7,10 +7,8 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -26,19 +24,16 @@ from deltalake import DeltaTable
 
 from engine_runs import ipc_bytes
 from kills.jobs import FOLDERS, Job, table_in
+from kills.tracer import Tracer
 
 if TYPE_CHECKING:
     from kills.nursery import Ended, Life, Nursery
+    from kills.tracer import Call, Fault
 
-__all__ = ("Lives", "assert_nothing_is_left", "committed", "part_files", "strace")
+__all__ = ("Lives", "assert_nothing_is_left", "committed", "part_files")
 
 _KEPT: Final = 2
 _SECONDS: Final = 280
-
-
-def strace() -> str | None:
-    """Where strace is; None if it is not there."""
-    return shutil.which("strace")
 
 
 class Lives:
@@ -57,6 +52,7 @@ class Lives:
         self._says = folders.mktemp("says")
         self._numbers = itertools.count()
         self._undisturbed: dict[Job, tuple[Job, Any, float]] = {}
+        self._calls: dict[Job, list[Call]] = {}
 
     def job(self, **how: Any) -> Job:
         """A job in a folder of its own."""
@@ -80,12 +76,13 @@ class Lives:
             life.go()
             ended = life.ended()
             assert ended.is_done, ended.said
+            assert bool(ended.said["blocks"]) == bool(job.backend)
             self._undisturbed[like] = whole, ended.said, time.perf_counter() - began
         return self._undisturbed[like]
 
     def without_checkpoints(self, job: Job) -> Job:
-        """The same job without any."""
-        return self.undisturbed(replace(job, every_rows=None, every_ms=None))[0]
+        """The same job without any, and all in memory."""
+        return self.undisturbed(replace(job, every_rows=None, every_ms=None, backend=""))[0]
 
     def start(self, job: Job, **how: Any) -> Life:
         """Start a process, which waits."""
@@ -105,38 +102,36 @@ class Lives:
             killer.cancel()
             killer.join()
 
-    def inject(self, job: Job, call: str, what: str, when: str) -> Ended:
-        """Run a process in which a system call fails, or is its last.
+    def meet(self, job: Job, fault: Fault | None) -> Ended:
+        """Run a process that this befalls."""
+        return self._traced(job, fault)[0]
 
-        Args:
-            job: it runs.
-            call: system call.
-            what: 'signal=SIGKILL' or 'error=EIO', as strace says it.
-            when: '3' for the third of a thread, '3+' for that and all later ones.
-        """
+    def calls(self, job: Job) -> list[Call]:
+        """The system calls on files, in order, of the same job when nobody disturbs it."""
+        like = replace(job, folder="")
+        if like not in self._calls:
+            whole = replace(like, folder=self.job().folder)
+            ended, self._calls[like] = self._traced(whole, None)
+            assert ended.is_done, ended.said
+        return self._calls[like]
+
+    def _traced(self, job: Job, fault: Fault | None) -> tuple[Ended, list[Call]]:
         life = self.start(job)
-        fault = f"inject={call}:{what}:when={when}"
-        command = ["strace", "-f", "-e", f"trace={call}", "-e", fault, "-o", "/dev/null"]
-        with subprocess.Popen(
-            [*command, "-p", str(life.pid)], stderr=subprocess.PIPE, text=True
-        ) as tracer:
-            assert tracer.stderr
-            attached = tracer.stderr.readline()
-            assert "attached" in attached, attached
-            drained = threading.Thread(target=tracer.stderr.read)
-            drained.start()
-            life.go()
-            ended = life.ended()
-            drained.join()
-        return ended
+        tracer = Tracer(life.pid, Path(job.folder), fault)
+        tracer.attach()
+        life.go()
+        ended = life.ended()
+        tracer.join()
+        return ended, tracer.calls
 
     def assert_equal_to_undisturbed(self, job: Job, said: Any) -> None:
         """What is committed, the ledger and what is left over are those of a quiet run."""
         whole = self.without_checkpoints(job)
         assert committed(job) == committed(whole)
-        assert said == self.undisturbed(whole)[1]
+        assert {**said, "blocks": 0} == {**self.undisturbed(whole)[1], "blocks": 0}
         if job.sink in FOLDERS and job.every_ms is None:
-            assert part_files(job) == part_files(self.undisturbed(job)[0])
+            in_memory = self.undisturbed(replace(job, backend=""))[0]
+            assert part_files(job) == part_files(in_memory)
         assert_nothing_is_left(job)
 
 

@@ -184,21 +184,22 @@ def _reap(lock: threading.Lock, pid: int) -> None:
 def _warm_up() -> None:
     """Load and compile what a job needs, so that a life takes a fraction of a second.
 
-    No database is opened: some have threads, which a fork has not.
+    No database is opened, RocksDB neither: some have threads, which a fork has not.
     """
     import tempfile
 
     import deltalake
     import duckdb
     import psycopg
+    import rocksdict
 
-    from kills.jobs import Job, run_job
+    from kills.jobs import BUDGETS, Job, run_job
 
-    assert all((deltalake, duckdb, psycopg))
-    for reads in ("flights", "generated"):
+    assert all((deltalake, duckdb, psycopg, rocksdict))
+    for reads in ("flights", "generated", "keyed"):
         for sink in ("parquet", "csv", "parts", "days"):
             with tempfile.TemporaryDirectory() as folder:
-                run_job(Job(folder, sink, reads))
+                run_job(Job(folder, sink, reads, backend="files" if reads in BUDGETS else ""))
 
 
 def _live(message: dict[str, Any], says: int) -> None:
