@@ -1,4 +1,4 @@
-"""Slips in process functions and their state: by file, what it is, what stands there, what then."""
+"""Slips in process functions and their state; as `Mutant` has it, by file."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ from typing import Final
 
 __all__ = ("PROCESS_SLIPS",)
 
-PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
+PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "eventtime/process/operator.py": [
         (
             "a timer fires one microsecond late",
             "while timers.next_us <= watermark_us:",
             "while timers.next_us < watermark_us:",
+            "process",
         ),
-        ("timers fire between chunks only", "if watermark_us >= timers.next_us:", "if False:"),
+        (
+            "timers fire between chunks only",
+            "if watermark_us >= timers.next_us:",
+            "if False:",
+            "process",
+        ),
         (
             "state of another key",
             "context.slot, context.time_us = slot, time_us",
             "context.slot, context.time_us = slot & ~1, time_us",
+            "process",
         ),
         (
             "timers of one time in the order of slots",
             "self._held.ordered(np.sort(slots))",
             "np.sort(slots)",
+            "process",
         ),
         (
             "a batch is not cut where its own timers fire",
             "limit = min(timers.next_us, reached + context.step_us, PLUS_INFINITY)",
             "limit = min(timers.next_us, PLUS_INFINITY)",
+            "process",
         ),
-        ("state stays after the end", "self._held.clear()", "pass"),
+        ("state stays after the end", "self._held.clear()", "pass", "process"),
     ],
     "state/keyed.py": [
         (
             "timers are not restored",
             "timers.add_rows(times.flatten().to_numpy(), at)",
             "pass",
+            "process cuts",
         ),
     ],
     "state/keyed_state.py": [
@@ -43,6 +53,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
             "lives are not restored",
             'self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()',
             "self._expiry.until_us[slots] = 2**62",
+            "process cuts",
         ),
     ],
     "state/moment.py": [
@@ -50,16 +61,19 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
             "state of single rows lives for ever",
             "return bool(self.until_us[slot] <= self.now_us())",
             "return False",
+            "process",
         ),
         (
             "state lives one microsecond longer",
             "return bool(self.until_us[slot] <= self.now_us())",
             "return bool(self.until_us[slot] < self.now_us())",
+            "process",
         ),
         (
             "a late row writes what is dead already",
             "start = max(moment.time_us, moment.watermark_us)",
             "start = moment.time_us",
+            "process",
         ),
     ],
     "state/slot_kernels.py": [
@@ -67,6 +81,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str]]]] = {
             "state of batches lives for ever",
             "if there and expiring and expires[slot] <= now_us[i]:",
             "if False:",
+            "process",
         ),
     ],
 }

@@ -1,0 +1,166 @@
+"""Slips in partitions, their watermarks and replays taken up again; as `Mutant` has it, by file."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ("STREAM_SLIPS",)
+
+STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
+    "eventtime/time_kernels.py": [
+        (
+            "replay takes a row too many of a partition",
+            "if p < second else watermarks[second] - 1",
+            "if True else watermarks[second] - 1",
+            "replay",
+        ),
+    ],
+    "eventtime/partition.py": [
+        (
+            "own watermark by batch",
+            "rises = rises[:n_rises].copy()",
+            "rises = rises[:1].copy()",
+            "live",
+        ),
+        (
+            "forgotten clamp",
+            "rises = rises[:n_rises].copy()",
+            "self.watermark_us = int(raw[-1]); rises = rises[:n_rises].copy()",
+            "live",
+        ),
+        ("rows from the future go on", "rows = rows.where(~future)", "pass", "live"),
+        (
+            "rows without a time are not counted",
+            "self.ledger.null_time +=",
+            "self.ledger.null_time = 0 *",
+            "live",
+        ),
+    ],
+    "eventtime/progress.py": [
+        (
+            "minimum replaced by maximum",
+            "reached = min(counting)",
+            "reached = max(counting)",
+            "by hand",
+        ),
+        (
+            "idle partitions hold back the rows of others",
+            "if i != index and p.counts",
+            "if i != index",
+            "by hand",
+        ),
+        (
+            "idle flag ignored",
+            "not self.idle and not self.finished",
+            "not self.finished",
+            "by hand",
+        ),
+        (
+            "finished flag ignored",
+            "not self.idle and not self.finished",
+            "not self.idle",
+            "by hand",
+        ),
+        (
+            "a partition that returns stays idle",
+            "partition.idle, partition.empty_since_us, partition.silent_us = False, None, 0",
+            "partition.empty_since_us, partition.silent_us = None, 0",
+            "by hand",
+        ),
+        (
+            "any empty poll is silence",
+            "partition.silent_us > self.idle_after_us",
+            "partition.silent_us >= 0",
+            "by hand",
+        ),
+        (
+            "all idle flushes to the minimum",
+            "reached = max(p.watermark_us",
+            "reached = min(p.watermark_us",
+            "by hand",
+        ),
+        (
+            "a partition found later starts at minus infinity",
+            "if known_at_start or historical else self.combined_us",
+            "if True else self.combined_us",
+            "by hand",
+        ),
+        (
+            "the combined watermark goes back",
+            "self.combined_us = max(self.combined_us, reached)",
+            "self.combined_us = reached",
+            "live",
+        ),
+        (
+            "partitions start anew when restored",
+            'p["watermark_us"],',
+            "MINUS_INFINITY,",
+            "savepoints",
+        ),
+        (
+            "downtime and the time since the last poll are lost",
+            'None if p["empty_for_us"] is None else now_us - p["empty_for_us"]',
+            "None",
+            "savepoints",
+        ),
+    ],
+    "eventtime/engine.py": [
+        ("late row not counted", "ledger.late += len(late)", "ledger.late += 0", "by hand"),
+    ],
+    "eventtime/replay.py": [
+        (
+            "the last row that was taken comes again",
+            "else ready.numbers[at - 1]) + 1",
+            "else ready.numbers[at - 1])",
+            "restores",
+        ),
+    ],
+    "eventtime/bookmarks.py": [
+        (
+            "rows set aside before the bookmark are lost",
+            "self.first <= needed.row and self.next_read <= needed.aside",
+            "self.first <= needed.row",
+            "restores",
+        ),
+        (
+            "rows held back at the bookmark come twice",
+            "self.first <= needed.row and self.next_read <= needed.aside",
+            "self.next_read <= needed.row",
+            "restores",
+        ),
+    ],
+    "eventtime/execution.py": [
+        (
+            "rows read again are windowed again",
+            'intake.resume_at = known["next_row"]',
+            "intake.resume_at = 0",
+            "restores",
+        ),
+        (
+            "chunks under way are not in the cut",
+            "0 if sweep or is_pause or step.chunk is None",
+            "0 if sweep or step.chunk is None",
+            "restores",
+        ),
+        (
+            "late rows gathered are not in the cut",
+            "                self._stages.flush()\n                self._pauses",
+            "                self._pauses",
+            "restores",
+        ),
+        (
+            "rows held back are lost",
+            'intake.restore(known["intake"], *held)',
+            'intake.restore(known["intake"])',
+            "restores",
+        ),
+    ],
+    "eventtime/ledger.py": [
+        (
+            "late rows are counted as of the bookmark",
+            '"late": self.late',
+            '"late": earlier["late"]',
+            "restores",
+        ),
+    ],
+}
