@@ -102,6 +102,19 @@ def test_goals_are_read_from_the_results_of_a_folder(tmp_path: Path) -> None:
     assert "| at least 2.5x | 3.00x | 3.00-3.00 | yes |" in lines[2]
     assert "not measured" in lines[3]
     assert "| at most 2x | 2.50x | 2.50-2.50 | **no** |" in lines[4]
+    assert "| checkpoints: restore_s | at most 5 | not measured |  | - |" in lines
+
+
+def test_goals_of_checkpoints_and_spilled_state_are_read_too(tmp_path: Path) -> None:
+    arguments = ["--scale", "0.0002", "--cuts", "2", "--rounds", "2"]
+    assert checkpoints.main([*arguments, "--out", str(tmp_path / "checkpoints.json")]) == 0
+    spilled = {"workload": "random", "backend": "files", "rows_per_s": 2_500_000}
+    (tmp_path / "spilling.json").write_text(json.dumps({"measured": [spilled]}))
+    lines = goals.table(tmp_path).splitlines()
+    share = "checkpoints: incremental_share, 20 keys x 100 windows | at most 0.02 |"
+    assert any(share in line for line in lines)
+    assert sum("checkpoints: restore_s with 3 shards" in line for line in lines) == 2
+    assert "| spilling, random, files: rows/s | at least 1 M | 2.5 M |  | yes |" in lines
 
 
 def _answer(on_time: dict[int, int], missed: dict[int, int], total: float = 1.0) -> Answer:
