@@ -74,16 +74,20 @@ class Checkpointing:
         storage = storage_at(checkpoints.path, checkpoints.filesystem)
         how: Any = {"keep": checkpoints.keep, "at": checkpoints.at, "writer": _writer()}
         self._store = CheckpointStore.open(storage, **how)
-        found: Saved | None = self._store.newest()
+        newest = self._store.newest()
+        found: Saved | None = newest
+        number = None if newest is None else newest.seq
+        what, place = f"checkpoint {number} in {storage.place!r}", "run(checkpoint=…)"
         job = None if found is None else found.head["job"]
         if (found is None or not found.head["is_begun"]) and start_from is not None:
             found = read_savepoint(start_from, None)
             check_origin(found, "replay", str(start_from))
             job = found.head["job"]
+            what, place = f"the savepoint {str(start_from)!r}", "run(start_from=…)"
             # The outputs know the token that its process had in another folder.
             self._store = CheckpointStore.open(storage, **how, above=found.head.get("token", 0))
         if found is not None:
-            check_fingerprint(found.head["pipeline"], plan, storage.place)
+            check_fingerprint(found.head["pipeline"], plan, what, place)
         self.saved = found if found is not None and found.head["is_begun"] else None
         self._pipeline, self._job = fingerprint(plan), job or uuid.uuid4().hex
         epoch = 0 if self.saved is None else self.saved.head["epoch"]

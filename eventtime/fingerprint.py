@@ -25,6 +25,7 @@ _LATENESS: Final = "allowed lateness"
 _MODE: Final = "mode"
 _LATE: Final = "late rows"
 _COUNTED: Final = "counted only"
+_READ: Final = "columns read"
 
 
 def fingerprint(plan: CompiledPlan) -> dict[str, str]:
@@ -37,7 +38,7 @@ def fingerprint(plan: CompiledPlan) -> dict[str, str]:
     unit = f" ({first.time_unit})" if first.time_unit else ""
     words = {
         "event time": first.time + unit,
-        "columns read": _columns(plan.branches[0].schema),
+        _READ: _columns(plan.branches[0].schema),
         "steps before the watermark": _steps(plan.branches[0].steps),
         "watermark": _exact(generator.describe(), generator.columns),
     }
@@ -49,10 +50,16 @@ def fingerprint(plan: CompiledPlan) -> dict[str, str]:
     return words | {"steps on results": _steps(plan.final_steps), "results": _columns(plan.schema)}
 
 
-def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> None:
-    """Refuse a savepoint of another pipeline.
+def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, what: str, place: str) -> None:
+    """Refuse state of another pipeline.
 
     What may change is listed in docs/state-format.md.
+
+    Args:
+        saved: the words that were saved.
+        plan: to go on with.
+        what: holds the state, such as "the savepoint 'x'".
+        place: the argument that named it.
 
     Raises:
         CheckpointError: lists what differs, as it was and as it is.
@@ -61,10 +68,11 @@ def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, place: str) -> 
     differing = [name for name in {**saved, **now} if not _may_become(name, saved, now)]
     if not differing:
         return
-    lines = [f"{n}: {saved.get(n, 'none')}\n    now: {_shown(n, saved, now)}" for n in differing]
-    msg = "\n  ".join([f"{place!r} is a savepoint of another pipeline:", *lines])
-    remedy = "restore the pipeline that was saved; docs/state-format.md lists what may change"
-    raise CheckpointError(msg, place="Engine.restore(stream)", remedy=remedy)
+    lines = [f"{name}: {_difference(name, saved, now)}" for name in differing]
+    msg = "\n  ".join([f"{what} is of another pipeline:", *lines])
+    may = "docs/state-format.md lists what may change"
+    remedy = f"take the pipeline that was saved, or begin anew; {may}"
+    raise CheckpointError(msg, place=place, remedy=remedy)
 
 
 def _may_become(name: str, saved: dict[str, str], now: dict[str, str]) -> bool:
@@ -85,9 +93,26 @@ def _may_become(name: str, saved: dict[str, str], now: dict[str, str]) -> bool:
     return what == _LATE and before.startswith(_COUNTED)
 
 
+def _difference(name: str, saved: dict[str, str], now: dict[str, str]) -> str:
+    """Say how it was and is; of columns only those that differ, for there may be hundreds."""
+    before, after = saved.get(name, "none"), now.get(name, "none")
+    if name == _READ and (moved := _columns_moved(before, after)):
+        return moved
+    return f"{before}\n    now: {_shown(name, saved, now)}"
+
+
+def _columns_moved(before: str, after: str) -> str:
+    was, now = before.split(", "), after.split(", ")
+    gone = ", ".join(column for column in was if column not in now)
+    new = ", ".join(column for column in now if column not in was)
+    return "; ".join([f"now without {gone}"] * bool(gone) + [f"now with {new}"] * bool(new))
+
+
 def _shown(name: str, saved: dict[str, str], now: dict[str, str]) -> str:
     """Say how it is now, and why that is refused if it may change otherwise."""
     after = now.get(name, "none")
+    if name.endswith(f", {_LATE}") and after.startswith(_COUNTED):
+        return f"{_COUNTED}; they have gone to an output until then: give late=… again"
     if name.endswith(f", {_LATENESS}") and name in saved and name in now:
         return f"{after}, which is shorter: only a longer one can be gone on with"
     if name.endswith(f", {_MODE}") and name in saved and name in now:

@@ -262,7 +262,8 @@ def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan) -> Pack:
 
     saved = read_savepoint(path, None)
     check_origin(saved, "replay", str(path))
-    check_fingerprint(saved.head["pipeline"], plan, str(path))
+    what = f"the savepoint {str(path)!r}"
+    check_fingerprint(saved.head["pipeline"], plan, what, "run(start_from=…)")
     return saved
 
 

@@ -160,9 +160,9 @@ def _check_columns(saved: pa.Schema, wanted: pa.Schema) -> None:
         return
     pairs = zip_longest(map(str, saved), map(str, wanted), fillvalue="nothing")
     there, here = next((a, b) for a, b in pairs if a != b)
-    msg = f"accumulators of the savepoint hold {there}, where those of the pipeline hold {here}"
+    msg = f"accumulators that were saved hold {there}, where those of the pipeline hold {here}"
     remedy = "restore with the aggregates that it was saved with"
-    raise CheckpointError(msg, place="Engine.restore(stream)", remedy=remedy)
+    raise CheckpointError(msg, place="aggregate(...)", remedy=remedy)
 
 
 def _renumbered(rows: pa.RecordBatch, ids: np.ndarray) -> pa.RecordBatch:

@@ -181,7 +181,8 @@ def _interrupted(session: Session) -> int:
 _WORDS: Final = (
     ("advise(on_time=…)", "--on-time"),
     ("run(checkpoint=…)", "--checkpoint"),
-    ("Engine.restore(stream)", "--checkpoint, --from"),
+    ("run(start_from=…)", "--from"),
+    ("give late=… again", "give --late PATH again"),
     ("engine.savepoint(...)", "eventtime checkpoint savepoint"),
     ("every=", "--checkpoint-every"),
     ("time=…", "--time"),

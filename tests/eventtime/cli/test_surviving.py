@@ -237,6 +237,25 @@ def test_checkpoints_of_another_pipeline_are_refused(call: Call, tmp_path: Path)
     done = call(*other, "--checkpoint", tmp_path / "state")
     assert done.code == 6
     assert "watermark: bounded_disorder('4h')\n    now: bounded_disorder('5h')" in done.err
+    assert f"checkpoint 3 in '{tmp_path}/state' is of another pipeline:\n" in done.err
+    assert "\n  at:  --checkpoint\n  fix: take the pipeline that was saved, or begin" in done.err
+    et.savepoint_of(tmp_path / "state", tmp_path / "end")
+    done = call(*other, "--from", tmp_path / "end")
+    assert f"the savepoint '{tmp_path}/end' is of another pipeline:\n" in done.err
+    assert "\n  at:  --from\n" in done.err
+
+
+def test_late_rows_that_had_an_output_are_not_dropped_in_silence(
+    call: Call, tmp_path: Path
+) -> None:
+    """S29: what to give again is said, and of columns only those that differ."""
+    begun = (*REPLAY, "--checkpoint", tmp_path / "state")
+    assert call(*begun, "--late", tmp_path / "late.csv").code == 0
+    done = call(*begun)
+    assert done.code == 6
+    assert "counted only; they have gone to an output until then: give --late PATH" in done.err
+    assert "columns read: now without" in done.err
+    assert "departed" not in done.err.partition("columns read:")[2].partition("\n")[0]
 
 
 def test_a_read_only_folder_is_refused(call: Call, tmp_path: Path) -> None:
