@@ -166,6 +166,9 @@ class LocalFile(_Local):
         except OSError as error:
             self._release()
             raise place_error(path, error) from error
+        except BaseException:
+            self._release()  # Ctrl-C leaves no lock either
+            raise
 
     def _check(self) -> None:
         try:
