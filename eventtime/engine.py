@@ -233,7 +233,8 @@ class Engine:
         engine = cls(stream, [], clock=clock, shards=shards, memory=memory)
         pack = read_savepoint(path, filesystem)
         check_origin(pack, "engine", str(path))
-        check_fingerprint(pack.head["pipeline"], engine._plan, str(path))
+        what, place = f"the savepoint {str(path)!r}", "Engine.restore(stream, path)"
+        check_fingerprint(pack.head["pipeline"], engine._plan, what, place)
         engine._restore(pack)
         return engine
 
@@ -259,7 +260,7 @@ class Engine:
     def ledger(self) -> Ledger:
         """The balance as of now."""
         partitions = {
-            name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
+            name: intake.balance for name, intake in zip(self._names, self._intakes, strict=True)
         }
         return Ledger(partitions, self._stages.ledgers())
 

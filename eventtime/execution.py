@@ -142,13 +142,13 @@ class Execution:
         for settle in self._pending:
             settle()
         partitions = {
-            name: intake.ledger for name, intake in zip(self._names, self._intakes, strict=True)
+            name: intake.balance for name, intake in zip(self._names, self._intakes, strict=True)
         }
         return Ledger(partitions, self._stages.ledgers())
 
     def report(self) -> ProgressReport:
         """Return where the run is. Cost: O(partitions)."""
-        ledgers = [intake.ledger for intake in self._intakes]
+        ledgers = [intake.balance for intake in self._intakes]
         totals = [b.source.total_rows() for b in self._plan.branches]
         return ProgressReport(
             rows=sum(part.rows_in for part in ledgers),
@@ -196,7 +196,7 @@ class Execution:
         places = zip(self._replay.save(), self._progress.save(0), self._intakes, strict=True)
         partitions = []
         for i, ((bookmark, next_row), known, intake) in enumerate(places):
-            ledger = intake.ledger.as_of(bookmark.intake["ledger"])
+            balance = intake.processed(bookmark.intake["ledger"])
             partitions.append(
                 {
                     **known,
@@ -204,7 +204,7 @@ class Execution:
                     "reader": self._readers[i].name,
                     "position": bookmark.position,
                     "next_row": next_row,
-                    "intake": {**bookmark.intake, "ledger": ledger},
+                    "intake": {**bookmark.intake, **balance},
                 }
             )
             if bookmark.held is not None:

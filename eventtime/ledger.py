@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("Ledger", "OperatorLedger", "PartitionLedger")
+__all__ = ("AT_DOOR", "Ledger", "OperatorLedger", "PartitionLedger")
+
+AT_DOOR: Final = ("null_time", "future", "malformed", "filtered")
+"""What the door of a partition counts as rows are read, before it is their turn."""
 
 
 @dataclass
@@ -27,8 +30,7 @@ class PartitionLedger:
         future: quarantined, too far ahead.
         malformed: quarantined, unreadable or outside the admitted range.
         filtered: left out by `filter`, or removed by `map_batches`.
-        waiting: read, but not yet their turn in replay order; 0 at the end of a run; less than
-            that while rows that were processed before a restart are still to be read again.
+        waiting: read, but not yet their turn in replay order; 0 at the end of a run.
     """
 
     rows_in: int = 0
@@ -46,17 +48,29 @@ class PartitionLedger:
         counts: list[int] = [getattr(self, f.name) for f in fields(self)]
         return sum(counts) - self.rows_in
 
-    def as_of(self, earlier: Mapping[str, int]) -> dict[str, int]:
-        """Return the balance from which reading goes on at an earlier place.
+    def read_from(self, place: Mapping[str, int]) -> PartitionLedger:
+        """Return the counters of one who reads on from an earlier place.
 
-        What came of rows is as it is now. Those of them that are read again make `waiting` less
-        until they are.
+        Processed rows are as they are now; in `waiting` those that are read again are missing.
 
         Args:
-            earlier: the balance there.
+            place: what had come in there, and what the door had done with it.
         """
-        known = {**earlier, "windowed": self.windowed, "late": self.late, "waiting": 0}
-        return {**known, "waiting": known["rows_in"] - PartitionLedger(**known).accounted}
+        there = PartitionLedger(windowed=self.windowed, late=self.late, **place)
+        return replace(there, waiting=there.rows_in - there.accounted)
+
+    def once(self, known: PartitionLedger) -> PartitionLedger:
+        """Return the true balance while rows are read again: each of them counts once.
+
+        Args:
+            known: the balance that was gone on with, these rows included.
+        """
+        door = {name: max(getattr(self, name), getattr(known, name)) for name in AT_DOOR}
+        # Rows from the future are held back again before they are judged again.
+        waiting = max(0, self.waiting - (door["future"] - self.future))
+        told = replace(self, **door, waiting=waiting)
+        # Not `accounted` alone: what is missing in these counters must show there too.
+        return replace(told, rows_in=self.rows_in + told.accounted - self.accounted)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import NO_NULLS, lanes_of
-from eventtime.ledger import PartitionLedger
+from eventtime.ledger import AT_DOOR, PartitionLedger
 from eventtime.time_kernels import clamp, future_rows
 from eventtime.timestamp import MINUS_INFINITY, to_us
 from eventtime.windows.chunk import Block, Source
 from eventtime.windows.rises import kept_rises
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eventtime.clock import Clock
     from eventtime.state.keys import KeyCodec
     from eventtime.transform import Transform
@@ -119,8 +121,8 @@ class Intake:
 class PartitionIntake:
     """The door and the watermark of one partition.
 
-    Rows in: `take`, then `drain` at the end. Set aside: `quarantined`. Account: `ledger`.
-    Surviving: `save`, `held_rows`, `restore`.
+    Rows in: `take`, then `drain` at the end. Set aside: `quarantined`. Account: `balance`.
+    Surviving: `save`, `processed`, `held_rows`, `restore`.
 
     Args:
         name: of the partition.
@@ -149,6 +151,8 @@ class PartitionIntake:
     _latest_us: int = MINUS_INFINITY
     _seen: bool = False
     _held: _Rows | None = None
+    # The balance that was gone on with, if rows are read again.
+    _known: PartitionLedger | None = None
 
     def take(self, batch: pa.RecordBatch) -> Ready | None:
         """Let rows in; None when none of them goes on yet.
@@ -205,10 +209,40 @@ class PartitionIntake:
             "held_numbers": held,
         }
 
+    @property
+    def balance(self) -> PartitionLedger:
+        """Where its rows went, each counted once, though some may be read again."""
+        if self._known is None:
+            return self.ledger
+        told = self.ledger.once(self._known)
+        if told == self.ledger:
+            self._known = None  # all of them were
+        return told
+
+    def processed(self, place: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        """Return, for JSON, the balance of rows whose turn has come, and what is read of them.
+
+        Args:
+            place: the ledger where reading will go on.
+        """
+        now = self.balance
+        filtered = max(place["filtered"], 0 if self._known is None else self._known.filtered)
+        told = replace(now, waiting=0, filtered=filtered)
+        for rows in self.quarantined:
+            setattr(told, rows.reason, getattr(told, rows.reason) - len(rows.numbers))
+        told.rows_in += told.accounted - now.accounted
+        return {
+            "ledger": asdict(told),
+            "read": {name: place[name] for name in ("rows_in", *AT_DOOR)},
+        }
+
     def restore(self, saved: dict[str, Any], held: pa.RecordBatch | None = None) -> None:
         """Go on from what was saved."""
         self.watermark_us = saved["watermark_us"]
         self.ledger = PartitionLedger(**saved["ledger"])
+        if "read" in saved:
+            self._known = self.ledger
+            self.ledger = self._known.read_from(saved["read"])
         self.generator.set_state(saved["generator"])
         self._numbered, self.before.rows = saved["rows_numbered"], saved["rows_before_steps"]
         self.after.rows = saved["rows_behind_watermark"]

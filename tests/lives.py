@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,28 @@ import pyarrow as pa
 from eventtime.state.pack import PackWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from eventtime.execution import Execution
+    from eventtime.ledger import Ledger
 
 
 class KilledError(Exception):
     """What a process that is killed sees last."""
+
+
+def check_ledger(ledger: Ledger, out: Mapping[str, Sequence[pa.RecordBatch]]) -> None:
+    """S26 in the midst of a run: balanced, nothing below zero, and what came out is counted."""
+    ledger.assert_balanced()
+    counts = {name: Counter(vars(part)) for name, part in ledger.partitions.items()}
+    assert all(count >= 0 for counted in counts.values() for count in counted.values())
+    for batch in out.get("quarantine", []):
+        for name, reason in zip(batch["partition"], batch["reason"], strict=True):
+            counts[name.as_py()][reason.as_py()] -= 1
+    for batch in out.get("late", []):
+        for name in batch["partition"]:
+            counts[name.as_py()]["late"] -= 1
+    assert all(count >= 0 for counted in counts.values() for count in counted.values())
 
 
 @dataclass
@@ -28,8 +46,9 @@ class Life:
     saved: bytes = b""
 
     def is_due(self, rows: int) -> bool:
-        """Count steps."""
+        """Count steps, and look at the ledger in each."""
         assert rows >= 0
+        check_ledger(self.execution.ledger(), self.out)
         if self.steps is not None:
             self.steps -= 1
         return self.steps == 0
