@@ -92,10 +92,14 @@ def _show(session: Session, /, at: int | None, **given: str) -> None:
         return
     _show_head(state, session)
     rows = [
-        [p.name, "ended" if p.is_finished else "open", _time(p.watermark_us), _position(p.position)]
+        [
+            p.name, "ended" if p.is_finished else "open", _time(p.watermark_us),
+            "" if p.share is None else f"{p.share:.0%}", p.place,
+        ]
         for p in state.partitions
-    ]
-    show_table("Partitions", ["partition", "state", "watermark", "position"], rows, left=4)
+    ]  # fmt: skip
+    columns = ["partition", "state", "watermark", "read", "position"]
+    show_table("Partitions", columns, rows, left=5)
     session.say()
     _show_slices(state, session)
     kinds = [
@@ -207,7 +211,7 @@ def _import(session: Session, /, folder: str, to: str, *, overwrite: bool) -> No
 
 def _row(it: Listed, now_us: int) -> list[str]:
     if it.damage is not None or it.created_at_us is None:
-        return [str(it.number), "", f"damaged: {it.damage}", *[""] * 6]
+        return [str(it.number), "", f"unusable: {it.damage}", *[""] * 6]
     how = "finished" if it.is_finished else "open"
     share = f"{it.new_size / it.size:.0%}" if it.size else ""
     return [
@@ -226,6 +230,7 @@ def _show_head(state: StateDescription, session: Session) -> None:
     if state.created_at_us is not None:
         age = _age(SystemClock().now_us() - state.created_at_us)
         name += f", begun {instant(state.created_at_us)} ({age} ago)"
+    name += f", {bytes_in_words(sum(kind.size for kind in state.blocks))}"
     session.say(name + (f" by {state.writer}" if state.writer else ""))
     done = "all input was processed" if state.is_finished else "more is to be read"
     session.say(
@@ -260,7 +265,7 @@ def _show_slices(state: StateDescription, session: Session) -> None:
 
 
 def _verdict(it: Verified) -> list[str]:
-    what = "whole" if not it.damage else f"damaged: {it.damage[0].what}"
+    what = "whole" if not it.damage else f"unusable: {it.damage[0].what}"
     number = "savepoint" if it.number is None else str(it.number)
     return [number, what, f"{it.blocks:,}", bytes_in_words(it.size)]
 
@@ -270,13 +275,11 @@ def _shown(name: str, value: Any) -> str:
         return "-"
     if name.endswith("watermark_us"):
         return _time(value)
+    if name.endswith(", position"):
+        from eventtime.sources.reached import position_in_words
+
+        return position_in_words(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _position(position: dict[str, Any] | None) -> str:
-    if position is None:
-        return ""
-    return ", ".join(f"{name} {value}" for name, value in position.items())
 
 
 def _age(us: int) -> str:

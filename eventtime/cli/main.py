@@ -184,6 +184,12 @@ _WORDS: Final = (
     ("run(start_from=…)", "--from"),
     ("give late=… again", "give --late PATH again"),
     ("engine.savepoint(...)", "eventtime checkpoint savepoint"),
+    (
+        "start from an older checkpoint that is whole: at=",
+        "make a savepoint of an older one: --at ",
+    ),
+    (" or at=", " or --at "),
+    ("leave out at=", "leave out --at"),
     ("every=", "--checkpoint-every"),
     ("time=…", "--time"),
     ("time_unit='s', 'ms', 'us' or 'ns'", "--time-unit s, ms, us or ns"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-__all__ = ("HIVE_NULL", "DataFile", "each_file", "require_tail", "unreadable")
+__all__ = ("COMPRESSED", "HIVE_NULL", "DataFile", "each_file", "require_tail", "unreadable")
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """Hive's way to write a null in a path."""
@@ -25,8 +26,9 @@ REMOTE_BUFFER_BYTES = 4 << 20
 LOCAL_BUFFER_BYTES = 128 << 10
 REMOTE_LOOKS = 8
 SKIP_BYTES = 1 << 20
-# What Arrow decompresses, in just these letters.
-_COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+SAMPLE_BYTES = 64 << 10
+COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+"""What Arrow decompresses, in just these letters."""
 
 Looked = TypeVar("Looked")
 
@@ -54,6 +56,25 @@ class DataFile:
         """The path below what the user gave, which stays when all of it moves elsewhere."""
         return posixpath.relpath(self.path, self.root or posixpath.dirname(self.path) or ".")
 
+    @cached_property
+    def sample(self) -> int:
+        """Checksum of the first, middle and last 64 KiB: a file that was written anew has another.
+
+        Cost: three reads, once.
+
+        Raises:
+            SourceError: the file cannot be read.
+        """
+        last = max(0, self.size - SAMPLE_BYTES)
+        crc = 0
+        try:
+            with self.open() as handle:
+                for offset in sorted({0, last // 2, last}):
+                    crc = zlib.crc32(handle.read_at(SAMPLE_BYTES, offset), crc)
+        except OSError as error:
+            raise unreadable(self, error) from error
+        return crc
+
     @property
     def is_local(self) -> bool:
         """Whether the operating system can open and map the path itself."""
@@ -75,7 +96,7 @@ class DataFile:
             offset: byte of the decompressed text to begin at. A compressed file is decompressed
                 up to it, any other one is not read before it.
         """
-        if offset and not self.path.endswith(_COMPRESSED):
+        if offset and not self.path.endswith(COMPRESSED):
             handle = self.open()
             handle.seek(offset)
             return handle

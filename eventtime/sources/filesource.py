@@ -152,7 +152,9 @@ class FileSource:
             keep_malformed = part.only is None or part.name == malformed_at
             scan = scan_partition(files, part, wanted, size, keep_malformed=keep_malformed)
             peeked = peek_first(scan) if is_many else scan
-            places = FilePositions(part.name, part.files, keep_malformed=keep_malformed)
+            places = FilePositions(
+                part.name, part.files, self.format.name, keep_malformed=keep_malformed
+            )
             opened_at = held.get(part.name)
             reader = AheadReader(part.name, peeked, places, opened_at, ahead=ahead, lazy=is_many)
             readers.append(reader)

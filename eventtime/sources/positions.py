@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 __all__ = ("FilePositions", "RowPositions", "check_known", "checked")
 
 _FILE_FIELDS = {
+    "format": str,
     "file": str,
     "size": int,
+    "sample": int | None,
     "offset": int,
     "line": int,
     "total": int | None,
     "rows": int,
     "behind": list,
+    "all": list,
     "malformed": bool,
     "ended": bool,
 }
@@ -86,15 +89,21 @@ class _Behind(NamedTuple):
 class FilePositions:
     """Translates places in the files of one partition to positions and back.
 
-    A position has ``file`` (the current one, relative to what the user gave), its ``size`` in
-    bytes, ``offset``, ``line`` and ``total`` as in `Mark`, the ``rows`` behind that mark,
-    ``behind`` (number, bytes and checksum of the files read to their end), ``malformed`` (whether
-    the partition delivers malformed rows) and ``ended``.
+    A position has ``format``, ``file`` (the current one, relative to what the user gave), its
+    ``size`` in bytes and ``sample`` (see `DataFile`; null where nothing of it was read, or for the
+    end of remote files), ``offset``, ``line`` and ``total`` as in `Mark`, the ``rows`` behind that
+    mark, ``behind`` (number, bytes and checksum of the files read to their end), ``all`` (number
+    and bytes of all files, for people), ``malformed`` (whether the partition delivers malformed
+    rows) and ``ended``.
     """
 
-    def __init__(self, name: str, files: Sequence[DataFile], *, keep_malformed: bool) -> None:
+    def __init__(
+        self, name: str, files: Sequence[DataFile], file_format: str, *, keep_malformed: bool
+    ) -> None:
         self._name = name
         self._files = files
+        self._format = file_format
+        self._all = [len(files), sum(file.size for file in files)]
         self._keep_malformed = keep_malformed
         self._behind = _Behind()
 
@@ -104,14 +113,18 @@ class FilePositions:
             place = Place(len(self._files) - 1)
         self._behind = self._behind.upto(self._files, place.file + ended)
         file, mark = self._files[place.file], place.mark
+        is_sampled = file.is_local if ended else place != Place(place.file)
         return {
+            "format": self._format,
             "file": file.name,
             "size": file.size,
+            "sample": file.sample if is_sampled else None,
             "offset": mark.offset,
             "line": mark.line,
             "total": mark.total,
             "rows": place.rows,
             "behind": list(self._behind),
+            "all": self._all,
             "malformed": self._keep_malformed,
             "ended": ended,
         }
@@ -128,7 +141,7 @@ class FilePositions:
         ended: bool = held["ended"]
         then = _Behind(*held["behind"])
         index = then.files - ended
-        self._check_file(index, held["file"], held["size"])
+        self._check_file(index, held["file"], held["size"], held["sample"])
         now = _Behind().upto(self._files, then.files)
         if now != then:
             names = "" if now.bytes != then.bytes else " under other names or of other sizes"
@@ -139,7 +152,7 @@ class FilePositions:
             _refuse(self._name, f"all files had been read, and now there is also {new}", remedy)
         return Place(index, Mark(held["offset"], held["line"], held["total"]), held["rows"]), ended
 
-    def _check_file(self, index: int, name: str, size: int) -> None:
+    def _check_file(self, index: int, name: str, size: int, sample: int | None) -> None:
         names = [file.name for file in self._files]
         if name not in names:
             _refuse(self._name, f"file {name!r} of {size:,} bytes, which was being read, is gone")
@@ -150,6 +163,8 @@ class FilePositions:
         if self._files[index].size != size:
             now = self._files[index].size
             _refuse(self._name, f"file {name!r} had {size:,} bytes and now has {now:,}")
+        if sample not in {None, self._files[index].sample}:
+            _refuse(self._name, f"file {name!r} still has {size:,} bytes, but other ones")
 
 
 class RowPositions:

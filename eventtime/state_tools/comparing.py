@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from eventtime.state_tools.opening import open_state
+import numpy as np
+
+from eventtime.state_tools.opening import open_state, slice_bounds
 
 if TYPE_CHECKING:
     import os
@@ -13,9 +15,11 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-    from eventtime.state_tools.opening import SavedState
+    from eventtime.state_tools.opening import SavedState, StoredBlock
 
 __all__ = ("Difference", "compare_states")
+
+_SLICES: Final = {"slice", "corrections"}
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,15 @@ def _listed(state: SavedState) -> Iterator[tuple[tuple[str, str], Any]]:
     for tag, known in head.get("outputs", {}).items():
         yield ("output", tag or "results"), f"{known['sink']}{', held' if known['held'] else ''}"
     for block in state.blocks:
-        others = sorted(it for it in block.about.items() if it[0] != "kind")
-        about = ", ".join([block.about["kind"], *(f"{name} {value}" for name, value in others)])
-        yield ("part", about), f"{block.rows} rows, crc32 {block.crc32:08x}"
+        yield ("part", _about(state, block)), f"{block.rows} rows, crc32 {block.crc32:08x}"
+
+
+def _about(state: SavedState, block: StoredBlock) -> str:
+    """Say which part a block is: of a slice, the time at which it begins instead of its number."""
+    about = dict(block.about)
+    kind, operator = about.pop("kind"), about.pop("operator", None)
+    said = [kind] if operator is None else [kind, f"window {operator + 1}"]
+    if kind in _SLICES:
+        start_us, _ = slice_bounds(state.head["operators"][operator]["window"], about.pop("at"))
+        said.append("all time" if start_us is None else f"from {np.datetime64(start_us, 'us')}Z")
+    return ", ".join([*said, *(f"{name} {value}" for name, value in sorted(about.items()))])

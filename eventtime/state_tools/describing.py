@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from eventtime.errors import CheckpointError
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
+from eventtime.sources.reached import position_in_words, share_read
 from eventtime.state.saved import verify
-from eventtime.state_tools.opening import found_at, is_folder, open_state, state_of
+from eventtime.state_tools.opening import found_at, is_folder, open_state, slice_bounds, state_of
 
 if TYPE_CHECKING:
     import os
@@ -65,12 +66,16 @@ class PartitionState:
         watermark_us: its own, int64 microseconds UTC.
         is_finished: whether it has ended.
         position: of its reader; None: an engine has none.
+        place: the same in words.
+        share: of its input that was read, from 0 to 1; None: not known.
     """
 
     name: str
     watermark_us: int
     is_finished: bool
     position: dict[str, Any] | None
+    place: str
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -214,10 +219,7 @@ def describe_state(
         watermark_us=head["combined_us"],
         is_finished=bool(head.get("is_finished")),
         pipeline=head["pipeline"],
-        partitions=[
-            PartitionState(p["name"], p["watermark_us"], p["is_finished"], p.get("position"))
-            for p in head["partitions"]
-        ],
+        partitions=[_partition(p) for p in head["partitions"]],
         slices=_slices(state),
         blocks=_kinds(state.blocks),
         outputs=_outputs(head),
@@ -280,6 +282,16 @@ def _listed(found: Found, place: str) -> Listed:
     )
 
 
+def _partition(saved: dict[str, Any]) -> PartitionState:
+    position = saved.get("position")
+    place, share = "", None
+    if position is not None:
+        place, share = position_in_words(position), share_read(position)
+    return PartitionState(
+        saved["name"], saved["watermark_us"], saved["is_finished"], position, place, share
+    )
+
+
 def _rows(ledger: Ledger) -> int:
     return ledger.total.rows_in - ledger.total.waiting
 
@@ -302,18 +314,9 @@ def _slices(state: SavedState) -> list[OpenSlice]:
         keys[place] = keys.get(place, 0) + block.rows
     found = []
     for (operator, at), n in sorted(keys.items()):
-        start_us, end_us = _bounds(state.head["operators"][operator]["window"], at)
+        start_us, end_us = slice_bounds(state.head["operators"][operator]["window"], at)
         found.append(OpenSlice(operator, start_us, end_us, n))
     return found
-
-
-def _bounds(window: dict[str, Any], at: int) -> tuple[int | None, int | None]:
-    from eventtime.windows.grid import Grid
-
-    grid = Grid(window["size_us"], window["slide_us"], window["offset_us"])
-    if grid.everything:
-        return None, None
-    return grid.slice_start(at), grid.slice_start(at + 1)
 
 
 def _kinds(blocks: Iterable[StoredBlock]) -> list[BlocksOfKind]:

@@ -12,7 +12,7 @@ from eventtime.places import storage_at
 from eventtime.savepoint import read_savepoint
 from eventtime.sinks.files import path_of
 from eventtime.sinks.remote import resolve
-from eventtime.state.saved import Found, list_checkpoints
+from eventtime.state.saved import Found, list_checkpoints, way_out
 from eventtime.state.storage import storage_error
 
 if TYPE_CHECKING:
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from eventtime.state.saved import Checkpoint
 
-__all__ = ("SavedState", "StoredBlock", "found_at", "is_folder", "open_state", "state_of")
+__all__ = (
+    "SavedState",
+    "StoredBlock",
+    "found_at",
+    "is_folder",
+    "open_state",
+    "slice_bounds",
+    "state_of",
+)
 
 _PLACE = ("offset", "length", "rows", "crc32")
 
@@ -126,7 +134,7 @@ def open_state(
         raise CheckpointError(msg, place=path_of(path), remedy="name one that is there")
     first = chosen[0]
     if first.damage is not None:
-        raise first.damage
+        raise way_out(first.damage, storage_at(path, filesystem), first.name)
     assert first.checkpoint is not None
     return state_of(first.checkpoint, path_of(path))
 
@@ -163,6 +171,21 @@ def state_of(checkpoint: Checkpoint, place: str) -> SavedState:
         checkpoint.head,
         blocks,
     )
+
+
+def slice_bounds(window: dict[str, Any], at: int) -> tuple[int | None, int | None]:
+    """Return where a slice begins and ends, int64 microseconds UTC; None: that of all time.
+
+    Args:
+        window: as the head says it of an operator.
+        at: number of the slice.
+    """
+    from eventtime.windows.grid import Grid
+
+    grid = Grid(window["size_us"], window["slide_us"], window["offset_us"])
+    if grid.everything:
+        return None, None
+    return grid.slice_start(at), grid.slice_start(at + 1)
 
 
 def _savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) -> SavedState:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -36,7 +38,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         left[0] -= 1
         return not left[0]
 
-    with patch("eventtime.replay.CHUNK_ROWS", 2_000):
+    with patch("eventtime.replay.CHUNK_ROWS", 2_000), patch("eventtime.execution._BATCH_ROWS", 500):
         job.run(checkpoint=et.checkpoints(folder / "state", every=None, every_rows=1), stop=stop)
     et.savepoint_of(folder / "state", folder / "file")
     return folder
@@ -48,9 +50,9 @@ def test_checkpoints_are_listed_the_newest_first(call: Call, saved: Path) -> Non
     assert (done.code, len(lines)) == (0, 4)
     assert lines[0].split()[:2] == ["checkpoint", "begun"]
     assert [line.split()[0] for line in lines[1:]] == ["6", "5", "4"]
-    assert "10,000  2013-01-" in lines[1]
+    assert "10,063  2013-01-" in lines[1]
     told = json.loads(call("checkpoint", "list", saved / "state", "--json").out)
-    assert [it["rows"] for it in told["checkpoints"]] == [10_000, 8_000, 6_000]
+    assert [it["rows"] for it in told["checkpoints"]] == [10_063, 8_046, 6_035]
 
 
 @pytest.mark.parametrize("which", ["state", "file"])
@@ -58,16 +60,17 @@ def test_a_state_is_shown(call: Call, saved: Path, which: str) -> None:
     done = call("checkpoint", "show", saved / which)
     assert done.code == 0, done.err
     for part in (
-        "checkpoint 6, begun", "10,000 rows done", "more is to be read", "bounded_disorder('4h')",
-        "EWR.parquet", "file EWR.parquet", "Open slices of time", "2013-01-12 14:00Z", "slice",
-        "results", "held until the end", "windowed",
+        "checkpoint 6, begun", "10,063 rows done", "more is to be read", "bounded_disorder('4h')",
+        " kB by eventtime", "EWR.parquet, row 3,500 of ", "Open slices of time",
+        "2013-01-12 14:00Z", "slice", "results", "held until the end", "windowed",
     ):  # fmt: skip
         assert part in done.out, part
     told = json.loads(call("checkpoint", "show", saved / which, "--json").out)
-    assert told["rows"] == 10_000
+    assert told["rows"] == 10_063
+    assert 0 < told["partitions"][0]["share"] < 1
     assert (
         json.loads(call("checkpoint", "show", saved / "state", "--at", "4", "--json").out)["rows"]
-        == 6_000
+        == 6_035
     )
 
 
@@ -82,10 +85,23 @@ def test_damage_is_named_and_ends_with_6(call: Call, saved: Path, tmp_path: Path
     data[200] ^= 4
     (tmp_path / "file").write_bytes(bytes(data))
     done = call("checkpoint", "verify", tmp_path / "file")
-    assert (done.code, "damaged: block 0" in done.out) == (6, True)
+    assert (done.code, "unusable: block 0" in done.out) == (6, True)
     assert "does not have its checksum\n  at:  " in done.err
     told = call("checkpoint", "verify", tmp_path / "file", "--json")
     assert (told.code, json.loads(told.out)["is_whole"]) == (6, False)
+
+
+def test_of_an_older_checkpoint_that_is_whole_the_number_is_said(
+    call: Call, saved: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(saved / "state", tmp_path / "state")
+    newest = max((tmp_path / "state" / "manifests").iterdir(), key=lambda path: path.name)
+    newest.write_bytes(newest.read_bytes()[:500])
+    assert "unusable: the manifest" in call("checkpoint", "list", tmp_path / "state").out
+    done = call("checkpoint", "show", tmp_path / "state")
+    assert done.code == 6
+    assert "make a savepoint of an older one: --at 5 or --at 4" in done.err
+    assert call("checkpoint", "show", tmp_path / "state", "--at", "5").code == 0
 
 
 def test_a_newer_format_is_refused(call: Call, saved: Path, tmp_path: Path) -> None:
@@ -100,6 +116,8 @@ def test_differences_are_shown(call: Call, saved: Path) -> None:
     assert call("checkpoint", "diff", state, state).out == "no difference\n"
     done = call("checkpoint", "diff", state, state, "--at", "5")
     assert "EWR.parquet, rows" in done.out
+    assert "EWR.parquet, row " in done.out
+    assert re.search(r"slice, window 1, from 2013-01-\S+Z, shard 0", done.out)
     assert "watermark_us" in done.out
     told = json.loads(call("checkpoint", "diff", state, state, "--at-b", "4", "--json").out)
     assert {it["what"] for it in told["differences"]} == {"progress", "partition", "part"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from pyarrow import fs
 
 from eventtime.errors import MalformedRowError, SourceError
 from eventtime.sources import Poll, by_column
+from eventtime.sources.datafile import DataFile
 from sourcing import csv_source, ipc_source, parquet_source, positions_after, times_of
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ def test_a_file_of_the_same_size_with_other_rows_is_refused_when_it_is_read(
     write(path, 0, 1000)
     held = positions_after(make(path, time="t", time_unit="s"), 3, 100)
     write(path, 0, 2000)
-    held["a.x"]["size"] = path.stat().st_size
+    held["a.x"] |= {"size": path.stat().st_size, "sample": None}
     (reader,) = make(path, time="t", time_unit="s").open(None, 100, held)
     with pytest.raises(SourceError, match=rf"it had [0-9,]+ {unit}, and now has [0-9,]+"):
         reader.read()
@@ -173,11 +175,58 @@ def test_a_file_of_the_same_size_with_other_rows_is_refused_when_it_is_read(
 def test_text_of_the_same_size_with_less_rows_is_refused(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", 0, 40)
     held = positions_after(csv_source(tmp_path, time="t", time_unit="s"), 4)
+    held["a.csv"]["sample"] = None
     size = (tmp_path / "a.csv").stat().st_size
     (tmp_path / "a.csv").write_text("t,x\n1,2\n" + "\n" * (size - 8))
     (reader,) = csv_source(tmp_path, time="t", time_unit="s").open(None, 10, held)
     with pytest.raises(SourceError, match=r"39 row\(s\) read before the checkpoint are not there"):
         reader.read()
+
+
+@pytest.mark.parametrize(
+    ("write", "make"),
+    [(write_csv, csv_source), (write_parquet, parquet_source), (write_ipc, ipc_source)],
+)
+@pytest.mark.parametrize("reads", [3, 200])
+def test_a_file_of_the_same_size_with_other_values_is_refused(
+    tmp_path: Path, write: Write, make: Any, reads: int
+) -> None:
+    """Also with the time of modification of before, and if it was read to its end."""
+    path = tmp_path / "a.x"
+    write(path, 100, 9_000)
+    before = path.stat()
+    source = make(path, time="t", time_unit="s")
+    held, begun = positions_after(source, reads, 100), positions_after(source, 0)
+    write(path, 200, 9_000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(SourceError, match=r"'a\.x' still has [0-9,]+ bytes, but other ones"):
+        make(path, time="t", time_unit="s").open(None, 100, held)
+    # Of what was not begun any contents will do.
+    (reader,) = make(path, time="t", time_unit="s").open(None, 100, begun)
+    assert times_of(reader) == list(range(200, 9_200))
+
+
+def test_a_sample_is_taken_once_and_only_for_positions(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    real = DataFile.open
+
+    def counted(file: DataFile) -> pa.NativeFile:
+        opened.append(file.name)
+        return real(file)
+
+    monkeypatch.setattr(DataFile, "open", counted)
+    source = folder_source(three)
+    (reader,) = source.open(None, 5)
+    reader.read()
+    without = opened.count("0.csv")
+    for _ in range(3):
+        _ = reader.position
+        reader.read()
+    assert opened.count("0.csv") == without + 1
+    reader.close()
 
 
 @pytest.mark.parametrize("wrong", [{}, {"rows": 3}, {"rows": "3", "total": 30, "ended": False}])
@@ -206,7 +255,7 @@ def test_bytes_far_before_the_position_are_not_read(
     while len(first) < 390_000:
         first += reader.read().column("t").to_pylist()
         reads += 1
-    held = {reader.name: reader.position}
+    held = {reader.name: {**reader.position, "sample": None}}
     reader.close()
     with path.open("r+b") as file:
         # Behind the first megabyte of text, which types are inferred from.
