@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import Final, Protocol
 
@@ -40,6 +41,10 @@ class OutputDisk(Disk, Protocol):
         """Return the paths of a folder and of all below it."""
         ...
 
+    def rmtree(self, path: str) -> None:
+        """Remove a folder and all that is in it; not durable yet."""
+        ...
+
     def hold(self, path: str, flags: int) -> int | None:
         """Open a file or folder and lock it until its handle is closed; None: no such locks.
 
@@ -70,6 +75,9 @@ class LocalDisk(SystemDisk):
 
     def folders(self, path: str) -> list[str]:
         return [folder for folder, _, _ in os.walk(path)]
+
+    def rmtree(self, path: str) -> None:
+        shutil.rmtree(path)
 
     def hold(self, path: str, flags: int) -> int | None:
         if sys.platform == "win32":  # pragma: no cover - no such locks

@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -136,6 +134,13 @@ class _Local:
             os.close(self._lock)
             self._lock = None
 
+    def _kind(self, path: Path) -> int | None:
+        """What is there, as of `st_mode`; None: nothing."""
+        try:
+            return stat.S_IFMT(self._disk.mode(str(path)))
+        except FileNotFoundError:
+            return None
+
 
 class LocalFile(_Local):
     """One file on the local file system; published by one atomic rename.
@@ -157,9 +162,9 @@ class LocalFile(_Local):
         super().__init__(path, overwrite=overwrite, disk=disk)
         self._check()
         try:
-            if self._partial.is_dir():  # left by a killed run that wrote a folder of this name
+            if self._kind(self._partial) == stat.S_IFDIR:  # of a killed run that wrote a folder
                 self._hold(os.O_RDONLY)
-                shutil.rmtree(self._partial)
+                disk.rmtree(str(self._partial))
                 self._release()
             self._hold(os.O_CREAT | os.O_RDWR)
             disk.close(disk.create(str(self._partial)))
@@ -227,12 +232,13 @@ class LocalFolder(_Local):
             overwrite holds anything but the parts of a dataset.
     """
 
-    def __init__(self, path: str, *, overwrite: bool) -> None:
-        super().__init__(path, overwrite=overwrite, disk=LOCAL)
+    def __init__(self, path: str, *, overwrite: bool, disk: OutputDisk = LOCAL) -> None:
+        super().__init__(path, overwrite=overwrite, disk=disk)
         self._replaced = self._final.with_name(f".{self._final.name}.replaced")
         try:
             self._check()
             self._make()
+            self._put_back()
         except OSError as error:
             self._release()
             raise place_error(str(self._final), error) from error
@@ -241,31 +247,47 @@ class LocalFolder(_Local):
             raise
 
     def _make(self) -> None:
-        if self._partial.is_file():  # left by a killed run that wrote a file of this name
+        """Make the hidden folder, or empty that of a run that was killed."""
+        if self._kind(self._partial) == stat.S_IFREG:  # of one that wrote a file
             self._hold(os.O_RDONLY)
-            self._partial.unlink()
+            self._disk.unlink(str(self._partial))
             self._release()
-        while self._lock is None:
+        while True:
             with contextlib.suppress(FileExistsError):
-                self._partial.mkdir()
+                self._disk.mkdir(str(self._partial))
             # A run that ends in between takes the folder away: make it again.
             with contextlib.suppress(FileNotFoundError):
                 self._hold(os.O_RDONLY)
-            if sys.platform == "win32":  # pragma: no cover
                 break
-        for left in self._partial.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        if self._replaced.exists():
-            if self._final.exists():
-                shutil.rmtree(self._replaced, ignore_errors=True)
-            else:
-                os.rename(self._replaced, self._final)
-                self._check()
+        _, *folders = self._disk.folders(str(self._partial))
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):  # it went with the one above it
+                self._disk.rmtree(folder)
+        for name in self._disk.list(str(self._partial)):
+            self._disk.unlink(str(self._partial / name))
+
+    def _put_back(self) -> None:
+        """Undo or complete what a process that was killed left between two renames."""
+        if self._kind(self._replaced) is None:
+            return
+        if self._kind(self._final) is None:
+            self._disk.rename(str(self._replaced), str(self._final))
+            self._check()
+        else:
+            self._remove_replaced()
+
+    def _remove_replaced(self) -> None:
+        # Whatever is in its place is durable first.
+        self._disk.sync_folder(str(self._final.parent))
+        # The output is in place; what cannot be removed now, the next run removes.
+        with contextlib.suppress(OSError):
+            self._disk.rmtree(str(self._replaced))
 
     def _check(self) -> None:
-        if not self._final.exists():
+        kind = self._kind(self._final)
+        if kind is None:
             return
-        if not self._final.is_dir():
+        if kind != stat.S_IFDIR:
             msg = f"the output {self.target!r} is a file; a partitioned output is a folder"
             raise SinkError(msg, place=self.target, remedy="remove it or write elsewhere")
         inside = self._disk.walk(str(self._final))
@@ -276,7 +298,8 @@ class LocalFolder(_Local):
     def stream(self, name: str) -> pa.NativeFile:
         """Start a file under its hidden name."""
         path = self._partial / name
-        path.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self._disk.mkdir(str(path.parent))
         return self._disk.stream(str(path))
 
     def settle(self, name: str) -> None:
@@ -286,27 +309,30 @@ class LocalFolder(_Local):
     def publish(self) -> None:
         """Rename to the final name and make the rename durable."""
         self._check()
-        for folder in self._partial.iterdir():
-            self._disk.sync_folder(str(folder))
-        self._disk.sync_folder(str(self._partial))
+        for folder in self._disk.folders(str(self._partial)):
+            self._disk.sync_folder(folder)
+        final, replaced = str(self._final), str(self._replaced)
+        is_old_there = self._kind(self._final) is not None
         try:
-            if self._final.exists():
-                os.rename(self._final, self._replaced)
-            os.rename(self._partial, self._final)
+            if is_old_there:
+                self._disk.rename(final, replaced)
+            self._disk.rename(str(self._partial), final)
         except BaseException:  # Ctrl-C between the two as well
-            if self._replaced.exists() and not self._final.exists():
-                os.rename(self._replaced, self._final)
+            if self._kind(self._replaced) is not None and self._kind(self._final) is None:
+                self._disk.rename(replaced, final)
             raise
         self._is_renamed = True
-        self._disk.sync_folder(str(self._final.parent))
-        # The new output is in place; what cannot be removed now, the next run removes.
-        shutil.rmtree(self._replaced, ignore_errors=True)
+        if is_old_there:
+            self._remove_replaced()
+        else:
+            self._disk.sync_folder(str(self._final.parent))
         self._release()
 
     def discard(self) -> None:
         """Remove everything; never raises."""
         if not self._is_renamed:  # or the hidden name is that of the next run
-            shutil.rmtree(self._partial, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._disk.rmtree(str(self._partial))
         self._release()
 
 

@@ -13,7 +13,7 @@ from crash.slips import (
 )
 from eventtime.sinks import folders
 from eventtime.sinks.folders import FolderEpochs, _Parts
-from eventtime.sinks.staging import LocalFile
+from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.state import storage
 from eventtime.state.storage import LocalStorage
 
@@ -27,6 +27,8 @@ __all__ = ("SLIPS", "slipped")
 Patches = list[tuple[Any, str, Any]]
 _discard = LocalFile.discard
 _recover = FolderEpochs.recover
+_publish_folder = LocalFolder.publish
+_put_back = LocalFolder._put_back
 
 
 def settle_nothing(self: Any, name: str) -> None:
@@ -160,6 +162,44 @@ def never_hidden(self: FolderEpochs, name: str) -> str:
     return self.path(name)
 
 
+def publish_folders_without_syncing_them(self: LocalFolder) -> None:
+    with patch.object(self._disk, "folders", lambda _: []):
+        _publish_folder(self)
+
+
+def publish_folder_without_syncing_its_name(self: LocalFolder) -> None:
+    above = str(self._final.parent)
+    sync = self._disk.sync_folder
+    with patch.object(self._disk, "sync_folder", lambda path: path == above or sync(path)):
+        _publish_folder(self)
+
+
+def publish_folder_by_removing_first(self: LocalFolder) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        self._disk.rmtree(str(self._final))
+    _publish_folder(self)
+
+
+def remove_what_stepped_aside_at_once(self: LocalFolder) -> None:
+    with contextlib.suppress(OSError):
+        self._disk.rmtree(str(self._replaced))
+    self._disk.sync_folder(str(self._final.parent))
+
+
+def put_back_before_it_is_durable(self: LocalFolder) -> None:
+    with patch.object(LocalFolder, "_remove_replaced", remove_what_stepped_aside_at_once):
+        _put_back(self)
+
+
+def leave_what_stepped_aside(self: LocalFolder) -> None:
+    self._disk.sync_folder(str(self._final.parent))
+
+
+def put_nothing_back(self: LocalFolder) -> None:
+    with contextlib.suppress(OSError):
+        self._disk.rmtree(str(self._replaced))
+
+
 class _NoMatch:
     def fullmatch(self, name: str) -> None:
         """Find nothing."""
@@ -181,6 +221,26 @@ _IN_FILES: Final[dict[str, Patches]] = {
 }
 _IN_PLACE_OF_ANOTHER: Final[dict[str, Patches]] = {
     "the old file is removed first": [(LocalFile, "publish", publish_by_unlinking_first)],
+}
+_IN_FOLDERS: Final[dict[str, Patches]] = {
+    "bytes in the folder are not synced": [(LocalFolder, "settle", settle_nothing)],
+    "names in the folder are not synced": [
+        (LocalFolder, "publish", publish_folders_without_syncing_them)
+    ],
+    "the folder's name is not synced": [
+        (LocalFolder, "publish", publish_folder_without_syncing_its_name)
+    ],
+}
+_IN_PLACE_OF_A_FOLDER: Final[dict[str, Patches]] = {
+    "the old folder is removed first": [(LocalFolder, "publish", publish_folder_by_removing_first)],
+    "the old folder is removed before the new one's name is synced": [
+        (LocalFolder, "_remove_replaced", remove_what_stepped_aside_at_once)
+    ],
+    "the next run removes the old folder before the new one's name is synced": [
+        (LocalFolder, "_put_back", put_back_before_it_is_durable)
+    ],
+    "the old folder is left": [(LocalFolder, "_remove_replaced", leave_what_stepped_aside)],
+    "the old folder is not put back": [(LocalFolder, "_put_back", put_nothing_back)],
 }
 _IN_PARTS: Final[dict[str, Patches]] = {
     "bytes of parts are not synced": [(_Parts, "settle", settle_nothing)],
@@ -227,6 +287,8 @@ SLIPS: Final[dict[tuple[str, str], Patches]] = {
         ("one file", _IN_FILES),
         ("a new savepoint", _IN_FILES),
         ("a savepoint in place of another", _IN_FILES | _IN_PLACE_OF_ANOTHER),
+        ("a whole folder", _IN_FOLDERS),
+        ("a whole folder in place of another", _IN_PLACE_OF_A_FOLDER),
         ("parts", _IN_PARTS),
         ("parts in place of another job's", _IN_PLACE_OF_PARTS),
     )

@@ -19,7 +19,7 @@ from crash.simulated_disk import SimulatedDisk
 from eventtime.savepoint import write_savepoint
 from eventtime.sinks.files import FileSink
 from eventtime.sinks.folders import FolderEpochs
-from eventtime.sinks.staging import LocalFile
+from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.state.pack import PackWriter, read_pack
 
 if TYPE_CHECKING:
@@ -159,6 +159,63 @@ def _wanted() -> bytes:
     return _found(disk)[one.name]
 
 
+PARTS: Final = ("day=0/part-0.csv", "day=1/part-0.csv")
+
+
+@dataclass(frozen=True)
+class WholeFolder:
+    """A run without checkpoints writes a folder, published whole. Known: the last run to come back.
+
+    Args:
+        replaces: the folder of an earlier run, number 0.
+    """
+
+    replaces: bool
+
+    def prepare(self, disk: SimulatedDisk) -> None:
+        if self.replaces:
+            self._fill(self._open(disk), 0)
+
+    def run(self, disk: SimulatedDisk, told: Callable[[int], None], known: int, life: int) -> None:
+        self._look(disk, known, "out", ".out.replaced")
+        staging = self._open(disk)
+        self._look(disk, known, "out")  # what stepped aside is back
+        self._fill(staging, life)
+        told(life)
+        self._look(disk, life, "out")
+        left = {name for name in _found(disk) if not name.startswith("out/")}
+        _check(holds=not left, says=f"left over: {left}")
+
+    def _open(self, disk: SimulatedDisk) -> LocalFolder:
+        return LocalFolder(f"{FOLDER}/out", overwrite=True, disk=disk)
+
+    def _fill(self, staging: LocalFolder, number: int) -> None:
+        for name in PARTS:
+            with staging.stream(name) as stream:
+                stream.write(_of_run(number, name))
+            staging.settle(name)
+        staging.publish()
+
+    def _look(self, disk: SimulatedDisk, known: int, *places: str) -> None:
+        """The first of the places that is there holds that run's folder or a newer one's, whole."""
+        found = _found(disk)
+        seen = [{n: data for n, data in found.items() if n.startswith(f"{at}/")} for at in places]
+        there = next(filter(None, seen), {})
+        is_first = not (known or self.replaces)
+        fine = [_whole(run, at) for run in range(is_first + known, 4) for at in places]
+        _check(
+            holds=there in fine or (is_first and not there), says=f"after {known} there is {seen}"
+        )
+
+
+def _whole(number: int, folder: str) -> dict[str, bytes]:
+    return {f"{folder}/{name}": _of_run(number, name) for name in PARTS}
+
+
+def _of_run(number: int, name: str) -> bytes:
+    return f"part {name} of run {number}".encode()
+
+
 DAYS: Final = ((0,), (0, 1), (1,), (), (0, 2), (2,))
 """Days of the rows of each epoch, and again from the first on."""
 SCHEMA: Final = pa.schema({"day": pa.int64(), "epoch": pa.int64()})
@@ -286,6 +343,8 @@ class Savepoint:
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     "one file": OneFile(),
+    "a whole folder": WholeFolder(replaces=False),
+    "a whole folder in place of another": WholeFolder(replaces=True),
     "parts": Parts(4),
     "parts in place of another job's": Parts(1, replaces=True),
     "a new savepoint": Savepoint(replaces=False),

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 __all__ = ("WRITES", "SimulatedDisk", "nothing")
 
 Paths = list[str]
-FOLDER: Final = -1
-ROOT: Final = ""
-WRITES: Final = {"create", "write", "sync", "rename", "unlink", "mkdir", "sync_folder"}
+ROOT: Final = 0
+WRITES: Final = {"create", "write", "sync", "rename", "unlink", "mkdir", "rmdir", "sync_folder"}
 """Calls that change something."""
 # Of so many changes at most every subset is tried; of more, those of the last ones.
 _SUBSETS_OF: Final = 8
@@ -51,22 +50,29 @@ class File:
 
 @dataclass(frozen=True)
 class Change:
-    """Of the names in a folder: `gone` is not there after it, and `name` leads to `file`."""
+    """Of the names in a folder: `gone` is not there after it, and `name` leads to `number`.
+
+    A folder has one name, whatever is lost of its way there.
+    """
 
     gone: str | None = None
     name: str | None = None
-    file: int = FOLDER
+    number: int = ROOT
+    is_folder: bool = False
 
     def apply(self, names: dict[str, int]) -> None:
         if self.gone is not None:
             names.pop(self.gone, None)
+        if self.is_folder:
+            for other in [name for name, number in names.items() if number == self.number]:
+                del names[other]
         if self.name is not None:
-            names[self.name] = self.file
+            names[self.name] = self.number
 
 
 @dataclass
 class Folder:
-    """Names that are durable, and what changed since."""
+    """Names that are durable, with the numbers of files and folders, and what changed since."""
 
     durable: dict[str, int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
@@ -90,11 +96,6 @@ def nothing(call: str, *arguments: object) -> None:
     """Let a call pass."""
 
 
-def _split(path: str) -> tuple[str, str]:
-    folder, _, name = path.replace("\\", "/").rpartition("/")
-    return folder, name
-
-
 class SimulatedDisk:
     """A `Disk`, and an `OutputDisk`; folders are '/a/b', the root is there.
 
@@ -108,43 +109,55 @@ class SimulatedDisk:
         self.before: Callable[..., None] = nothing
         self.after: Callable[..., None] = nothing
         self.files: dict[int, File] = {}
-        self.tree: dict[str, Folder] = {ROOT: Folder()}
+        self.tree: dict[int, Folder] = {ROOT: Folder()}
         self._handles: dict[int, int] = {}
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(ROOT + 1)
 
     def copy(self) -> SimulatedDisk:
         """The same disk once more, without those who use it."""
         other = SimulatedDisk()
         other.files = dict(self.files)
         other.tree = {
-            path: Folder(dict(folder.durable), list(folder.changes))
-            for path, folder in self.tree.items()
+            number: Folder(dict(folder.durable), list(folder.changes))
+            for number, folder in self.tree.items()
         }
-        other._numbers = itertools.count(max(self.files, default=0) + 1)
+        other._numbers = itertools.count(max([*self.files, *self.tree]) + 1)
         return other
 
     def crashed(self) -> Iterator[SimulatedDisk]:
         """Every disk that may be found after a crash now."""
-        paths = list(self.tree)
-        for names in itertools.product(*(self.tree[path].after_a_crash() for path in paths)):
-            folders = _reachable(dict(zip(paths, names, strict=True)))
-            held = sorted({file for there in folders.values() for file in there.values()} - {-1})
+        numbers = self._possible()
+        for names in itertools.product(*(self.tree[i].after_a_crash() for i in numbers)):
+            folders = _reachable(dict(zip(numbers, names, strict=True)))
+            held = sorted({i for there in folders.values() for i in there.values()} - {*folders})
             for contents in itertools.product(*(self.files[i].after_a_crash() for i in held)):
                 disk = SimulatedDisk()
                 disk.files = {
                     i: File(content, content) for i, content in zip(held, contents, strict=True)
                 }
-                disk.tree = {path: Folder(dict(there)) for path, there in folders.items()}
-                disk._numbers = itertools.count(max(held, default=0) + 1)
+                disk.tree = {i: Folder(dict(there)) for i, there in folders.items()}
+                disk._numbers = itertools.count(max([*held, *folders]) + 1)
                 yield disk
+
+    def _possible(self) -> list[int]:
+        """Folders to which a name may lead after a crash."""
+        found = [ROOT]
+        for number in found:
+            folder = self.tree[number]
+            names = [*folder.durable.values(), *(change.number for change in folder.changes)]
+            found += [i for i in dict.fromkeys(names) if i in self.tree and i not in found]
+        return found
 
     def contents(self) -> dict[str, bytes | None]:
         """Bytes by path; None for a folder."""
-        return {
-            f"{path}/{name}": None if file == FOLDER else self.files[file].now
-            for path, folder in self.tree.items()
-            for name, file in folder.now().items()
-        }
+        return dict(self._below("", ROOT))
+
+    def _below(self, path: str, number: int) -> Iterator[tuple[str, bytes | None]]:
+        for name, i in self.tree[number].now().items():
+            is_folder = i in self.tree
+            yield f"{path}/{name}", None if is_folder else self.files[i].now
+            if is_folder:
+                yield from self._below(f"{path}/{name}", i)
 
     def create(self, path: str) -> int:
         with _Call(self, "create", path):
@@ -152,7 +165,7 @@ class SimulatedDisk:
             file = folder.now().get(name)
             if file is None:
                 file = next(self._numbers)
-                folder.changes.append(Change(name=name, file=file))
+                folder.changes.append(Change(name=name, number=file))
             self.files[file] = File()
             handle = next(self._numbers)
             self._handles[handle] = file
@@ -184,20 +197,22 @@ class SimulatedDisk:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         with _Call(self, "read", path):
-            folder, name = self._at(path)
-            return self.files[_there(folder, name, path)].now[offset : offset + length]
+            return self.files[self._number(path)].now[offset : offset + length]
 
     def rename(self, old: str, new: str) -> None:
         with _Call(self, "rename", old, new):
             folder, name = self._at(old)
             target, new_name = self._at(new)
             assert folder is target, "renaming across folders is not atomic everywhere"
-            folder.changes.append(Change(gone=name, name=new_name, file=_there(folder, name, old)))
+            number, there = self._number(old), folder.now().get(new_name)
+            if there in self.tree and self.tree[there].now():
+                raise OSError(errno.ENOTEMPTY, "Directory not empty", new)
+            folder.changes.append(Change(name, new_name, number, number in self.tree))
 
     def unlink(self, path: str) -> None:
         with _Call(self, "unlink", path):
             folder, name = self._at(path)
-            _there(folder, name, path)
+            assert self._number(path) in self.files
             folder.changes.append(Change(gone=name))
 
     def mkdir(self, path: str) -> None:
@@ -205,56 +220,71 @@ class SimulatedDisk:
             folder, name = self._at(path)
             if name in folder.now():
                 raise FileExistsError(errno.EEXIST, "File exists", path)
-            folder.changes.append(Change(name=name))
-            self.tree[path] = Folder()
+            number = next(self._numbers)
+            folder.changes.append(Change(name=name, number=number))
+            self.tree[number] = Folder()
+
+    def rmtree(self, path: str) -> None:
+        for name, number in self._folder(path).now().items():
+            (self.rmtree if number in self.tree else self.unlink)(f"{path}/{name}")
+        with _Call(self, "rmdir", path):
+            folder, name = self._at(path)
+            folder.changes.append(Change(gone=name))
 
     def sync_folder(self, path: str) -> None:
         with _Call(self, "sync_folder", path):
-            path = path.rstrip("/")
-            if path not in self.tree:
-                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-            folder = self.tree[path]
+            folder = self._folder(path)
             folder.durable, folder.changes = folder.now(), []
 
     def list(self, path: str) -> dict[str, int]:
         with _Call(self, "list", path):
-            if path not in self.tree:
-                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-            names = self.tree[path].now().items()
-            return {name: len(self.files[file].now) for name, file in names if file != FOLDER}
+            names = self._folder(path).now().items()
+            return {name: len(self.files[i].now) for name, i in names if i in self.files}
 
     def stream(self, path: str) -> pa.NativeFile:
         return pa.PythonFile(_Stream(self, self.create(path)), mode="w")
 
     def sync_file(self, path: str) -> None:
-        folder, name = self._at(path)
         handle = next(self._numbers)
-        self._handles[handle] = _there(folder, name, path)
+        self._handles[handle] = self._number(path)
         self.sync(handle)
         self.close(handle)
 
     def mode(self, path: str) -> int:
-        if path in self.tree:
-            return stat.S_IFDIR
-        folder, name = self._at(path)
-        _there(folder, name, path)
-        return stat.S_IFREG
+        return stat.S_IFDIR if self._number(path) in self.tree else stat.S_IFREG
 
     def walk(self, path: str) -> Paths:
         names = [f"{folder}/{name}" for folder in self.folders(path) for name in self.list(folder)]
         return [name[len(path) + 1 :] for name in names]
 
     def folders(self, path: str) -> Paths:
-        return [p for p in sorted(self.tree) if p == path or p.startswith(f"{path}/")]
+        try:
+            below = self._below(path, self._number(path))
+        except FileNotFoundError:
+            return []
+        return [path, *sorted(name for name, data in below if data is None)]
 
     def hold(self, path: str, flags: int) -> None:
         """Lock nothing: locks end with their process, and here one at a time is alive."""
 
+    def _number(self, path: str) -> int:
+        number = ROOT
+        for name in path.replace("\\", "/").rstrip("/").split("/")[1:]:
+            there = self.tree[number].now() if number in self.tree else {}
+            if name not in there:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            number = there[name]
+        return number
+
+    def _folder(self, path: str) -> Folder:
+        number = self._number(path)
+        if number not in self.tree:
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", path)
+        return self.tree[number]
+
     def _at(self, path: str) -> tuple[Folder, str]:
-        folder, name = _split(path)
-        if folder not in self.tree:
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-        return self.tree[folder], name
+        folder, _, name = path.replace("\\", "/").rpartition("/")
+        return self._folder(folder), name
 
     def _append(self, handle: int, data: bytes) -> None:
         i = self._handles[handle]
@@ -286,20 +316,14 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def _there(folder: Folder, name: str, path: str) -> int:
-    file = folder.now().get(name)
-    if file is None:
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-    return file
-
-
-def _reachable(folders: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """Leave out folders whose own names did not survive."""
+def _reachable(folders: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    """Leave out folders to which no name leads."""
     found = {ROOT: folders[ROOT]}
-    for path in sorted(folders):
-        above, name = _split(path)
-        if path != ROOT and name in found.get(above, {}):
-            found[path] = folders[path]
+    to_see = [ROOT]
+    for number in to_see:
+        below = [i for i in found[number].values() if i in folders and i not in found]
+        found |= {i: folders[i] for i in below}
+        to_see += below
     return found
 
 

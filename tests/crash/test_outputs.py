@@ -16,7 +16,16 @@ from crash.outputs import SCENARIOS, explore_outputs
 from eventtime.errors import EventTimeError
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-EVERY: Final = {"one file": 4} if NIGHTLY else {"one file": 32, "parts": 3}
+EVERY: Final = (
+    {"one file": 4}
+    if NIGHTLY
+    else {
+        "one file": 32,
+        "parts": 3,
+        "a whole folder": 4,
+        "a whole folder in place of another": 2,
+    }
+)
 LEAST: Final = {"one file": 150, "parts": 150, "parts in place of another job's": 60}
 
 

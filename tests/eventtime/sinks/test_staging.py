@@ -157,14 +157,14 @@ def test_a_failed_swap_puts_the_old_folder_back(
     make_old(tmp_path / "out")
     staging = LocalFolder(str(tmp_path / "out"), overwrite=True)
     fill(staging, PART)
-    rename = os.rename
+    replace = os.replace
 
     def fail_second(source: Any, target: Any) -> None:
         if str(source).endswith(".partial"):
             raise error
-        rename(source, target)
+        replace(source, target)
 
-    monkeypatch.setattr(os, "rename", fail_second)
+    monkeypatch.setattr(os, "replace", fail_second)
     with pytest.raises(type(error)):
         staging.publish()
     staging.discard()
@@ -243,7 +243,7 @@ def test_a_failed_rename_of_a_new_folder_leaves_nothing(
     def fail(source: Any, target: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "rename", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="Input/output"):
         staging.publish()
     staging.discard()
