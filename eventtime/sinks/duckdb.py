@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.errors import OutputExistsError
 from eventtime.sinks.columns import last_of_each_key, refused, stored
 from eventtime.sinks.database import Database, driver_missing, quoted
 from eventtime.sinks.files import path_of, whole_path
-from eventtime.sinks.staging import check_folder
+from eventtime.sinks.staging import LocalFile, check_folder, place_error
 from eventtime.sinks.table_options import table_options
 from eventtime.sinks.tables import TableSink
 
@@ -100,6 +104,8 @@ class _Duckdb(Database):
         self.failures = (duckdb.Error,)
         check_folder(sink.path)
         with self.naming():
+            if not os.path.lexists(sink.path):
+                _make(sink.path)
             self._connection = duckdb.connect(sink.path)
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -143,3 +149,25 @@ class _Duckdb(Database):
             self.execute(self.insert(f"SELECT {self.names} FROM {quoted(_ROWS)}"))
         finally:
             self._connection.unregister(_ROWS)
+
+
+def _make(path: str) -> None:
+    """Make a database that is there whole or not at all: half a header is none, for good."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="eventtime-") as folder:
+        empty = os.path.join(folder, "empty")
+        duckdb.connect(empty).close()
+        with open(empty, "rb") as file:
+            data = file.read()
+    with contextlib.suppress(OutputExistsError):  # made by somebody else meanwhile
+        staging = LocalFile(path, overwrite=False)
+        try:
+            with staging.stream("") as stream:
+                stream.write(data)
+            staging.settle("")
+            staging.publish()
+        except OSError as error:
+            raise place_error(path, error) from error
+        finally:
+            staging.discard()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -101,6 +102,23 @@ def test_killed_at_a_system_call(
         again = lives.meet(other, Fault(change_number(number * 7 % 60)))
         assert again.is_killed or again.is_done, (call, again.said)
         tally[f"at calls, {sink}, {backend or 'memory'}"] += ended.is_killed + again.is_killed
+        goes_on(lives, job)
+
+
+@pytest.mark.usefixtures("traced")
+def test_killed_while_a_database_is_made(lives: Lives, tally: Counter[str]) -> None:
+    """What DuckDB began itself was no database, and stayed so."""
+    how: dict[str, Any] = {"sink": "duckdb", "reads": "generated", "every_rows": 8_000}
+    calls = [
+        call
+        for call in lives.calls(lives.job(**how))
+        if call.name not in LOOKS and re.fullmatch(r"out\.duckdb|\..*\.partial", call.path)
+    ]
+    for call in calls[: None if NIGHTLY else 6]:
+        job = lives.job(**how)
+        ended = lives.meet(job, Fault(call.__eq__))
+        assert ended.is_killed, (call, ended.said)
+        tally["at calls, duckdb, memory"] += 1
         goes_on(lives, job)
 
 
