@@ -47,7 +47,7 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "idle partitions hold back the rows of others",
             "if i != index and p.counts",
             "if i != index",
-            "by hand",
+            "live",
         ),
         (
             "idle flag ignored",
