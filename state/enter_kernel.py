@@ -17,7 +17,7 @@ from eventtime.state.kernels import (
     put,
     take_slot,
 )
-from eventtime.state.memory_kernels import words_at
+from eventtime.state.memory_kernels import prefetch, words_at
 
 __all__ = ("enter_rows",)
 
@@ -32,7 +32,10 @@ def enter_rows(row, places, page_next, free, n_free, words, neutral, out):  # ty
     entries = words_at(row[TABLE], row[MASK] + 1)
     n, width = out.size, np.uint64(places.size)
     keys, counts = words_at(places[KEY_WORD], n), words_at(places[ROWS], n)
+    table, mask, ahead = entries.ctypes.data, np.uint64(row[MASK]), np.uint64(16)
     for i in range(np.uint64(n)):
+        if i + ahead < np.uint64(n):
+            prefetch(table + np.int64(8 * (mixed_word(keys[i + ahead], row[DENSE]) & mask)))
         key, is_null = keys[i], counts[i] & NULL_FLAG != 0
         mixed = mixed_word(key, row[DENSE])
         _, place = lookup(entries, row[MASK], words, key, mixed, is_null)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ("RocksBlocks",)
 
-# Whoever puts more at once holds the interpreter's lock for as long.
-_PIECE_BYTES: Final = 1 << 22
-_WRITE_BUFFER: Final = 1 << 24
+# Larger values take memory of their own, which is new each time; smaller ones cost more calls.
+_PIECE_BYTES: Final = 1 << 18
+_WRITE_BUFFER: Final = 1 << 22
 # Number of the block, then of the piece: new blocks sort behind old ones, so files do not overlap.
 _KEY: Final = struct.Struct(">QI")
 
@@ -63,7 +63,7 @@ class RocksBlocks:
         self._is_open = True
 
     def put(self, buffers: Sequence[Bytes]) -> int:
-        data = joined(buffers)
+        data = buffers[0] if len(buffers) == 1 else joined(buffers)
         with self._lock:
             block = self._next
             try:
@@ -117,7 +117,12 @@ class RocksBlocks:
 
     def _opened(self) -> Any:
         with self._errors():
-            return self._rocksdict.Rdict(str(self._folder), _options(self._rocksdict))
+            db = self._rocksdict.Rdict(str(self._folder), _options(self._rocksdict))
+            # Blocks have checksums here; RocksDB's own, in software, cost more than all else.
+            reading = self._rocksdict.ReadOptions()
+            reading.set_verify_checksums(v=False)
+            db.set_read_options(reading)
+            return db
 
     def _read(self, block: int) -> Bytes:
         length, checksum = self._blocks[block]
@@ -168,7 +173,9 @@ def _options(rocksdict: Any) -> Any:
     options.set_min_blob_size(4096)
     options.set_blob_file_size(1 << 28)
     options.set_enable_blob_gc(val=True)
-    options.set_blob_gc_age_cutoff(0.5)
+    # Blocks die about in the order they were written: to move more of them on would be to write
+    # all of them twice. So half of the folder may be dead, were they to die in any order.
+    options.set_blob_gc_age_cutoff(0.1)
     options.set_blob_gc_force_threshold(0.5)
     # Blocks are numbers with few zeros, and scratch: packing them costs more than writing them.
     none = rocksdict.DBCompressionType.none()

@@ -157,6 +157,8 @@ class Shard:
             # Between two points of the grid nothing fires and nothing expires.
             self._watermark_us = watermark_us
             return []
+        if (end := self._next_end(self._watermark_us)) is not None and end <= watermark_us:
+            self._slices.relieve(self._closed.values(), self._first_slice(end))
         built: list[Fired | None] = []
         for firings, scratch in self._due(watermark_us, at_end=at_end):
             self._emitted += self._emission.add(firings)

@@ -70,7 +70,8 @@ class Slices:
         self._acc, self._tables, self._grid = accumulators, accumulators.tables, grid
         self._budget, self._cold = 0, None
         if spill is not None:
-            self._budget = spill.budget_bytes
+            # Room is made between chunks: some is left for what the next one brings.
+            self._budget = spill.budget_bytes - spill.budget_bytes // 16
             self._cold = ColdSlices(accumulators, grid, codec, spill.store)
         self.rows: SortedDict[int, int] = SortedDict()
         self.map = slice_map({})
@@ -202,18 +203,20 @@ class Slices:
         self._cold.drop(index)
         self._tables.dirs[row, OUT] = 0
 
-    def relieve(self, closed: Iterable[ClosedWindow] = ()) -> None:
+    def relieve(self, closed: Iterable[ClosedWindow] = (), first: int | None = None) -> None:
         """Put slices out, those first that had no row for the longest time, until there is room.
 
         Where the disk is full they stay, and `blocked` says why.
 
         Args:
             closed: windows that take of the budget, too, and stay in memory.
+            first: index of a slice that is about to come back, if it is out.
         """
         if self._cold is None:
             return
         elsewhere = sum(window.nbytes for window in closed)
-        if self.nbytes + elsewhere <= self._budget:
+        coming = self._cold.nbytes_of(first) if first is not None and self._is_out(first) else 0
+        if self.nbytes + elsewhere + min(coming, self._budget // 4) <= self._budget:
             return
         self.merge.clear()
         self._tables.trim()
