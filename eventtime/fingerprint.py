@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
     from eventtime.compiled import CompiledPlan, StagePlan
+    from eventtime.process.broadcast import Broadcast
     from eventtime.transform import Step
 
 __all__ = ("check_fingerprint", "fingerprint")
@@ -146,7 +147,7 @@ def _process(stage: ProcessPlan) -> dict[str, str]:
     function, time = stage.function, stage.output_time
     states = {f"state {name}": state.describe() for name, state in function.states.items()}
     sides = {f"side {tag}": _columns(schema) for tag, schema in stage.side_schemas.items()}
-    told = {f"broadcast {n}": _columns(b.schema) for n, b in stage.broadcast.items()}
+    told = {f"broadcast {name}": _broadcast(b) for name, b in stage.broadcast.items()}
     unit = f" ({time.unit})" if time is not None and time.unit else ""
     return {
         "steps before": _steps(stage.steps),
@@ -159,6 +160,12 @@ def _process(stage: ProcessPlan) -> dict[str, str]:
         "time of results": "none" if time is None else f"{time.column}{unit}",
         "results behind": "none" if time is None else format_us(time.behind_us),
     }
+
+
+def _broadcast(stream: Broadcast) -> str:
+    time, unit = stream.source.time, stream.source.time_unit
+    steps = f", steps {_steps(stream.steps)}" if stream.steps else ""
+    return f"{_columns(stream.schema)}; time {time}{f' ({unit})' if unit else ''}{steps}"
 
 
 def _columns(schema: pa.Schema) -> str:

@@ -133,9 +133,9 @@ class Stages:
         return finish
 
     def told(self, name: str) -> pa.Schema | None:
-        """Return the schema of a broadcast stream; None: there is none of that name."""
+        """Return the schema of a broadcast source; None: there is none of that name."""
         plans = [plan for plan in self.plans if isinstance(plan, ProcessPlan)]
-        found = [plan.broadcast[name].schema for plan in plans if name in plan.broadcast]
+        found = [plan.broadcast[name].source.schema() for plan in plans if name in plan.broadcast]
         return found[0] if found else None
 
     def broadcast(self, name: str, batch: pa.RecordBatch) -> None:

@@ -122,9 +122,8 @@ class ListState(State):
             self._cells[slot] = value
 
     def _held(self, slot: int) -> list[Any] | None:
-        if self._expiry is not None and self._expiry.is_dead(slot):
-            return None
-        return self._cells[slot]
+        cell = self._cells[slot]
+        return None if self._expiry is not None and self._expiry.is_dead(slot) else cell
 
 
 class MapState(State):

@@ -79,6 +79,9 @@ class State:
 
     def _rows(self, rows: Rows) -> tuple[Ints | None, Ints]:
         """Return row numbers (None: all) and their slots."""
+        if self._moment.is_changing:
+            msg = f"state {self.name!r}: on_broadcast has no rows; use what takes one at a time"
+            raise TypeError(msg)
         slots = self._moment.slots
         if rows is None:
             return None, slots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,23 @@ from eventtime.timestamp import LATEST, MINUS_INFINITY
 if TYPE_CHECKING:
     from eventtime.state.declared import Declared
 
-__all__ = ("Expiry", "Moment", "OneForAll")
+__all__ = ("NO_KEY", "Expiry", "Moment", "OneForAll")
 
 Ints = NDArray[np.int64]
 _NO_ROWS: Final[Ints] = np.empty(0, np.int64)
 # No row or timer has a later time; what is added to it stays in int64.
 _LAST: Final = LATEST + LONGEST
+
+
+class _NoKey:
+    """Stands where a slot would: states by key, which it is an index of, say that there is none."""
+
+    def __index__(self) -> int:
+        msg = "on_broadcast is called for no key, so it has no state by key"
+        raise TypeError(msg)
+
+
+NO_KEY: Final[Any] = _NoKey()
 
 
 class Moment:

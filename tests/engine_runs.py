@@ -13,15 +13,18 @@ import pyarrow.compute as pc
 import eventtime as et
 from eventtime.sources.base import Poll
 from oracle import Ascending, Bounded, Custom, PunctuatedColumn, PunctuatedWhere
+from strategies import AddPartition, AdvanceClock, Finish, PollEmpty, Push
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
+    from eventtime.engine import Engine
     from eventtime.sources.base import PartitionReader, Position
     from eventtime.stream import Stream, WindowedStream
     from oracle import Aggregate, Oracle, Row, Spec
+    from strategies import Step
 
 TIME = pa.timestamp("us")
 SCHEMA = pa.schema(
@@ -203,6 +206,21 @@ def watermarked(stream: Stream, spec: Spec) -> Stream:
 def stream_of(stream: Stream, spec: Spec) -> Stream:
     """The whole pipeline of a spec over a stream of rows."""
     return windowed(watermarked(stream, spec), spec)
+
+
+def drive_engine(engine: Engine, clock: et.ManualClock, step: Step) -> None:
+    """Do one step of a schedule; `strategies.drive` has the oracle do it."""
+    match step:
+        case Push(name, rows):
+            engine.push(name, batch_of(rows))
+        case PollEmpty(name):
+            engine.poll_empty(name)
+        case AdvanceClock(by):
+            clock.advance(by)
+        case Finish(name):
+            engine.finish(name)
+        case AddPartition(name, historical):
+            engine.add_partition(name, historical=historical)
 
 
 # Out

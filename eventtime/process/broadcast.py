@@ -59,6 +59,10 @@ class Changes:
 
     def __init__(self, streams: Mapping[str, Broadcast]) -> None:
         self.streams = streams
+        self._before = {
+            name: Transform(stream.steps, stream.source.schema(), f"rows of {name!r}")
+            for name, stream in streams.items()
+        }
         self._waiting: list[tuple[int, int, str, pa.RecordBatch, int]] = []
         self._arrived = 0
 
@@ -66,25 +70,24 @@ class Changes:
         """Take in all rows of all streams; returns their times."""
         times = []
         for name, stream in self.streams.items():
-            before = Transform(stream.steps, stream.source.schema(), f"rows of {name!r}")
             for reader in stream.source.open(None, _BATCH_ROWS):
                 try:
                     while not isinstance(answer := reader.read(), Poll):
                         if isinstance(answer, MalformedRows):
                             msg = f"rows of the broadcast stream {name!r} do not parse"
                             raise SourceError(msg, place=reader.name, remedy="mend the file")
-                        times += self.push(name, before.apply(answer)[0])
+                        times += self.push(name, answer)
                 finally:
                     reader.close()
         return times
 
     def push(self, name: str, batch: pa.RecordBatch) -> list[int]:
-        """Take rows in; returns their times.
+        """Take rows of a source in; returns the times of those that its steps leave.
 
         Raises:
             SourceError: one has no event time.
         """
-        source = self.streams[name].source
+        source, batch = self.streams[name].source, self._before[name].apply(batch)[0]
         times, admitted = to_us(batch.column(source.time), source.time_unit)
         if admitted is not None:
             row = int(np.flatnonzero(~admitted)[0])

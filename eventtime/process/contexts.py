@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from eventtime.checks import shown
 from eventtime.duration import LONGEST
 from eventtime.state.keyed_state import row_numbers
-from eventtime.state.moment import Moment
+from eventtime.state.moment import NO_KEY, Moment
 from eventtime.state.slot_kernels import occurrences
-from eventtime.state.timers import CHANGE
 from eventtime.timestamp import EARLIEST, LATEST, MINUS_INFINITY
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Context(Moment):
 
     def key_of(self, slot: int) -> tuple[Any, ...]:
         """Return the key of a slot; others of this batch are looked up with it."""
-        if slot == CHANGE:
+        if slot is NO_KEY:
             return ()
         if slot not in self._known:
             slots = np.unique(np.append(self.among, slot))
@@ -256,6 +255,9 @@ class BatchContext(Context):
         output.add_batch(columns, numbers, self.watermarks_us[numbers])
 
     def _numbers(self, rows: Any) -> Ints:
+        if self.is_changing:
+            msg = "on_broadcast is called for no rows, so there are none to send results of"
+            raise TypeError(msg)
         if rows is None:
             return np.arange(len(self))
         return row_numbers(rows, len(self))

@@ -35,7 +35,7 @@ class ProcessFunction:
     - ``on_timers(self, ctx)``: timers by event time; `ctx` says of which keys and when
     - ``on_processing_timers(self, ctx)``: likewise by processing time
 
-    and, in either form, ``on_broadcast(self, ctx, row)`` for changes of broadcast state.
+    and, in either form, ``on_broadcast(self, ctx, name, row)`` for changes of broadcast state.
 
     States and timers survive; other attributes of the object do not. Each run works on a copy.
 

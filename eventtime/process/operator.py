@@ -21,6 +21,7 @@ from eventtime.process.contexts import BatchContext, RowContext
 from eventtime.process.output import outputs_of, points_of
 from eventtime.process.rows import python_rows
 from eventtime.state.keyed import KEYED, SHARED, KeyedStates
+from eventtime.state.moment import NO_KEY
 from eventtime.state.timers import CHANGE, NEVER
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows.operator import OperatorCounts, Produced, Results
@@ -99,6 +100,8 @@ class ProcessOperator:
         """Take rows of a broadcast stream; those whose time has come take effect now."""
         self._await(self._changes.push(name, batch))
         self._fire_to(self.watermark_us)
+        if self.watermark_us == PLUS_INFINITY:
+            self._finish()
 
     def advance(self, watermark_us: int) -> Produced:
         """Move the watermark without rows."""
@@ -233,15 +236,14 @@ class ProcessOperator:
         context, timers = self._context, self._held.timers["event"]
         batch = pa.RecordBatch.from_arrays(columns, list(self._plan.columns))
         has_timers, at, n = self._plan.function.has("on_timer"), 0, len(slots)
+        # No timer set by these rows can be due among them.
+        ahead_us = context.step_us if has_timers else PLUS_INFINITY - MINUS_INFINITY
         while at < n:
             reached = int(watermarks_us[at])
             if reached >= timers.next_us:
                 self._fire_to(reached)
-            end = n
-            if has_timers:
-                # No timer set by these rows can be due among them.
-                limit = min(timers.next_us, reached + context.step_us, PLUS_INFINITY)
-                end = at + max(1, int(np.searchsorted(watermarks_us[at:], limit)))
+            limit = min(timers.next_us, reached + ahead_us, PLUS_INFINITY)
+            end = at + max(1, int(np.searchsorted(watermarks_us[at:], limit)))
             some = slice(at, end)
             context.slots, context.times_us = slots[some], times_us[some]
             context.watermarks_us = watermarks_us[some]
@@ -335,7 +337,7 @@ class ProcessOperator:
     def _change(self, time_us: int) -> None:
         """Let the changes of broadcast state take effect whose time has come."""
         context = self._context
-        context.slot, context.time_us = CHANGE, time_us
+        context.slot, context.time_us = NO_KEY, time_us
         context.watermark_us = max(context.watermark_us, time_us)
         context.is_changing = True
         with self._naming("on_broadcast"):

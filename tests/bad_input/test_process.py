@@ -215,6 +215,45 @@ def test_a_function_of_batches_that_does_wrong(
         by_batch(do).run()
 
 
+@pytest.mark.parametrize(
+    ("do", "shown"),
+    [
+        (lambda me, ctx: setattr(me.n, "value", 1), "called for no key"),
+        (lambda me, ctx: me.n.value, "called for no key"),
+        (lambda me, ctx: me.listed.append(1), "called for no key"),
+        (lambda me, ctx: me.mapped.get("x"), "called for no key"),
+        (lambda me, ctx: me.mapped.__setitem__("x", 1), "called for no key"),
+        (lambda me, ctx: me.n.get_rows(), "state 'n': on_broadcast has no rows"),
+        (lambda me, ctx: me.mapped.set_rows("x", 1), "'mapped': on_broadcast has no rows"),
+        (lambda me, ctx: me.rules.get_rows("x"), "'rules': on_broadcast has no rows"),
+        (lambda me, ctx: ctx.emit_rows({"n": [1]}), "called for no rows"),
+        (lambda me, ctx: ctx.set_timers(10**9), "called for no rows"),
+    ],
+)
+def test_a_change_of_broadcast_state_is_for_no_key(
+    do: Callable[[Any, Any], object], shown: str, refused: Refused
+) -> None:
+    class Doer(et.ProcessFunction):
+        n = et.value_state(pa.int8(), ttl="1s")
+        listed = et.list_state(pa.int64(), ttl="1s")
+        mapped = et.map_state(pa.string(), pa.int64())
+        rules = et.broadcast_state(pa.string(), pa.int64())
+
+        def on_batch(self, ctx: Any, batch: Any) -> None:
+            pass
+
+        def on_timers(self, ctx: Any) -> None:
+            pass
+
+        def on_broadcast(self, ctx: Any, name: str, row: Any) -> None:
+            do(self, ctx)
+
+    told = et.from_arrow(pa.table({"t": pa.array([1], pa.timestamp("us"))}), time="t")
+    processed = stream().process(Doer(), output=OUTPUT, broadcast={"told": told})
+    with refused(et.UserCodeError, shown, "a row of a broadcast stream", ""):
+        processed.run()
+
+
 @pytest.mark.parametrize("ttl", ["0s", "-1s", 5, "soon"])
 def test_a_life_that_is_none(ttl: Any, refused: Refused) -> None:
     with refused(et.DurationError, str(ttl), "ttl", ""):

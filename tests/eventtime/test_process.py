@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import eventtime as et
@@ -289,6 +290,38 @@ def test_a_broadcast_change_holds_once_the_watermark_is_at_its_time() -> None:
     with patch("eventtime.replay.CHUNK_ROWS", 3):
         run = flagged(rows(*TOLD)).run(shards=2)
     assert run.table()["n"].to_pylist() == HOLDS
+
+
+def test_a_batch_ends_where_a_broadcast_change_holds() -> None:  # S4
+    class Batches(et.ProcessFunction):
+        limits = Flagged.limits
+        on_broadcast = Flagged.on_broadcast
+
+        def on_batch(self, ctx: Any, batch: pa.RecordBatch) -> None:
+            ctx.emit_rows({"n": self.limits.get_rows(batch["k"])})
+
+    assert flagged(rows(*TOLD), Batches()).to_table()["n"].to_pylist() == HOLDS
+
+
+def test_a_broadcast_change_after_the_end_leaves_nothing() -> None:  # S30
+    engine = Engine(flagged(rows(0)), ["p"])
+    engine.push("p", rows(*TOLD))
+    engine.finish_all()
+    engine.push("limits", LIMITS)
+    assert engine.is_empty
+
+
+def test_steps_of_a_broadcast_stream_are_taken_when_its_rows_are_pushed() -> None:
+    limits = et.from_arrow(LIMITS, time="since").filter(pc.field("limit") < 2)
+    stream = by_key(rows(0)).process(
+        Flagged(),
+        output=pa.schema({"n": pa.int64()}),
+        broadcast={"limits": limits.with_columns(k=pc.field("k"))},
+    )
+    engine = Engine(stream, ["p"])
+    engine.push("limits", LIMITS)
+    engine.push("p", rows(*TOLD))
+    assert engine.results()["n"].to_pylist() == [None, None, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("at", range(len(TOLD)))

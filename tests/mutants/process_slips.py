@@ -34,9 +34,21 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ),
         (
             "a batch is not cut where its own timers fire",
-            "limit = min(timers.next_us, reached + context.step_us, PLUS_INFINITY)",
-            "limit = min(timers.next_us, PLUS_INFINITY)",
+            "ahead_us = context.step_us if has_timers else PLUS_INFINITY - MINUS_INFINITY",
+            "ahead_us = PLUS_INFINITY - MINUS_INFINITY",
             "process",
+        ),
+        (
+            "changes of broadcast state wait for the end of a batch that sets no timers",
+            "limit = min(timers.next_us, reached + ahead_us, PLUS_INFINITY)",
+            "limit = min(timers.next_us if has_timers else NEVER, reached + ahead_us, PLUS_INFINITY)",
+            "broadcast",
+        ),
+        (
+            "changes that waited in a savepoint are not called for",
+            "self._await(self._changes.restore(named))",
+            "self._changes.restore(named)",
+            "live broadcast",
         ),
         ("state stays after the end", "self._held.clear()", "pass", "process"),
     ],

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventtime as et
+from engine_runs import drive_engine
 from eventtime.engine import Engine
 from eventtime.state import interner
 from eventtime.windows import operator
 from memory_checkpoints import MemoryCheckpoint
-from properties.test_engine_savepoints import Disturbed, Outputs, disturbed, do, run
+from properties.test_engine_savepoints import Disturbed, Outputs, disturbed, run
 from windowing import pipeline, rows
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check_run(cuts: Cuts, pool: ThreadPoolExecutor) -> tuple[Outputs, int]:
     last, pending, kept = None, None, 0
     for i, step in enumerate([None, *case.schedule.steps]):
         if step is not None:
-            do(out.engine, clock, step)
+            drive_engine(out.engine, clock, step)
         if case.is_taken:
             out.take(chained=case.second is not None)
         shards = case.shards[i]

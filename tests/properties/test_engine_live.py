@@ -14,6 +14,7 @@ from engine_runs import (
     assert_ledger,
     assert_rows,
     batch_of,
+    drive_engine,
     rows_of,
     source_of,
     stream_of,
@@ -57,7 +58,7 @@ class Live:
         """Do steps in both; after each, everything is the same."""
         for step in steps:
             drive(self.oracle, step)
-            self._drive(step)
+            drive_engine(self.engine, self.clock, step)
             self.check()
 
     def check(self) -> None:
@@ -75,19 +76,6 @@ class Live:
         assert watermark >= self.watermark
         assert INFINITIES.get(watermark, watermark) == oracle.operator.watermark
         self.watermark = watermark
-
-    def _drive(self, step: Step) -> None:
-        match step:
-            case Push(name, rows):
-                self.engine.push(name, batch_of(rows))
-            case PollEmpty(name):
-                self.engine.poll_empty(name)
-            case AdvanceClock(by):
-                self.clock.advance(by)
-            case Finish(name):
-                self.engine.finish(name)
-            case AddPartition(name, historical):
-                self.engine.add_partition(name, historical=historical)
 
 
 def check_live(schedule: Schedule) -> Live:

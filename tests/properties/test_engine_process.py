@@ -13,14 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventtime as et
-from engine_runs import all_null_times, assert_rows, batch_of, ipc_bytes, source_of, without_detail
+from engine_runs import (
+    all_null_times,
+    assert_rows,
+    drive_engine,
+    ipc_bytes,
+    source_of,
+    without_detail,
+)
 from eventtime.engine import Engine
 from oracle import Oracle, replay
 from oracle_process import KeyedOperator, Settings
 from process_runs import processed
 from strategies import (
-    AddPartition,
-    AdvanceClock,
     Case,
     Finish,
     PollEmpty,
@@ -136,20 +141,6 @@ class Outputs:
     noted: list[pa.Table]
 
 
-def do(engine: Engine, clock: et.ManualClock, step: Step) -> None:
-    match step:
-        case Push(name, rows):
-            engine.push(name, batch_of(rows))
-        case PollEmpty(name):
-            engine.poll_empty(name)
-        case AdvanceClock(by):
-            clock.advance(by)
-        case Finish(name):
-            engine.finish(name)
-        case AddPartition(name, historical):
-            engine.add_partition(name, historical=historical)
-
-
 def read_clock(operator: KeyedOperator, step: Step, now: int) -> None:
     """The engine looks at the clock when it is given something."""
     if isinstance(step, PollEmpty | Finish) or (isinstance(step, Push) and step.rows):
@@ -170,7 +161,7 @@ def check_live_process(live: Live) -> None:
         for i, (step, shards) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
             read_clock(operator, step, clock.now_us())
             drive(oracle, step)
-            do(engine, clock, step)
+            drive_engine(engine, clock, step)
             if shards is not None:
                 path = Path(folder) / f"{i}.savepoint"
                 engine.savepoint(path)

@@ -12,14 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventtime as et
-from engine_runs import batch_of, ipc_bytes, source_of, stream_of, windowed
+from engine_runs import drive_engine, ipc_bytes, source_of, stream_of, windowed
 from eventtime.engine import Engine
 from oracle import Aggregate, Bounded, Spec
 from strategies import (
-    AddPartition,
-    AdvanceClock,
     Finish,
-    PollEmpty,
     Push,
     Schedule,
     cases,
@@ -29,7 +26,6 @@ from strategies import (
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
-    from strategies import Step
 
 
 @dataclass(frozen=True)
@@ -120,27 +116,13 @@ class Outputs:
         }
 
 
-def do(engine: Engine, clock: et.ManualClock, step: Step) -> None:
-    match step:
-        case Push(name, rows):
-            engine.push(name, batch_of(rows))
-        case PollEmpty(name):
-            engine.poll_empty(name)
-        case AdvanceClock(by):
-            clock.advance(by)
-        case Finish(name):
-            engine.finish(name)
-        case AddPartition(name, historical):
-            engine.add_partition(name, historical=historical)
-
-
 def run(case: Disturbed, folder: Path | None) -> Outputs:
     """Run a schedule to its end; with a folder, through savepoints there."""
     clock = et.ManualClock()
     out = Outputs(Engine(case.stream(), list(case.schedule.names), clock=clock))
     for i, step in enumerate([None, *case.schedule.steps]):
         if step is not None:
-            do(out.engine, clock, step)
+            drive_engine(out.engine, clock, step)
         if case.is_taken:
             out.take(chained=case.second is not None)
         shards = case.shards[i]

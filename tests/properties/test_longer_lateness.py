@@ -18,7 +18,7 @@ from engine_runs import (
     all_null_times,
     assert_ledger,
     assert_rows,
-    batch_of,
+    drive_engine,
     finite,
     rows_of,
     source_of,
@@ -33,11 +33,8 @@ from lives import KilledError, Life
 from oracle import Aggregate, Ascending, Bounded, Operator, Oracle, Spec, replay
 from properties.test_engine_live import at
 from strategies import (
-    AddPartition,
-    AdvanceClock,
     Case,
     Finish,
-    PollEmpty,
     Push,
     Schedule,
     cases,
@@ -165,20 +162,6 @@ def lengthened(draw: st.DrawFn) -> Lengthened:
     return Lengthened(replace(schedule, spec=pipeline.first), pipeline, restores)
 
 
-def do(engine: Engine, clock: et.ManualClock, step: Step) -> None:
-    match step:
-        case Push(name, rows):
-            engine.push(name, batch_of(rows))
-        case PollEmpty(name):
-            engine.poll_empty(name)
-        case AdvanceClock(by):
-            clock.advance(by)
-        case Finish(name):
-            engine.finish(name)
-        case AddPartition(name, historical):
-            engine.add_partition(name, historical=historical)
-
-
 def check_lengthened(case: Lengthened) -> None:
     """Nothing is taken before the end: it lies in the savepoints too."""
     pipeline, clock = case.pipeline, et.ManualClock()
@@ -190,7 +173,7 @@ def check_lengthened(case: Lengthened) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for i, step in enumerate([None, *case.schedule.steps]):
             if step is not None:
-                do(engine, clock, step)
+                drive_engine(engine, clock, step)
                 drive(oracle, step)
             restore = case.restores[i]
             if restore is not None:
