@@ -163,7 +163,8 @@ class ReducedObject(ObjectValue):
 class AggregatedObject(ObjectValue):
     """An accumulator for each key.
 
-    One row at a time: `add`, `value` (its result), `clear`. Batches: `add_rows`, `clear_rows`.
+    One row at a time: `add`, `value` (its result), `clear`. Batches: `add_rows`, `get_rows` (the
+    accumulators), `clear_rows`.
     """
 
     @property  # type: ignore[misc] # set by `add` alone

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 INFINITY = math.inf
 TIME_LIMIT = 2**62
 Key = tuple[Any, ...]
+STATES = ("last", "total", "least", "code", "longest", "mean", "brief", "listed", "mapped", "ticks")
 
 
 def in_order(key: Key) -> tuple[tuple[bool, Any], ...]:
     """Keys ascend column by column, nulls last (S24)."""
     return tuple((value is None, value) for value in key)
+
+
+def longer(held: str, name: str) -> str:
+    """The longer of two names; the one held if they are as long."""
+    return name if len(name) > len(held) else held
 
 
 @dataclass
@@ -32,12 +38,16 @@ class Cell:
 
 @dataclass
 class Settings:
-    """What the function of `process_runs` is told: durations in µs."""
+    """What the function of `process_runs` is told: durations in µs.
+
+    `ttl` is by event time or, `is_by_clock`, by processing time, as that of one state always is.
+    """
 
     unit: int = 1
     ttl: int | None = None
     processing_ttl: int | None = None
     is_batch: bool = False
+    is_by_clock: bool = False
 
 
 @dataclass
@@ -90,15 +100,18 @@ class KeyedOperator:
                 self._cells(key)["ticks"] = Cell((seen or 0) + 1)
 
     def _cells(self, key: Key) -> dict[str, Cell]:
-        names = ("last", "total", "least", "brief", "listed", "mapped", "mean", "ticks")
-        return self.state.setdefault(key, {name: Cell() for name in names})
+        return self.state.setdefault(key, {name: Cell() for name in STATES})
+
+    def _now(self) -> Time:
+        return self.clock if self.settings.is_by_clock else self.watermark
 
     def _until(self, time: Time) -> Time:
         ttl = self.settings.ttl
-        return INFINITY if ttl is None else max(time, self.watermark) + ttl
+        start = self.clock if self.settings.is_by_clock else max(time, self.watermark)
+        return INFINITY if ttl is None else start + ttl
 
     def _on_row(self, key: Key, row: Row) -> None:
-        cells, now, t, n = self._cells(key), self.watermark, row["t"], row["n"]
+        cells, now, t, n = self._cells(key), self._now(), row["t"], row["n"]
         self.shared += 1
         last = cells["last"].at(now)
         cells["last"] = Cell(row["name"], self._until(t))
@@ -108,6 +121,14 @@ class KeyedOperator:
             least = cells["least"].at(now)
             least = row["x"] if least is None else min(least, row["x"])
             cells["least"] = Cell(least, self._until(t))
+        code = cells["code"].at(now)
+        cells["code"] = Cell(n, self._until(t))
+        longest = cells["longest"].at(now)
+        if row["name"] is not None:
+            longest = row["name"] if longest is None else longer(longest, row["name"])
+            cells["longest"] = Cell(longest, self._until(t))
+        mean = [*(cells["mean"].at(now) or []), n or 0]
+        cells["mean"] = Cell(mean, self._until(t))
         brief, ttl = cells["brief"].at(self.clock), self.settings.processing_ttl
         cells["brief"] = Cell(row["b"], INFINITY if ttl is None else self.clock + ttl)
         listed = [*(cells["listed"].at(now) or []), n]
@@ -125,6 +146,9 @@ class KeyedOperator:
             last=last,
             total=total,
             least=cells["least"].at(now),
+            code=code,
+            longest=longest,
+            mean=sum(mean) / len(mean),
             brief=brief,
             listed=listed,
             mapped=times,
@@ -147,11 +171,11 @@ class KeyedOperator:
             self.clock_timers.add((self.clock + 2 * unit, key))
 
     def _on_timer(self, key: Key, time: Time) -> None:
-        cells, unit = self._cells(key), self.settings.unit
-        total = cells["total"].at(self.watermark)
-        listed = cells["listed"].at(self.watermark) or []
-        self._emit(key, "timer", time, last=cells["last"].at(self.watermark), total=total,
-                   least=cells["least"].at(self.watermark), listed=listed)  # fmt: skip
+        cells, now, unit = self._cells(key), self._now(), self.settings.unit
+        total = cells["total"].at(now)
+        listed = cells["listed"].at(now) or []
+        self._emit(key, "timer", time, last=cells["last"].at(now), total=total,
+                   least=cells["least"].at(now), listed=listed)  # fmt: skip
         if total is not None and total % 2 == 0:
             cells["total"] = Cell(total + 1)
             self.timers.add((max(time, self.watermark) + 2 * unit, key))
@@ -159,7 +183,7 @@ class KeyedOperator:
 
     def _emit(self, key: Key, what: str, time: Time, **values: Any) -> None:
         row: Row = dict(zip((f"k{i}" for i in range(len(self.keys))), key, strict=True))
-        names = ("last", "total", "least", "brief", "listed", "mapped", "shared", "ticks")
+        names = [*STATES[:-1], "shared", STATES[-1]]
         self.results.append(
             row | {"what": what, "at": time} | {name: values.get(name) for name in names}
         )

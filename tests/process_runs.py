@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.compute as pc
 
 import eventtime as et
 from engine_runs import SCHEMA, watermarked
+from oracle_process import longer
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
@@ -20,6 +23,9 @@ VALUES = {
     "last": pa.string(),
     "total": pa.int64(),
     "least": pa.float64(),
+    "code": pa.int64(),
+    "longest": pa.string(),
+    "mean": pa.float64(),
     "brief": pa.bool_(),
     "listed": pa.list_(pa.int64()),
     "mapped": pa.int64(),
@@ -29,6 +35,26 @@ VALUES = {
 NOTED = pa.schema({"n": pa.int64(), "t": pa.int64()})
 
 
+def forgetting_often() -> ExitStack:
+    """Keys that hold nothing are let go as soon as others come; numbers of them are used again."""
+    patched = ExitStack()
+    patched.enter_context(patch("eventtime.state.keyed._SMALL", 0))
+    patched.enter_context(patch("eventtime.process.operator._SMALL_DICTIONARY", 0))
+    return patched
+
+
+SUM = pa.struct({"sum": pa.int64(), "n": pa.int64()})
+
+
+def added(held: dict[str, int], n: int | None) -> dict[str, int]:
+    """Of an accumulator: the next one."""
+    return {"sum": held["sum"] + (n or 0), "n": held["n"] + 1}
+
+
+def mean_of(held: dict[str, int]) -> float | None:
+    return held["sum"] / held["n"] if held["n"] else None
+
+
 class Watched(et.ProcessFunction):
     """States of every form; they are attributes of the object, for their lives differ."""
 
@@ -36,14 +62,20 @@ class Watched(et.ProcessFunction):
     on_processing_timers: Any
 
     def __init__(self, settings: Settings) -> None:
-        ttl = None if settings.ttl is None else f"{settings.ttl}us"
+        ttl: Any = {"ttl": None if settings.ttl is None else f"{settings.ttl}us"}
+        ttl["ttl_clock"] = "processing" if settings.is_by_clock else "event"
         brief = None if settings.processing_ttl is None else f"{settings.processing_ttl}us"
-        self.last: Any = et.value_state(pa.string(), ttl=ttl)
+        self.last: Any = et.value_state(pa.string(), **ttl)
         self.total: Any = et.reducing_state(pa.int64(), "sum")
-        self.least: Any = et.reducing_state(pa.float64(), "min", ttl=ttl)
+        self.least: Any = et.reducing_state(pa.float64(), "min", **ttl)
+        self.code: Any = et.value_state(pa.int64(), **ttl)
+        self.longest: Any = et.reducing_state(pa.string(), longer, **ttl)
+        self.mean: Any = et.aggregating_state(
+            SUM, start={"sum": 0, "n": 0}, add=added, result=mean_of, **ttl
+        )
         self.brief: Any = et.value_state(pa.bool_(), ttl=brief, ttl_clock="processing")
-        self.listed: Any = et.list_state(pa.int64(), ttl=ttl)
-        self.mapped: Any = et.map_state(pa.string(), pa.int64(), ttl=ttl)
+        self.listed: Any = et.list_state(pa.int64(), **ttl)
+        self.mapped: Any = et.map_state(pa.string(), pa.int64(), **ttl)
         self.shared: Any = et.operator_state(et.value_state(pa.int64(), default=0))
         self.ticks: Any = et.value_state(pa.int64(), default=0)
         self.unit, self.is_live = settings.unit, settings.processing_ttl is not None
@@ -61,6 +93,9 @@ class ByRow(Watched):
         self.total.add(n or 0)
         if row["x"] is not None and row["x"] == row["x"]:
             self.least.add(row["x"])
+        code, self.code.value = self.code.value, n
+        longest = self.longest.add(row["name"])
+        self.mean.add(n)
         brief, self.brief.value = self.brief.value, row["b"]
         self.listed.append(n)
         if row["b"]:
@@ -68,7 +103,8 @@ class ByRow(Watched):
         name = row["name"] or ""
         self.mapped[name] = self.mapped.get(name, 0) + 1
         self.emit(ctx, "row", last=last, total=self.total.value, least=self.least.value,
-                  brief=brief, listed=self.listed.values(), mapped=self.mapped[name],
+                  code=code, longest=longest, mean=self.mean.value, brief=brief,
+                  listed=self.listed.values(), mapped=self.mapped[name],
                   shared=self.shared.value)  # fmt: skip
         if n is not None and n < 0:
             ctx.side("noted", n=n, t=t)
@@ -112,6 +148,8 @@ class ByBatch(Watched):
         total = self.total.add_rows(n)
         x = pc.if_else(pc.is_nan(batch["x"]), None, batch["x"])
         least = self.least.add_rows(x)
+        code = self.code.swap_rows(batch["n"])
+        longest = self.longest.add_rows(batch["name"])
         brief = self.brief.swap_rows(batch["b"])
         listed: list[Any] = [None] * len(ctx)
         is_b = pc.fill_null(batch["b"], fill_value=False).to_numpy(zero_copy_only=False)
@@ -120,7 +158,7 @@ class ByBatch(Watched):
             self.listed.clear_rows(rows[is_b[rows]])
             for row, value in zip(rows.tolist(), self.listed.get_rows(rows), strict=True):
                 listed[row] = value.as_py()
-        mapped = [0] * len(ctx)
+        mapped, mean = [0] * len(ctx), [None] * len(ctx)
         names = pc.fill_null(batch["name"], "")
         for rows in ctx.rounds():
             mine = names.take(pa.array(rows))
@@ -128,9 +166,13 @@ class ByBatch(Watched):
             self.mapped.set_rows(mine, counts, rows)
             for row, count in zip(rows.tolist(), counts.to_pylist(), strict=True):
                 mapped[row] = count
+            self.mean.add_rows(batch["n"].take(pa.array(rows)), rows)
+            for row, held in zip(rows.tolist(), self.mean.get_rows(rows).to_pylist(), strict=True):
+                mean[row] = mean_of(held)
         shared = before + 1 + np.arange(len(ctx))
-        self.emit(ctx, "row", ctx.times_us, last=last, total=total, least=least, brief=brief,
-                  listed=listed, mapped=mapped, shared=shared)  # fmt: skip
+        self.emit(ctx, "row", ctx.times_us, last=last, total=total, least=least, code=code,
+                  longest=longest, mean=mean, brief=brief, listed=listed, mapped=mapped,
+                  shared=shared)  # fmt: skip
         ctx.side_rows("noted", {"n": n[n < 0], "t": ctx.times_us[n < 0]}, n < 0)
         self.time(ctx, batch, n)
 

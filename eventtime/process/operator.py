@@ -330,8 +330,7 @@ class ProcessOperator:
 
     def _check_end(self, most: int) -> None:
         if most < 0:
-            name = self._plan.function.name
-            msg = f"{name} sets timers without end after the end of the input"
+            msg = f"{self._plan.function.name} sets timers without end after the end of the input"
             raise UserCodeError(msg, remedy="set none when context.is_final")
 
     def _change(self, time_us: int) -> None:

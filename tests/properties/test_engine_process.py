@@ -24,7 +24,7 @@ from engine_runs import (
 from eventtime.engine import Engine
 from oracle import Oracle, replay
 from oracle_process import KeyedOperator, Settings
-from process_runs import processed
+from process_runs import forgetting_often, processed
 from strategies import (
     Case,
     Finish,
@@ -52,7 +52,8 @@ def settings(draw: st.DrawFn, *, is_live: bool = False) -> Settings:
     unit = draw(st.sampled_from([1, 1_000_000]))
     ttl = draw(st.one_of(st.none(), st.integers(1, 12).map(lambda n: n * unit)))
     brief = draw(st.integers(1, 6)) * unit if is_live else None
-    return Settings(unit, ttl, brief, draw(st.booleans()))
+    is_by_clock = is_live and draw(st.booleans())
+    return Settings(unit, ttl, brief, draw(st.booleans()), is_by_clock)
 
 
 def keyed(spec: Spec) -> Spec:
@@ -94,7 +95,7 @@ def test_a_process_function_equals_the_oracle(drawn: Drawn) -> None:
 
 
 def outcome(stream: Stream, *, shards: int, chunk_rows: int) -> list[bytes]:
-    with patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
+    with forgetting_often(), patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
         run = stream.run(shards=shards)
     return [ipc_bytes(t) for t in (run.table(), run.side("noted"), run.side("quarantine"))]
 
@@ -157,7 +158,7 @@ def check_live_process(live: Live) -> None:
         return processed(source_of({"a": []}), spec, how)
 
     engine = Engine(stream(), list(live.schedule.names), clock=clock)
-    with tempfile.TemporaryDirectory() as folder:
+    with forgetting_often(), tempfile.TemporaryDirectory() as folder:
         for i, (step, shards) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
             read_clock(operator, step, clock.now_us())
             drive(oracle, step)
