@@ -41,7 +41,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         (
             "changes of broadcast state wait for the end of a batch that sets no timers",
             "limit = min(timers.next_us, reached + ahead_us, PLUS_INFINITY)",
-            "limit = min(timers.next_us if has_timers else NEVER, reached + ahead_us, PLUS_INFINITY)",
+            "limit = min(timers.next_us if has_timers else NEVER, reached + ahead_us, 2**63 - 1)",
             "broadcast",
         ),
         (

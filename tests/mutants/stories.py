@@ -22,6 +22,7 @@ def stories() -> dict[str, Callable[[], None]]:
     """Calls by name, quick ones first."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
+    from properties import test_broadcast as broadcast
     from properties import test_divided_slices as divided
     from properties import test_engine_chains as chains
     from properties import test_engine_cuts as checkpoints
@@ -77,6 +78,8 @@ def stories() -> dict[str, Callable[[], None]]:
         "process": fixed(process.check_process, process.process_cases(), EXAMPLES),
         "live process": fixed(process.check_live_process, process.live_runs(), EXAMPLES),
         "process cuts": fixed(process.check_process_cuts, process.process_cases(), EXAMPLES // 2),
+        "broadcast": fixed(broadcast.check_told, broadcast.replayed(), EXAMPLES // 2),
+        "live broadcast": fixed(broadcast.check_live, broadcast.lives(), EXAMPLES),
         "cuts": fixed(invariance.check_cuts, cut_cases(), EXAMPLES),
         "divided": divided.test_float_sums_of_a_divided_slice_are_those_of_memory,
     }
