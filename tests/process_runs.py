@@ -158,7 +158,8 @@ class ByBatch(Watched):
             self.listed.clear_rows(rows[is_b[rows]])
             for row, value in zip(rows.tolist(), self.listed.get_rows(rows), strict=True):
                 listed[row] = value.as_py()
-        mapped, mean = [0] * len(ctx), [None] * len(ctx)
+        mapped: list[Any] = [0] * len(ctx)
+        mean: list[Any] = [None] * len(ctx)
         names = pc.fill_null(batch["name"], "")
         for rows in ctx.rounds():
             mine = names.take(pa.array(rows))
