@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eventtime.checks import check_callable, check_whole, shown
 from eventtime.duration import format_us, parse_us
 from eventtime.errors import PlanError
-from eventtime.wording import counted
+from eventtime.wording import counted, without_secrets
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +42,7 @@ class Checkpoints:
         often = [] if self.every_us is None else [format_us(self.every_us)]
         often += [] if self.every_rows is None else [counted(self.every_rows, "row")]
         due = f"every {' or '.join(often)}" if often else "on demand"
-        return f"checkpoints in {self.path} {due}"
+        return f"checkpoints in {without_secrets(self.path)} {due}"
 
 
 def checkpoints(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-__all__ = ("ArrowStorage",)
+__all__ = ("ArrowStorage", "forget_listings")
 
 _FORGET: Final = "invalidate_cache"
 
@@ -41,9 +41,7 @@ class ArrowStorage:
         from pyarrow import fs
 
         with _os_errors():
-            forget = getattr(getattr(getattr(self._fs, "handler", None), "fs", None), _FORGET, None)
-            if forget is not None:
-                forget()
+            forget_listings(self._fs)
             place = fs.FileSelector(f"{self._path}/{folder}", allow_not_found=True)
             return {it.base_name: it.size for it in self._fs.get_file_info(place) if it.is_file}
 
@@ -99,6 +97,13 @@ class _ArrowOutput:
             self._stream.close()
         with contextlib.suppress(OSError), _os_errors():
             self._fs.delete_file(self._path)
+
+
+def forget_listings(filesystem: FileSystem) -> None:
+    """Make fsspec look again."""
+    forget = getattr(getattr(getattr(filesystem, "handler", None), "fs", None), _FORGET, None)
+    if forget is not None:
+        forget()
 
 
 @contextlib.contextmanager

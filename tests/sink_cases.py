@@ -17,22 +17,26 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from psycopg.rows import dict_row
+from pyarrow import fs
 
 from eventtime.sinks.csv import csv_fields, to_csv
 from eventtime.sinks.delta import to_delta
 from eventtime.sinks.duckdb import to_duckdb
+from eventtime.sinks.epochs import takes_epochs
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
 from eventtime.sinks.postgres import to_postgres
 from eventtime.sinks.sqlite import to_sqlite
 from eventtime.testing import SinkCase
+from s3_server import BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from eventtime.sinks.epochs import EpochSink
+    from s3_server import S3Server
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 KILLS = 1_000 if NIGHTLY else 16
@@ -194,6 +198,34 @@ def folder_case(to: Callable[..., Any], kind: str, partition_by: str | None) -> 
         return rows
 
     return SinkCase(make, read, whole_epochs=partition_by is None, several_jobs=False, kills=KILLS)
+
+
+def s3_case(server: S3Server) -> SinkCase:
+    """A folder in a bucket, with a folder for each day."""
+    filesystem = server.filesystem()
+
+    def name(folder: Path) -> str:
+        return hashlib.sha256(str(folder).encode()).hexdigest()
+
+    def make(folder: Path) -> EpochSink:
+        sink: Any = to_parquet(server.uri(f"{name(folder)}/out"), partition_by="day")
+        assert takes_epochs(sink)
+        return sink
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        path = f"{BUCKET}/{name(folder)}/out"
+        found = filesystem.get_file_info(
+            fs.FileSelector(path, recursive=True, allow_not_found=True)
+        )
+        files = [it.path for it in found if it.is_file and f"{path}/_" not in it.path]
+        seen = sorted(file for file in files if not file.rpartition("/")[2].startswith("."))
+        if not seen:
+            return []
+        table = ds.dataset(seen, filesystem=filesystem, format="parquet").to_table()
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    return SinkCase(make, read, whole_epochs=False, several_jobs=False, kills=KILLS // 2)
 
 
 TEXT = {"csv", "json lines"}

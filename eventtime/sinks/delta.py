@@ -15,6 +15,7 @@ from eventtime.sinks.database import driver_missing, unlike
 from eventtime.sinks.epochs import check_delivery, check_job, check_token
 from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.text import check_text_types, is_list
+from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,7 +101,7 @@ class DeltaSink:
 
     def describe(self) -> str:
         """One line for `explain()`."""
-        return f"Delta table {self.path}"
+        return f"Delta table {without_secrets(self.path)}"
 
 
 class _Delta:

@@ -31,6 +31,7 @@ __all__ = (
     "check_delivery",
     "check_job",
     "check_token",
+    "fenced",
     "takes_epochs",
 )
 
@@ -169,5 +170,10 @@ def check_token(held: int, token: int, place: str) -> None:
         FencedError: shows both.
     """
     if token < held:
-        msg = f"a newer process (token {held}) has taken over {place}; this one has token {token}"
-        raise FencedError(msg, place=place, remedy="let this process end; the newer one goes on")
+        raise fenced(held, token, place)
+
+
+def fenced(held: int, token: int, place: str) -> FencedError:
+    """Build the error for a process that is older than another one."""
+    msg = f"a newer process (token {held}) has taken over {place}; this one has token {token}"
+    return FencedError(msg, place=place, remedy="let this process end; the newer one goes on")

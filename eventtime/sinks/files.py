@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from eventtime.checks import check_flag, shown
-from eventtime.errors import PlanError, SinkError
+from eventtime.errors import PlanError
 from eventtime.sinks.by_day import ByDay, DaySplitter, partition
 from eventtime.sinks.folders import FolderEpochs
+from eventtime.sinks.part_files import PartsWriter
 from eventtime.sinks.remote import RemoteFile, RemoteFolder, resolve
+from eventtime.sinks.remote_folders import RemoteFolderEpochs
 from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.sinks.writers import FileWriter, FolderWriter, Undivided
+from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,7 +120,7 @@ class FileSink:
 
     def describe(self) -> str:
         """One line for `explain()`."""
-        return f"{self.format.name} file {self.path}"
+        return f"{self.format.name} file {without_secrets(self.path)}"
 
 
 @dataclass(frozen=True)
@@ -144,22 +147,20 @@ class FolderSink(FileSink):
             staging.discard()
             raise
 
-    def open_epochs(self, schema: pa.Schema, job: str) -> FolderEpochs:
+    def open_epochs(self, schema: pa.Schema, job: str) -> FolderEpochs | RemoteFolderEpochs:
         """Check path and schema, and make the folder; see `EpochSink`.
 
         Raises:
             OutputExistsError: the folder holds files of another job, and `overwrite` is not set.
-            SinkError: folder missing, no permission, or a column the format cannot hold; the
-                folder is not on a local file system.
+            SinkError: folder missing, no permission, or a column the format cannot hold.
             ColumnError: no such column to partition by.
         """
         splitter = self._splitter(schema)
         filesystem, path = resolve(self.path, self.filesystem)
-        if filesystem is not None:
-            msg = f"{self.path!r} is on {filesystem.type_name}, which cannot rename durably"
-            remedy = "write epochs to a local folder, or one file at the end of the run"
-            raise SinkError(msg, place=self.describe(), remedy=remedy)
-        return FolderEpochs(path, self.format, schema, splitter, job=job, overwrite=self.overwrite)
+        parts = PartsWriter(self.format, schema, splitter)
+        if filesystem is None:
+            return FolderEpochs(path, parts, job=job, overwrite=self.overwrite)
+        return RemoteFolderEpochs(filesystem, path, parts, job=job, overwrite=self.overwrite)
 
     def _splitter(self, schema: pa.Schema) -> Splitter:
         self.format.check(schema)
@@ -179,4 +180,4 @@ class FolderSink(FileSink):
     def describe(self) -> str:
         """One line for `explain()`."""
         by = "" if self.partition_by is None else f" by {self.partition_by.describe()}"
-        return f"{self.format.name} folder {self.path}{by}"
+        return f"{self.format.name} folder {without_secrets(self.path)}{by}"

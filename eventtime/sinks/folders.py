@@ -11,18 +11,16 @@ next one completes. No name that readers see is ever taken back.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import posixpath
-import re
 import stat
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.errors import FencedError, SinkError
 from eventtime.sinks.epochs import check_job, check_token
 from eventtime.sinks.local_disk import LOCAL
+from eventtime.sinks.part_files import NOTHING, OURS, hidden_name, is_hidden, read_record, record
 from eventtime.sinks.staging import exists_error, place_error, refuse_strangers
-from eventtime.sinks.writers import FolderWriter
 from eventtime.state.storage import TEMPORARY, LocalStorage, make_folder
 
 if TYPE_CHECKING:
@@ -30,19 +28,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from eventtime.sinks.encoder import FileFormat
     from eventtime.sinks.local_disk import OutputDisk
-    from eventtime.sinks.writers import Splitter
+    from eventtime.sinks.part_files import PartsWriter
 
 __all__ = ("FolderEpochs",)
 
-_OURS: Final = "_eventtime"
-"""Readers of folders leave out names that begin with an underscore or a dot."""
-_LOCK: Final = f"{_OURS}/lock"
-_RECORD: Final = f"{_OURS}/epochs.json"
+_LOCK: Final = f"{OURS}/lock"
+_RECORD: Final = f"{OURS}/epochs.json"
 _NOBODYS: Final = (_LOCK, _RECORD + TEMPORARY)
-_HIDDEN: Final = re.compile(r"\.part-.*\.partial")
-_NOTHING: Final[dict[str, Any]] = {"job": None, "token": 0, "epoch": 0, "parts": []}
 
 
 class FolderEpochs:
@@ -53,9 +46,7 @@ class FolderEpochs:
 
     Args:
         folder: on a disk; made if it is not there, but not the folders above it.
-        file_format: of the parts.
-        schema: of the rows.
-        splitter: says which folder rows belong to.
+        parts: writes the rows of an epoch.
         job: whose epochs these are.
         overwrite: replace what another job or run wrote.
         disk: makes the system calls.
@@ -68,9 +59,7 @@ class FolderEpochs:
     def __init__(
         self,
         folder: str,
-        file_format: FileFormat,
-        schema: pa.Schema,
-        splitter: Splitter,
+        parts: PartsWriter,
         *,
         job: str,
         overwrite: bool,
@@ -81,9 +70,7 @@ class FolderEpochs:
         self._disk = disk
         self._storage = LocalStorage(self._folder, disk)
         self._target = folder
-        self._format = file_format
-        self._schema = schema
-        self._splitter = splitter
+        self._parts = parts
         self._job = job
         self._overwrite = overwrite
         self._all_revealed = False
@@ -91,53 +78,38 @@ class FolderEpochs:
             if self._record()["job"] != job:
                 self._refuse_what_is_there()
             make_folder(disk, self._folder)
-            make_folder(disk, self.path(_OURS))
+            make_folder(disk, self.path(OURS))
 
     def recover(self, token: int) -> int:
         """Claim the folder; complete an epoch that was committed, remove what was not."""
         with self._locked():
-            record = self._record()
-            if record["job"] == self._job:
-                check_token(record["token"], token, self._target)
+            last = self._record()
+            if last["job"] == self._job:
+                check_token(last["token"], token, self._target)
             else:
                 self._clear()
-                record = _NOTHING
-            epoch: int = record["epoch"]
+                last = NOTHING
+            epoch: int = last["epoch"]
             # What was read may not be durable yet: it is, before a reader can see what it promises.
-            self.publish(epoch, token, record["parts"])
+            self.publish(epoch, token, last["parts"])
             for name in self._disk.walk(self._folder):
-                if _HIDDEN.fullmatch(posixpath.basename(name)):
+                if is_hidden(name):
                     self._disk.unlink(self.path(name))
         return epoch
 
     def commit(self, epoch: int, batches: Iterable[pa.RecordBatch], token: int) -> None:
         """Write the parts of an epoch, and publish them."""
         with self._locked():
-            record = self._record()
-            if record["job"] != self._job:
+            last = self._record()
+            if last["job"] != self._job:
                 msg = f"the folder {self._target!r} is no longer an output of this job"
                 raise FencedError(msg, place=self._target, remedy="let this process end")
-            check_token(record["token"], token, self._target)
+            check_token(last["token"], token, self._target)
             if not self._all_revealed:
-                self.publish(record["epoch"], token, record["parts"])
-            if epoch <= record["epoch"]:
+                self.publish(last["epoch"], token, last["parts"])
+            if epoch <= last["epoch"]:
                 return
-            staging = _Parts(self, epoch, token, self._disk)
-            writer = FolderWriter(
-                staging,
-                self._format,
-                self._schema,
-                self._splitter,
-                part=f"part-{epoch:08d}-",
-                at_least_one=False,
-            )
-            try:
-                for batch in batches:
-                    writer.write(batch)
-                writer.commit()
-            except BaseException:
-                writer.abort()
-                raise
+            self._parts.write(_Parts(self, epoch, token, self._disk), epoch, batches)
 
     def close(self) -> None:
         """Nothing is held between two calls."""
@@ -154,8 +126,7 @@ class FolderEpochs:
 
     def hidden(self, name: str) -> str:
         """Where a part is before it is published: a rename away, within one folder."""
-        folder, part = posixpath.split(name)
-        return self.path(posixpath.join(folder, f".{part}.partial"))
+        return self.path(hidden_name(name))
 
     def sync_folders(self, names: Iterable[str]) -> None:
         """Make the names in the folders of some files durable."""
@@ -177,22 +148,14 @@ class FolderEpochs:
 
     def _record(self) -> dict[str, Any]:
         try:
-            size = self._storage.list(_OURS)[posixpath.basename(_RECORD)]
+            size = self._storage.list(OURS)[posixpath.basename(_RECORD)]
             text = self._storage.read(_RECORD, 0, size).to_pybytes()
         except (KeyError, FileNotFoundError, NotADirectoryError):
-            return _NOTHING
-        record: Any = None
-        with contextlib.suppress(ValueError):
-            record = json.loads(text)
-        if not isinstance(record, dict) or not record.keys() >= _NOTHING.keys():
-            msg = f"{self.path(_RECORD)!r} does not say which epochs are committed"
-            remedy = "restore the file, or remove the folder and run from the beginning"
-            raise SinkError(msg, place=self._target, remedy=remedy)
-        return record
+            return NOTHING
+        return read_record(text, self.path(_RECORD), self._target)
 
     def _write_record(self, epoch: int, token: int, names: list[str]) -> None:
-        record = {"version": 1, "job": self._job, "token": token, "epoch": epoch, "parts": names}
-        self._storage.put(_RECORD, json.dumps(record, indent=1).encode())
+        self._storage.put(_RECORD, record(self._job, token, epoch, names))
 
     def _refuse_what_is_there(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -12,11 +12,12 @@ import pyarrow as pa
 from eventtime.checks import shown
 from eventtime.errors import SinkError
 from eventtime.sinks.staging import exists_error, refuse_strangers
+from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ("RemoteFile", "RemoteFolder", "resolve")
+__all__ = ("RemoteFile", "RemoteFolder", "remote_error", "resolve")
 
 
 def resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem | None, str]:
@@ -43,11 +44,20 @@ def resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem | None
         elif not isinstance(filesystem, fs.FileSystem):
             filesystem = fs.PyFileSystem(fs.FSSpecHandler(_fsspec(filesystem)))
     except (OSError, ValueError, TypeError, ImportError, pa.ArrowException) as error:
-        msg = f"cannot open the file system of {path!r}: {error}"
-        raise SinkError(msg, place=path, remedy="check the URI, or give filesystem=") from error
+        shown_path = without_secrets(path)
+        why = str(error).replace(path, shown_path)
+        msg = f"cannot open the file system of {shown_path!r}: {why}"
+        remedy = "check the URI, or give filesystem="
+        raise SinkError(msg, place=shown_path, remedy=remedy) from error
     if isinstance(filesystem, fs.LocalFileSystem):
         return None, _local(path)
     return filesystem, path.rstrip("/")
+
+
+def remote_error(path: str, filesystem: FileSystem, error: Exception) -> SinkError:
+    """Build the error for a place on a file system of pyarrow where nothing can be written."""
+    msg = f"cannot write {path!r} on {filesystem.type_name}: {error}"
+    return SinkError(msg, place=path, remedy="check the path, the permissions and the connection")
 
 
 def _fsspec(filesystem: Any) -> Any:
@@ -77,10 +87,7 @@ class _Remote(abc.ABC):
             self._clear()
             self._start()
         except (OSError, pa.ArrowException) as error:
-            msg = f"cannot write {path!r} on {filesystem.type_name}: {error}"
-            raise SinkError(
-                msg, place=path, remedy="check the path, the permissions and the connection"
-            ) from error
+            raise remote_error(path, filesystem, error) from error
 
     def _kind(self, path: str) -> str:
         """'NotFound', 'File' or 'Directory'."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crash.explorer import (
     FIRST,
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
 
     from eventtime.state.manifest import Name
 
-__all__ = ("CHECKPOINTS_EACH", "Process", "calls_of", "interleave", "schedules")
+__all__ = (
+    "CHECKPOINTS_EACH",
+    "Actor",
+    "Killed",
+    "Process",
+    "Turns",
+    "calls_of",
+    "interleave",
+    "schedules",
+)
 
 CHECKPOINTS_EACH: Final = 2
 # What these do cannot be seen by another process, so a switch before them is one after them.
@@ -35,22 +45,32 @@ class Killed(BaseException):
     """Ends a process at once."""
 
 
+@dataclass(kw_only=True)
+class Actor(abc.ABC):
+    """One that works on a disk or store when it is its turn."""
+
+    calls: int = 0
+    slip: BaseException | None = None
+    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    @abc.abstractmethod
+    def run(self, disk: Any) -> None:
+        """Do all that it does."""
+
+
 @dataclass
-class Process:
+class Process(Actor):
     """One that opens the checkpoints and writes some; what became of it."""
 
     nonces: str
     keep: int
-    calls: int = 0
     token: int = 0
     adopted: Name = FIRST
     acknowledged: Name = FIRST
     error: CheckpointError | None = None
     is_killed: bool = False
-    slip: BaseException | None = None
-    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def run(self, disk: SimulatedDisk) -> None:
+    def run(self, disk: Any) -> None:
         try:
             job = Job(open_store(disk, self.nonces, keep=self.keep))
             self.token = job.store.token
@@ -64,13 +84,13 @@ class Process:
             self.is_killed = True
 
 
-class _Turns:
+class Turns:
     """Hands the turn on before the calls that a schedule says."""
 
     def __init__(
         self,
-        disk: SimulatedDisk,
-        processes: list[Process],
+        disk: Any,
+        processes: Sequence[Actor],
         turns: Sequence[tuple[int, int]],
         to_kill: Collection[int] = (),
     ) -> None:
@@ -135,7 +155,7 @@ class _Turns:
 def calls_of(disk: SimulatedDisk) -> int:
     """How many calls a process makes that others can see."""
     process = Process("c", keep=1)
-    _Turns(disk.copy(), [process], []).go()
+    Turns(disk.copy(), [process], []).go()
     return process.calls
 
 
@@ -172,7 +192,7 @@ def interleave(
     """
     disk = before.copy()
     processes = [Process("cdef"[i], keep) for i in range(count)]
-    _Turns(disk, processes, turns, to_kill).go()
+    Turns(disk, processes, turns, to_kill).go()
     opened = sorted((it for it in processes if it.token), key=lambda it: it.token)
     for older, newer in itertools.combinations(opened, 2):
         if older.token == newer.token:

@@ -200,11 +200,6 @@ def put_nothing_back(self: LocalFolder) -> None:
         self._disk.rmtree(str(self._replaced))
 
 
-class _NoMatch:
-    def fullmatch(self, name: str) -> None:
-        """Find nothing."""
-
-
 _IN_FILES: Final[dict[str, Patches]] = {
     "the bytes are not synced": [(LocalFile, "settle", settle_nothing)],
     "the bytes are synced under the final name": [
@@ -265,7 +260,7 @@ _IN_PARTS: Final[dict[str, Patches]] = {
     "the record is written in place": [(LocalStorage, "put", put_in_place)],
     "recovery trusts what it reads": [(FolderEpochs, "recover", recover_what_is_not_durable)],
     "recovery completes nothing": [(FolderEpochs, "recover", recover_without_revealing)],
-    "recovery leaves hidden parts": [(folders, "_HIDDEN", _NoMatch())],
+    "recovery leaves hidden parts": [(folders, "is_hidden", lambda name: False)],
     "the folder is not synced": [
         (storage, "make_folder", make_without_syncing),
         (folders, "make_folder", make_without_syncing),

@@ -19,6 +19,7 @@ from crash.simulated_disk import SimulatedDisk
 from eventtime.savepoint import write_savepoint
 from eventtime.sinks.files import FileSink
 from eventtime.sinks.folders import FolderEpochs
+from eventtime.sinks.part_files import PartsWriter
 from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.state.pack import PackWriter, read_pack
 
@@ -268,9 +269,7 @@ class Parts:
     def _open(self, disk: SimulatedDisk, job: str) -> FolderEpochs:
         return FolderEpochs(
             f"{FOLDER}/out",
-            CSV,
-            SCHEMA,
-            _ByDay(),
+            PartsWriter(CSV, SCHEMA, _ByDay()),
             job=job,
             overwrite=self.replaces,
             disk=disk,

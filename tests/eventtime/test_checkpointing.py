@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
@@ -139,47 +138,6 @@ def test_a_database_has_each_row_once(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "db") as db:
         found = db.execute("select n, x from windows order by rowid").fetchall()
     assert found == list(zip(wanted["n"].to_pylist(), wanted["x"].to_pylist(), strict=True))
-
-
-class Unlucky:
-    """Kills the process after or before it commits, every third time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls = 0
-        write = CheckpointStore.write
-
-        def dies(store: CheckpointStore, head: Any, blocks: Any) -> Any:
-            self.calls += 1
-            if self.calls % 3 == 0:
-                raise KilledError
-            written = write(store, head, blocks)
-            if self.calls % 3 == 1 and self.calls > 1:
-                raise KilledError
-            return written
-
-        monkeypatch.setattr(CheckpointStore, "write", dies)
-
-
-@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once", "at_most_once"])
-def test_each_delivery_means_what_it_says(
-    delivery: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flat = stream().select("window_start", "n", "x")
-    wanted = Counter(zip(*(c.to_pylist() for c in flat.run().table().columns[1:]), strict=True))
-    sink = et.to_sqlite(tmp_path / "db", table="windows", delivery=delivery)
-    Unlucky(monkeypatch)
-    for _ in range(200):
-        with contextlib.suppress(KilledError):
-            flat.run(sink, checkpoint=every_step(tmp_path / "state"))
-            break
-    with sqlite3.connect(tmp_path / "db") as db:
-        found = Counter(db.execute("select n, x from windows").fetchall())
-    if delivery == "exactly_once":
-        assert found == wanted
-    elif delivery == "at_least_once":
-        assert found > wanted
-    else:
-        assert found < wanted
 
 
 def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) -> None:

@@ -7,71 +7,29 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-from pyarrow import fs
 
 from eventtime.errors import CheckpointError, FencedError
 from eventtime.places import storage_at
 from eventtime.state.checkpoints import CheckpointStore, NewBlock
 from eventtime.state.saved import list_checkpoints, verify
+from s3_server import BUCKET, S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventtime.state.saved import Checkpoint
     from eventtime.state.storage import Storage
-BUCKET = "jobs"
-
-
-class Server:
-    """An S3 server on a port of this machine, which can be stopped and started again."""
-
-    def __init__(self) -> None:
-        self._port = 0
-        self._running: ThreadedMotoServer | None = None
-        self.start()
-
-    def start(self) -> None:
-        self._running = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
-        self._running.start()
-        self._port = self._running.get_host_and_port()[1]
-
-    def stop(self) -> None:
-        assert self._running is not None
-        self._running.stop()
-        assert self._running._server is not None
-        self._running._server.server_close()
-
-    @property
-    def uri(self) -> str:
-        """Of a folder for checkpoints."""
-        address = f"scheme=http&endpoint_override=127.0.0.1:{self._port}"
-        return f"s3://id:secret@{BUCKET}/daily/counts?{address}"
-
-    def filesystem(self) -> fs.S3FileSystem:
-        """One that gives up at once."""
-        return fs.S3FileSystem(
-            access_key="id",
-            secret_key="secret",
-            scheme="http",
-            region="us-east-1",
-            endpoint_override=f"127.0.0.1:{self._port}",
-            allow_bucket_creation=True,
-            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
-            connect_timeout=1,
-            request_timeout=5,
-        )
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
+def server() -> Iterator[S3Server]:
+    server = S3Server()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def storage(server: Server) -> Iterator[Storage]:
+def storage(server: S3Server) -> Iterator[Storage]:
     filesystem = server.filesystem()
     filesystem.create_dir(BUCKET)
     yield storage_at(f"{BUCKET}/daily/counts", filesystem)
@@ -95,11 +53,11 @@ def contents(checkpoint: Checkpoint | None) -> list[list[int]]:
     return [block.batch().column(0).to_pylist() for block in checkpoint.blocks]
 
 
-def test_what_was_written_is_there_for_the_next_process(storage: Storage, server: Server) -> None:
+def test_what_was_written_is_there_for_the_next_process(storage: Storage, server: S3Server) -> None:
     store = CheckpointStore.open(storage)
     cut(store, {0: 0, 1: 0})
     cut(store, {0: 0, 1: 1})
-    found = CheckpointStore.open(storage_at(server.uri)).newest()
+    found = CheckpointStore.open(storage_at(server.uri("daily/counts"))).newest()
     assert contents(found) == [[0, 0], [1, 1]]
     assert found is not None
     assert {pack.name for pack in found.manifest.packs} == {"1-1", "1-2"}
@@ -115,10 +73,10 @@ def test_the_newest_stay_and_nothing_else(storage: Storage) -> None:
     assert len(storage.list("claims")) == 1
 
 
-def test_a_newer_process_fences_the_older(storage: Storage, server: Server) -> None:
+def test_a_newer_process_fences_the_older(storage: Storage, server: S3Server) -> None:
     old = CheckpointStore.open(storage)
     cut(old, {0: 0})
-    new = CheckpointStore.open(storage_at(server.uri))
+    new = CheckpointStore.open(storage_at(server.uri("daily/counts")))
     with pytest.raises(FencedError, match="its token is 2, ours 1"):
         cut(old, {0: 1})
     assert contents(cut(new, {0: 2})) == [[0, 2]]
@@ -150,7 +108,7 @@ def test_a_write_that_is_left_half_way_publishes_nothing(storage: Storage) -> No
 
 
 def test_a_server_that_is_gone_is_told_and_is_no_matter_once_it_is_back(
-    storage: Storage, server: Server
+    storage: Storage, server: S3Server
 ) -> None:
     store = CheckpointStore.open(storage)
     cut(store, {0: 0})

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from postgres_server import PostgresServer, binaries
+from s3_server import BUCKET, S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,3 +57,12 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer(found)
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An object store for the session."""
+    server = S3Server()
+    server.filesystem().create_dir(BUCKET)
+    yield server
+    server.stop()

@@ -11,6 +11,7 @@ import pytest
 from eventtime.errors import SinkError
 from eventtime.sinks.base import commit_all, sink_for
 from eventtime.sinks.csv import to_csv
+from eventtime.sinks.delta import to_delta
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.parquet import to_parquet
@@ -114,3 +115,16 @@ def test_outputs_commit_together_with_writers_that_know_no_prepare(
     commit_all([*writers, plain])
     assert plain.committed
     assert tree(tmp_path) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.parametrize("to", [to_parquet, to_csv, to_delta])
+def test_the_secrets_of_an_address_are_not_shown(to: Any) -> None:
+    sink = to("s3://id:secret@bucket/out.csv?secret_key=secret")
+    assert "bucket/out.csv" in sink.describe()
+    assert "secret" not in sink.describe()
+
+
+def test_the_secrets_of_an_address_that_cannot_be_opened_are_not_shown() -> None:
+    with pytest.raises(SinkError, match=r"nope://bucket/out\.csv") as caught:
+        to_csv("nope://id:secret@bucket/out.csv?secret_key=secret").open(ROWS.schema)
+    assert "secret" not in str(caught.value)

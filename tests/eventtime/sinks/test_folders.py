@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from pyarrow import fs
 
 from eventtime.errors import ColumnError, FencedError, OutputExistsError, SinkError
 from eventtime.sinks.csv import to_csv
@@ -177,10 +176,6 @@ def test_what_is_no_place_for_a_folder_is_refused(tmp_path: Path) -> None:
             sink.open_epochs(SCHEMA, "job")
     with pytest.raises(ColumnError, match="window_start"):
         by_day(tmp_path).open_epochs(pa.schema([("n", pa.int64())]), "job")
-    elsewhere = to_parquet("bucket/out", parts=True, filesystem=fs._MockFileSystem())
-    assert takes_epochs(elsewhere)
-    with pytest.raises(SinkError, match="cannot rename durably"):
-        elsewhere.open_epochs(SCHEMA, "job")
 
 
 def test_one_file_takes_no_epochs(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from eventtime.errors import FencedError, SinkError
 from eventtime.testing import SINK_CHECKS, SinkCase, check_sink
-from sink_cases import CASES, TEXT, postgres_case
+from eventtime.testing.sinks import values_of_every_type_come_back
+from sink_cases import CASES, TEXT, postgres_case, s3_case
 from toy_sinks.toy import FAULTS, ToySink
 from tree import ROOT
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from postgres_server import PostgresServer
+    from s3_server import S3Server
 
 # What the text formats write of each type is tested beside them.
 TO_RUN = [
@@ -39,6 +41,18 @@ def test_postgres_passes(
     check: Callable[..., Any], tmp_path: Path, postgres: PostgresServer
 ) -> None:
     check(postgres_case(postgres.dsn), tmp_path / "case")
+
+
+@pytest.mark.parametrize(
+    "check",
+    # What a format writes of each type does not depend on where it writes.
+    [check for check in SINK_CHECKS if check is not values_of_every_type_come_back],
+    ids=lambda check: check.__name__,
+)
+def test_a_folder_on_an_object_store_passes(
+    check: Callable[..., Any], tmp_path: Path, s3: S3Server
+) -> None:
+    check(s3_case(s3), tmp_path / "case")
 
 
 def toy(fault: str) -> SinkCase:
