@@ -12,7 +12,6 @@ from eventtime.sinks.by_day import ByDay, DaySplitter, partition
 from eventtime.sinks.folders import FolderEpochs
 from eventtime.sinks.part_files import PartsWriter
 from eventtime.sinks.remote import RemoteFile, RemoteFolder, resolve
-from eventtime.sinks.remote_folders import RemoteFolderEpochs
 from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.sinks.writers import FileWriter, FolderWriter, Undivided
 from eventtime.wording import without_secrets
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from eventtime.sinks.encoder import FileFormat
     from eventtime.sinks.epochs import Delivery, Guarantee
+    from eventtime.sinks.remote_folders import RemoteFolderEpochs
     from eventtime.sinks.staging import Staging
     from eventtime.sinks.writers import Splitter
 
@@ -160,6 +160,8 @@ class FolderSink(FileSink):
         parts = PartsWriter(self.format, schema, splitter)
         if filesystem is None:
             return FolderEpochs(path, parts, job=job, overwrite=self.overwrite)
+        from eventtime.sinks.remote_folders import RemoteFolderEpochs
+
         return RemoteFolderEpochs(filesystem, path, parts, job=job, overwrite=self.overwrite)
 
     def _splitter(self, schema: pa.Schema) -> Splitter:

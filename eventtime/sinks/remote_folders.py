@@ -78,6 +78,7 @@ class RemoteFolderEpochs:
         self._job = job
         self._overwrite = overwrite
         self._fence = Fence(self._storage, job, folder)
+        self._made: set[str] = set()
         self._mine: Rank | None = None
         # What is committed; None: that has to be looked up, since a call has failed.
         self._last: dict[str, Any] | None = None
@@ -125,13 +126,20 @@ class RemoteFolderEpochs:
     def publish(self, epoch: int, names: list[str]) -> None:
         """Commit an epoch whose parts are there under their hidden names."""
         assert self._mine is not None
-        self._last = None
+        assert self._last is not None
+        before, self._last = self._last, None
         last = {"epoch": epoch, "parts": names, "clears": False, "by": self.by}
         self._put(last)
         self._fence.check(self._mine)
         self._reveal(last)
-        self._forget_older(epoch)
+        self._storage.delete([f"{_EPOCHS}/{self._mine}.{before['epoch']}"])
         self._last = last
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder, and those above it, if this process has not."""
+        if path not in self._made:
+            self._fs.create_dir(path, recursive=True)
+            self._made.add(path)
 
     @property
     def by(self) -> str:
@@ -268,7 +276,7 @@ class _Parts:
     def stream(self, name: str) -> pa.NativeFile:
         """Start a part."""
         path = self._epochs.path(hidden_name(name, self._epochs.by))
-        self._fs.create_dir(path.rpartition("/")[0], recursive=True)
+        self._epochs.make_folder(path.rpartition("/")[0])
         self._names.append(name)
         return self._fs.open_output_stream(path, compression=None)
 
