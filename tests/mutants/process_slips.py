@@ -50,7 +50,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "self._changes.restore(named)",
             "live broadcast",
         ),
-        ("state stays after the end", "self._held.clear()", "pass", "process"),
+        ("state stays after the end", "self._held.clear()", "pass", "live process"),
     ],
     "state/keyed.py": [
         (

@@ -101,7 +101,7 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "downtime and the time since the last poll are lost",
             'None if p["empty_for_us"] is None else now_us - p["empty_for_us"]',
             "None",
-            "savepoints",
+            "live process",
         ),
     ],
     "eventtime/engine.py": [
@@ -157,9 +157,9 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     ],
     "eventtime/ledger.py": [
         (
-            "late rows are counted as of the bookmark",
-            '"late": self.late',
-            '"late": earlier["late"]',
+            "late rows are not counted before the bookmark",
+            "late=self.late, **place",
+            "**place",
             "restores",
         ),
     ],
