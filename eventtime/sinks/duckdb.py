@@ -13,17 +13,17 @@ import pyarrow as pa
 from eventtime.errors import OutputExistsError
 from eventtime.sinks.columns import last_of_each_key, refused, stored
 from eventtime.sinks.database import Database, driver_missing, quoted
-from eventtime.sinks.files import path_of, whole_path
+from eventtime.sinks.files import path_of
 from eventtime.sinks.staging import LocalFile, check_folder, place_error
 from eventtime.sinks.table_options import table_options
-from eventtime.sinks.tables import TableSink
+from eventtime.sinks.tables import FileTableSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from eventtime.sinks.epochs import Delivery
-    from eventtime.sinks.table_options import Mode, TableOptions
+    from eventtime.sinks.table_options import Mode
 
 __all__ = ("DuckdbSink", "to_duckdb")
 
@@ -70,16 +70,8 @@ def to_duckdb(
 
 
 @dataclass(frozen=True)
-class DuckdbSink(TableSink):
+class DuckdbSink(FileTableSink):
     """Rows to a table of a DuckDB database; made by `to_duckdb`."""
-
-    path: str
-    options: TableOptions
-
-    @property
-    def occupies(self) -> tuple[object, ...]:
-        """The table; names are compared without case."""
-        return whole_path(self.path), self.options.table.lower()
 
     def database(self, schema: pa.Schema) -> _Duckdb:
         """Connect."""

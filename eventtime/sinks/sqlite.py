@@ -14,7 +14,7 @@ from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.staging import check_folder
 from eventtime.sinks.table_options import table_options
-from eventtime.sinks.tables import TableSink
+from eventtime.sinks.tables import FileTableSink
 from eventtime.sinks.text import is_binary, is_string, plain_text, unwrapped
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventtime.sinks.epochs import Delivery
-    from eventtime.sinks.table_options import Mode, TableOptions
+    from eventtime.sinks.table_options import Mode
 
 __all__ = ("SqliteSink", "sqlite_values", "to_sqlite")
 
@@ -68,21 +68,13 @@ def to_sqlite(
 
 
 @dataclass(frozen=True)
-class SqliteSink(TableSink):
+class SqliteSink(FileTableSink):
     """Rows to a table of an SQLite database; made by `to_sqlite`."""
-
-    path: str
-    options: TableOptions
 
     @property
     def locks(self) -> str:
         """What one transaction at a time can have: the file."""
         return whole_path(self.path)
-
-    @property
-    def occupies(self) -> tuple[object, ...]:
-        """The table; names are compared without case."""
-        return self.locks, self.options.table.lower()
 
     def database(self, schema: pa.Schema) -> _Sqlite:
         """Connect."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SinkError
 from eventtime.sinks.epochs import check_job, check_token
+from eventtime.sinks.files import whole_path
 from eventtime.sinks.gather import Gather
 from eventtime.sinks.table_options import MARKERS
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from eventtime.sinks.epochs import Delivery, Guarantee
     from eventtime.sinks.table_options import TableOptions
 
-__all__ = ("TableEpochs", "TableSink", "TableWriter")
+__all__ = ("FileTableSink", "TableEpochs", "TableSink", "TableWriter")
 
 _ROWS_MAX: Final = 1 << 17
 _BYTES_MAX: Final = 64 << 20
@@ -95,6 +97,19 @@ class _Loader:
     def finish(self) -> None:
         while self._gather.rows:
             self._database.load(self._gather.take())
+
+
+@dataclass(frozen=True)
+class FileTableSink(TableSink):
+    """Rows to a table of a database that is one file."""
+
+    path: str
+    options: TableOptions
+
+    @property
+    def occupies(self) -> tuple[object, ...]:
+        """The table; names are compared without case."""
+        return whole_path(self.path), self.options.table.lower()
 
 
 class TableWriter:
