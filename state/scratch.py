@@ -24,6 +24,7 @@ Backend = Literal["files", "rocksdb"]
 BACKENDS: Final[tuple[Backend, ...]] = ("files", "rocksdb")
 _PREFIX: Final = "eventtime-scratch-"
 _LOCK: Final = "lock"
+_BLOCKS: Final = "blocks"
 
 
 class ScratchBlocks:
@@ -47,7 +48,7 @@ class ScratchBlocks:
             _sweep(above)
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
             self._lock = _locked(self.folder / _LOCK)
-            blocks = self.folder / "blocks"
+            blocks = self.folder / _BLOCKS
             blocks.mkdir()
         except OSError as error:
             msg = f"no scratch folder can be made: {error.strerror or error}"
@@ -82,10 +83,7 @@ class ScratchBlocks:
         return self._blocks.stats()
 
     def _remove(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-        # It is scratch: what cannot be removed now is by the next run.
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder, self._lock)
 
 
 def _locked(path: Path) -> IO[bytes] | None:
@@ -111,5 +109,15 @@ def _sweep(above: Path) -> None:
         with contextlib.suppress(OSError):
             # One that is just being made has no lock yet.
             if (folder / _LOCK).exists() and (lock := _locked(folder / _LOCK)) is not None:
-                lock.close()
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: IO[bytes] | None) -> None:
+    """Remove a folder as far as that can be done: what cannot be now is by the next run.
+
+    The lock goes last: a folder without one is taken for one that is just being made.
+    """
+    shutil.rmtree(folder / _BLOCKS, ignore_errors=True)
+    if lock is not None:
+        lock.close()
+    shutil.rmtree(folder, ignore_errors=True)

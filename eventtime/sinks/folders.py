@@ -195,7 +195,7 @@ class FolderEpochs:
                 yield
             finally:
                 if lock is not None:
-                    os.close(lock)
+                    self._disk.close(lock)
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:

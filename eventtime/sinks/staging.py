@@ -131,7 +131,7 @@ class _Local:
 
     def _release(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._disk.close(self._lock)
             self._lock = None
 
     def _kind(self, path: Path) -> int | None:

@@ -247,26 +247,27 @@ class Parts:
 
     def prepare(self, disk: SimulatedDisk) -> None:
         if self.replaces:
-            writer = self._open(disk, "another job")
+            writer = self.open(disk, "another job")
             writer.recover(7)
-            writer.commit(1, [self._rows(1, 100)], 7)
-            writer.commit(2, [self._rows(2, 100)], 7)
+            writer.commit(1, [self.rows(1, 100)], 7)
+            writer.commit(2, [self.rows(2, 100)], 7)
 
     def run(self, disk: SimulatedDisk, told: Callable[[int], None], known: int, life: int) -> None:
         self._look(disk)
-        writer = self._open(disk, "job")
+        writer = self.open(disk, "job")
         last = writer.recover(life)
         _check(holds=last >= known, says=f"epoch {known} was acknowledged, and is lost")
         self._check_all(disk, last)
         newest = last + (self.epochs if life == 1 else 1)
         for epoch in range(last + 1, newest + 1):
-            writer.commit(epoch, [self._rows(epoch)], life)
+            writer.commit(epoch, [self.rows(epoch)], life)
             told(epoch)
             self._check_all(disk, epoch)
         writer.commit(newest, [], life)
         self._check_all(disk, newest)
 
-    def _open(self, disk: SimulatedDisk, job: str) -> FolderEpochs:
+    def open(self, disk: SimulatedDisk, job: str) -> FolderEpochs:
+        """Open the folder for a job."""
         return FolderEpochs(
             f"{FOLDER}/out",
             PartsWriter(CSV, SCHEMA, _ByDay()),
@@ -275,16 +276,26 @@ class Parts:
             disk=disk,
         )
 
-    def _rows(self, epoch: int, plus: int = 0) -> pa.RecordBatch:
+    def rows(self, epoch: int, plus: int = 0) -> pa.RecordBatch:
+        """Return the rows of an epoch, of one that writes that much more."""
         days = DAYS[(epoch - 1) % len(DAYS)]
         return pa.record_batch([days, [epoch + plus] * len(days)], schema=SCHEMA)
 
-    def _parts(self, epochs: int, plus: int = 0) -> dict[str, bytes]:
+    def of_epoch(self, epoch: int, plus: int = 0) -> dict[str, bytes]:
+        """Return the part files of these rows."""
         return {
             f"out/day={day}/part-{epoch:08d}-0.csv": b"day,epoch\n%d,%d\n" % (day, epoch + plus)
-            for epoch in range(1, epochs + 1)
             for day in DAYS[(epoch - 1) % len(DAYS)]
         }
+
+    def found(self, disk: SimulatedDisk) -> dict[str, bytes]:
+        """Return all files but those that say who wrote the others."""
+        ours = "out/_eventtime/"
+        return {name: data for name, data in _found(disk).items() if not name.startswith(ours)}
+
+    def _parts(self, epochs: int, plus: int = 0) -> dict[str, bytes]:
+        parts = (self.of_epoch(epoch, plus) for epoch in range(1, epochs + 1))
+        return {name: data for of_one in parts for name, data in of_one.items()}
 
     def _look(self, disk: SimulatedDisk) -> None:
         """What readers see is whole."""
@@ -293,9 +304,7 @@ class Parts:
         _check(holds=seen <= fine, says=f"readers see {sorted(seen - fine)}")
 
     def _check_all(self, disk: SimulatedDisk, epochs: int) -> None:
-        found = _found(disk)
-        found.pop("out/_eventtime/epochs.json")
-        found.pop("out/_eventtime/epochs.json.tmp", None)
+        found = self.found(disk)
         wanted = self._parts(epochs)
         _check(holds=found == wanted, says=f"of {epochs} epochs there is {found}, not {wanted}")
 

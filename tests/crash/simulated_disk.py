@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import itertools
+import os
 import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -111,6 +112,7 @@ class SimulatedDisk:
         self.files: dict[int, File] = {}
         self.tree: dict[int, Folder] = {ROOT: Folder()}
         self._handles: dict[int, int] = {}
+        self._locks: dict[int, int] = {}
         self._numbers = itertools.count(ROOT + 1)
 
     def copy(self) -> SimulatedDisk:
@@ -192,6 +194,13 @@ class SimulatedDisk:
         self.files[i] = replace(self.files[i], is_lost=True)
 
     def close(self, handle: int) -> None:
+        if handle in self._locks:
+            try:
+                with _Call(self, "release", handle):
+                    pass
+            finally:  # also when its process is killed before
+                del self._locks[handle]
+            return
         with _Call(self, "close", handle):
             del self._handles[handle]
 
@@ -264,8 +273,21 @@ class SimulatedDisk:
             return []
         return [path, *sorted(name for name, data in below if data is None)]
 
-    def hold(self, path: str, flags: int) -> None:
-        """Lock nothing: locks end with their process, and here one at a time is alive."""
+    def hold(self, path: str, flags: int) -> int:
+        with _Call(self, "hold", path):
+            folder, name = self._at(path)
+            number = folder.now().get(name)
+            if number is None and flags & os.O_CREAT:
+                number = next(self._numbers)
+                folder.changes.append(Change(name=name, number=number))
+                self.files[number] = File()
+            if number is None:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            if number in self._locks.values():
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", path)
+            handle = next(self._numbers)
+            self._locks[handle] = number
+            return handle
 
     def _number(self, path: str) -> int:
         number = ROOT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -284,6 +285,22 @@ class TestScratchFolder:
         (tmp_path / "mine.txt").touch()
         ScratchBlocks("files", tmp_path).close()
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_a_process_killed_while_removing_leaves_what_the_next_run_removes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without its lock, a folder would be taken for one that is just being made."""
+        store = ScratchBlocks("files", tmp_path)
+        store.put([buffer(b"abc")])
+        rmtree, there = shutil.rmtree, []
+
+        def see(path: Path, **how: Any) -> None:
+            there.append((path.name == store.folder.name, (store.folder / "blocks").exists()))
+            rmtree(path, **how)
+
+        monkeypatch.setattr(shutil, "rmtree", see)
+        store.close()
+        assert there == [(False, True), (True, False)]
 
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
