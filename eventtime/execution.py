@@ -102,7 +102,7 @@ class Execution:
         self._branches: list[int] = []
         self._results = 0
         # Chunks that shards work on while the next one is prepared, in order.
-        self._pending: deque[Callable[[], list[pa.RecordBatch]]] = deque()
+        self._pending: deque[Callable[[], Iterator[pa.RecordBatch]]] = deque()
         self._stages = Stages(plan.stages, self._names, side, shards, limit=limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         text = any(_is_text(b) for b in plan.branches)
@@ -295,7 +295,7 @@ class Execution:
             yield from self._out(pending.popleft()())
         self._stages.flush()
 
-    def _submitted(self, step: Step) -> Callable[[], list[pa.RecordBatch]]:
+    def _submitted(self, step: Step) -> Callable[[], Iterator[pa.RecordBatch]]:
         chunk = step.chunk
         assert chunk is not None
         partitions = [self._names[p] for p, _ in step.taken]
@@ -304,7 +304,7 @@ class Execution:
 
         # Once only: who asks for the ledger waits for the chunks under way too.
         @cache
-        def account() -> list[pa.RecordBatch]:
+        def account() -> Iterator[pa.RecordBatch]:
             with naming_partitions(partitions):
                 results, late = finish()
             for p, n in step.taken:

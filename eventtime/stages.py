@@ -23,6 +23,7 @@ from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator
 from eventtime.windows.rises import rises_of
+from eventtime.windows.stored import in_memory
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from eventtime.memory import MemoryLimit
     from eventtime.state.blocks import BlockStore
     from eventtime.state.parts import PartWriter, Saved
+    from eventtime.windows.stored import Rows
 
 __all__ = ("Stages",)
 
@@ -121,14 +123,14 @@ class Stages:
         """Whether the next chunk may be prepared while this one is processed."""
         return self.shards > 1
 
-    def submit(self, chunk: Chunk) -> Callable[[], tuple[list[pa.RecordBatch], np.ndarray]]:
+    def submit(self, chunk: Chunk) -> Callable[[], tuple[Iterator[pa.RecordBatch], np.ndarray]]:
         """Start on a chunk; the call returned gives final results and late rows' partitions."""
         wait = self.stages[0].operator.submit(chunk)
 
-        def finish() -> tuple[list[pa.RecordBatch], np.ndarray]:
+        def finish() -> tuple[Iterator[pa.RecordBatch], np.ndarray]:
             produced = wait()
-            late = produced.late
-            return self._onwards(0, produced), _NO_ROWS if late is None else late.partitions
+            late = _NO_ROWS if produced.late is None else produced.late.partitions
+            return map(in_memory, self._onwards(0, produced)), late
 
         return finish
 
@@ -151,8 +153,8 @@ class Stages:
         operator = self.stages[0].operator
         if watermark_us == PLUS_INFINITY and isinstance(operator, WindowOperator):
             for end in operator.ends_to_stop_at():
-                yield from self._onwards(0, operator.advance(end, at_end=True))
-        yield from self._onwards(0, operator.advance(watermark_us))
+                yield from map(in_memory, self._onwards(0, operator.advance(end, at_end=True)))
+        yield from map(in_memory, self._onwards(0, operator.advance(watermark_us)))
         if watermark_us == PLUS_INFINITY and self._store is not None:
             self._store.flush()
 
@@ -228,7 +230,7 @@ class Stages:
         if self._store is not None:
             self._store.close()
 
-    def _onwards(self, i: int, produced: Produced) -> list[pa.RecordBatch]:
+    def _onwards(self, i: int, produced: Produced) -> list[Rows]:
         stage = self.stages[i]
         for tag, batch in produced.sides:
             self.side(tag, batch)
@@ -254,7 +256,7 @@ class Stages:
         stage.watermark_us = max(before, produced.downstream_us)
         if not results:
             return None
-        batch = pa.concat_batches([r.batch for r in results])
+        batch = pa.concat_batches([in_memory(r.batch) for r in results])
         watermark_us = _judged(results, upstream, before)
         after_us = max(before, upstream.downstream_after(results[-1].points[-1][0]))
         assert stage.before is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from eventtime.duration import format_us
 from eventtime.state.kernels import NULL_FLAG, ROWS, heads
 from eventtime.timestamp import from_us
+from eventtime.windows.stored import stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventtime.state.blocks import Spill
     from eventtime.state.keys import KeyCodec
     from eventtime.windows.accumulators import Accumulators, Reading
     from eventtime.windows.closed import ClosedWindow
+    from eventtime.windows.stored import Rows
 
 __all__ = ("TIMING_TYPE", "Emission", "Firing", "ResultShape", "Segment")
 
@@ -110,12 +113,23 @@ class Emission:
         codec: of the keys.
         shape: of the result.
         schema: of the result.
+        spill: takes the parts of a window that is too large for memory; None: none is.
+        is_alone: whether there is no other shard, whose rows are to be merged with these.
     """
 
     def __init__(
-        self, accumulators: Accumulators, codec: KeyCodec, shape: ResultShape, schema: pa.Schema
+        self,
+        accumulators: Accumulators,
+        codec: KeyCodec,
+        shape: ResultShape,
+        schema: pa.Schema,
+        spill: Spill | None = None,
+        *,
+        is_alone: bool = True,
     ) -> None:
         self._acc, self._codec, self._shape, self._schema = accumulators, codec, shape, schema
+        self._store = None if spill is None else spill.store
+        self._is_alone = is_alone
 
         self._firings: list[Firing] = []
         self._segments: list[Segment] = []
@@ -157,8 +171,10 @@ class Emission:
         heads(self._acc.tables.words, firing.slots, keys, nulls)
         return firing.slots[self._codec.order(keys, nulls)]
 
-    def build(self) -> tuple[pa.RecordBatch, list[Segment]] | None:
+    def build(self) -> tuple[Rows, list[Segment]] | None:
         """Make one batch of all that was added since the last one; None if nothing was.
+
+        That of a part of a window is put out of memory.
 
         Cost: one vectorised pass for each column over all firings together.
         """
@@ -168,11 +184,13 @@ class Emission:
         self._firings, self._segments, self._readings, self._rows = [], [], [], 0
         self._held, self._used = self._used, {}
         batch, old = self._laid_out(firings, segments, readings)
-        return (
-            self._with_retractions(firings, segments, batch, old)
-            if self._shape.retracting
-            else (batch, segments)
-        )
+        if self._shape.retracting:
+            batch, segments = self._with_retractions(firings, segments, batch, old)
+        if self._store is None or all(firing.is_whole for firing in firings):
+            return batch, segments
+        if self._is_alone:
+            segments = [_without_keys(segment) for segment in segments]
+        return stored(batch, self._store), segments
 
     @property
     def must_build(self) -> bool:
@@ -290,6 +308,13 @@ class Emission:
             format_us(firing.end_us - firing.start_us) if shown.null_count == 0 else "everything"
         )
         return f"window [{shown[0]}, {shown[1]}) of {length}, key {named or '(none)'}"
+
+
+def _without_keys(segment: Segment) -> Segment:
+    """Keep how many rows there are, and no memory for them."""
+    n = len(segment.words)
+    words, nulls = np.broadcast_to(np.int64(0), n), np.broadcast_to(np.False_, n)
+    return replace(segment, words=words, nulls=nulls)
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.windows.contents import KEYS, restored_parts, share_of
 from eventtime.windows.late import LateShape, MissedPairs
 from eventtime.windows.shard import Fired, Shard
+from eventtime.windows.stored import Rows, in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,11 +49,11 @@ class Results:
     """Result rows in the order of S24.
 
     Args:
-        batch: the rows.
+        batch: the rows; those of a large window are outside of memory.
         points: (point in microseconds, rows) of the firings they came from, in order.
     """
 
-    batch: pa.RecordBatch
+    batch: Rows
     points: list[tuple[int, int]]
 
 
@@ -289,8 +290,9 @@ class WindowOperator:
         groups: dict[tuple[int, int, int], list[tuple[pa.RecordBatch, Segment]]] = {}
         for shard in fired:
             for batch, segments in shard:
+                whole = in_memory(batch)
                 for segment in segments:
-                    groups.setdefault(segment.order, []).append((batch, segment))
+                    groups.setdefault(segment.order, []).append((whole, segment))
         ordered = sorted(groups)
         pieces = [self._merged(groups[order]) for order in ordered]
         points = [(order[0], piece.num_rows) for order, piece in zip(ordered, pieces, strict=True)]
@@ -305,5 +307,5 @@ class WindowOperator:
         return pa.concat_batches(pieces).take(pa.array(self._codec.order(words, nulls)))
 
 
-def _results(batch: pa.RecordBatch, segments: Sequence[Segment]) -> Results:
+def _results(batch: Rows, segments: Sequence[Segment]) -> Results:
     return Results(batch, [(segment.order[0], len(segment.words)) for segment in segments])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
@@ -25,6 +24,7 @@ from eventtime.windows.closed import ClosedWindow
 from eventtime.windows.contents import Contents
 from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.slices import Slices
+from eventtime.windows.stored import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ("Counts", "Fired", "Shard")
 
 Ints = NDArray[np.int64]
-Fired = tuple[pa.RecordBatch, list[Segment]]
+Fired = tuple[Rows, list[Segment]]
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Shard:
         spill: Spill | None = None,
     ) -> None:
         # Configuration.
-        self._spec, self._grid, self._codec = spec, spec.grid, codec
+        self._spec, self._grid = spec, spec.grid
         self._index, self._shards = index, shards
         grid = spec.grid
         self._config = np.array(
@@ -83,7 +83,8 @@ class Shard:
         )  # fmt: skip
         # State that is rebuilt: scratch, caches of partial merges.
         self._acc = Accumulators(spec.outputs, spec.types)
-        self._emission = Emission(self._acc, codec, spec.shape, spec.schema)
+        alone = shards == 1
+        self._emission = Emission(self._acc, codec, spec.shape, spec.schema, spill, is_alone=alone)
         self._buffers, self._scratch = Buffers(), Scratch()
         self._control = np.zeros(k.CONTROL_WIDTH, np.int64)
         # State that a checkpoint holds.

@@ -216,14 +216,16 @@ class Slices:
             return
         elsewhere = sum(window.nbytes for window in closed)
         coming = self._cold.nbytes_of(first) if first is not None and self._is_out(first) else 0
-        if self.nbytes + elsewhere + min(coming, self._budget // 4) <= self._budget:
-            return
-        self.merge.clear()
-        self._tables.trim()
-        room = self._budget * 3 // 4 - elsewhere
+        is_tight = self.nbytes + elsewhere + min(coming, self._budget // 4) > self._budget
         try:
+            # To write rows that came since takes as much memory again.
             if self._cold.nbytes > self._budget // 8:
                 self._cold.flush()
+            if not is_tight:
+                return
+            self.merge.clear()
+            self._tables.trim()
+            room = self._budget * 3 // 4 - elsewhere
             for index in self._longest_untouched():
                 if self.nbytes <= room:
                     break
@@ -244,9 +246,10 @@ class Slices:
     def _groups(self, index: int) -> Sequence[int | None]:
         """List the groups of keys in which a slice that is out has room; [None]: all together."""
         assert self._cold is not None
-        group_bytes = max(self._budget // 4, _LEAST_GROUP)
-        if self._cold.nbytes_of(index) <= group_bytes:
+        if self._cold.nbytes_of(index) <= max(self._budget // 4, _LEAST_GROUP):
             return [None]
+        # Results of a group, and what makes them, take about as much as it does.
+        group_bytes = max(self._budget // 8, _LEAST_GROUP)
         try:
             self._cold.flush()
             self._put_out(index)

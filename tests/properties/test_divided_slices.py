@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+from io import FileIO
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,3 +123,27 @@ def test_float_sums_of_a_divided_slice_are_those_of_memory() -> None:
 
 def test_rocksdb_gives_the_same() -> None:
     check_floats(("key",), "rocksdb")
+
+
+@pytest.mark.parametrize("room", [30_000, 100_000, 200_000, 300_000, 400_000])
+def test_a_disk_that_is_full_on_the_way_does_not_show(room: int) -> None:
+    """Whatever cannot be written: rows that came since, groups, or results that wait."""
+    rows = many_rows(2, 2_000, keys=400, hours=20, late=0.3)
+    spec = Spec(24 * 3_600 * SECOND, aggregates=WORDS, generator=Bounded(4 * 3_600 * SECOND))
+    stream, left = stream_of(source_of(rows), spec), [room]
+    refused: list[int] = []
+
+    class Full(FileIO):
+        def write(self, data: Any, /) -> int:
+            if left[0] < len(data):
+                refused.append(len(data))
+                raise OSError(errno.ENOSPC, "No space left on device")
+            left[0] -= len(data)
+            return super().write(data)
+
+    full = patch("eventtime.state.file_blocks.FileIO", Full)
+    with small_groups(), full, patch("eventtime.replay.CHUNK_ROWS", 100):
+        run = stream.run(memory=8_000)
+    assert ipc_bytes(run.table()) == ipc_bytes(stream.run().table())
+    run.ledger.assert_balanced()
+    assert refused
