@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +39,7 @@ class StoredRows:
             return reader.read_next_batch()
 
 
-Rows = pa.RecordBatch | StoredRows
+Rows: TypeAlias = "pa.RecordBatch | StoredRows"
 """Rows in memory or outside of it."""
 
 
