@@ -134,17 +134,18 @@ class ColdSlices:
         """
         slots, words = self._acc.tables.slots(table), self._acc.tables.words
         base: list[_Block] = []
+        held = self._slices.get(index, _Slice())
         try:
             for first in range(0, len(slots), _BLOCK_ROWS):
                 some = slots[first : first + _BLOCK_ROWS]
                 base.append(self._put(self._acc.packed(some), len(some)))
+                held.keys.add(words[some, KEY_WORD], words[some, ROWS] & NULL_FLAG != 0)
         except ScratchError:
             self._delete(base)
             raise
-        held = self._slices.setdefault(index, _Slice())
         held.base += base
         held.rows += int(row_counts(slots, words))
-        held.keys.add(words[slots, KEY_WORD], words[slots, ROWS] & NULL_FLAG != 0)
+        self._slices[index] = held
 
     def add(self, chunk: Chunk, positions: Ints) -> None:
         """Keep rows of a chunk, at ascending positions, whose slices are out."""
