@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventtime.state.checkpoints import CheckpointWriter
-    from eventtime.state.pack import Pack, PackWriter
     from eventtime.stream import Stream
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -113,7 +112,7 @@ class Reader:
 
 def cut(engine: Engine, writer: CheckpointWriter | Reader) -> dict[str, Any]:
     """Hand the state over; what the work waits for."""
-    return engine._saved(cast("PackWriter", writer))
+    return engine._live.save(writer)
 
 
 def pauses_ms(shape: Shape, cuts: int) -> list[float]:
@@ -149,7 +148,9 @@ def restored_s(store: CheckpointStore, shards: int) -> float:
     """Read the newest checkpoint into an engine, up to the first row that it takes."""
     start = time.perf_counter()
     engine = Engine(stream(), [], shards=shards)
-    engine._restore(cast("Pack", store.newest()))
+    newest = store.newest()
+    assert newest is not None
+    engine._live.restore(newest)
     push(engine, 0, np.arange(1))
     seconds = time.perf_counter() - start
     engine.suspend()

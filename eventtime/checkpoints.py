@@ -90,8 +90,8 @@ def checkpoints(
     return Checkpoints(path_of(path), us, every_rows, keep, filesystem, at, when)
 
 
-def as_checkpoints(value: object) -> Checkpoints | None:
-    """Take the argument of `run`: a description, or a path for the usual one.
+def as_checkpoints(value: object, *, place: str) -> Checkpoints | None:
+    """Take an argument: a description, or a path for the usual one.
 
     Raises:
         PlanError: it is neither.
@@ -104,4 +104,4 @@ def as_checkpoints(value: object) -> Checkpoints | None:
         return checkpoints(value)
     msg = f"{shown(value)} says of no folder for checkpoints"
     remedy = "give a path, or et.checkpoints(path, every='1m')"
-    raise PlanError(msg, place="run(checkpoint=…)", remedy=remedy)
+    raise PlanError(msg, place=place, remedy=remedy)

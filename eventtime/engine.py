@@ -7,38 +7,31 @@ program, and for partitions that come and go.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from eventtime.checkpoints import as_checkpoints
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
-from eventtime.compiled import CompiledPlan, compile_plan
-from eventtime.doors import admitted, door
+from eventtime.compiled import compile_plan
+from eventtime.doors import admitted
+from eventtime.engine_checkpoints import EngineCheckpoints
 from eventtime.errors import PlanError
-from eventtime.execution import QUARANTINE, naming_partitions
-from eventtime.fingerprint import check_fingerprint, fingerprint
-from eventtime.kept import Kept
-from eventtime.ledger import Ledger
+from eventtime.fingerprint import check_fingerprint
+from eventtime.live import Live
 from eventtime.memory import MemoryLike, limit_of
-from eventtime.progress import Progress
-from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
-from eventtime.savepoint import check_origin, read_savepoint, write_savepoint
-from eventtime.stages import Stages
-from eventtime.transform import Transform
-from eventtime.windows.chunk import Chunk
-from eventtime.windows.rises import raised
+from eventtime.savepoint import check_origin, read_savepoint, resumed_from, write_savepoint
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-    from eventtime.partition import PartitionIntake, Ready
-    from eventtime.state.pack import Pack, PackWriter
+    from eventtime.checkpoints import Checkpoints
+    from eventtime.ledger import Ledger
+    from eventtime.report import Resumed
+    from eventtime.state.parts import Saved
     from eventtime.stream import Stream
 
 __all__ = ("Engine",)
@@ -49,7 +42,8 @@ class Engine:
 
     Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`,
     `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Surviving:
-    `savepoint`, `restore`. Not for several threads at once.
+    `checkpoint`, `checkpoint_if_due`, `resumed`, `notes`; `savepoint`, `restore`. Not for several
+    threads at once.
 
     Args:
         stream: declares the pipeline; its sources give the schema only and are not read.
@@ -75,23 +69,25 @@ class Engine:
         clock: Clock | None = None,
         shards: int = 1,
         memory: MemoryLike | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoints | None = None,
     ) -> None:
         _check_arguments(stream, partitions, clock, shards)
-        self._plan: CompiledPlan = compile_plan(stream.node)
+        wanted = as_checkpoints(checkpoint, place="Engine(checkpoint=…)")
+        limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
-        watermark = self._plan.watermark
-        self._progress = Progress(watermark.idle_after_us, watermark.all_idle)
-        self._kept = Kept()
-        self._names: list[str] = []
-        self._intakes: list[PartitionIntake] = []
-        side, limit = self._kept.add_side, limit_of(memory, place="Engine(memory=…)")
-        self._stages = Stages(self._plan.stages, self._names, side, shards, self._clock, limit)
-        self._final = Transform(self._plan.final_steps, self._plan.stages[-1].schema)
-        self._quarantine = quarantine_schema(self._plan.aside_schema, text=False)
+        self._live = Live(compile_plan(stream.node), self._clock, shards, limit)
         self._suspended = False
         self._broken: BaseException | None = None
-        for name in sorted(partitions):
-            self._add(name, known_at_start=True, historical=False)
+        self.resumed: Resumed | None = None
+        self.notes: Any = None
+        self._checkpoints: EngineCheckpoints | None = None
+        if wanted is not None:
+            self._checkpoints = EngineCheckpoints(wanted, self._live.plan, self._clock)
+            if self._checkpoints.saved is not None:
+                self._go_on(self._checkpoints.saved)
+        is_begun = self.resumed is not None
+        for name in sorted(set(partitions) - set(self._live.names) if is_begun else partitions):
+            self._add(name, known_at_start=not is_begun, historical=False)
 
     def add_partition(self, name: str, *, historical: bool = False) -> None:
         """Take in a partition found while running: it starts at the combined watermark (S8).
@@ -114,29 +110,24 @@ class Engine:
                 or broken off by an earlier error.
             SchemaError: a column of another type.
         """
-        if (schema := self._stages.told(partition)) is not None:
+        if (schema := self._live.stages.told(partition)) is not None:
             with self._unbroken():
-                self._stages.broadcast(partition, admitted(batch, schema, partition))
+                self._live.stages.broadcast(partition, admitted(batch, schema, partition))
             return
         p = self._index(partition)
-        batch = admitted(batch, self._plan.branches[0].schema, f"partition {partition!r}")
+        batch = admitted(batch, self._live.plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:
             return
         with self._unbroken():
-            self._progress.heard(p)
-            ready = self._intakes[p].take(batch)
-            self._set_aside(p)
-            if ready is not None:
-                self._process(p, ready)
-            else:
-                self._advance(self._progress.combine())
+            self._live.take(p, batch)
+        if self._checkpoints is not None:
+            self._checkpoints.note(batch.num_rows)
 
     def poll_empty(self, partition: str) -> None:
         """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
         p = self._index(partition)
         with self._unbroken():
-            self._progress.polled_empty(p, self._clock.now_us())
-            self._advance(self._progress.combined_us)
+            self._live.poll_empty(p)
 
     def finish(self, partition: str) -> None:
         """Note the end of a partition; after that of the last one every window fires (S9).
@@ -145,26 +136,82 @@ class Engine:
         """
         p = self._index(partition)
         with self._unbroken():
-            ready = self._intakes[p].drain()
-            self._set_aside(p)
-            if ready is not None:
-                self._process(p, ready)
-            self._progress.finish(p)
-            self._advance(self._progress.combined_us)
+            self._live.finish(p)
 
     def finish_all(self) -> None:
         """Note the end of all partitions that are left."""
-        for i, state in enumerate(self._progress.partitions):
+        for name, state in zip(self._live.names, self._live.progress.partitions, strict=True):
             if not state.finished:
-                self.finish(self._names[i])
+                self.finish(name)
 
     def suspend(self) -> None:
         """Stop without an end of input: nothing fires and nothing more is taken (S9).
 
-        Open windows stay open.
+        Open windows stay open. With checkpoints, call `checkpoint` before it.
+
+        Raises:
+            CheckpointError: the checkpoint under way could not be written.
         """
         self._suspended = True
-        self._stages.close()
+        self._live.stages.close()
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+
+    def checkpoint(self, notes: object = None) -> int:
+        """Write a checkpoint now: what changed since the last one (S27).
+
+        What was not yet taken of results and side outputs is in it; what was taken behind it comes
+        once more after a restart (at least once).
+
+        Args:
+            notes: what you must know to go on, such as how far your own input was pushed; anything
+                JSON holds. The engine that goes on has it in `notes`.
+
+        Returns:
+            Its number; it is durable.
+
+        Raises:
+            PlanError: the engine has no folder of checkpoints, was suspended, or broken off by an
+                earlier error; or JSON cannot hold the notes.
+            FencedError: a newer process has taken the folder over.
+            CheckpointError: it could not be written.
+
+        >>> import tempfile, pyarrow as pa, eventtime as et
+        >>> rows = pa.record_batch({"t": pa.array([0, 70], pa.timestamp("s")), "x": [1, 2]})
+        >>> marked = et.from_arrow(rows, time="t").watermark(et.ascending())
+        >>> stream = marked.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     engine = Engine(stream, ["a"], checkpoint=folder)
+        ...     engine.push("a", rows[:1])
+        ...     number = engine.checkpoint({"next row": 1})
+        ...     engine = Engine(stream, ["a"], checkpoint=folder)  # as after a restart
+        >>> engine.push("a", rows[engine.notes["next row"] :])
+        >>> engine.results().column("x").to_pylist()
+        [1]
+        """
+        found = self._checkpointing("checkpoint(...)")
+        found.cut(self._live, notes)
+        return found.settle()
+
+    def checkpoint_if_due(self, notes: object = None) -> bool:
+        """Begin a checkpoint if one is due by time, rows or demand; it is written in a thread.
+
+        Call it between pushes. The work waits for a copy of what changed, no more.
+
+        Args:
+            notes: as for `checkpoint`.
+
+        Returns:
+            Whether one was begun; the next call, or `suspend`, raises if it cannot be written.
+
+        Raises:
+            PlanError, FencedError, CheckpointError: as for `checkpoint`; also of the one before.
+        """
+        found = self._checkpointing("checkpoint_if_due(...)")
+        if not found.is_due():
+            return False
+        found.cut(self._live, notes)
+        return True
 
     def savepoint(
         self,
@@ -190,8 +237,7 @@ class Engine:
         """
         check_flag(overwrite, place="overwrite=…")
         self._check_whole("savepoint(...)")
-        self._stages.flush()
-        write_savepoint(path, filesystem, self._saved, overwrite=overwrite)
+        write_savepoint(path, filesystem, self._live.save, overwrite=overwrite)
 
     @classmethod
     def restore(
@@ -232,59 +278,50 @@ class Engine:
         """
         engine = cls(stream, [], clock=clock, shards=shards, memory=memory)
         pack = read_savepoint(path, filesystem)
-        check_origin(pack, "engine", str(path))
         what, place = f"the savepoint {str(path)!r}", "Engine.restore(stream, path)"
-        check_fingerprint(pack.head["pipeline"], engine._plan, what, place)
-        engine._restore(pack)
+        check_origin(pack, "engine", what, place)
+        check_fingerprint(pack.head["pipeline"], engine._live.plan, what, place)
+        engine._go_on(pack)
         return engine
 
     def results(self) -> pa.Table:
         """Return results since the last call, in the order of S24."""
-        return self._kept.take_results(self._plan.schema)
+        return self._live.kept.take_results(self._live.plan.schema)
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
-        schemas = {**self._plan.side_schemas, QUARANTINE: self._quarantine}
+        schemas = self._live.side_schemas
         if not is_one_of(tag, list(schemas)):
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(schemas)}")
-        self._stages.flush()
-        return self._kept.take_side(tag, schemas[tag])
+        self._live.stages.flush()
+        return self._live.kept.take_side(tag, schemas[tag])
 
     @property
     def watermark_us(self) -> int:
         """The combined watermark, int64 microseconds UTC."""
-        return self._progress.combined_us
+        return self._live.progress.combined_us
 
     @property
     def ledger(self) -> Ledger:
         """The balance as of now."""
-        partitions = {
-            name: intake.balance for name, intake in zip(self._names, self._intakes, strict=True)
-        }
-        return Ledger(partitions, self._stages.ledgers())
+        return self._live.ledger()
 
     @property
     def is_empty(self) -> bool:
         """Whether no state is held (S30)."""
-        return self._stages.is_empty
+        return self._live.stages.is_empty
 
     def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
         check_text(
             name, what="name", place="add_partition(name)", remedy="name the partition, such as 'a'"
         )
-        if name in self._names:
+        if name in self._live.names:
             msg = f"partition {name!r} is known already"
             raise PlanError(
                 msg, place="add_partition(...)", remedy="give each partition its own name"
             )
-        p = self._progress.add(name, known_at_start=known_at_start, historical=historical)
-        branch, start_us = self._plan.branches[0], self._progress.partitions[p].watermark_us
-        codec, clock = self._stages.codec, self._clock
-        self._names.append(name)
-        self._intakes.append(
-            door(self._plan, branch, name, p, codec, clock=clock, watermark_us=start_us)
-        )
+        self._live.add(name, known_at_start=known_at_start, historical=historical)
 
     @contextlib.contextmanager
     def _unbroken(self) -> Iterator[None]:
@@ -299,82 +336,37 @@ class Engine:
         if self._broken is not None:
             first = str(self._broken).partition("\n")[0]
             msg = f"an earlier call failed half-way: {type(self._broken).__name__}: {first}"
-            remedy = "restore the last savepoint, and push again what came after it"
+            remedy = "restore the last checkpoint or savepoint, and push again what came after it"
             raise PlanError(msg, place=place, remedy=remedy)
 
-    def _saved(self, pack: PackWriter) -> dict[str, Any]:
-        """Write the blocks; returns the rest."""
-        progress = self._progress.save(self._clock.now_us())
-        head = {
-            "pipeline": fingerprint(self._plan),
-            "combined_us": self._progress.combined_us,
-            "partitions": [
-                {**known, "intake": intake.save()}
-                for known, intake in zip(progress, self._intakes, strict=True)
-            ],
-            "operators": self._stages.save(pack),
-            "rows_before_final_steps": self._final.rows,
-        }
-        self._kept.save(pack)
-        return head
+    def _go_on(self, saved: Saved) -> None:
+        self._live.restore(saved)
+        self.resumed, self.notes = resumed_from(saved), saved.head.get("notes")
 
-    def _restore(self, pack: Pack) -> None:
-        head = pack.head
-        for saved in head["partitions"]:
-            self._add(saved["name"], known_at_start=True, historical=False)
-        self._progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
-        for intake, saved in zip(self._intakes, head["partitions"], strict=True):
-            intake.restore(saved["intake"])
-        self._stages.restore(pack)
-        self._final.rows = head["rows_before_final_steps"]
-        self._kept.restore(pack)
+    def _checkpointing(self, place: str) -> EngineCheckpoints:
+        if self._checkpoints is None:
+            msg = "the engine has no folder for checkpoints"
+            raise PlanError(msg, place=place, remedy="make it with checkpoint='…'")
+        self._check_going_on(place)
+        return self._checkpoints
 
-    def _process(self, p: int, ready: Ready) -> None:
-        own = ready.block.rises
-        judged = raised(own, self._progress.combined_us, self._progress.others_us(p))
-        self._progress.moved(p, ready.after_us)
-        assert ready.block.source is not None
-        source = replace(ready.block.source, own_rises=own)
-        block = replace(ready.block, rises=judged, source=source)
-        chunk = Chunk.of_block(block, self._progress.combined_us)
-        with naming_partitions([self._names[p]]):
-            results, late = self._stages.submit(chunk)()
-        ledger = self._intakes[p].ledger
-        ledger.waiting -= len(ready)
-        ledger.windowed += len(ready) - len(late)
-        ledger.late += len(late)
-        self._keep(results)
-        self._stages.forget_keys([])
-
-    def _advance(self, watermark_us: int) -> None:
-        self._keep(self._stages.advance(watermark_us))
-
-    def _keep(self, results: Iterable[pa.RecordBatch]) -> None:
-        for batch in results:
-            out, _ = self._final.apply(batch)
-            if out.num_rows:
-                self._kept.results.append(out)
-
-    def _set_aside(self, p: int) -> None:
-        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
-        if rows:
-            asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
-            self._kept.add_side(QUARANTINE, quarantine_batch(self._quarantine, asides, self._names))
-
-    def _index(self, partition: str) -> int:
+    def _check_going_on(self, place: str) -> None:
         if self._suspended:
             msg = "the engine was suspended and takes nothing more"
-            raise PlanError(msg, place=f"partition {partition!r}", remedy="make a new engine")
-        self._check_whole(f"partition {shown(partition)}")
-        if not is_one_of(partition, self._names):
+            raise PlanError(msg, place=place, remedy="make a new engine")
+        self._check_whole(place)
+
+    def _index(self, partition: str) -> int:
+        self._check_going_on(f"partition {shown(partition)}")
+        if not is_one_of(partition, self._live.names):
             msg = f"there is no partition {shown(partition)}"
             raise PlanError(
                 msg,
                 place="engine",
-                remedy=f"partitions are {', '.join(self._names)}; see add_partition",
+                remedy=f"partitions are {', '.join(self._live.names)}; see add_partition",
             )
-        p = self._names.index(partition)
-        if self._progress.partitions[p].finished:
+        p = self._live.names.index(partition)
+        if self._live.progress.partitions[p].finished:
             msg = f"partition {partition!r} has finished"
             raise PlanError(msg, place="engine", remedy="add_partition(...) under a new name")
         return p

@@ -27,6 +27,7 @@ from eventtime.transform import Transform
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
+    from eventtime.clock import Clock
     from eventtime.compiled import Branch, CompiledPlan
     from eventtime.memory import MemoryLimit
     from eventtime.partition import PartitionIntake
@@ -46,6 +47,11 @@ class Pauses(Protocol):
 
     def is_due(self, rows: int) -> bool:
         """Note that `rows` more were processed; return whether to pause behind them."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Of the machine's time: says when a step has lasted so long that it ends early."""
         ...
 
     def pause(self, *, is_end: bool) -> None:
@@ -123,11 +129,12 @@ class Execution:
         """
         try:
             self._open()
-            bookmarks = None
+            bookmarks, clock = None, None
             if self._pauses is not None:
                 pairs = zip(self._readers, self._intakes, strict=True)
                 bookmarks = [Bookmarks(reader, intake) for reader, intake in pairs]
-            self._replay = Replay(self._readers, self._intakes, self._progress, bookmarks)
+                clock = self._pauses.clock
+            self._replay = Replay(self._readers, self._intakes, self._progress, bookmarks, clock)
             yield from self._loop(self._replay, watch)
             if self.is_suspended:
                 return

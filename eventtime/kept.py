@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from eventtime.state.pack import Pack, PackWriter
+    from eventtime.state.parts import PartWriter, Saved
 
 __all__ = ("Kept",)
 
@@ -40,7 +40,7 @@ class Kept:
         """Hand the rows of a side output over, once."""
         return pa.Table.from_batches(self.sides.pop(tag, []), schema)
 
-    def save(self, pack: PackWriter) -> None:
+    def save(self, pack: PartWriter) -> None:
         """Write everything."""
         for batch in self.results:
             pack.add(batch, kind=_RESULTS)
@@ -48,7 +48,7 @@ class Kept:
             for batch in batches:
                 pack.add(batch, kind=_SIDE, tag=tag)
 
-    def restore(self, pack: Pack) -> None:
+    def restore(self, pack: Saved) -> None:
         """Keep what was kept when it was saved."""
         self.results = [block.batch() for block in pack.about(kind=_RESULTS)]
         for block in pack.about(kind=_SIDE):

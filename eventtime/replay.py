@@ -7,7 +7,7 @@ speed of files can show in any result.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventtime.bookmarks import Bookmark, Bookmarks
+    from eventtime.clock import Clock
     from eventtime.partition import PartitionIntake, Ready
     from eventtime.progress import Progress
 
 __all__ = ("Replay", "Step")
 
 Ints = NDArray[np.int64]
+_STEP_US: Final = 250_000
+"""A step lasts no longer, but for one read, so that slow sources keep no signal waiting."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Replay:
         intakes: their doors, in the same order.
         progress: knows the same partitions by the same indices.
         bookmarks: of the places where readers can be taken up again; None: nobody will ask.
+        clock: by which a step ends behind the read in which it became too long; None: it ends when
+            it is full. Where steps end does not show in any result (S4).
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Replay:
         intakes: Sequence[PartitionIntake],
         progress: Progress,
         bookmarks: Sequence[Bookmarks] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
@@ -86,7 +92,7 @@ class Replay:
         self._active = np.array([not p.finished for p in progress.partitions], np.bool_)
         self._numbers = np.zeros(n, np.int64)
         self._last_rows = np.array([intake.resume_at - 1 for intake in intakes], np.int64)
-        self._bookmarks = bookmarks
+        self._bookmarks, self._clock = bookmarks, clock
         self._spans = np.empty((CHUNK_ROWS, 5), np.int64)
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
@@ -148,6 +154,7 @@ class Replay:
         self._begin_pieces()
         n = n_spans = 0
         reached_us = self._progress.combined_us
+        begun_us = self._clock.now_us() if self._clock else 0
         while n < CHUNK_ROWS and self._active.any():
             n, n_spans, combined_us, needs = merge_partitions(
                 self._addresses, self._lengths, self._positions, self._rises_taken, self._afters,
@@ -159,6 +166,9 @@ class Replay:
                 break
             if not self._read(int(needs)):
                 asides += self._aside.rest(int(needs), n, int(self._last_rows[needs]))
+            # A clock that was stepped back ends the step too.
+            if self._clock and not 0 <= self._clock.now_us() - begun_us < _STEP_US:
+                break
         return self._cut(self._spans[:n_spans].copy(), reached_us, asides)
 
     def _cut(self, spans: Ints, reached_us: int, asides: list[Aside]) -> Step:

@@ -249,6 +249,9 @@ def _run_on(
             point.publish()
         run = _finished(plan, execution, outputs, point.last)
         return replace(run, report=told_more(run.report))
+    except KeyboardInterrupt:
+        point.give_up()
+        raise
     finally:
         execution.close()
         point.close()
@@ -261,9 +264,9 @@ def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan) -> Pack:
     from eventtime.savepoint import check_origin, read_savepoint
 
     saved = read_savepoint(path, None)
-    check_origin(saved, "replay", str(path))
-    what = f"the savepoint {str(path)!r}"
-    check_fingerprint(saved.head["pipeline"], plan, what, "run(start_from=…)")
+    what, place = f"the savepoint {str(path)!r}", "run(start_from=…)"
+    check_origin(saved, "replay", what, place)
+    check_fingerprint(saved.head["pipeline"], plan, what, place)
     return saved
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -17,13 +17,17 @@ from eventtime.state.saved import Checkpoint
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-    from typing import Any, Literal
+    from typing import Any
 
     from pyarrow.fs import FileSystem
 
     from eventtime.state.parts import Saved
 
-__all__ = ("check_origin", "read_savepoint", "resumed_from", "write_savepoint")
+__all__ = ("Origin", "check_origin", "read_savepoint", "resumed_from", "write_savepoint")
+
+
+Origin: TypeAlias = Literal["engine", "replay"]
+"""Whose state it is: that of an engine, or of a run."""
 
 
 def write_savepoint(
@@ -88,19 +92,31 @@ def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) 
     return read_pack(data, plain)
 
 
-def check_origin(saved: Saved, wanted: Literal["engine", "replay"], place: str) -> None:
-    """Refuse the savepoint of a run where that of an engine is needed, and the other way round.
+def check_origin(saved: Saved, wanted: Origin, what: str, place: str) -> None:
+    """Refuse the state of a run where that of an engine is needed, and the other way round.
+
+    Args:
+        saved: the state.
+        wanted: whose it must be.
+        what: holds it, such as "the savepoint 'x'".
+        place: the argument that named it.
 
     Raises:
         CheckpointError: says which it is.
     """
-    origin = saved.head.get("kind", "engine")
+    origin: Origin = saved.head.get("kind", "engine")
     if origin == wanted:
         return
     there, here = ("a run", "an engine") if wanted == "engine" else ("an engine", "a run")
-    msg = f"{place!r} is a savepoint of {there}, not of {here}"
-    doors = {"engine": "et.Engine.restore(stream, path)", "replay": "run(start_from=…)"}
-    raise CheckpointError(msg, place=place, remedy=f"restore it with {doors[origin]}")
+    doors = {
+        ("engine", False): "et.Engine.restore(stream, path)",
+        ("engine", True): "et.Engine(stream, [], checkpoint=…)",
+        ("replay", False): "run(start_from=…)",
+        ("replay", True): "run(checkpoint=…)",
+    }
+    msg = f"{what} is of {there}, not of {here}"
+    remedy = f"restore it with {doors[origin, isinstance(saved, Checkpoint)]}"
+    raise CheckpointError(msg, place=place, remedy=remedy)
 
 
 def resumed_from(saved: Saved) -> Resumed:

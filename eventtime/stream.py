@@ -244,7 +244,13 @@ class Stream:
             Targets(sink, {} if sides is None else sides, overwrite),
             shards=shards,
             progress=progress,
-            surviving=Surviving(as_checkpoints(checkpoint), start_from, stop, drain, restart),
+            surviving=Surviving(
+                as_checkpoints(checkpoint, place="run(checkpoint=…)"),
+                start_from,
+                stop,
+                drain,
+                restart,
+            ),
             limit=limit_of(memory, place="run(memory=…)"),
         )
 

@@ -13,6 +13,7 @@ from eventtime.state.pack import PackWriter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from eventtime.clock import Clock
     from eventtime.execution import Execution
     from eventtime.ledger import Ledger
 
@@ -36,6 +37,17 @@ def check_ledger(ledger: Ledger, out: Mapping[str, Sequence[pa.RecordBatch]]) ->
 
 
 @dataclass
+class SlowClock:
+    """Lets every third read be one too many for its step."""
+
+    now: int = 0
+
+    def now_us(self) -> int:
+        self.now += 90_000
+        return self.now
+
+
+@dataclass
 class Life:
     """One process: takes outputs, and dies behind a pause."""
 
@@ -44,6 +56,7 @@ class Life:
     execution: Execution = field(init=False)
     stops: bool = False
     saved: bytes = b""
+    clock: Clock = field(default_factory=SlowClock)
 
     def is_due(self, rows: int) -> bool:
         """Count steps, and look at the ledger in each."""

@@ -104,7 +104,7 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "live process",
         ),
     ],
-    "eventtime/engine.py": [
+    "eventtime/live.py": [
         ("late row not counted", "ledger.late += len(late)", "ledger.late += 0", "by hand"),
     ],
     "eventtime/replay.py": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -22,8 +22,6 @@ from windowing import pipeline, rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from eventtime.state.pack import PackWriter
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ def cuts(draw: st.DrawFn) -> Cuts:
 
 
 def saved(engine: Engine, into: MemoryCheckpoint) -> dict[str, Any]:
-    engine._stages.flush()
-    return engine._saved(cast("PackWriter", into))
+    engine._live.stages.flush()
+    return engine._live.save(into)
 
 
 def check_cut(made: MemoryCheckpoint, full: MemoryCheckpoint) -> None:
@@ -89,7 +87,7 @@ def check_run(cuts: Cuts, pool: ThreadPoolExecutor) -> tuple[Outputs, int]:
             out.engine.suspend()
             clock = et.ManualClock(clock.now_us())
             out.engine = Engine(case.stream(), [], clock=clock, shards=shards)
-            out.engine._restore(made.pack(head))
+            out.engine._live.restore(made.pack(head))
     if pending is not None:
         check_cut(*pending)
     out.take(chained=case.second is not None)

@@ -6,9 +6,10 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventtime as et
@@ -144,6 +145,63 @@ def check_restored(case: Disturbed) -> None:
     assert got.state() == run(case, None).state()
     got.engine.ledger.assert_balanced()
     got.engine.suspend()
+
+
+def run_with_checkpoints(case: Disturbed, folder: Path) -> Outputs:
+    """Run a schedule to its end through incremental checkpoints, with deaths some steps later.
+
+    A step with one shard is followed by a checkpoint, one with more by the death of the process:
+    what it did since the last checkpoint is lost, and done again by the next.
+    """
+    where = et.checkpoints(folder / "state", every=None, every_rows=5)
+
+    def made(shards: int) -> Engine:
+        clock = et.ManualClock()
+        engine = Engine(case.stream(), names, clock=clock, shards=shards, checkpoint=where)
+        if engine.notes is None:
+            return engine
+        # Downtime is not event time, and no silence either.
+        engine.suspend()
+        clock = et.ManualClock(engine.notes["now_us"])
+        return Engine(case.stream(), names, clock=clock, shards=shards, checkpoint=where)
+
+    names, deaths, i = list(case.schedule.names), set[int](), 0
+    out = Outputs(made(1))
+    while i <= len(case.schedule.steps):
+        clock = out.engine._clock
+        assert isinstance(clock, et.ManualClock)
+        if i:
+            drive_engine(out.engine, clock, case.schedule.steps[i - 1])
+        if case.is_taken:
+            out.take(chained=case.second is not None)
+        shards, i = case.shards[i], i + 1
+        notes = {"step": i, "taken": len(out.results), "now_us": clock.now_us()}
+        if shards == 1:
+            out.engine.checkpoint(notes)
+        elif shards is None or i in deaths:
+            out.engine.checkpoint_if_due(notes)
+        else:
+            deaths.add(i)
+            out.engine.suspend()
+            out.engine = made(shards)
+            known = out.engine.notes or {"step": 0, "taken": 0}
+            i = known["step"]
+            for tables in (out.results, *out.sides.values()):
+                del tables[known["taken"] :]
+    out.take(chained=case.second is not None)
+    return out
+
+
+@settings(max_examples=settings().max_examples // 4)  # each makes many engines, and checkpoints
+@given(disturbed())
+def test_gone_on_from_its_checkpoints_a_live_run_is_that_of_one_never_disturbed(
+    case: Disturbed,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):
+        got = run_with_checkpoints(case, Path(folder))
+        assert got.state() == run(case, None).state()
+        got.engine.ledger.assert_balanced()
+        got.engine.suspend()
 
 
 @given(disturbed())

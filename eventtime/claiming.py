@@ -1,0 +1,84 @@
+"""A folder of checkpoints taken over by this process, and the state that it goes on from."""
+
+from __future__ import annotations
+
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventtime.fingerprint import check_fingerprint
+from eventtime.places import storage_at
+from eventtime.savepoint import check_origin, read_savepoint
+from eventtime.state.checkpoints import CheckpointStore
+
+if TYPE_CHECKING:
+    import os
+
+    from eventtime.checkpoints import Checkpoints
+    from eventtime.compiled import CompiledPlan
+    from eventtime.savepoint import Origin
+    from eventtime.state.parts import Saved
+
+__all__ = ("Claimed", "claim")
+
+
+class Claimed(NamedTuple):
+    """Checkpoints that this process may write.
+
+    Args:
+        store: writes them.
+        saved: what to go on from; None: from the beginning.
+        job: names the work for good, from its first process to its last.
+    """
+
+    store: CheckpointStore
+    saved: Saved | None
+    job: str
+
+
+def claim(
+    checkpoints: Checkpoints,
+    plan: CompiledPlan,
+    origin: Origin,
+    *,
+    start_from: str | os.PathLike[str] | None = None,
+) -> Claimed:
+    """Claim a folder, which fences off every process that did so before, and read the newest.
+
+    Args:
+        checkpoints: which folder.
+        plan: compiled.
+        origin: whose checkpoints these are.
+        start_from: path of a savepoint, for when there is no checkpoint yet.
+
+    Raises:
+        CheckpointError: what is there cannot be read, or is of another pipeline.
+    """
+    storage = storage_at(checkpoints.path, checkpoints.filesystem)
+    how: Any = {"keep": checkpoints.keep, "at": checkpoints.at, "writer": _writer()}
+    store = CheckpointStore.open(storage, **how)
+    newest = store.newest()
+    found: Saved | None = newest
+    number = None if newest is None else newest.seq
+    what = f"checkpoint {number} in {storage.place!r}"
+    place = "run(checkpoint=…)" if origin == "replay" else "Engine(checkpoint=…)"
+    if (found is None or not found.head["is_begun"]) and start_from is not None:
+        found = read_savepoint(start_from, None)
+        what, place = f"the savepoint {str(start_from)!r}", "run(start_from=…)"
+        # The outputs know the token that its process had in another folder.
+        store = CheckpointStore.open(storage, **how, above=found.head.get("token", 0))
+    if found is None:
+        return Claimed(store, None, uuid.uuid4().hex)
+    check_origin(found, origin, what, place)
+    check_fingerprint(found.head["pipeline"], plan, what, place)
+    # A savepoint that an engine wrote by itself has begun and belongs to no folder.
+    is_begun = found.head.get("is_begun", True)
+    return Claimed(store, found if is_begun else None, found.head["job"])
+
+
+def _writer() -> str:
+    """Say who writes, for people who look into a checkpoint."""
+    try:
+        return f"eventtime {version('eventtime')}"
+    except PackageNotFoundError:
+        return "eventtime, not installed"
