@@ -40,7 +40,7 @@ STATE_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "memory of a copy is used again before it is read",
             "finalize(self._last, self._free.append, rows).atexit = False",
             "self._free.append(rows)",
-            "savepoints",
+            "by hand",
         ),
     ],
     "state/keys.py": [
