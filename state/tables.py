@@ -41,11 +41,9 @@ class Tables:
 
     Args:
         neutral: (width,) int64, the words of an empty accumulator; the first two are key and rows.
-        sparsest: a table whose keys fill that part of their range has an entry for all of it.
     """
 
     neutral: Ints
-    sparsest: int = _SPARSEST
     words: Ints = field(init=False)
     dirs: Ints = field(init=False)
     page_next: Ints = field(init=False)
@@ -117,7 +115,7 @@ class Tables:
 
     def _lay_out(self, row: int, size: int, keys: int, low: int, high: int) -> None:
         """Give a table at least `size` entries, for keys between `low` and `high`."""
-        old, dense = self._entries[row], 0 <= high - low < self.sparsest * keys
+        old, dense = self._entries[row], 0 <= high - low < _SPARSEST * keys
         if dense:
             size = max(size, 1 << (high - low).bit_length())
         new = self._zeroed(size)

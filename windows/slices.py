@@ -33,8 +33,6 @@ __all__ = ("Slices", "WindowPart")
 Ints = NDArray[np.int64]
 # Below it a slice comes back as a whole: what a group costs is not worth it.
 _LEAST_GROUP = 1 << 22
-# Entries for a range of keys that is mostly empty would take more than the accumulators.
-_SPARSEST = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ class Slices:
             # To enlarge the arena is to hold it twice for a moment; memory not yet written to is
             # none.
             self._tables.add_pages(2 * self._budget // self._tables.page_bytes)
-            self._tables.sparsest = _SPARSEST
 
     def new(self, index: int) -> None:
         """Begin a slice."""
