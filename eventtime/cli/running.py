@@ -258,8 +258,10 @@ def _how_it_ended(finished: Finished) -> str:
     """Say how a run ended that was told to, and how to go on."""
     run, survival = finished.run, finished.targets.survival
     lines = []
-    if run.is_finished:
+    if run.is_finished and survival.drain:
         lines.append("the input was taken as ended here, and all windows have fired")
+    elif run.is_finished:
+        lines.append("all input was processed by then, and all windows have fired")
     else:
         lines.append(f"suspended at checkpoint {run.checkpoint}")
         lines.append("the same command goes on from there")

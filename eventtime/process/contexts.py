@@ -263,7 +263,11 @@ class BatchContext(Context):
         return row_numbers(rows, len(self))
 
     def _times(self, times_us: Any, numbers: Ints) -> Ints:
-        times: Ints = np.broadcast_to(np.asarray(times_us, np.int64), len(numbers))
+        given = np.asarray(times_us, np.int64)
+        if given.shape not in {(), numbers.shape}:
+            msg = f"{given.size} times for {len(numbers)} rows"
+            raise ValueError(msg)
+        times: Ints = np.broadcast_to(given, len(numbers))
         if len(times):
             _checked(int(times.min()))
             _checked(int(times.max()))

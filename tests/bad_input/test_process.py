@@ -254,6 +254,14 @@ def test_a_change_of_broadcast_state_is_for_no_key(
         processed.run()
 
 
+def test_more_times_than_rows(refused: Refused) -> None:
+    def do(me: Any, ctx: Any, batch: Any) -> None:
+        ctx.set_timers([10**9] * 3, [0])
+
+    with refused(et.UserCodeError, "3 times for 1 rows", "rows, among rows", ""):
+        by_batch(do, on_timers=nothing).run()
+
+
 @pytest.mark.parametrize("ttl", ["0s", "-1s", 5, "soon"])
 def test_a_life_that_is_none(ttl: Any, refused: Refused) -> None:
     with refused(et.DurationError, str(ttl), "ttl", ""):

@@ -212,7 +212,7 @@ def test_a_savepoint_of_the_end_gives_other_outputs_their_rows(call: Call, tmp_p
         (["--restart", "2"], 2, "at:  --restart"),
         (["--checkpoint", ""], 2, "'' names no folder"),
         (["--checkpoint", "{}", "--checkpoint-every", "soon"], 2, "'soon' is not a duration"),
-        (["--checkpoint", "{}", "--checkpoint-every", "0s"], 2, "--checkpoint-every"),
+        (["--checkpoint", "{}", "--checkpoint-every", "0s"], 2, "at:  --checkpoint-every\n"),
         (["--checkpoint", "{}", "--keep", "0"], 2, "--keep"),
         (["--checkpoint", "{}/not/there"], 6, "create the folder above"),
         (["--checkpoint", "{}/a-file"], 6, "name a folder"),
