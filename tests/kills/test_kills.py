@@ -106,6 +106,8 @@ def test_killed_at_a_system_call(
 
 
 @pytest.mark.usefixtures("traced")
+@pytest.mark.slow
+@pytest.mark.timeout(20_000 if NIGHTLY else 300)
 def test_killed_while_a_database_is_made(lives: Lives, tally: Counter[str]) -> None:
     """What DuckDB began itself was no database, and stayed so."""
     how: dict[str, Any] = {"sink": "duckdb", "reads": "generated", "every_rows": 8_000}
