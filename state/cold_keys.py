@@ -7,9 +7,10 @@ few times in all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import ScratchError
@@ -17,14 +18,16 @@ from eventtime.errors import ScratchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from eventtime.state.blocks import BlockStore, Bytes
+    from eventtime.state.blocks import BlockStore
 
-__all__ = ("PARTS", "ColdKeys", "Columns", "parts_of")
+__all__ = ("PARTS", "ColdKeys", "parts_of")
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
-Columns = list[NDArray[Any]]
-"""What keys hold: arrays with an item for each."""
+Flags = NDArray[np.bool_]
+Living: TypeAlias = "tuple[Flags, pa.RecordBatch]"
+Run = tuple[int, int]
+"""A block, and how many rows it has."""
 
 _PART_BITS: Final = 6
 PARTS: Final = 1 << _PART_BITS
@@ -47,54 +50,53 @@ class ColdKeys:
 
     Args:
         store: of the blocks.
-        dtypes: of the columns, those of eight bytes before those of one.
-        live: tells of columns which items hold something that lives; what is dead stays so.
+        schema: of the rows.
+        living: see `KeyedRows.living`; what is dead stays so.
     """
 
     def __init__(
-        self,
-        store: BlockStore,
-        dtypes: Sequence[np.dtype[Any]],
-        live: Callable[[Columns], NDArray[np.bool_]],
+        self, store: BlockStore, schema: pa.Schema, living: Callable[[pa.RecordBatch], Living]
     ) -> None:
-        self._store, self._dtypes, self._live = store, list(dtypes), live
-        # By part, oldest first: (block, rows).
-        self._runs: list[list[tuple[int, int]]] = [[] for _ in range(PARTS)]
+        self._store, self._schema, self._living = store, schema, living
+        self._stored = schema.insert(0, pa.field("hash", pa.uint64()))
+        # By part, oldest first.
+        self._runs: list[list[Run]] = [[] for _ in range(PARTS)]
 
     @property
     def rows(self) -> int:
         """Keys that are out; those that were put again and not merged yet are counted again."""
         return sum(n for runs in self._runs for _, n in runs)
 
-    def put(self, words: Ints, columns: Columns) -> None:
+    def put(self, words: Ints, rows: pa.RecordBatch) -> None:
         """Write what keys hold, each of them once.
 
         Args:
             words: (n,) of the keys.
-            columns: each (n,).
+            rows: (n,) what they hold.
 
         Raises:
             ScratchError: it cannot be written; nothing has changed.
         """
         hashes = _spread(words)
         order = np.argsort(hashes)
-        hashes = hashes[order]
+        hashes, rows = hashes[order], rows.take(pa.array(order))
         edges = _edges(hashes)
-        new: list[tuple[int, int, int]] = []
+        new: list[tuple[int, Run]] = []
         try:
             for part in np.flatnonzero(np.diff(edges)).tolist():
-                some = slice(edges[part], edges[part + 1])
-                block = self._written(hashes[some], [column[order[some]] for column in columns])
-                new.append((part, block, edges[part + 1] - edges[part]))
+                start, end = edges[part], edges[part + 1]
+                run = self._written(hashes[start:end], rows.slice(start, end - start))
+                new.append((part, run))
         except ScratchError:
-            self._store.delete([block for _, block, _ in new])
+            self._store.delete([block for _, (block, _) in new])
             raise
-        for part, block, n in new:
-            self._runs[part].append((block, n))
+        for part, run in new:
+            self._runs[part].append(run)
+        for part, _ in new:
             self._merge(part, self._first_to_merge(part))
 
-    def find(self, words: Ints) -> Iterator[tuple[Ints, Columns]]:
-        """Yield, for keys that are out, their places among `words` and what they hold.
+    def find(self, words: Ints) -> tuple[Ints, pa.RecordBatch]:
+        """Return, for keys that are out, their places among `words` and what they hold.
 
         Args:
             words: (n,) different ones.
@@ -105,21 +107,23 @@ class ColdKeys:
         order = np.argsort(hashes)
         hashes = hashes[order]
         edges = _edges(hashes)
+        places, found = [np.empty(0, np.int64)], [_none(self._schema)]
         for part, runs in enumerate(self._runs):
             left = np.arange(edges[part], edges[part + 1])
             for run in reversed(runs):
                 if not len(left):
                     break
-                held, columns = self._read(run)
-                at = np.minimum(np.searchsorted(held, hashes[left]), len(held) - 1)
-                hit = held[at] == hashes[left]
-                yield order[left[hit]], [column[at[hit]] for column in columns]
+                held, rows = self._read(run)
+                at, hit = _looked_up(held, hashes[left])
+                places.append(order[left[hit]])
+                found.append(rows.take(pa.array(at[hit])))
                 left = left[~hit]
+        return np.concatenate(places), pa.concat_batches(found)
 
-    def part(self, part: int) -> tuple[Ints, Columns]:
+    def part(self, part: int) -> tuple[Ints, pa.RecordBatch]:
         """Return the key words of a part and what they hold."""
-        hashes, columns = self._merged(self._runs[part])
-        return _words(hashes), columns
+        hashes, rows = self._merged(self._runs[part])
+        return _words(hashes), rows
 
     def words(self) -> Iterator[Ints]:
         """Yield the key words of all that is out; repeats allowed. Cost: everything is read."""
@@ -153,45 +157,49 @@ class ColdKeys:
         runs = self._runs[part][first:]
         if not runs:
             return
-        hashes, columns = self._merged(runs)
+        hashes, rows = self._merged(runs)
         if first == 0:
             # Nothing older that would come to light.
-            live = self._live(columns)
-            hashes, columns = hashes[live], [column[live] for column in columns]
+            alive, rows = self._living(rows)
+            hashes, rows = hashes[alive], rows.filter(pa.array(alive))
         try:
-            merged = [(self._written(hashes, columns), len(hashes))] if len(hashes) else []
+            merged = [self._written(hashes, rows)] if len(hashes) else []
         except ScratchError:
             # The disk is full: many runs say the same as one.
             return
         self._runs[part][first:] = merged
         self._store.delete([block for block, _ in runs])
 
-    def _merged(self, runs: Sequence[tuple[int, int]]) -> tuple[Hashes, Columns]:
+    def _merged(self, runs: Sequence[Run]) -> tuple[Hashes, pa.RecordBatch]:
         read = [self._read(run) for run in runs]
         if len(read) == 1:
             return read[0]
-        none = [np.empty(0, np.uint64), *(np.empty(0, dtype) for dtype in self._dtypes)]
-        arrays = [[hashes, *columns] for hashes, columns in read]
-        hashes, *columns = (np.concatenate(some) for some in zip(none, *arrays, strict=True))
+        hashes = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in read)])
+        rows = pa.concat_batches([_none(self._schema), *(rows for _, rows in read)])
         # Stable: of a key the newest comes last. Runs in order are merged in linear time.
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]
         last = np.append(hashes[1:] != hashes[:-1], [True])[: len(hashes)]
-        order = order[last]
-        return hashes[last], [column[order] for column in columns]
+        return hashes[last], rows.take(pa.array(order[last]))
 
-    def _written(self, hashes: Hashes, columns: Columns) -> int:
-        buffers: list[Bytes] = [np.ascontiguousarray(a).view(np.uint8) for a in (hashes, *columns)]
-        return self._store.put(buffers)
+    def _written(self, hashes: Hashes, rows: pa.RecordBatch) -> Run:
+        stored = pa.RecordBatch.from_arrays([pa.array(hashes), *rows.columns], schema=self._stored)
+        return self._store.put([np.frombuffer(stored.serialize(), np.uint8)]), len(hashes)
 
-    def _read(self, run: tuple[int, int]) -> tuple[Hashes, Columns]:
-        block, n = run
-        data, at, columns = self._store.get_many([block])[0], 8 * n, []
-        for dtype in self._dtypes:
-            end = at + n * dtype.itemsize
-            columns.append(data[at:end].view(dtype))
-            at = end
-        return data[: 8 * n].view(np.uint64), columns
+    def _read(self, run: Run) -> tuple[Hashes, pa.RecordBatch]:
+        data = self._store.get_many([run[0]])[0]
+        stored = pa.ipc.read_record_batch(pa.py_buffer(data), self._stored)
+        return stored.column(0).to_numpy(), stored.remove_column(0)
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema)
+
+
+def _looked_up(held: Hashes, wanted: Hashes) -> tuple[Ints, Flags]:
+    """Return where hashes are among others, ascending, and whether they are."""
+    at = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+    return at, held[at] == wanted
 
 
 def _spread(words: Ints) -> Hashes:

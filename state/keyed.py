@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +13,17 @@ from eventtime.state.cold_keys import PARTS, parts_of
 from eventtime.state.keyed_collections import ListState, MapState
 from eventtime.state.keyed_objects import AggregatedObject, ObjectValue, ReducedObject
 from eventtime.state.keyed_room import KeyedRoom, can_leave
+from eventtime.state.keyed_rows import KeyedRows, columns_of
 from eventtime.state.keyed_values import PackedReduced, PackedValue
 from eventtime.state.moment import OneForAll
 from eventtime.state.slots import SlotMap
 from eventtime.state.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventtime.errors import ScratchError
     from eventtime.state.blocks import Spill
-    from eventtime.state.cold_keys import Columns
     from eventtime.state.declared import Declared
     from eventtime.state.keyed_state import State
     from eventtime.state.keys import KeyCodec
@@ -46,14 +46,14 @@ _NO_NULLS: Final[Ints] = np.empty(0, np.int64)
 class KeyedStates:
     """Keys and what is held for them.
 
-    Entering: `most_rows`, `enter`. Timers: `timers`. Bounding: `is_outgrown`, `sweep`, `clear`.
-    Surviving: `save`, `restore`.
+    Entering: `most_rows`, `enter`. Timers: `timers`, `bring_due`, `timers_outside`. Bounding:
+    `is_outgrown`, `sweep`, `clear`. Surviving: `save`, `restore`.
 
     Args:
         declared: states by name.
         codec: of the keys.
         moment: that states go by.
-        spill: where keys go that have no room, if all that they hold are numbers; None: all stay.
+        spill: where keys go that have no room; None: all stay.
     """
 
     def __init__(
@@ -75,10 +75,12 @@ class KeyedStates:
             self.states[name] = state
             (self._of_keys if of_keys else self._shared).append(state)
         self.timers = {kind: Timers() for kind in TIMER_KINDS}
-        packed = [state for state in self._of_keys if isinstance(state, PackedValue)]
+        self._rows = KeyedRows(self._of_keys, self.timers)
         self._room: KeyedRoom | None = None
-        if spill is not None and can_leave(self._of_keys):
-            self._room = KeyedRoom(self._slots, packed, self.timers.values(), spill)
+        if spill is not None and can_leave(self._rows.schema):
+            held = self._rows, self._of_keys, self.timers
+            self._room = KeyedRoom(self._slots, *held, spill)
+        self._entered: Ints = _NO_NULLS
         self._versions: Ints = np.zeros(1 if self._room is None else PARTS, np.int64)
         self._version = 1
         self._alive = 0
@@ -96,8 +98,32 @@ class KeyedStates:
     def enter(self, words: Ints, nulls: NDArray[np.uint8]) -> Ints:
         """Return the slots of keys, (n,) int64; what they hold counts as changed.
 
-        With a limit, slots from before may be those of other keys now, but for keys with timers.
+        With a limit, other slots from before may be those of other keys now.
         """
+        self._entered = self._enter(words, nulls)
+        return self._entered
+
+    def bring_due(self, kind: str, until_us: int) -> None:
+        """Bring keys into memory with timers due, the first of them at least.
+
+        Slots from before may be those of other keys now, but for those of the keys entered last.
+
+        Args:
+            kind: of the timers.
+            until_us: until when.
+        """
+        assert self._room is not None
+        words = self._room.due(kind, until_us)
+        if len(words):
+            self._room.make(len(words), self._entered)
+            self._grow()
+            self._room.bring_in(*self._slots.intern_new(words))
+
+    def timers_outside(self, kind: str) -> int:
+        """Count the timers of keys that are not in memory. Cost: what is outside is read."""
+        return 0 if self._room is None else self._room.timers(kind)
+
+    def _enter(self, words: Ints, nulls: NDArray[np.uint8], *, are_new: bool = False) -> Ints:
         tags = nulls.astype(np.int64) if nulls.size else _NO_NULLS
         if self._room is None:
             slots = self._slots.intern(words, tags)
@@ -106,7 +132,7 @@ class KeyedStates:
             self._room.make(len(words))
             self._grow()
             slots, fresh = self._slots.intern_new(words, tags)
-            self._room.bring_in(slots, fresh)
+            self._room.bring_in(slots, fresh, are_new=are_new)
         self.touch(slots)
         return slots
 
@@ -140,14 +166,13 @@ class KeyedStates:
         slots, alive = self._held()
         if alive[slots].any() or any(s.is_held(_ONE_SLOT)[0] for s in self._shared):
             return False
-        return self._room is None or not any(
-            len(self._outside(self._room, part)[0]) for part in range(PARTS)
-        )
+        return not any(len(words) for _, words, _ in self._outside(range(PARTS)))
 
     def sweep(self) -> None:
         """Forget keys for which nothing is held that lives (S30). Cost: O(keys)."""
         if self._room is not None:
             self._room.sweep()
+            self._entered = _NO_NULLS
             self._version += 1
             self._versions[:] = self._version
             self._alive = len(self._slots) + self._room.rows
@@ -178,32 +203,31 @@ class KeyedStates:
             self._room.clear()
         self.sweep()
 
-    def save(self, writer: PartWriter, **about: int) -> int:
+    def save(self, writer: PartWriter, **about: str | int) -> int:
         """Write what is held, part by part; returns the version reached.
 
         A part is neighbouring slots. With a limit it is keys by a hash.
         """
         slots, alive = self._held()
         slots = slots[alive[slots]]
-        of_slots = self._parts_of(slots)
-        timers = {kind: timers.rows() for kind, timers in self.timers.items()}
+        of_slots, timers = self._parts_of(slots), self._rows.timers()
+        about |= {"kind": KEYED}
         every = range(PARTS) if self._room is not None else np.unique(of_slots).tolist()
-        for part in every:
-            version = int(self._versions[part])
-            what: dict[str, Any] = {**about, "kind": KEYED, "part": part}
-            # A part to which no key ever fell is version 0.
-            if version and not writer.keep(version, **what):
-                mine = slots[of_slots == part]
-                outside = None if self._room is None else self._outside(self._room, part)
-                rows = self._rows(mine, timers)
-                if outside is not None:
-                    rows = pa.concat_batches([rows, self._rows_outside(*outside)])
-                if rows.num_rows:
-                    writer.add(rows, version, **what)
+        versions = {part: int(self._versions[part]) for part in every}
+        # A part to which no key ever fell is version 0.
+        changed = [p for p, v in versions.items() if v and not writer.keep(v, **about, part=p)]
+        for part, words, outside in self._outside(changed):
+            mine = slots[of_slots == part]
+            rows = _keyed(self.keys(mine), self._rows.save(mine, timers))
+            if len(words):
+                keys = self._codec.decode(words, np.zeros(len(words), np.bool_))
+                rows = pa.concat_batches([rows, _keyed(keys, outside)])
+            if rows.num_rows:
+                writer.add(rows, versions[part], **about, part=part)
         if self._shared:
-            columns = _joined(state.save(_ONE_SLOT) for state in self._shared)
+            columns = columns_of(self._shared, _ONE_SLOT)
             rows = pa.record_batch(list(columns.values()), list(columns))
-            writer.add(rows, None, **about, kind=SHARED)
+            writer.add(rows, None, **about | {"kind": SHARED})
         return self._version
 
     def restore(
@@ -227,13 +251,7 @@ class KeyedStates:
             words, nulls = self._codec.encode(rows.columns[:n])
         else:
             words, nulls = self._codec.no_key(rows.num_rows), np.empty(0, np.uint8)
-        slots = self.enter(words, nulls)
-        for state in self._of_keys:
-            state.fill(slots, rows)
-        for kind, timers in self.timers.items():
-            times = rows.column(f"timers:{kind}")
-            at = np.repeat(slots, np.diff(times.offsets.to_numpy()))
-            timers.add_rows(times.flatten().to_numpy(), at)
+        self._rows.fill(self._enter(words, nulls, are_new=True), rows)
 
     def _grow(self) -> None:
         if self._slots.capacity == self._capacity:
@@ -250,11 +268,15 @@ class KeyedStates:
             return slots >> _PART_BITS
         return parts_of(self._slots.keys[slots, 0].copy())
 
-    def _outside(self, room: KeyedRoom, part: int) -> tuple[Ints, list[Columns]]:
-        """Return the keys of a part that are outside of memory and live, and what they hold."""
-        words, by_state = room.part(part)
-        live = room.live(by_state)
-        return words[live], [[column[live] for column in columns] for columns in by_state]
+    def _outside(self, parts: Sequence[int]) -> Iterator[tuple[int, Ints, pa.RecordBatch]]:
+        """Yield of parts the keys that are outside of memory and live, and what they hold."""
+        if self._room is None:
+            none = _NO_NULLS, pa.RecordBatch.from_pylist([], self._rows.schema)
+            yield from ((part, *none) for part in parts)
+            return
+        for part, words, rows in self._room.outside(parts):
+            alive, living = self._rows.living(rows)
+            yield part, words[alive], living.filter(pa.array(alive))
 
     def _held(self) -> tuple[Ints, NDArray[np.bool_]]:
         """Return the slots in use, and by slot whether it holds anything, timers included."""
@@ -270,26 +292,11 @@ class KeyedStates:
         keys = self._slots.keys[slots]
         return keys[:, 0].copy(), keys[:, 1] != 0
 
-    def _rows(self, slots: Ints, timers: Mapping[str, tuple[Ints, Ints]]) -> pa.RecordBatch:
-        columns = {f"key_{i}": column for i, column in enumerate(self.keys(slots))}
-        columns |= _joined(state.save(slots) for state in self._of_keys)
-        for kind, (times, who) in timers.items():
-            starts = np.searchsorted(who, slots)
-            ends = np.searchsorted(who, slots, side="right")
-            offsets = np.append(0, np.cumsum(ends - starts)).astype(np.int32)
-            mine = times[np.isin(who, slots)]
-            columns[f"timers:{kind}"] = pa.ListArray.from_arrays(offsets, pa.array(mine))
-        return pa.record_batch(list(columns.values()), list(columns))
 
-    def _rows_outside(self, words: Ints, by_state: list[Columns]) -> pa.RecordBatch:
-        keys = self._codec.decode(words, np.zeros(len(words), np.bool_))
-        columns = {f"key_{i}": column for i, column in enumerate(keys)}
-        pairs = zip(self._of_keys, by_state, strict=True)
-        columns |= _joined(s.saved(held) for s, held in pairs if isinstance(s, PackedValue))
-        for kind in self.timers:
-            no_offsets = pa.array(np.zeros(len(words) + 1, np.int32))
-            columns[f"timers:{kind}"] = pa.ListArray.from_arrays(no_offsets, pa.array(_NO_NULLS))
-        return pa.record_batch(list(columns.values()), list(columns))
+def _keyed(keys: Sequence[pa.Array], rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Put the columns of keys before those of what they hold."""
+    named = {f"key_{i}": column for i, column in enumerate(keys)}
+    return pa.RecordBatch.from_arrays([*keys, *rows.columns], [*named, *rows.schema.names])
 
 
 def _make(name: str, declared: Declared, moment: Moment | OneForAll) -> State:
@@ -305,7 +312,3 @@ def _make(name: str, declared: Declared, moment: Moment | OneForAll) -> State:
             return ListState(name, declared, moment)
         case "map":
             return MapState(name, declared, moment)
-
-
-def _joined(columns: Iterable[dict[str, pa.Array]]) -> dict[str, pa.Array]:
-    return {name: column for some in columns for name, column in some.items()}

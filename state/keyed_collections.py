@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from eventtime.state.keyed_state import Ints, Rows, State, shaped
+from eventtime.state.keyed_cells import CellState
+from eventtime.state.keyed_state import Ints, Rows, shaped
 from eventtime.state.moment import Expiry
 from eventtime.state.scalars import Scalars
 
@@ -24,16 +26,12 @@ __all__ = ("ListState", "MapState")
 _FOREVER: Final = 2**63 - 1
 
 
-class ListState(State):
+class ListState(CellState):
     """A list for each key, in order of arrival.
 
     One row at a time: `append`, `extend`, `values`, `clear`, iteration, `len`. Batches:
     `append_rows`, `get_rows`, `clear_rows`.
     """
-
-    def __init__(self, name: str, declared: Declared, moment: Moment | OneForAll) -> None:
-        super().__init__(name, declared, moment)
-        self._cells: list[list[Any] | None] = []
 
     def append(self, value: Any) -> None:
         """Add a value to the list of this key."""
@@ -97,36 +95,26 @@ class ListState(State):
         """Empty the lists of the keys of rows."""
         self.forget(self._rows(rows)[1])
 
-    def grow(self, capacity: int) -> None:
-        super().grow(capacity)
-        self._cells += [None] * (capacity - len(self._cells))
+    def _is_something(self, cell: list[Any] | None) -> bool:
+        return bool(cell)
 
-    def is_held(self, slots: Ints) -> NDArray[np.bool_]:
-        there = np.array([bool(self._cells[slot]) for slot in slots.tolist()], np.bool_)
-        held: NDArray[np.bool_] = there & ~self._dead_now(slots)
-        return held
-
-    def forget(self, slots: Ints) -> None:
-        for slot in slots.tolist():
-            self._cells[slot] = None
-
-    def _saved(self, slots: Ints) -> pa.Array:
-        held = self.is_held(slots).tolist()
-        cells = [
-            self._cells[slot] if h else None for slot, h in zip(slots.tolist(), held, strict=True)
-        ]
+    def _saved(self, slots: Ints, held: NDArray[np.bool_]) -> pa.Array:
+        pairs = zip(slots.tolist(), held.tolist(), strict=True)
+        cells = [self._cells[slot] if h else None for slot, h in pairs]
         return pa.array(cells, pa.list_(self.declared.kind))
 
-    def _filled(self, slots: Ints, saved: pa.Array) -> None:
-        for slot, value in zip(slots.tolist(), saved.to_pylist(), strict=True):
+    def _fill(self, slots: Ints, values: pa.Array) -> None:
+        for slot, value in zip(slots.tolist(), values.to_pylist(), strict=True):
             self._cells[slot] = value
 
     def _held(self, slot: int) -> list[Any] | None:
-        cell = self._cells[slot]
-        return None if self._expiry is not None and self._expiry.is_dead(slot) else cell
+        if self._expiry is not None and self._expiry.is_dead(slot):
+            return None
+        cell: list[Any] | None = self._cells[slot]
+        return cell
 
 
-class MapState(State):
+class MapState(CellState):
     """A map for each key, in order of insertion; each entry lives by itself.
 
     One row at a time: `get`, `[]`, `in`, `del`, `items`, `len`, `clear`. Batches: `get_rows`,
@@ -137,8 +125,7 @@ class MapState(State):
         super().__init__(name, declared, moment)
         assert declared.key_kind is not None
         self._keys = Scalars(declared.key_kind, f"state {name!r}, as its keys,")
-        # Of each entry its value, and until when it lives.
-        self._cells: list[dict[Any, tuple[Any, int]] | None] = []
+        # A cell has of each entry its value, and until when it lives.
         self._life = None if declared.ttl_us is None else Expiry(declared, moment)
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -225,10 +212,6 @@ class MapState(State):
         self._check_writable()
         self.forget(self._rows(rows)[1])
 
-    def grow(self, capacity: int) -> None:
-        super().grow(capacity)
-        self._cells += [None] * (capacity - len(self._cells))
-
     def is_held(self, slots: Ints) -> NDArray[np.bool_]:
         """Return of each slot whether it has entries; forgets those that are dead."""
         now = None if self._life is None else self._life.now_us()
@@ -236,17 +219,33 @@ class MapState(State):
             cell = self._cells[slot]
             if cell:
                 self._cells[slot] = {k: v for k, v in cell.items() if v[1] > now}
-        return np.array([bool(self._cells[slot]) for slot in slots.tolist()], np.bool_)
+        return super().is_held(slots)
 
-    def forget(self, slots: Ints) -> None:
-        for slot in slots.tolist():
-            self._cells[slot] = None
+    def living(self, saved: pa.RecordBatch) -> pa.Array:
+        entries = saved.column(self.column)
+        if self._life is None:
+            return entries
+        lengths = pc.fill_null(pc.list_value_length(entries), 0).to_numpy()
+        flat = entries.flatten()
+        alive = flat.field("until_us").to_numpy() > self._life.now_us()
+        if alive.all():
+            return entries
+        of_rows = np.repeat(np.arange(len(entries)), lengths)[alive]
+        left = np.bincount(of_rows, minlength=len(entries))
+        offsets = pa.array(np.append(0, np.cumsum(left)).astype(np.int32))
+        return pa.ListArray.from_arrays(
+            offsets, flat.filter(pa.array(alive)), type=entries.type, mask=pa.array(left == 0)
+        )
 
-    def _saved(self, slots: Ints) -> pa.Array:
-        self.is_held(slots)
+    def _is_something(self, cell: dict[Any, tuple[Any, int]] | None) -> bool:
+        return bool(cell)
+
+    def _saved(self, slots: Ints, held: NDArray[np.bool_]) -> pa.Array:
         entries = [
-            [{"key": k, "value": v, "until_us": u} for k, (v, u) in (self._cells[s] or {}).items()]
-            for s in slots.tolist()
+            [{"key": k, "value": v, "until_us": u} for k, (v, u) in self._cells[slot].items()]
+            if h
+            else None
+            for slot, h in zip(slots.tolist(), held.tolist(), strict=True)
         ]
         return pa.array(entries, self._saved_type())
 
@@ -254,9 +253,9 @@ class MapState(State):
         entry = {"key": self._keys.kind, "value": self.declared.kind, "until_us": pa.int64()}
         return pa.list_(pa.struct(list(entry.items())))
 
-    def _filled(self, slots: Ints, saved: pa.Array) -> None:
-        for slot, entries in zip(slots.tolist(), saved.to_pylist(), strict=True):
-            self._cells[slot] = {e["key"]: (e["value"], e["until_us"]) for e in entries}
+    def _fill(self, slots: Ints, values: pa.Array) -> None:
+        for slot, entries in zip(slots.tolist(), values.to_pylist(), strict=True):
+            self._cells[slot] = {e["key"]: (e["value"], e["until_us"]) for e in entries or ()}
 
     def _check_writable(self) -> None:
         if self.declared.scope == "broadcast" and not self._moment.is_changing:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from eventtime.state.keyed_state import Ints, Rows, State, shaped
+from eventtime.state.keyed_cells import CellState
+from eventtime.state.keyed_state import Ints, Rows, shaped
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from eventtime.state.declared import Declared
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ("AggregatedObject", "ObjectValue", "ReducedObject")
 
 
-class ObjectValue(State):
+class ObjectValue(CellState):
     """One value for each key; see `PackedValue`, whose methods it has.
 
     A value that can be changed in place, such as a dict, has to be set again to be checked.
@@ -27,7 +28,6 @@ class ObjectValue(State):
 
     def __init__(self, name: str, declared: Declared, moment: Moment | OneForAll) -> None:
         super().__init__(name, declared, moment)
-        self._cells: list[Any] = []
         default = declared.default
         self._default = None if default is None else self._scalars.stored(default)
 
@@ -77,28 +77,12 @@ class ObjectValue(State):
         for slot in self._rows(rows)[1].tolist():
             self._cells[slot] = None
 
-    def grow(self, capacity: int) -> None:
-        super().grow(capacity)
-        self._cells += [None] * (capacity - len(self._cells))
+    def _saved(self, slots: Ints, held: NDArray[np.bool_]) -> pa.Array:
+        pairs = zip(slots.tolist(), held.tolist(), strict=True)
+        return pa.array([self._cells[slot] if h else None for slot, h in pairs], self.declared.kind)
 
-    def is_held(self, slots: Ints) -> NDArray[np.bool_]:
-        there = np.array([self._cells[slot] is not None for slot in slots.tolist()], np.bool_)
-        held: NDArray[np.bool_] = there & ~self._dead_now(slots)
-        return held
-
-    def forget(self, slots: Ints) -> None:
-        for slot in slots.tolist():
-            self._cells[slot] = None
-
-    def _saved(self, slots: Ints) -> pa.Array:
-        held = self.is_held(slots).tolist()
-        cells = [
-            self._cells[slot] if h else None for slot, h in zip(slots.tolist(), held, strict=True)
-        ]
-        return pa.array(cells, self.declared.kind)
-
-    def _filled(self, slots: Ints, saved: pa.Array) -> None:
-        for slot, value in zip(slots.tolist(), saved.to_pylist(), strict=True):
+    def _fill(self, slots: Ints, values: pa.Array) -> None:
+        for slot, value in zip(slots.tolist(), values.to_pylist(), strict=True):
             self._cells[slot] = value
 
     def _held(self, slot: int) -> Any:

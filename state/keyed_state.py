@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,11 +21,11 @@ Ints = NDArray[np.int64]
 Rows: TypeAlias = "NDArray[Any] | list[int] | None"
 
 
-class State:
+class State(ABC):
     """Values of one declared state, by slot.
 
     For the function's author: what subclasses add. For the engine: `grow`, `is_held`, `forget`,
-    `save`, `fill`.
+    `save`, `fill`, `living`, `slot_bytes`.
 
     Args:
         name: of the attribute.
@@ -46,36 +47,54 @@ class State:
             more = np.zeros(capacity - len(until), np.int64)
             self._expiry.until_us = np.concatenate([until, more])
 
+    @abstractmethod
     def is_held(self, slots: Ints) -> NDArray[np.bool_]:
         """Return of each slot whether it holds something that lives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self, slots: Ints) -> None:
         """Hold nothing for these slots."""
-        raise NotImplementedError
+
+    @property
+    def column(self) -> str:
+        """Name of the column of values that are saved."""
+        return f"{self.declared.form}:{self.name}"
 
     def save(self, slots: Ints) -> dict[str, pa.Array]:
         """Return what slots hold that live, as columns by name; null: nothing."""
-        until_us = None if self._expiry is None else self._expiry.until_us[slots]
-        return self._named(self._saved(slots), until_us)
-
-    def fill(self, slots: Ints, saved: pa.RecordBatch) -> None:
-        """Hold what was saved."""
-        self._filled(slots, saved.column(f"{self.declared.form}:{self.name}"))
+        held = self.is_held(slots)
+        columns = {self.column: self._saved(slots, held)}
         if self._expiry is not None:
-            self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()
-
-    def _named(self, values: pa.Array, until_us: Ints | None) -> dict[str, pa.Array]:
-        columns = {f"{self.declared.form}:{self.name}": values}
-        if until_us is not None:
+            until_us = np.where(held, self._expiry.until_us[slots], 0)
             columns[f"until:{self.name}"] = pa.array(until_us)
         return columns
 
-    def _saved(self, slots: Ints) -> pa.Array:
-        raise NotImplementedError
+    def fill(self, slots: Ints, saved: pa.RecordBatch) -> None:
+        """Hold what was saved."""
+        self._fill(slots, saved.column(self.column))
+        if self._expiry is not None:
+            self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()
 
-    def _filled(self, slots: Ints, saved: pa.Array) -> None:
-        raise NotImplementedError
+    def living(self, saved: pa.RecordBatch) -> pa.Array:
+        """Return the column of values without those that have died since they were saved."""
+        values = saved.column(self.column)
+        if self._expiry is None:
+            return values
+        dead = saved.column(f"until:{self.name}").to_numpy() <= self._expiry.now_us()
+        return values.take(pa.array(np.arange(len(values)), mask=dead)) if dead.any() else values
+
+    @property
+    @abstractmethod
+    def slot_bytes(self) -> int:
+        """Bytes of memory for each slot, whatever it holds."""
+
+    @abstractmethod
+    def _saved(self, slots: Ints, held: NDArray[np.bool_]) -> pa.Array:
+        """Return the values of slots; null where nothing is held."""
+
+    @abstractmethod
+    def _fill(self, slots: Ints, values: pa.Array) -> None:
+        """Hold values."""
 
     def _rows(self, rows: Rows) -> tuple[Ints | None, Ints]:
         """Return row numbers (None: all) and their slots."""

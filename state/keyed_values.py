@@ -114,33 +114,19 @@ class PackedValue(State):
         held: NDArray[np.bool_] = (self._valid[slots] != 0) & ~self._dead_now(slots)
         return held
 
-    @property
-    def columns(self) -> list[NDArray[Any]]:
-        """All that is held, by slot: values, whether they are there, and until when they live."""
-        until = [] if self._expiry is None else [self._expiry.until_us]
-        return [self._values, self._valid, *until]
-
-    def live(self, columns: list[NDArray[Any]]) -> NDArray[np.bool_]:
-        """Tell of items of `columns` which are values that live."""
-        _, valid, *until = columns
-        held: NDArray[np.bool_] = valid != 0
-        if self._expiry is not None:
-            held &= until[0] > self._expiry.now_us()
-        return held
-
-    def saved(self, columns: list[NDArray[Any]]) -> dict[str, pa.Array]:
-        """Return items of `columns` as `save` does those of slots."""
-        held = to_arrow(columns[0], self.declared.kind, self.live(columns))
-        return self._named(held, columns[2] if self._expiry is not None else None)
-
     def forget(self, slots: Ints) -> None:
         self._valid[slots] = 0
 
-    def _saved(self, slots: Ints) -> pa.Array:
-        return to_arrow(self._values[slots], self.declared.kind, self.is_held(slots))
+    @property
+    def slot_bytes(self) -> int:
+        until = 0 if self._expiry is None else self._expiry.until_us.itemsize
+        return self._values.itemsize + self._valid.itemsize + until
 
-    def _filled(self, slots: Ints, saved: pa.Array) -> None:
-        lane = lane_of(saved)
+    def _saved(self, slots: Ints, held: NDArray[np.bool_]) -> pa.Array:
+        return to_arrow(self._values[slots], self.declared.kind, held)
+
+    def _fill(self, slots: Ints, values: pa.Array) -> None:
+        lane = lane_of(values)
         self._values[slots], self._valid[slots] = lane.values, lane.valid if lane.valid.size else 1
 
     def _lane(self, values: Any, n: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:

@@ -41,7 +41,7 @@ class Moment:
     """
 
     def __init__(self) -> None:
-        self.slot = 0
+        self.slot: Any = 0
         self.is_changing = False
         self.time_us = self.watermark_us = self.processing_us = MINUS_INFINITY
         self.slots: Ints = _NO_ROWS

@@ -21,7 +21,8 @@ _SLACK = 64
 class Timers:
     """Pairs of time and slot; each is there once however often it is set.
 
-    Setting: `add`, `add_rows`. Taking back: `discard`. Firing: `next_us`, `pop`. Surviving: `rows`.
+    Setting: `add`, `add_rows`. Taking back: `discard`, `forget`. Firing: `next_us`, `pop`.
+    Surviving: `rows`. Those of keys that are not in memory: `outside_us`.
 
     >>> timers = Timers()
     >>> timers.add(20, 1), timers.add(10, 2), timers.add(10, 2)
@@ -32,6 +33,7 @@ class Timers:
 
     def __init__(self) -> None:
         self.next_us: int = NEVER
+        self._outside_us: int = NEVER
         self._times: list[int] = []
         self._at: dict[int, set[int]] = {}
         self._firing: set[int] = set()
@@ -79,15 +81,41 @@ class Timers:
             self._find_next()
 
     def pop(self) -> tuple[int, set[int]]:
-        """Take the earliest timers; `discard` removes from the set returned until the next."""
+        """Take the earliest timers; `discard` removes from the set returned until the next.
+
+        Those of keys that are not in memory are later.
+        """
         time_us = heappop(self._times)
         self._firing_us, self._firing = time_us, self._at.pop(time_us)
         self._find_next()
         return time_us, self._firing
 
+    def forget(self, slots: Ints) -> None:
+        """Take all timers of slots back. Cost: O(timers)."""
+        if not self._at:
+            return
+        gone = set(slots.tolist())
+        for time_us in [time for time, held in self._at.items() if not gone.isdisjoint(held)]:
+            self._at[time_us] -= gone
+            if not self._at[time_us]:
+                del self._at[time_us]
+        self._times = list(self._at)
+        heapify(self._times)
+        self._find_next()
+
+    @property
+    def outside_us(self) -> int:
+        """Before when no timer is due of the keys that are not in memory."""
+        return self._outside_us
+
+    @outside_us.setter
+    def outside_us(self, time_us: int) -> None:
+        self._outside_us = time_us
+        self._find_next()
+
     def clear(self) -> None:
         """Forget all."""
-        self._times, self._at, self.next_us = [], {}, NEVER
+        self._times, self._at, self.next_us, self._outside_us = [], {}, NEVER, NEVER
 
     def rows(self) -> tuple[Ints, Ints]:
         """Return times and slots of the timers of keys, ordered by slot, then time."""
@@ -103,4 +131,4 @@ class Timers:
     def _find_next(self) -> None:
         while self._times and self._times[0] not in self._at:
             heappop(self._times)
-        self.next_us = self._times[0] if self._times else NEVER
+        self.next_us = min(self._times[0] if self._times else NEVER, self._outside_us)

@@ -6,8 +6,6 @@ The function runs in one thread; other shards prepare its chunks.
 
 from __future__ import annotations
 
-import contextlib
-import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,19 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.errors import EventTimeError, PlanError, UserCodeError
+from eventtime.errors import PlanError, UserCodeError
 from eventtime.process.broadcast import Changes
-from eventtime.process.contexts import BatchContext, RowContext
-from eventtime.process.output import outputs_of, points_of
+from eventtime.process.calls import Calls
 from eventtime.process.rows import python_rows
-from eventtime.state.keyed import KEYED, SHARED, KeyedStates
-from eventtime.state.moment import NO_KEY
+from eventtime.state.keyed import KEYED, SHARED
 from eventtime.state.timers import CHANGE, NEVER
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
-from eventtime.windows.operator import OperatorCounts, Produced, Results
+from eventtime.windows.operator import OperatorCounts, Produced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.errors import ScratchError
@@ -69,19 +65,13 @@ class ProcessOperator:
             msg = f"{function.name} goes by processing time, and a replay has none"
             remedy = "drive it with et.Engine, which takes a clock; or go by event time"
             raise PlanError(msg, place="process(function)", remedy=remedy)
-        self._context: Any = (BatchContext if function.is_batch else RowContext)(function)
-        self._held = KeyedStates(function.states, codec, self._context, spill)
-        self._outputs = outputs_of(plan, self._shown_key)
-        sides = {tag: output for tag, output in self._outputs.items() if tag}
-        self._context.bind(self._held, self._outputs[""], sides)
-        # Each run has its own copy: what it puts into attributes stays there.
-        self._function = copy.copy(function.instance)
-        for name, state in self._held.states.items():
-            setattr(self._function, name, state)
+        self._calls = Calls(plan, codec, spill)
+        self._context, self._held = self._calls.context, self._calls.held
         self._thread = ThreadPoolExecutor(1, "eventtime-process") if threaded else None
         self._changes = Changes(plan.broadcast)
         self._is_read = clock is not None or not plan.broadcast
         self._rows = self._live_keys = 0
+        self._ahead_us = MINUS_INFINITY
         self.watermark_us = MINUS_INFINITY
 
     def process(self, chunk: Chunk) -> Produced:
@@ -109,7 +99,7 @@ class ProcessOperator:
         self._fire_to(max(self.watermark_us, watermark_us))
         if self.watermark_us == PLUS_INFINITY:
             self._finish()
-        return self._produced()
+        return self._calls.produced(self.downstream_us)
 
     @property
     def downstream_us(self) -> int:
@@ -184,6 +174,7 @@ class ProcessOperator:
 
     def _process(self, chunk: Chunk) -> Produced:
         self._begin()
+        self._ahead_us = chunk.watermark_after_us
         watermarks_us = chunk.all_watermarks()
         before_end = int(np.searchsorted(watermarks_us, PLUS_INFINITY))
         if before_end == len(chunk):
@@ -197,7 +188,7 @@ class ProcessOperator:
                     self._fire_to(PLUS_INFINITY)
                     self._finish()
         self._fire_to(max(self.watermark_us, chunk.watermark_after_us))
-        return self._produced()
+        return self._calls.produced(self.downstream_us)
 
     def _take(self, chunk: Chunk, watermarks_us: Ints) -> None:
         words, nulls = chunk.all_keys()
@@ -207,21 +198,22 @@ class ProcessOperator:
         step = self._held.most_rows or max(1, len(chunk))
         for at in range(0, len(chunk), step):
             some = slice(at, at + step)
-            # Slots may stand for other keys from here on.
-            for output in self._outputs.values():
-                output.convert()
+            self._calls.forget_slots()
             slots = self._held.enter(words[some], nulls[some])
-            self._context.forget_keys()
             run(slots, times_us[some], watermarks_us[some], [c.slice(at, step) for c in columns])
 
     def _run_rows(
         self, slots: Ints, times_us: Ints, watermarks_us: Ints, columns: list[pa.Array]
     ) -> None:
-        context, on_row, timers = self._context, self._function.on_row, self._held.timers["event"]
+        context, on_row, timers = (
+            self._context,
+            self._calls.function.on_row,
+            self._held.timers["event"],
+        )
         context.among = slots
         rows = python_rows(self._plan.columns, columns, len(slots))
         of_rows = zip(rows, slots.tolist(), times_us.tolist(), watermarks_us.tolist(), strict=True)
-        with self._naming("on_row"):
+        with self._calls.naming("on_row"):
             for row, slot, time_us, watermark_us in of_rows:
                 if watermark_us >= timers.next_us:
                     self._fire_to(watermark_us)
@@ -248,9 +240,9 @@ class ProcessOperator:
             context.slots, context.times_us = slots[some], times_us[some]
             context.watermarks_us = watermarks_us[some]
             context.watermark_us = int(watermarks_us[end - 1])
-            with self._naming("on_batch"):
-                self._function.on_batch(context, batch.slice(at, end - at))
-                self._settle()
+            with self._calls.naming("on_batch"):
+                self._calls.function.on_batch(context, batch.slice(at, end - at))
+                self._calls.settle()
             at = end
 
     def _fire_to(self, watermark_us: int) -> None:
@@ -258,18 +250,21 @@ class ProcessOperator:
         timers, context = self._held.timers["event"], self._context
         context.is_final = watermark_us == PLUS_INFINITY
         before, most = context.watermark_us, _MOST_AT_END
-        most += len(timers) if context.is_final else 0
+        if context.is_final:
+            most += len(timers) + self._held.timers_outside("event")
         # Changes of broadcast state come between timers of different times.
         step_us = 0 if self._plan.broadcast else getattr(context, "step_us", 0)
-        while timers.next_us <= watermark_us:
+        while self._next_us("event", watermark_us) <= watermark_us:
             if context.is_final:
                 most -= 1
                 self._check_end(most)
             due = [self._popped(timers)]
-            while timers.next_us <= watermark_us and timers.next_us < due[0][0] + step_us:
+            # Bringing keys in may put those out that are due.
+            last_us = min(watermark_us, due[0][0] + step_us - 1, timers.outside_us - 1)
+            while timers.next_us <= last_us:
                 due.append(self._popped(timers))
             if any(len(slots) for _, slots, _ in due):
-                self._call("on_timer", due, before)
+                self._calls.timers("on_timer", due, before)
             before = max(before, due[-1][0])
             context.watermark_us = before
         self.watermark_us = max(self.watermark_us, watermark_us)
@@ -277,50 +272,36 @@ class ProcessOperator:
 
     def _fire_by_clock(self, now_us: int) -> None:
         timers = self._held.timers["processing"]
-        while timers.next_us <= now_us:
-            self._call("on_processing_timer", [self._popped(timers)], self._context.watermark_us)
+        while self._next_us("processing", now_us) <= now_us:
+            self._calls.timers(
+                "on_processing_timer", [self._popped(timers)], self._context.watermark_us
+            )
+
+    def _next_us(self, kind: str, until_us: int) -> int:
+        """Return when the next timer is due; if it is by then, its key is in memory."""
+        timers = self._held.timers[kind]
+        while timers.outside_us <= min(timers.next_us, until_us):
+            self._calls.forget_slots()
+            # While rows are taken in, look for all that will be due before the last of them.
+            self._held.bring_due(
+                kind, max(until_us, self._ahead_us) if kind == "event" else until_us
+            )
+        return timers.next_us
 
     def _popped(self, timers: Any) -> tuple[int, Ints, set[int]]:
         time_us, firing = timers.pop()
         if CHANGE in firing:
             firing.discard(CHANGE)
-            self._change(time_us)
+            self._calls.change(self._changes.due(time_us), time_us)
         slots = np.fromiter(firing, np.int64, len(firing))
         self._held.touch(slots)
         return time_us, self._held.ordered(np.sort(slots)), firing
-
-    def _call(self, by_row: str, due: list[tuple[int, Ints, set[int]]], before_us: int) -> None:
-        context, by_event = self._context, by_row == "on_timer"
-        method = self._plan.function.method(by_row)
-        call = getattr(self._function, method)
-        context.forget_keys()
-        context.among = np.concatenate([slots for _, slots, _ in due])
-        if self._plan.function.is_batch:
-            times = np.repeat(np.array([t for t, _, _ in due]), [len(s) for _, s, _ in due])
-            context.slots, context.times_us = context.among, times
-            reached = np.maximum(times, before_us) if by_event else np.full(len(times), before_us)
-            context.watermarks_us, context.watermark_us = reached, int(reached[-1])
-            context.firing_us = int(times[0])
-            with self._naming(method):
-                call(context)
-                self._settle()
-            context.firing_us = MINUS_INFINITY
-            return
-        (time_us, slots, firing), *_ = due
-        context.watermark_us = max(before_us, time_us) if by_event else before_us
-        context.time_us = time_us if by_event else before_us
-        with self._naming(method):
-            for slot in slots.tolist():
-                if slot in firing:
-                    context.slot, context.firing_us = slot, time_us if by_event else MINUS_INFINITY
-                    call(context, time_us)
-        context.firing_us = MINUS_INFINITY
 
     def _finish(self) -> None:
         """Let all timers fire, then hold nothing (S9, S30)."""
         most = _MOST_AT_END
         while (next_us := self._held.timers["processing"].next_us) != NEVER:
-            self._context.processing_us = next_us
+            self._context.processing_us = max(self._context.processing_us, next_us)
             self._fire_by_clock(self._context.processing_us)
             self._fire_to(PLUS_INFINITY)
             most -= 1
@@ -332,17 +313,6 @@ class ProcessOperator:
         if most < 0:
             msg = f"{self._plan.function.name} sets timers without end after the end of the input"
             raise UserCodeError(msg, remedy="set none when context.is_final")
-
-    def _change(self, time_us: int) -> None:
-        """Let the changes of broadcast state take effect whose time has come."""
-        context = self._context
-        context.slot, context.time_us = NO_KEY, time_us
-        context.watermark_us = max(context.watermark_us, time_us)
-        context.is_changing = True
-        with self._naming("on_broadcast"):
-            for name, row in self._changes.due(time_us):
-                self._function.on_broadcast(context, name, row)
-        context.is_changing = False
 
     def _await(self, times_us: Sequence[int]) -> None:
         for time_us in times_us:
@@ -361,40 +331,3 @@ class ProcessOperator:
             now_us = max(self._context.processing_us, self._clock.now_us())
             self._context.processing_us = now_us
             self._fire_by_clock(now_us)
-
-    def _settle(self) -> None:
-        for output in self._outputs.values():
-            output.settle()
-
-    def _produced(self) -> Produced:
-        results, sides = [], []
-        for tag, output in self._outputs.items():
-            taken = output.take()
-            if taken is None:
-                continue
-            batch, marks = taken
-            if tag:
-                sides.append((tag, batch))
-            else:
-                results.append(Results(batch, points_of(marks)))
-        return Produced(results, None, self.downstream_us, sides)
-
-    def _shown_key(self, slot: int) -> str:
-        key = self._context.key_of(slot)
-        return repr(key[0] if len(key) == 1 else key)
-
-    @contextlib.contextmanager
-    def _naming(self, method: str) -> Iterator[None]:
-        """Say of an error of the user's code where it was raised."""
-        try:
-            yield
-        except EventTimeError:
-            raise
-        except Exception as error:
-            msg = f"{self._plan.function.name}.{method} raised {type(error).__name__}: {error}"
-            place = f"{len(self._context.slots)} rows"
-            if self._context.is_changing:
-                place = "a row of a broadcast stream"
-            elif not self._plan.function.is_batch:
-                place = f"key {self._shown_key(self._context.slot)}"
-            raise UserCodeError(msg, place=place, remedy="see the cause above") from error

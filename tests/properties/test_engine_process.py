@@ -6,7 +6,7 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from hypothesis import given
@@ -94,23 +94,30 @@ def test_a_process_function_equals_the_oracle(drawn: Drawn) -> None:
     check_process(drawn)
 
 
-def outcome(stream: Stream, *, shards: int, chunk_rows: int) -> list[bytes]:
-    with forgetting_often(), patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
-        run = stream.run(shards=shards)
+def crowded() -> Any:
+    """Under a limit there is room for two keys at a time."""
+    return patch("eventtime.state.keyed_room._LEAST_SLOTS", 2)
+
+
+def outcome(
+    stream: Stream, *, shards: int, chunk_rows: int, memory: int | None = None
+) -> list[bytes]:
+    with crowded(), forgetting_often(), patch("eventtime.replay.CHUNK_ROWS", chunk_rows):
+        run = stream.run(shards=shards, memory=memory)
     return [ipc_bytes(t) for t in (run.table(), run.side("noted"), run.side("quarantine"))]
 
 
 def check_process_cuts(drawn: Drawn) -> None:
-    """Neither batches nor chunks nor shards show."""
+    """Neither batches nor chunks nor shards nor memory show."""
     case, how, places = drawn
     if all_null_times(case.partitions):
         return
     pieces = {name: cut(rows, places[name]) for name, rows in case.partitions.items()}
     whole = processed(source_of(case.partitions), case.spec, how)
     wanted = outcome(whole, shards=1, chunk_rows=65_536)
-    for shards, chunk_rows in ((1, 1), (1, 3), (2, 4), (3, 65_536)):
+    for shards, chunk_rows, memory in ((1, 1, None), (1, 3, 1), (2, 4, None), (3, 65_536, 1)):
         stream = processed(source_of({}, pieces), case.spec, how)
-        assert outcome(stream, shards=shards, chunk_rows=chunk_rows) == wanted
+        assert outcome(stream, shards=shards, chunk_rows=chunk_rows, memory=memory) == wanted
 
 
 @given(process_cases())
@@ -120,11 +127,17 @@ def test_cuts_and_shards_do_not_show_in_a_process_function(drawn: Drawn) -> None
 
 @dataclass(frozen=True)
 class Live:
-    """A live run, and into how many shards it is restored after each step; None: it is not."""
+    """A live run.
+
+    Args:
+        schedule: what happens.
+        settings: of the function.
+        restored: after each step, into how many shards and how much memory; None: it is not.
+    """
 
     schedule: Schedule
     settings: Settings
-    restored: list[int | None]
+    restored: list[tuple[int, int | None] | None]
 
 
 @st.composite
@@ -132,7 +145,8 @@ def live_runs(draw: st.DrawFn) -> Live:
     schedule = draw(schedules())
     schedule = replace(schedule, spec=keyed(schedule.spec))
     n = len(schedule.steps)
-    restored = draw(st.lists(st.sampled_from([None, None, 1, 2]), min_size=n, max_size=n))
+    place = st.tuples(st.sampled_from([1, 2]), st.sampled_from([None, 1]))
+    restored = draw(st.lists(st.one_of(st.none(), place), min_size=n, max_size=n))
     return Live(schedule, draw(settings(is_live=True)), restored)
 
 
@@ -158,22 +172,23 @@ def check_live_process(live: Live) -> None:
         return processed(source_of({"a": []}), spec, how)
 
     engine = Engine(stream(), list(live.schedule.names), clock=clock)
-    with forgetting_often(), tempfile.TemporaryDirectory() as folder:
-        for i, (step, shards) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
+    with crowded(), forgetting_often(), tempfile.TemporaryDirectory() as folder:
+        for i, (step, place) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
             read_clock(operator, step, clock.now_us())
             drive(oracle, step)
             drive_engine(engine, clock, step)
-            if shards is not None:
+            if place is not None:
                 path = Path(folder) / f"{i}.savepoint"
                 engine.savepoint(path)
                 engine.suspend()
-                engine = Engine.restore(stream(), path, clock=clock, shards=shards)
-    assert_rows(engine.results(), operator.results)
-    assert_rows(engine.side("noted"), operator.noted)
-    engine.ledger.assert_balanced()
-    if operator.watermark == math.inf:
-        assert engine.is_empty
-    engine.suspend()
+                shards, memory = place
+                engine = Engine.restore(stream(), path, clock=clock, shards=shards, memory=memory)
+        assert_rows(engine.results(), operator.results)
+        assert_rows(engine.side("noted"), operator.noted)
+        engine.ledger.assert_balanced()
+        if operator.watermark == math.inf:
+            assert engine.is_empty
+        engine.suspend()
 
 
 @given(live_runs())

@@ -6,43 +6,50 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.errors import ScratchError
 from eventtime.state.blocks import MemoryBlocks
-from eventtime.state.cold_keys import PARTS, ColdKeys, Columns, parts_of
+from eventtime.state.cold_keys import PARTS, ColdKeys, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventtime.state.blocks import Bytes
+    from eventtime.state.blocks import BlockStore, Bytes
 
 WORDS = st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), *range(10, 400)])
-DTYPES: list[np.dtype[Any]] = [np.dtype(np.int64), np.dtype(np.uint8)]
+SCHEMA = pa.schema({"value": pa.int64(), "flag": pa.uint8()})
 
 
-def is_live(columns: Columns) -> Any:
-    return columns[1] != 0
+def living(rows: pa.RecordBatch) -> tuple[Any, pa.RecordBatch]:
+    return rows.column("flag").to_numpy() != 0, rows
+
+
+def cold_keys(store: BlockStore) -> ColdKeys:
+    return ColdKeys(store, SCHEMA, living)
 
 
 def put(cold: ColdKeys, held: dict[int, tuple[int, int]]) -> None:
-    values = [value for value, _ in held.values()]
-    flags = [flag for _, flag in held.values()]
-    columns: Columns = [np.array(values, np.int64), np.array(flags, np.uint8)]
-    cold.put(np.array(list(held), np.int64), columns)
+    rows = [{"value": value, "flag": flag} for value, flag in held.values()]
+    cold.put(np.array(list(held), np.int64), pa.RecordBatch.from_pylist(rows, SCHEMA))
+
+
+def put_words(cold: ColdKeys, words: Any) -> None:
+    rows = [pa.array(words), pa.array(np.ones(len(words), np.uint8))]
+    cold.put(words, pa.RecordBatch.from_arrays(rows, schema=SCHEMA))
+
+
+def pairs_of(rows: pa.RecordBatch) -> list[tuple[int, int]]:
+    return [(row["value"], row["flag"]) for row in rows.to_pylist()]
 
 
 def find(cold: ColdKeys, words: Sequence[int]) -> dict[int, tuple[int, int]]:
-    found: dict[int, tuple[int, int]] = {}
-    for places, (values, flags) in cold.find(np.array(words, np.int64)):
-        for place, value, flag in zip(
-            places.tolist(), values.tolist(), flags.tolist(), strict=True
-        ):
-            assert words[place] not in found
-            found[words[place]] = value, flag
-    return found
+    places, rows = cold.find(np.array(words, np.int64))
+    assert len(np.unique(places)) == len(places)
+    return {words[at]: pair for at, pair in zip(places.tolist(), pairs_of(rows), strict=True)}
 
 
 def live(held: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
@@ -58,7 +65,7 @@ def test_of_what_was_put_the_last_is_found(
     rounds: list[tuple[Held, bool]], asked: list[int]
 ) -> None:
     store = MemoryBlocks()
-    cold, model = ColdKeys(store, DTYPES, is_live), Held()
+    cold, model = cold_keys(store), Held()
     for held, is_swept in rounds:
         put(cold, held)
         model |= held
@@ -72,10 +79,9 @@ def test_of_what_was_put_the_last_is_found(
         assert cold.rows <= 2 * sum(len(held) for held, _ in rounds)
     everything: Held = {}
     for part in range(PARTS):
-        words, (values, flags) = cold.part(part)
+        words, rows = cold.part(part)
         assert (parts_of(words) == part).all()
-        pairs = zip(values.tolist(), flags.tolist(), strict=True)
-        everything |= dict(zip(words.tolist(), pairs, strict=True))
+        everything |= dict(zip(words.tolist(), pairs_of(rows), strict=True))
     assert live(everything) == live(model)
     cold.clear()
     assert store.stats().blocks == cold.rows == 0
@@ -83,11 +89,11 @@ def test_of_what_was_put_the_last_is_found(
 
 def test_runs_are_merged_so_that_few_are_read() -> None:
     store = MemoryBlocks()
-    cold = ColdKeys(store, DTYPES, is_live)
+    cold = cold_keys(store)
     rng = np.random.default_rng(3)
     for _ in range(200):
         words = np.unique(rng.integers(0, 10_000, 500))
-        cold.put(words, [words, np.ones(len(words), np.uint8)])
+        put_words(cold, words)
     blocks = store.stats().blocks
     assert blocks <= 6 * PARTS
     assert cold.rows <= 2 * 10_000
@@ -97,7 +103,7 @@ def test_runs_are_merged_so_that_few_are_read() -> None:
 
 def test_what_was_cleared_hides_what_is_older() -> None:
     """Runs that are merged while an older one stays keep what says that nothing is held."""
-    cold = ColdKeys(MemoryBlocks(), DTYPES, is_live)
+    cold = cold_keys(MemoryBlocks())
     words = np.arange(10_000)
     mine = words[parts_of(words) == 5].tolist()
     put(cold, {word: (word, 1) for word in mine[:100]})
@@ -126,7 +132,7 @@ def test_where_the_disk_is_full_nothing_changes() -> None:
             return super().put(buffers)
 
     store = Full()
-    cold = ColdKeys(store, DTYPES, is_live)
+    cold = cold_keys(store)
     first = {word: (word, 1) for word in range(300)}
     put(cold, first)
     for left in range(PARTS):
@@ -147,7 +153,7 @@ def test_where_the_disk_is_full_nothing_changes() -> None:
 
 def test_words_come_back_from_their_hashes() -> None:
     words = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 5000)
-    cold = ColdKeys(MemoryBlocks(), DTYPES, is_live)
+    cold = cold_keys(MemoryBlocks())
     with patch.object(cold, "_merge"):
-        cold.put(words, [words, np.ones(len(words), np.uint8)])
+        put_words(cold, words)
     assert np.array_equal(np.sort(np.concatenate(list(cold.words()))), np.sort(words))
