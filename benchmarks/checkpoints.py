@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,7 @@ def filled(shape: Shape) -> Engine:
 class Reader:
     """Takes the parts of a cut, to make their rows in another thread, as a store does."""
 
+    is_alone: ClassVar[bool] = False
     parts: list[Callable[[], pa.RecordBatch]] = field(default_factory=list)
 
     def keep(self, version: int, **about: str | int) -> bool:

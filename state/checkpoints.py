@@ -73,6 +73,8 @@ class CheckpointWriter:
         last: checkpoint whose blocks may be kept.
     """
 
+    is_alone = False
+
     def __init__(self, last: Checkpoint | None) -> None:
         entries = [] if last is None else last.entries
         self._last = {frozenset(entry.about.items()): entry for entry in entries}

@@ -7,7 +7,8 @@ few times in all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from threading import Lock
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +17,16 @@ from numpy.typing import NDArray
 from eventtime.errors import ScratchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from eventtime.state.blocks import BlockStore
 
-__all__ = ("PARTS", "ColdKeys", "parts_of")
+__all__ = ("PARTS", "ColdKeys", "Run", "parts_of")
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 Living: TypeAlias = "tuple[Flags, pa.RecordBatch]"
-Run = tuple[int, int]
-"""A block, and how many rows it has."""
 
 _PART_BITS: Final = 6
 PARTS: Final = 1 << _PART_BITS
@@ -42,11 +41,26 @@ def parts_of(words: Ints) -> Ints:
     return (_spread(words) >> _SHIFT).astype(np.int64)
 
 
+class Run(NamedTuple):
+    """Some keys of a part, each once.
+
+    Args:
+        block: that holds them.
+        rows: how many they are.
+        number: of the run, larger than that of every run before.
+    """
+
+    block: int
+    rows: int
+    number: int
+
+
 class ColdKeys:
     """Key words and what they hold, in blocks.
 
     Leaving: `put`. Coming back: `find`. Looking: `rows`, `part`, `words`. Bounding: `sweep`,
-    `clear`. A key may be put again: the last time counts.
+    `clear`. Surviving: `runs`, `lend`, `made`, `is_lent`. A key may be put again: the last time
+    counts.
 
     Args:
         store: of the blocks.
@@ -57,15 +71,22 @@ class ColdKeys:
     def __init__(
         self, store: BlockStore, schema: pa.Schema, living: Callable[[pa.RecordBatch], Living]
     ) -> None:
-        self._store, self._schema, self._living = store, schema, living
+        self._store, self._living = store, living
+        self._none = pa.RecordBatch.from_pylist([], schema)
         self._stored = schema.insert(0, pa.field("hash", pa.uint64()))
         # By part, oldest first.
         self._runs: list[list[Run]] = [[] for _ in range(PARTS)]
+        self.made = 0
+        """Number of the newest run."""
+        # Blocks that another thread is still to read, and those of them that are not needed here.
+        self._lent: set[int] = set()
+        self._unwanted: set[int] = set()
+        self._lock = Lock()
 
     @property
     def rows(self) -> int:
         """Keys that are out; those that were put again and not merged yet are counted again."""
-        return sum(n for runs in self._runs for _, n in runs)
+        return sum(run.rows for runs in self._runs for run in runs)
 
     def put(self, words: Ints, rows: pa.RecordBatch) -> None:
         """Write what keys hold, each of them once.
@@ -88,7 +109,7 @@ class ColdKeys:
                 run = self._written(hashes[start:end], rows.slice(start, end - start))
                 new.append((part, run))
         except ScratchError:
-            self._store.delete([block for _, (block, _) in new])
+            self._store.delete([run.block for _, run in new])
             raise
         for part, run in new:
             self._runs[part].append(run)
@@ -107,7 +128,7 @@ class ColdKeys:
         order = np.argsort(hashes)
         hashes = hashes[order]
         edges = _edges(hashes)
-        places, found = [np.empty(0, np.int64)], [_none(self._schema)]
+        places, found = [np.empty(0, np.int64)], [self._none]
         for part, runs in enumerate(self._runs):
             left = np.arange(edges[part], edges[part + 1])
             for run in reversed(runs):
@@ -122,6 +143,8 @@ class ColdKeys:
 
     def part(self, part: int) -> tuple[Ints, pa.RecordBatch]:
         """Return the key words of a part and what they hold."""
+        if not self._runs[part]:
+            return np.empty(0, np.int64), self._none
         hashes, rows = self._merged(self._runs[part])
         return _words(hashes), rows
 
@@ -139,17 +162,43 @@ class ColdKeys:
     def clear(self) -> None:
         """Forget everything."""
         for runs in self._runs:
-            self._store.delete([block for block, _ in runs])
+            self._delete(runs)
             runs.clear()
+
+    def runs(self, part: int) -> Sequence[Run]:
+        """Return the runs of a part, oldest first."""
+        return self._runs[part]
+
+    def lend(self, run: Run) -> Callable[[], tuple[Ints, pa.RecordBatch]]:
+        """Return what gives the words and rows of a run: once, later, in any thread."""
+        with self._lock:
+            self._lent.add(run.block)
+
+        def read() -> tuple[Ints, pa.RecordBatch]:
+            hashes, rows = self._read(run)
+            with self._lock:
+                self._lent.discard(run.block)
+                is_unwanted = run.block in self._unwanted
+                self._unwanted.discard(run.block)
+            if is_unwanted:
+                self._store.delete([run.block])
+            return _words(hashes), rows
+
+        return read
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether a run is still to be read in another thread."""
+        return bool(self._lent)
 
     def _first_to_merge(self, part: int) -> int:
         """Return the first of the runs that are not much larger than all behind them."""
         runs = self._runs[part]
         first = len(runs) - 1
-        rows = runs[first][1]
-        while first > 0 and runs[first - 1][1] <= 2 * rows:
+        rows = runs[first].rows
+        while first > 0 and runs[first - 1].rows <= 2 * rows:
             first -= 1
-            rows += runs[first][1]
+            rows += runs[first].rows
         # A single run has nothing to be merged with.
         return first if first < len(runs) - 1 else len(runs)
 
@@ -168,32 +217,37 @@ class ColdKeys:
             # The disk is full: many runs say the same as one.
             return
         self._runs[part][first:] = merged
-        self._store.delete([block for block, _ in runs])
+        self._delete(runs)
+
+    def _delete(self, runs: Iterable[Run]) -> None:
+        with self._lock:
+            blocks = {run.block for run in runs}
+            self._unwanted |= blocks & self._lent
+            blocks -= self._lent
+        self._store.delete(sorted(blocks))
 
     def _merged(self, runs: Sequence[Run]) -> tuple[Hashes, pa.RecordBatch]:
         read = [self._read(run) for run in runs]
         if len(read) == 1:
             return read[0]
-        hashes = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in read)])
-        rows = pa.concat_batches([_none(self._schema), *(rows for _, rows in read)])
+        hashes = np.concatenate([hashes for hashes, _ in read])
+        rows = pa.concat_batches([rows for _, rows in read])
         # Stable: of a key the newest comes last. Runs in order are merged in linear time.
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]
-        last = np.append(hashes[1:] != hashes[:-1], [True])[: len(hashes)]
+        last = np.append(hashes[1:] != hashes[:-1], [True])
         return hashes[last], rows.take(pa.array(order[last]))
 
     def _written(self, hashes: Hashes, rows: pa.RecordBatch) -> Run:
         stored = pa.RecordBatch.from_arrays([pa.array(hashes), *rows.columns], schema=self._stored)
-        return self._store.put([np.frombuffer(stored.serialize(), np.uint8)]), len(hashes)
+        block = self._store.put([np.frombuffer(stored.serialize(), np.uint8)])
+        self.made += 1
+        return Run(block, len(hashes), self.made)
 
     def _read(self, run: Run) -> tuple[Hashes, pa.RecordBatch]:
-        data = self._store.get_many([run[0]])[0]
+        data = self._store.get_many([run.block])[0]
         stored = pa.ipc.read_record_batch(pa.py_buffer(data), self._stored)
         return stored.column(0).to_numpy(), stored.remove_column(0)
-
-
-def _none(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema)
 
 
 def _looked_up(held: Hashes, wanted: Hashes) -> tuple[Ints, Flags]:

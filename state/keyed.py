@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from eventtime.state.slots import SlotMap
 from eventtime.state.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventtime.errors import ScratchError
     from eventtime.state.blocks import Spill
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from eventtime.state.keyed_state import State
     from eventtime.state.keys import KeyCodec
     from eventtime.state.moment import Moment
-    from eventtime.state.parts import PartWriter
+    from eventtime.state.parts import PartWriter, SavedPart
 
 __all__ = ("KEYED", "SHARED", "TIMER_KINDS", "KeyedStates")
 
@@ -39,6 +40,7 @@ TIMER_KINDS: Final = ("event", "processing")
 _PART_BITS: Final = 14
 """Slots of a part, as a power of two: what is written again when one of them changed."""
 _SMALL: Final = 4096
+_ANY: Final = 1 << 62
 _ONE_SLOT: Final[Ints] = np.zeros(1, np.int64)
 _NO_NULLS: Final[Ints] = np.empty(0, np.int64)
 
@@ -100,7 +102,7 @@ class KeyedStates:
 
         With a limit, other slots from before may be those of other keys now.
         """
-        self._entered = self._enter(words, nulls)
+        self._entered = self._enter(words, nulls.astype(np.int64))
         return self._entered
 
     def bring_due(self, kind: str, until_us: int) -> None:
@@ -113,24 +115,34 @@ class KeyedStates:
             until_us: until when.
         """
         assert self._room is not None
-        words = self._room.due(kind, until_us)
+        words, last_us = self._room.due(kind, until_us)
         if len(words):
-            self._room.make(len(words), self._entered)
-            self._grow()
+            # Those that are due before these stay, or they would have to come back at once.
+            stay = np.append(self._entered, self.timers[kind].slots_until(last_us))
+            self._make(self._room, len(words), stay)
             self._room.bring_in(*self._slots.intern_new(words))
 
     def timers_outside(self, kind: str) -> int:
         """Count the timers of keys that are not in memory. Cost: what is outside is read."""
         return 0 if self._room is None else self._room.timers(kind)
 
-    def _enter(self, words: Ints, nulls: NDArray[np.uint8], *, are_new: bool = False) -> Ints:
-        tags = nulls.astype(np.int64) if nulls.size else _NO_NULLS
+    def _make(self, room: KeyedRoom, n: int, pinned: Ints | None = None) -> None:
+        left = room.left
+        room.make(n, pinned)
+        if room.left != left:
+            self._touch_all()
+        self._grow()
+
+    def _touch_all(self) -> None:
+        self._version += 1
+        self._versions[:] = self._version
+
+    def _enter(self, words: Ints, tags: Ints, *, are_new: bool = False) -> Ints:
         if self._room is None:
             slots = self._slots.intern(words, tags)
             self._grow()
         else:
-            self._room.make(len(words))
-            self._grow()
+            self._make(self._room, len(words))
             slots, fresh = self._slots.intern_new(words, tags)
             self._room.bring_in(slots, fresh, are_new=are_new)
         self.touch(slots)
@@ -173,8 +185,7 @@ class KeyedStates:
         if self._room is not None:
             self._room.sweep()
             self._entered = _NO_NULLS
-            self._version += 1
-            self._versions[:] = self._version
+            self._touch_all()
             self._alive = len(self._slots) + self._room.rows
             return
         _, alive = self._held()
@@ -203,55 +214,121 @@ class KeyedStates:
             self._room.clear()
         self.sweep()
 
+    @property
+    def is_lent(self) -> bool:
+        """Whether what was saved is still to be read in another thread: words must not change."""
+        return self._room is not None and self._room.cold.is_lent
+
     def save(self, writer: PartWriter, **about: str | int) -> int:
         """Write what is held, part by part; returns the version reached.
 
-        A part is neighbouring slots. With a limit it is keys by a hash.
+        A part is neighbouring slots. With a limit it is keys by a hash; in a checkpoint those of
+        them that are outside are parts by themselves, which rarely change.
         """
-        slots, alive = self._held()
-        slots = slots[alive[slots]]
-        of_slots, timers = self._parts_of(slots), self._rows.timers()
-        about |= {"kind": KEYED}
-        every = range(PARTS) if self._room is not None else np.unique(of_slots).tolist()
-        versions = {part: int(self._versions[part]) for part in every}
-        # A part to which no key ever fell is version 0.
-        changed = [p for p, v in versions.items() if v and not writer.keep(v, **about, part=p)]
-        for part, words, outside in self._outside(changed):
-            mine = slots[of_slots == part]
-            rows = _keyed(self.keys(mine), self._rows.save(mine, timers))
-            if len(words):
-                keys = self._codec.decode(words, np.zeros(len(words), np.bool_))
-                rows = pa.concat_batches([rows, _keyed(keys, outside)])
-            if rows.num_rows:
-                writer.add(rows, versions[part], **about, part=part)
         if self._shared:
             columns = columns_of(self._shared, _ONE_SLOT)
             rows = pa.record_batch(list(columns.values()), list(columns))
-            writer.add(rows, None, **about | {"kind": SHARED})
-        return self._version
+            writer.add(rows, None, **about, kind=SHARED)
+        about |= {"kind": KEYED}
+        if self._room is None or writer.is_alone:
+            self._save_all(writer, about)
+            return self._version
+        cold = self._room.cold
+        for part in range(PARTS):
+            for run in cold.runs(part):
+                of_run = about | {"part": part, "run": run.number}
+                if not writer.keep(run.number, **of_run):
+                    writer.add(partial(self._read, cold.lend(run)), run.number, **of_run)
+        # Those that hold nothing hide what they held when they were outside.
+        self._save_inside(writer, about, self._slots.slots())
+        return max(self._version, cold.made)
 
-    def restore(
-        self, version: int, keyed: Iterable[pa.RecordBatch], shared: Iterable[pa.RecordBatch]
-    ) -> None:
-        """Take over what was saved, while nothing is held."""
+    def _save_all(self, writer: PartWriter, about: dict[str, str | int]) -> None:
+        """Write what lives, each key once."""
+        slots, alive = self._held()
+        slots = slots[alive[slots]]
+        if self._room is None:
+            self._save_inside(writer, about, slots)
+            return
+        of_slots, timers = self._parts_of(slots), self._rows.timers()
+        for part, words, outside in self._outside(range(PARTS)):
+            mine = slots[of_slots == part]
+            if not len(mine) and not len(words):
+                continue
+            inside = _keyed(self.keys(mine), self._rows.save(mine, timers))
+            rows = pa.concat_batches([inside, self._keyed(words, outside)])
+            writer.add(rows, None, **about, part=part)
+
+    def _save_inside(self, writer: PartWriter, about: dict[str, str | int], slots: Ints) -> None:
+        """Write what slots hold, part by part."""
+        of_slots, timers = self._parts_of(slots), self._rows.timers()
+        for part in np.unique(of_slots).tolist():
+            version = int(self._versions[part])
+            if not writer.keep(version, **about, part=part):
+                mine = slots[of_slots == part]
+                rows = _keyed(self.keys(mine), self._rows.save(mine, timers))
+                writer.add(rows, version, **about, part=part)
+
+    def _read(self, lent: Callable[[], tuple[Ints, pa.RecordBatch]]) -> pa.RecordBatch:
+        return self._keyed(*lent())
+
+    def _keyed(self, words: Ints, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return _keyed(self._codec.decode(words, np.zeros(len(words), np.bool_)), rows)
+
+    def restore(self, version: int, blocks: Sequence[SavedPart]) -> None:
+        """Take over what was saved in a version, while nothing is held."""
         # Slots are others now: no part is what the last checkpoint has under its name.
         self._version = version
-        for whole in keyed:
-            most = self.most_rows or max(1, whole.num_rows)
-            for at in range(0, whole.num_rows, most):
-                self._restore(whole.slice(at, most))
-        for rows in shared:
-            for state in self._shared:
-                state.fill(_ONE_SLOT, rows)
+        keyed = [block for block in blocks if block.about["kind"] == KEYED]
+        inside = [block for block in keyed if "run" not in block.about]
+        runs = [block for block in keyed if "run" in block.about]
+        runs.sort(key=lambda block: int(block.about["run"]))
+        if self._room is None:
+            # Of a key the newest counts.
+            for block in [*inside, *reversed(runs)]:
+                self._fill_new(block.batch())
+            if runs:
+                self.sweep()
+        else:
+            self._room.cold.made = version
+            self._restore_room(self._room, runs, inside)
+        for block in blocks:
+            if block.about["kind"] == SHARED:
+                for state in self._shared:
+                    state.fill(_ONE_SLOT, block.batch())
         self._alive = len(self._slots) + (0 if self._room is None else self._room.rows)
 
-    def _restore(self, rows: pa.RecordBatch) -> None:
+    def _fill_new(self, rows: pa.RecordBatch) -> None:
+        """Bring those keys in that are not there, with what they hold."""
+        self._slots.reserve(rows.num_rows, _ANY)
+        slots, fresh = self._slots.intern_new(*self._words_of(rows))
+        self._grow()
+        if len(fresh) < len(slots):
+            is_new = np.zeros(self._capacity, np.bool_)
+            is_new[fresh] = True
+            rows = rows.filter(pa.array(is_new[slots]))
+            slots = slots[is_new[slots]]
+        self._rows.fill(slots, rows)
+        self.touch(slots)
+
+    def _restore_room(
+        self, room: KeyedRoom, runs: Sequence[SavedPart], inside: Sequence[SavedPart]
+    ) -> None:
+        for block in runs:
+            rows = block.batch()
+            room.put(self._words_of(rows)[0], rows.select(self._rows.schema.names))
+        for block in inside:
+            rows, most = block.batch(), room.most_rows
+            for at in range(0, rows.num_rows, most):
+                some = rows.slice(at, most)
+                self._rows.fill(self._enter(*self._words_of(some), are_new=True), some)
+
+    def _words_of(self, rows: pa.RecordBatch) -> tuple[Ints, Ints]:
         n = len(self._codec.types)
         if n:
             words, nulls = self._codec.encode(rows.columns[:n])
-        else:
-            words, nulls = self._codec.no_key(rows.num_rows), np.empty(0, np.uint8)
-        self._rows.fill(self._enter(words, nulls, are_new=True), rows)
+            return words, nulls.astype(np.int64)
+        return self._codec.no_key(rows.num_rows), _NO_NULLS
 
     def _grow(self) -> None:
         if self._slots.capacity == self._capacity:
@@ -275,6 +352,9 @@ class KeyedStates:
             yield from ((part, *none) for part in parts)
             return
         for part, words, rows in self._room.outside(parts):
+            if not len(words):
+                yield part, words, rows
+                continue
             alive, living = self._rows.living(rows)
             yield part, words[alive], living.filter(pa.array(alive))
 

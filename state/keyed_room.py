@@ -52,7 +52,8 @@ class KeyedRoom:
     """Keeps the keys of a process function within a budget.
 
     Entering: `most_rows`, `make`, `bring_in`, `due`. Bounding: `rows`, `sweep`, `clear`.
-    Looking: `outside`, `words`, `timers`. `blocked`: why keys could not leave memory.
+    Looking: `outside`, `words`, `timers`, `cold`. Restoring: `put`. `blocked`: why keys could not
+    leave memory; `left`: how often some did.
 
     Args:
         slots: of the keys in memory.
@@ -72,7 +73,7 @@ class KeyedRoom:
     ) -> None:
         self._slots, self._rows, self._timers = slots, rows, timers
         self._of_objects = [state for state in states if isinstance(state, CellState)]
-        self._cold = ColdKeys(spill.store, rows.schema, rows.living)
+        self.cold = ColdKeys(spill.store, rows.schema, rows.living)
         self._each = _SLOT_BYTES + sum(state.slot_bytes for state in states)
         self._budget = max(_LEAST_SLOTS * self._each, spill.budget_bytes)
         # By slot: when it was used last, and how much its objects take.
@@ -82,6 +83,7 @@ class KeyedRoom:
         # By part: before when no timer is due of the keys that are out.
         self._next_us = {kind: np.full(PARTS, _NONE) for kind in timers}
         self.blocked: ScratchError | None = None
+        self.left = 0
 
     @property
     def most_rows(self) -> int:
@@ -118,12 +120,12 @@ class KeyedRoom:
         if self._of_objects:
             self._touched = np.append(self._touched, slots)
         fresh = fresh[self._has_word(fresh)]
-        if self._cold.rows and len(fresh) and not are_new:
-            places, rows = self._cold.find(self._slots.keys[fresh, 0].copy())
+        if self.cold.rows and len(fresh) and not are_new:
+            places, rows = self.cold.find(self._slots.keys[fresh, 0].copy())
             self._rows.fill(fresh[places], rows)
 
-    def due(self, kind: str, until_us: int) -> Ints:
-        """Return words of keys outside with timers due; `outside_us` is later than those.
+    def due(self, kind: str, until_us: int) -> tuple[Ints, int]:
+        """Return words of keys outside with timers due, and until when these are all there are.
 
         Args:
             kind: of the timers.
@@ -146,21 +148,24 @@ class KeyedRoom:
         if len(words) > most:
             is_first = due_us <= np.partition(due_us, most)[most]
             np.minimum.at(nexts, parts_of(words[~is_first]), due_us[~is_first])
-            words = words[is_first]
+            words, due_us = words[is_first], due_us[is_first]
         self._timers[kind].outside_us = _first(nexts)
-        return words
+        return words, int(due_us.max()) if len(words) else until_us
 
     @property
     def rows(self) -> int:
         """Keys outside of memory, some counted twice."""
-        return self._cold.rows
+        return self.cold.rows
 
     def outside(self, parts: Iterable[int]) -> Iterator[tuple[int, Ints, pa.RecordBatch]]:
         """Yield the keys of parts that are outside alone: the part, words, and what they hold."""
         used = self._slots.slots()
         inside = np.sort(self._slots.keys[used[self._has_word(used)], 0])
         for part in parts:
-            words, rows = self._cold.part(part)
+            words, rows = self.cold.part(part)
+            if not len(words):
+                yield part, words, rows
+                continue
             at = np.minimum(np.searchsorted(inside, words), len(inside) - 1)
             alone = np.flatnonzero(inside[at] != words) if len(inside) else np.arange(len(words))
             yield part, words[alone], rows.take(pa.array(alone))
@@ -173,16 +178,28 @@ class KeyedRoom:
 
     def words(self) -> Iterable[Ints]:
         """Return the key words outside; repeats allowed."""
-        return self._cold.words()
+        return self.cold.words()
+
+    def put(self, words: Ints, rows: pa.RecordBatch) -> None:
+        """Put keys that are not in memory out, with what they hold.
+
+        Raises:
+            ScratchError: they cannot be written; nothing has changed.
+        """
+        self.cold.put(words, rows)
+        for kind, timers in self._timers.items():
+            some, first_us = self._rows.first_timers(rows, kind)
+            np.minimum.at(self._next_us[kind], parts_of(words[some]), first_us)
+            timers.outside_us = _first(self._next_us[kind])
 
     def sweep(self) -> None:
         """Put all out that can be, and forget what holds nothing that lives."""
         self._put_out(None, None)
-        self._cold.sweep()
+        self.cold.sweep()
 
     def clear(self) -> None:
         """Forget what is outside."""
-        self._cold.clear()
+        self.cold.clear()
         for kind, timers in self._timers.items():
             self._next_us[kind][:] = _NONE
             timers.outside_us = NEVER
@@ -212,22 +229,18 @@ class KeyedRoom:
             out = out[~stays[out]]
         if not len(out):
             return
-        words, rows = slots.keys[out, 0].copy(), self._rows.save(out, timers)
         try:
-            self._cold.put(words, rows)
+            self.put(slots.keys[out, 0].copy(), self._rows.save(out, timers))
         except ScratchError as error:
             self.blocked = error
             return
         self.blocked = None
+        self.left += 1
         self._rows.forget(out)
         self._objects[out] = 0
         alive = np.ones(slots.capacity, np.bool_)
         alive[out] = False
         slots.keep_only(alive)
-        for kind, held in self._timers.items():
-            some, first_us = self._rows.first_timers(rows, kind)
-            np.minimum.at(self._next_us[kind], parts_of(words[some]), first_us)
-            held.outside_us = _first(self._next_us[kind])
 
     def _has_word(self, slots: Ints) -> Flags:
         """Tell of which slots the key's word is its own: null has that of another."""

@@ -42,6 +42,8 @@ class PackWriter:
         stream: open for writing; the caller closes it.
     """
 
+    is_alone = True
+
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._blocks: list[dict[str, Any]] = []

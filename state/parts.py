@@ -16,6 +16,11 @@ __all__ = ("CutPart", "PartWriter", "Saved", "SavedPart", "hand_over")
 class PartWriter(Protocol):
     """Takes the parts of a cut."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether what is written stands by itself: no part is ever named again."""
+        ...
+
     def keep(self, version: int, **about: str | int) -> bool:
         """Name a part of the last checkpoint again, if it is there in this version.
 

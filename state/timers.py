@@ -22,7 +22,7 @@ class Timers:
     """Pairs of time and slot; each is there once however often it is set.
 
     Setting: `add`, `add_rows`. Taking back: `discard`, `forget`. Firing: `next_us`, `pop`.
-    Surviving: `rows`. Those of keys that are not in memory: `outside_us`.
+    Looking: `slots_until`, `rows`. Those of keys that are not in memory: `outside_us`.
 
     >>> timers = Timers()
     >>> timers.add(20, 1), timers.add(10, 2), timers.add(10, 2)
@@ -127,6 +127,11 @@ class Timers:
         order = np.lexsort((times, slots))
         order = order[slots[order] != CHANGE]
         return times[order], slots[order]
+
+    def slots_until(self, time_us: int) -> Ints:
+        """Return the slots of keys with timers up to a time; repeats allowed. Cost: O(timers)."""
+        due = (slots for time, slots in self._at.items() if time <= time_us)
+        return np.array([slot for held in due for slot in held if slot != CHANGE], np.int64)
 
     def _find_next(self) -> None:
         while self._times and self._times[0] not in self._at:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ class MemoryCheckpoint:
         pool: reads parts meanwhile; None: they are read when somebody asks for them.
     """
 
+    is_alone: ClassVar[bool] = False
     last: MemoryCheckpoint | None = None
     pool: Executor | None = None
     versions: dict[About, int | None] = field(default_factory=dict)

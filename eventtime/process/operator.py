@@ -17,7 +17,6 @@ from eventtime.errors import PlanError, UserCodeError
 from eventtime.process.broadcast import Changes
 from eventtime.process.calls import Calls
 from eventtime.process.rows import python_rows
-from eventtime.state.keyed import KEYED, SHARED
 from eventtime.state.timers import CHANGE, NEVER
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows.operator import OperatorCounts, Produced
@@ -136,6 +135,8 @@ class ProcessOperator:
 
     def keys_to_forget(self) -> bool:
         """Whether many more keys are known than were alive when that was last looked at."""
+        if self._held.is_lent:
+            return False
         known = len(self._codec) if self._codec.interned else 0
         return self._held.is_outgrown or known > 2 * self._live_keys + _SMALL_DICTIONARY
 
@@ -157,10 +158,7 @@ class ProcessOperator:
         """Take over, while nothing is held, what another has saved."""
         self.watermark_us, self._rows = numbers["watermark_us"], numbers["rows"]
         self._context.watermark_us = self.watermark_us
-        # One by one: all of them may have no room in memory.
-        keyed = (b.batch() for b in blocks if b.about["kind"] == KEYED)
-        shared = (b.batch() for b in blocks if b.about["kind"] == SHARED)
-        self._held.restore(numbers["version"], keyed, shared)
+        self._held.restore(numbers["version"], blocks)
         waiting = [b for b in blocks if b.about["kind"] == BROADCAST]
         named = [(str(b.about["stream"]), b.batch()) for b in waiting]
         self._await(self._changes.restore(named))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pytest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Memory:
     """A checkpoint in memory: parts, and how many rows of them were written anew."""
 
+    is_alone: ClassVar[bool] = False
     last: Memory | None = None
     blocks: list[tuple[dict[str, Any], pa.RecordBatch]] = field(default_factory=list)
     written: int = 0
