@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from eventtime.checks import check_whole
 from eventtime.clock import SystemClock
@@ -73,7 +73,7 @@ class CheckpointWriter:
         last: checkpoint whose blocks may be kept.
     """
 
-    is_alone = False
+    is_alone: ClassVar[bool] = False
 
     def __init__(self, last: Checkpoint | None) -> None:
         entries = [] if last is None else last.entries

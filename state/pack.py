@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import pyarrow as pa
 
@@ -42,7 +42,7 @@ class PackWriter:
         stream: open for writing; the caller closes it.
     """
 
-    is_alone = True
+    is_alone: ClassVar[bool] = True
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +16,8 @@ __all__ = ("CutPart", "PartWriter", "Saved", "SavedPart", "hand_over")
 class PartWriter(Protocol):
     """Takes the parts of a cut."""
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether what is written stands by itself: no part is ever named again."""
-        ...
+    is_alone: ClassVar[bool]
+    """Whether what is written stands by itself: no part is ever named again."""
 
     def keep(self, version: int, **about: str | int) -> bool:
         """Name a part of the last checkpoint again, if it is there in this version.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ class Part:
 class Writer:
     """Keeps parts of the last cut whose version is the same; reads the others later."""
 
-    is_alone = False
+    is_alone: ClassVar[bool] = False
 
     def __init__(self, last: Parts) -> None:
         self.last, self.parts = last, Parts()
