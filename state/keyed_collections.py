@@ -108,10 +108,8 @@ class ListState(CellState):
             self._cells[slot] = value
 
     def _held(self, slot: int) -> list[Any] | None:
-        if self._expiry is not None and self._expiry.is_dead(slot):
-            return None
         cell: list[Any] | None = self._cells[slot]
-        return cell
+        return None if self._expiry is not None and self._expiry.is_dead(slot) else cell
 
 
 class MapState(CellState):
