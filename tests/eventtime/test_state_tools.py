@@ -160,7 +160,7 @@ def test_an_engine_goes_on_from_a_changed_export_too(tmp_path: Path) -> None:
     engine.finish_all()
     wanted.finish_all()
     assert engine.results() == wanted.results()
-    with pytest.raises(et.CheckpointError, match="is a savepoint of an engine, not of a run"):
+    with pytest.raises(et.CheckpointError, match="is of an engine, not of a run"):
         job.run(start_from=tmp_path / "again")
 
 
