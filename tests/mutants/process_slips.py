@@ -57,7 +57,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "timers are not restored",
             "timers.add_rows(times.flatten().to_numpy(), at)",
             "pass",
-            "process cuts",
+            "live process",
         ),
     ],
     "state/keyed_state.py": [
@@ -65,7 +65,7 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "lives are not restored",
             'self._expiry.until_us[slots] = saved.column(f"until:{self.name}").to_numpy()',
             "self._expiry.until_us[slots] = 2**62",
-            "process cuts",
+            "live process",
         ),
     ],
     "state/moment.py": [
