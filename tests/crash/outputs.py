@@ -133,7 +133,7 @@ class OneFile:
         sink = _Sink(f"{FOLDER}/{self.name}", CSV, disk=disk)
         with (
             patch("eventtime.replay.CHUNK_ROWS", 2),
-            patch("eventtime.checkpointing.storage_at", lambda *_: storage_of(disk)),
+            patch("eventtime.claiming.storage_at", lambda *_: storage_of(disk)),
         ):
             _stream().run(sink, checkpoint=et.checkpoints("x", every_rows=9, keep=1))
 

@@ -39,5 +39,7 @@ def test_a_crash_anywhere_leaves_outputs_whole(name: str) -> None:
 
 @pytest.mark.parametrize(("says", "scenario"), SLIPS)
 def test_a_slip_in_publishing_is_noticed(says: str, scenario: str) -> None:
+    # A sample may miss the one place where it shows; where it does, the search ends.
+    every = EVERY[scenario] if scenario == "one file" else 1
     with slipped(SLIPS[says, scenario]), pytest.raises((Wrong, EventTimeError)):
-        explore_outputs(SCENARIOS[scenario], EVERY.get(scenario, 1))
+        explore_outputs(SCENARIOS[scenario], every)
