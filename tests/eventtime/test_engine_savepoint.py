@@ -249,31 +249,6 @@ def test_a_custom_generator_that_fails_to_go_on_is_named(tmp_path: Path) -> None
         Engine.restore(stream, tmp_path / "state")
 
 
-def test_downtime_is_no_silence_but_silence_before_it_is(tmp_path: Path) -> None:
-    stream = pipeline(rows([]), watermark={"idle_after": "10s"})
-    clock = et.ManualClock()
-    engine = Engine(stream, ["a", "b"], clock=clock)
-    engine.push("a", rows([0, 120]))
-    engine.poll_empty("b")
-    clock.advance(6 * SECOND)
-    engine.poll_empty("b")
-    clock.advance(SECOND)
-    engine.savepoint(tmp_path / "state")
-    later = et.ManualClock(86_400 * SECOND)
-    engine = Engine.restore(stream, tmp_path / "state", clock=later)
-    later.advance(3 * SECOND)
-    engine.poll_empty("b")
-    assert engine.results().num_rows == 0
-    later.advance(1)
-    engine.poll_empty("b")
-    assert engine.results().num_rows == 1
-    # Idle is remembered, too.
-    engine.savepoint(tmp_path / "state", overwrite=True)
-    engine = Engine.restore(stream, tmp_path / "state", clock=later)
-    engine.push("a", rows([240]))
-    assert engine.results().num_rows == 1
-
-
 # What was not taken, and what has ended
 
 

@@ -57,7 +57,7 @@ def stories() -> dict[str, Callable[[], None]]:
         return quiet(seed(19)(given(case=drawn)(story)))
 
     def by_hand() -> None:
-        for module in (live, checkpoints, limits, longer):
+        for module in (live, checkpoints, limits, longer, savepoints):
             for name, test in vars(module).items():
                 if name.startswith("test_") and not hasattr(test, "hypothesis"):
                     test()

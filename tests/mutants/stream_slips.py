@@ -101,7 +101,7 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "downtime and the time since the last poll are lost",
             'None if p["empty_for_us"] is None else now_us - p["empty_for_us"]',
             "None",
-            "live process",
+            "by hand",
         ),
     ],
     "eventtime/live.py": [

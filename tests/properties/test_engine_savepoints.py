@@ -24,6 +24,8 @@ from strategies import (
     schedules,
     specs,
 )
+from windowing import SECOND, pipeline
+from windowing import rows as rows_at
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
@@ -207,3 +209,30 @@ def test_gone_on_from_its_checkpoints_a_live_run_is_that_of_one_never_disturbed(
 @given(disturbed())
 def test_restored_anywhere_a_run_is_that_of_one_never_disturbed(case: Disturbed) -> None:
     check_restored(case)
+
+
+def test_downtime_is_no_silence_but_silence_before_it_is() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state"
+        stream = pipeline(rows_at([]), watermark={"idle_after": "10s"})
+        clock = et.ManualClock()
+        engine = Engine(stream, ["a", "b"], clock=clock)
+        engine.push("a", rows_at([0, 120]))
+        engine.poll_empty("b")
+        clock.advance(6 * SECOND)
+        engine.poll_empty("b")
+        clock.advance(SECOND)
+        engine.savepoint(path)
+        later = et.ManualClock(86_400 * SECOND)
+        engine = Engine.restore(stream, path, clock=later)
+        later.advance(3 * SECOND)
+        engine.poll_empty("b")
+        assert engine.results().num_rows == 0
+        later.advance(1)
+        engine.poll_empty("b")
+        assert engine.results().num_rows == 1
+        # Idle is remembered, too.
+        engine.savepoint(path, overwrite=True)
+        engine = Engine.restore(stream, path, clock=later)
+        engine.push("a", rows_at([240]))
+        assert engine.results().num_rows == 1
