@@ -113,7 +113,7 @@ class Reader:
 
 def cut(engine: Engine, writer: CheckpointWriter | Reader) -> dict[str, Any]:
     """Hand the state over; what the work waits for."""
-    return engine._live.save(writer)
+    return engine._core.save(writer)
 
 
 def pauses_ms(shape: Shape, cuts: int) -> list[float]:
@@ -151,7 +151,7 @@ def restored_s(store: CheckpointStore, shards: int) -> float:
     engine = Engine(stream(), [], shards=shards)
     newest = store.newest()
     assert newest is not None
-    engine._live.restore(newest)
+    engine._core.restore(newest)
     push(engine, 0, np.arange(1))
     seconds = time.perf_counter() - start
     engine.suspend()

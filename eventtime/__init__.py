@@ -30,6 +30,7 @@ from eventtime.errors import (
     UserCodeError,
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
+from eventtime.live import Live, live
 from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
@@ -112,6 +113,7 @@ __all__ = (
     "KeyedStream",
     "Ledger",
     "LedgerError",
+    "Live",
     "MalformedRowError",
     "ManualClock",
     "MemoryLimit",
@@ -154,6 +156,7 @@ __all__ = (
     "global_window",
     "last",
     "list_state",
+    "live",
     "map_state",
     "max",
     "mean",

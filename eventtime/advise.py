@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from eventtime.expressions import check_columns
 from eventtime.plan import Read, Stepped, United, Watermarked, check_source
 from eventtime.report import told
 from eventtime.sources.base import MalformedRows, Poll
+from eventtime.sources.feed import is_live
 from eventtime.sources.timecolumn import check_time_column
 from eventtime.timestamp import to_us
 from eventtime.transform import Transform
@@ -256,7 +257,11 @@ def _node(stream: Stream | Source) -> Node:
 
 def _branches(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[Step, ...]]]:
     if isinstance(node, Read):
-        return [(node.source, after)]
+        if is_live(node.source):
+            msg = f"{node.source.describe()} goes on: its disorder is known when it has ended"
+            remedy = "advise on rows that were kept, such as files of the same events"
+            raise PlanError(msg, place="advise(stream)", remedy=remedy)
+        return [(cast("Source", node.source), after)]
     if isinstance(node, Stepped):
         return _branches(node.input, (node.step, *after))
     if isinstance(node, United):

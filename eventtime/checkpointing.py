@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution
+    from eventtime.following import Following
     from eventtime.outputs import Epoch
     from eventtime.report import ProgressReport
+    from eventtime.savepoint import Origin
     from eventtime.state.checkpoints import CheckpointWriter
     from eventtime.state.parts import Saved
 
@@ -51,6 +53,7 @@ class Checkpointing:
         stop: asked after each step whether to suspend.
         drain: take all input as ended then, rather than suspend.
         clock: of the machine's time, for when the next one is due; None: the machine's.
+        origin: whether of a replay or a live run.
 
     Raises:
         CheckpointError: what is there cannot be read, or is of another pipeline.
@@ -65,15 +68,15 @@ class Checkpointing:
         stop: Callable[[], bool] | None = None,
         drain: bool = False,
         clock: Clock | None = None,
+        origin: Origin = "replay",
     ) -> None:
         self._stop, self._drain, self.stops = stop, drain, False
-        self._store, self.saved, self._job = claim(
-            checkpoints, plan, "replay", start_from=start_from
-        )
+        self._origin = origin
+        self._store, self.saved, self._job = claim(checkpoints, plan, origin, start_from=start_from)
         self._pipeline = fingerprint(plan)
         epoch = 0 if self.saved is None else self.saved.head["epoch"]
         self.outputs = StagedOutputs(self._job, epoch, is_published=self.is_published)
-        self._execution: Execution | None = None
+        self._execution: Execution | Following | None = None
         self.clock: Clock = SystemClock() if clock is None else clock
         self._cutting = Cutting(checkpoints, self.clock)
         self._resumed = None if self.saved is None else resumed_from(self.saved)
@@ -103,7 +106,7 @@ class Checkpointing:
         newest = self._store.newest()
         return None if newest is None else newest.seq
 
-    def begin(self, execution: Execution) -> None:
+    def begin(self, execution: Execution | Following) -> None:
         """Take the run, its outputs being open; completes what the last process left undone.
 
         Raises:
@@ -113,7 +116,7 @@ class Checkpointing:
         self._execution = execution
         if self._store.newest() is None:
             # The outputs are marked as this job's from now on: it must be known after a crash.
-            head = {"kind": "replay", "pipeline": self._pipeline, "is_begun": False}
+            head = {"kind": self._origin, "pipeline": self._pipeline, "is_begun": False}
             self._store.write({**head, **self._about_outputs(0)}, [])
         self.outputs.recover(self.saved, self._store.token)
         if self.is_published:
@@ -186,4 +189,6 @@ class Checkpointing:
         self.outputs.commit_early(ended, self._store.token)
         written = self._store.write(head, self._cutting.each(writer.blocks))
         self.outputs.commit(ended, self._store.token)
+        assert self._execution is not None
+        self._execution.settled(head)
         return written

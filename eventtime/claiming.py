@@ -61,7 +61,7 @@ def claim(
     found: Saved | None = newest
     number = None if newest is None else newest.seq
     what = f"checkpoint {number} in {storage.place!r}"
-    place = "run(checkpoint=…)" if origin == "replay" else "Engine(checkpoint=…)"
+    place = "Engine(checkpoint=…)" if origin == "engine" else "run(checkpoint=…)"
     if (found is None or not found.head["is_begun"]) and start_from is not None:
         found = read_savepoint(start_from, None)
         what, place = f"the savepoint {str(start_from)!r}", "run(start_from=…)"

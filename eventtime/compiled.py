@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ from eventtime.expressions import (
 from eventtime.parsed import ParsedStage, check_chain, check_tags, parse
 from eventtime.plan import DROP, Aggregated, Node, Processed, Read, Stepped, United, Watermarked
 from eventtime.process.plan import ProcessPlan
+from eventtime.sources.feed import is_live
 from eventtime.sources.schemas import difference
 from eventtime.sources.timecolumn import check_time_column
 from eventtime.state.keys import check_key_type
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.windows.aggregate import Aggregate
 
 __all__ = ("Branch", "CompiledPlan", "StagePlan", "compile_plan", "result_schema")
@@ -50,10 +52,16 @@ class Branch:
         steps: before the watermark.
     """
 
-    source: Source
+    source: AnySource
     columns: tuple[str, ...]
     schema: pa.Schema
     steps: tuple[Step, ...]
+
+    @property
+    def bounded(self) -> Source:
+        """The source, where it is read to its end."""
+        assert not is_live(self.source)
+        return cast("Source", self.source)
 
 
 @dataclass(frozen=True)
@@ -190,7 +198,7 @@ def _through(schema: pa.Schema, steps: Sequence[Step]) -> pa.Schema:
 
 
 def _check_union(
-    sources: Sequence[tuple[Source, tuple[Step, ...]]], schemas: Sequence[pa.Schema]
+    sources: Sequence[tuple[AnySource, tuple[Step, ...]]], schemas: Sequence[pa.Schema]
 ) -> None:
     first = sources[0][0]
     for i, ((source, _), schema) in enumerate(zip(sources[1:], schemas[1:], strict=True), 2):
@@ -211,7 +219,7 @@ def _check_union(
             raise SchemaError(msg, place=place, remedy=remedy if gap else f"add .select({names})")
 
 
-def _time(source: Source) -> str:
+def _time(source: AnySource) -> str:
     unit = f" ({source.time_unit})" if source.time_unit else ""
     return f"{source.time!r}{unit}"
 
@@ -383,7 +391,7 @@ def _prune_stage(
     return replace(stage, input=kept, steps=steps), needed
 
 
-def _branch(source: Source, steps: tuple[Step, ...], wanted: set[str]) -> Branch:
+def _branch(source: AnySource, steps: tuple[Step, ...], wanted: set[str]) -> Branch:
     whole = source.schema()
     # What comes out is what is wanted, in one order for all branches.
     chosen = tuple(n for n in _through(whole, steps).names if n in wanted)

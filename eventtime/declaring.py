@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from eventtime.checks import check_names, check_text, shown
+import pyarrow as pa
+
+from eventtime.checks import check_callable, check_names, check_text, shown
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
 from eventtime.expressions import check_columns
@@ -12,6 +14,8 @@ from eventtime.plan import Keyed, Node, Processed, Read, Stepped, Windowed, walk
 from eventtime.process.broadcast import Broadcast
 from eventtime.process.function import known_function
 from eventtime.process.plan import check_output
+from eventtime.sources.feed import is_live
+from eventtime.transform import MapBatches
 from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
 from eventtime.windows.grid import Grid
@@ -19,14 +23,28 @@ from eventtime.windows.grid import Grid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pyarrow as pa
-
     from eventtime.process.function import ProcessFunction
+    from eventtime.sources.base import Source
     from eventtime.state.declared import Declared
     from eventtime.transform import Step
     from eventtime.windows.assigner import GridAssigner
 
-__all__ = ("check_aggregate", "check_named", "processed", "windowed")
+__all__ = ("check_aggregate", "check_named", "mapped", "processed", "windowed")
+
+
+def mapped(
+    node: Node,
+    function: Callable[[pa.RecordBatch], pa.RecordBatch | pa.Table],
+    schema: pa.Schema | None,
+) -> Stepped:
+    """Apply a function to whole batches; see `Stream.map_batches`."""
+    remedy = "give a function from RecordBatch to RecordBatch"
+    check_callable(function, place="map_batches(function)", remedy=remedy)
+    if schema is not None and not isinstance(schema, pa.Schema):
+        msg = f"{shown(schema)} is no schema"
+        remedy = "build one with pyarrow.schema, or leave it out"
+        raise PlanError(msg, place="map_batches(schema=…)", remedy=remedy)
+    return Stepped(node, MapBatches(function, schema))
 
 
 def windowed(
@@ -104,7 +122,11 @@ def _broadcast(name: str, stream: object) -> Broadcast:
         msg = f"{shown(stream)} is no source with steps"
         remedy = "such as et.from_arrow(rules, time='since'), without watermark or windows"
         raise PlanError(msg, place=place, remedy=remedy)
-    told = Broadcast(node.source, tuple(steps))
+    if is_live(node.source):
+        msg = f"{node.source.describe()} goes on: a broadcast stream is read when the run begins"
+        remedy = "read it from files, or push it with et.Engine"
+        raise PlanError(msg, place=place, remedy=remedy)
+    told = Broadcast(cast("Source", node.source), tuple(steps))
     check_columns(told.schema, [node.source.time], place=place)
     return told
 

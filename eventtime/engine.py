@@ -13,11 +13,11 @@ from eventtime.checkpoints import as_checkpoints
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.compiled import compile_plan
+from eventtime.core import Core
 from eventtime.doors import admitted
 from eventtime.engine_checkpoints import EngineCheckpoints
 from eventtime.errors import PlanError
 from eventtime.fingerprint import check_fingerprint
-from eventtime.live import Live
 from eventtime.memory import MemoryLike, limit_of
 from eventtime.savepoint import check_origin, read_savepoint, resumed_from, write_savepoint
 
@@ -75,18 +75,18 @@ class Engine:
         wanted = as_checkpoints(checkpoint, place="Engine(checkpoint=…)")
         limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
-        self._live = Live(compile_plan(stream.node), self._clock, shards, limit)
+        self._core = Core(compile_plan(stream.node), self._clock, shards, limit)
         self._suspended = False
         self._broken: BaseException | None = None
         self.resumed: Resumed | None = None
         self.notes: Any = None
         self._checkpoints: EngineCheckpoints | None = None
         if wanted is not None:
-            self._checkpoints = EngineCheckpoints(wanted, self._live.plan, self._clock)
+            self._checkpoints = EngineCheckpoints(wanted, self._core.plan, self._clock)
             if self._checkpoints.saved is not None:
                 self._go_on(self._checkpoints.saved)
         is_begun = self.resumed is not None
-        for name in sorted(set(partitions) - set(self._live.names) if is_begun else partitions):
+        for name in sorted(set(partitions) - set(self._core.names) if is_begun else partitions):
             self._add(name, known_at_start=not is_begun, historical=False)
 
     def add_partition(self, name: str, *, historical: bool = False) -> None:
@@ -110,16 +110,16 @@ class Engine:
                 or broken off by an earlier error.
             SchemaError: a column of another type.
         """
-        if (schema := self._live.stages.told(partition)) is not None:
+        if (schema := self._core.stages.told(partition)) is not None:
             with self._unbroken():
-                self._live.stages.broadcast(partition, admitted(batch, schema, partition))
+                self._core.stages.broadcast(partition, admitted(batch, schema, partition))
             return
         p = self._index(partition)
-        batch = admitted(batch, self._live.plan.branches[0].schema, f"partition {partition!r}")
+        batch = admitted(batch, self._core.plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:
             return
         with self._unbroken():
-            self._live.take(p, batch)
+            self._core.take(p, batch)
         if self._checkpoints is not None:
             self._checkpoints.note(batch.num_rows)
 
@@ -127,7 +127,7 @@ class Engine:
         """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
         p = self._index(partition)
         with self._unbroken():
-            self._live.poll_empty(p)
+            self._core.poll_empty(p)
 
     def finish(self, partition: str) -> None:
         """Note the end of a partition; after that of the last one every window fires (S9).
@@ -136,11 +136,11 @@ class Engine:
         """
         p = self._index(partition)
         with self._unbroken():
-            self._live.finish(p)
+            self._core.finish(p)
 
     def finish_all(self) -> None:
         """Note the end of all partitions that are left."""
-        for name, state in zip(self._live.names, self._live.progress.partitions, strict=True):
+        for name, state in zip(self._core.names, self._core.progress.partitions, strict=True):
             if not state.finished:
                 self.finish(name)
 
@@ -153,7 +153,7 @@ class Engine:
             CheckpointError: the checkpoint under way could not be written.
         """
         self._suspended = True
-        self._live.stages.close()
+        self._core.stages.close()
         if self._checkpoints is not None:
             self._checkpoints.close()
 
@@ -190,7 +190,7 @@ class Engine:
         [1]
         """
         found = self._checkpointing("checkpoint(...)")
-        found.cut(self._live, notes)
+        found.cut(self._core, notes)
         return found.settle()
 
     def checkpoint_if_due(self, notes: object = None) -> bool:
@@ -210,7 +210,7 @@ class Engine:
         found = self._checkpointing("checkpoint_if_due(...)")
         if not found.is_due():
             return False
-        found.cut(self._live, notes)
+        found.cut(self._core, notes)
         return True
 
     def savepoint(
@@ -237,7 +237,7 @@ class Engine:
         """
         check_flag(overwrite, place="overwrite=…")
         self._check_whole("savepoint(...)")
-        write_savepoint(path, filesystem, self._live.save, overwrite=overwrite)
+        write_savepoint(path, filesystem, self._core.save, overwrite=overwrite)
 
     @classmethod
     def restore(
@@ -280,48 +280,48 @@ class Engine:
         pack = read_savepoint(path, filesystem)
         what, place = f"the savepoint {str(path)!r}", "Engine.restore(stream, path)"
         check_origin(pack, "engine", what, place)
-        check_fingerprint(pack.head["pipeline"], engine._live.plan, what, place)
+        check_fingerprint(pack.head["pipeline"], engine._core.plan, what, place)
         engine._go_on(pack)
         return engine
 
     def results(self) -> pa.Table:
         """Return results since the last call, in the order of S24."""
-        return self._live.kept.take_results(self._live.plan.schema)
+        return self._core.kept.take_results(self._core.plan.schema)
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
-        schemas = self._live.side_schemas
+        schemas = self._core.side_schemas
         if not is_one_of(tag, list(schemas)):
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(schemas)}")
-        self._live.stages.flush()
-        return self._live.kept.take_side(tag, schemas[tag])
+        self._core.stages.flush()
+        return self._core.kept.take_side(tag, schemas[tag])
 
     @property
     def watermark_us(self) -> int:
         """The combined watermark, int64 microseconds UTC."""
-        return self._live.progress.combined_us
+        return self._core.progress.combined_us
 
     @property
     def ledger(self) -> Ledger:
         """The balance as of now."""
-        return self._live.ledger()
+        return self._core.ledger()
 
     @property
     def is_empty(self) -> bool:
         """Whether no state is held (S30)."""
-        return self._live.stages.is_empty
+        return self._core.stages.is_empty
 
     def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
         check_text(
             name, what="name", place="add_partition(name)", remedy="name the partition, such as 'a'"
         )
-        if name in self._live.names:
+        if name in self._core.names:
             msg = f"partition {name!r} is known already"
             raise PlanError(
                 msg, place="add_partition(...)", remedy="give each partition its own name"
             )
-        self._live.add(name, known_at_start=known_at_start, historical=historical)
+        self._core.add(name, known_at_start=known_at_start, historical=historical)
 
     @contextlib.contextmanager
     def _unbroken(self) -> Iterator[None]:
@@ -340,7 +340,7 @@ class Engine:
             raise PlanError(msg, place=place, remedy=remedy)
 
     def _go_on(self, saved: Saved) -> None:
-        self._live.restore(saved)
+        self._core.restore(saved)
         self.resumed, self.notes = resumed_from(saved), saved.head.get("notes")
 
     def _checkpointing(self, place: str) -> EngineCheckpoints:
@@ -358,15 +358,15 @@ class Engine:
 
     def _index(self, partition: str) -> int:
         self._check_going_on(f"partition {shown(partition)}")
-        if not is_one_of(partition, self._live.names):
+        if not is_one_of(partition, self._core.names):
             msg = f"there is no partition {shown(partition)}"
             raise PlanError(
                 msg,
                 place="engine",
-                remedy=f"partitions are {', '.join(self._live.names)}; see add_partition",
+                remedy=f"partitions are {', '.join(self._core.names)}; see add_partition",
             )
-        p = self._live.names.index(partition)
-        if self._live.progress.partitions[p].finished:
+        p = self._core.names.index(partition)
+        if self._core.progress.partitions[p].finished:
             msg = f"partition {partition!r} has finished"
             raise PlanError(msg, place="engine", remedy="add_partition(...) under a new name")
         return p

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eventtime.checkpoints import Checkpoints
     from eventtime.clock import Clock
     from eventtime.compiled import CompiledPlan
-    from eventtime.live import Live
+    from eventtime.core import Core
     from eventtime.report import Resumed
 
 __all__ = ("EngineCheckpoints",)
@@ -48,7 +48,7 @@ class EngineCheckpoints:
         """Tell whether it is time for the next one; raises what went wrong with the last."""
         return self._cutting.is_due()
 
-    def cut(self, live: Live, notes: object) -> None:
+    def cut(self, core: Core, notes: object) -> None:
         """Copy what changed since the last one, and begin to write it.
 
         Raises:
@@ -60,11 +60,11 @@ class EngineCheckpoints:
         self._cutting.settle()
         writer = self._store.parts()
         head: dict[str, Any] = {
-            **live.save(writer),
+            **core.save(writer),
             "job": self._job,
             "token": self._store.token,
             "is_begun": True,
-            "is_finished": live.is_finished,
+            "is_finished": core.is_finished,
             "notes": noted,
         }
         self._cutting.begin(lambda: self._store.write(head, self._cutting.each(writer.blocks)))

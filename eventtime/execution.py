@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.bookmarks import Bookmarks
-from eventtime.doors import door
+from eventtime.doors import door, reports_malformed
 from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import PartitionReader
     from eventtime.state.parts import PartWriter, Saved
 
-__all__ = ("QUARANTINE", "Execution", "Pauses", "naming_partitions")
+__all__ = ("QUARANTINE", "Execution", "Pauses", "SideOutput", "naming_partitions")
 
 QUARANTINE = "quarantine"
 _HELD: Final = "held"
@@ -111,7 +111,7 @@ class Execution:
         self._pending: deque[Callable[[], Iterator[pa.RecordBatch]]] = deque()
         self._stages = Stages(plan.stages, self._names, side, shards, limit=limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
-        text = any(_is_text(b) for b in plan.branches)
+        text = any(reports_malformed(b.source) for b in plan.branches)
         self._quarantine = quarantine_schema(plan.aside_schema, text=text)
 
     @property
@@ -156,7 +156,7 @@ class Execution:
     def report(self) -> ProgressReport:
         """Return where the run is. Cost: O(partitions)."""
         ledgers = [intake.balance for intake in self._intakes]
-        totals = [b.source.total_rows() for b in self._plan.branches]
+        totals = [b.bounded.total_rows() for b in self._plan.branches]
         return ProgressReport(
             rows=sum(part.rows_in for part in ledgers),
             waiting=sum(part.waiting for part in ledgers),
@@ -226,6 +226,9 @@ class Execution:
             "results": self._results,
         }
 
+    def settled(self, head: dict[str, Any]) -> None:
+        """Note that a checkpoint is durable: files need not know."""
+
     def _restore(self, saved: Saved) -> None:
         """Go on from what was saved, with readers that are already where they were."""
         head = saved.head
@@ -258,10 +261,10 @@ class Execution:
 
     def _readers_of(self, i: int, branch: Branch) -> list[PartitionReader]:
         if self._saved is None:
-            return open_source(branch.source, branch.columns, _BATCH_ROWS)
+            return open_source(branch.bounded, branch.columns, _BATCH_ROWS)
         saved = [p for p in self._saved.head["partitions"] if p["branch"] == i]
         positions = {p["reader"]: p["position"] for p in saved}
-        readers = open_source(branch.source, branch.columns, _BATCH_ROWS, positions)
+        readers = open_source(branch.bounded, branch.columns, _BATCH_ROWS, positions)
         # A replay's order is over all of its partitions: one more would have changed it (S10).
         new = [r.name for r in readers if r.name not in positions]
         if new:
@@ -363,7 +366,3 @@ def _unique(names: list[str]) -> list[str]:
     return (
         names if len(set(names)) == len(names) else [f"{i}/{name}" for i, name in enumerate(names)]
     )
-
-
-def _is_text(branch: Branch) -> bool:
-    return hasattr(getattr(branch.source, "format", None), "on_malformed")

@@ -1,167 +1,59 @@
-"""What an engine drives: partitions and their doors, the watermark, operators, what came out."""
+"""How a live run runs: a description that `run(live=…)` takes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from eventtime.doors import door
-from eventtime.execution import QUARANTINE, naming_partitions
-from eventtime.fingerprint import fingerprint
-from eventtime.kept import Kept
-from eventtime.ledger import Ledger
-from eventtime.progress import Progress
-from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
-from eventtime.stages import Stages
-from eventtime.transform import Transform
-from eventtime.windows.chunk import Chunk
-from eventtime.windows.rises import raised
+from eventtime.checks import shown
+from eventtime.clock import Clock, SystemClock
+from eventtime.duration import parse_us
+from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from eventtime.alarm import Alarm
+    from eventtime.duration import DurationLike
 
-    import pyarrow as pa
-
-    from eventtime.clock import Clock
-    from eventtime.compiled import CompiledPlan
-    from eventtime.memory import MemoryLimit
-    from eventtime.partition import PartitionIntake, Ready
-    from eventtime.state.parts import PartWriter, Saved
-
-__all__ = ("Live",)
+__all__ = ("Live", "live")
 
 
+@dataclass(frozen=True)
 class Live:
-    """A plan at work on rows as they come; asks no questions about what it is given.
+    """How a live run runs; made by `live`."""
 
-    Partitions: `add`, `finish`. Rows: `take`, `poll_empty`. Taking: `kept`. Looking: `ledger`.
-    Surviving: `save`, `restore`. If a call raises, part of its rows is inside and part is not.
+    clock: Clock = field(default_factory=SystemClock)
+    alarm: Alarm | None = None
+    commit_every_us: int = 1_000_000
+
+
+def live(
+    *,
+    clock: Clock | None = None,
+    alarm: Alarm | None = None,
+    commit_every: DurationLike = "1s",
+) -> Live:
+    """Say how a live run runs; sources that go on are followed without it too.
+
+    With it a pipeline of bounded sources, such as files, is run as a live one: partitions as they
+    come, not in replay order.
 
     Args:
-        plan: compiled.
-        clock: of processing time.
-        shards: threads that share the keys.
-        limit: on the memory of windows; None: all of their state stays in memory.
+        clock: of processing time, by which partitions fall idle, timers fire and the future guard
+            judges; None: the machine's.
+        alarm: how the loop sleeps while nothing comes, for tests; None: on the machine's time.
+        commit_every: without checkpoints, how often sinks that write a file for each commit do so.
+            All others commit what has come out after every turn.
+
+    Raises:
+        PlanError: what is given is no clock.
+        DurationError: malformed or not above zero.
+
+    >>> live(commit_every="1m").commit_every_us
+    60000000
     """
-
-    def __init__(
-        self, plan: CompiledPlan, clock: Clock, shards: int, limit: MemoryLimit | None
-    ) -> None:
-        self.plan, self._clock = plan, clock
-        self.progress = Progress(plan.watermark.idle_after_us, plan.watermark.all_idle)
-        self.kept = Kept()
-        self.names: list[str] = []
-        self._intakes: list[PartitionIntake] = []
-        self.stages = Stages(plan.stages, self.names, self.kept.add_side, shards, clock, limit)
-        self._final = Transform(plan.final_steps, plan.stages[-1].schema)
-        quarantine = quarantine_schema(plan.aside_schema, text=False)
-        self.side_schemas = {**plan.side_schemas, QUARANTINE: quarantine}
-
-    def add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
-        """Take in a partition."""
-        p = self.progress.add(name, known_at_start=known_at_start, historical=historical)
-        branch, start_us = self.plan.branches[0], self.progress.partitions[p].watermark_us
-        codec, clock = self.stages.codec, self._clock
-        self.names.append(name)
-        self._intakes.append(
-            door(self.plan, branch, name, p, codec, clock=clock, watermark_us=start_us)
-        )
-
-    def take(self, p: int, batch: pa.RecordBatch) -> None:
-        """Process rows of a partition."""
-        self.progress.heard(p)
-        ready = self._intakes[p].take(batch)
-        self._set_aside(p)
-        if ready is not None:
-            self._process(p, ready)
-        else:
-            self._advance(self.progress.combine())
-
-    def poll_empty(self, p: int) -> None:
-        """Note that a partition was polled and had nothing."""
-        self.progress.polled_empty(p, self._clock.now_us())
-        self._advance(self.progress.combined_us)
-
-    def finish(self, p: int) -> None:
-        """Note the end of a partition."""
-        ready = self._intakes[p].drain()
-        self._set_aside(p)
-        if ready is not None:
-            self._process(p, ready)
-        self.progress.finish(p)
-        self._advance(self.progress.combined_us)
-
-    def ledger(self) -> Ledger:
-        """Return the balance as of now."""
-        intakes = zip(self.names, self._intakes, strict=True)
-        return Ledger({name: intake.balance for name, intake in intakes}, self.stages.ledgers())
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all partitions have ended, and there is one."""
-        states = self.progress.partitions
-        return bool(states) and all(state.finished for state in states)
-
-    def save(self, writer: PartWriter) -> dict[str, Any]:
-        """Write the parts; returns the rest, for JSON."""
-        self.stages.flush()
-        progress = self.progress.save(self._clock.now_us())
-        head = {
-            "pipeline": fingerprint(self.plan),
-            "combined_us": self.progress.combined_us,
-            "partitions": [
-                {**known, "intake": intake.save()}
-                for known, intake in zip(progress, self._intakes, strict=True)
-            ],
-            "operators": self.stages.save(writer),
-            "rows_before_final_steps": self._final.rows,
-        }
-        self.kept.save(writer)
-        return head
-
-    def restore(self, saved: Saved) -> None:
-        """Go on from what was saved, while there is nothing yet."""
-        head = saved.head
-        for partition in head["partitions"]:
-            self.add(partition["name"], known_at_start=True, historical=False)
-        self.progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
-        for intake, partition in zip(self._intakes, head["partitions"], strict=True):
-            intake.restore(partition["intake"])
-        self.stages.restore(saved)
-        self._final.rows = head["rows_before_final_steps"]
-        self.kept.restore(saved)
-
-    def _process(self, p: int, ready: Ready) -> None:
-        own = ready.block.rises
-        judged = raised(own, self.progress.combined_us, self.progress.others_us(p))
-        self.progress.moved(p, ready.after_us)
-        assert ready.block.source is not None
-        source = replace(ready.block.source, own_rises=own)
-        block = replace(ready.block, rises=judged, source=source)
-        chunk = Chunk.of_block(block, self.progress.combined_us)
-        with naming_partitions([self.names[p]]):
-            results, late = self.stages.submit(chunk)()
-        ledger = self._intakes[p].ledger
-        ledger.waiting -= len(ready)
-        ledger.windowed += len(ready) - len(late)
-        ledger.late += len(late)
-        self._keep(results)
-        self.stages.forget_keys([])
-
-    def _advance(self, watermark_us: int) -> None:
-        self._keep(self.stages.advance(watermark_us))
-
-    def _keep(self, results: Iterable[pa.RecordBatch]) -> None:
-        for batch in results:
-            out, _ = self._final.apply(batch)
-            if out.num_rows:
-                self.kept.results.append(out)
-
-    def _set_aside(self, p: int) -> None:
-        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
-        if rows:
-            asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
-            batch = quarantine_batch(self.side_schemas[QUARANTINE], asides, self.names)
-            self.kept.add_side(QUARANTINE, batch)
+    if clock is not None and not callable(getattr(clock, "now_us", None)):
+        msg = f"{shown(clock)} is no clock"
+        remedy = "an object with now_us(), such as et.ManualClock()"
+        raise PlanError(msg, place="live(clock=…)", remedy=remedy)
+    every_us = parse_us(commit_every, name="commit_every", zero=False)
+    return Live(SystemClock() if clock is None else clock, alarm, every_us)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from eventtime.errors import CheckpointError, OutputExistsError
@@ -29,8 +31,8 @@ RESULTS: Final = ""
 class Outputs:
     """Outputs of a run without checkpoints: each row goes where it belongs at once.
 
-    Beginning: `open`. Rows: `take`. End: `publish`, or `abort`. `holds_transactions` says whether a
-    table's lasts all the run long.
+    Beginning: `open`. Rows: `take`, `turn`. End: `publish`, or `abort`. `holds_transactions` says
+    whether a table's lasts all the run long.
     """
 
     writers: dict[str, SinkWriter] = field(default_factory=dict)
@@ -51,6 +53,9 @@ class Outputs:
             writer.write(batch)
         else:
             self.kept.setdefault(tag, []).append(batch)
+
+    def turn(self) -> None:
+        """Note the end of a turn of a live run: what may be seen at once is to be."""
 
     def take_from(self, saved: Saved) -> None:
         """Take the rows that a savepoint holds for the end.
@@ -98,8 +103,8 @@ class StagedOutputs(Outputs):
     Sinks that take epochs commit each as soon as its checkpoint is durable. Rows for memory, and
     for sinks that are published as a whole, stay in the checkpoints until the end.
 
-    Beginning: `open`, `recover`. Rows: `take`. A cut: `end_epoch`, `save`; then, in the thread that
-    writes it, `commit_early`, `commit`. End: `publish_from`, `close`.
+    Beginning: `open`, `recover`. Rows: `take`, `turn`. A cut: `end_epoch`, `save`; then, in the
+    thread that writes it, `commit_early`, `commit`. End: `publish_from`, `close`.
 
     Args:
         job: names the outputs for good.
@@ -113,9 +118,11 @@ class StagedOutputs(Outputs):
         super().__init__()
         self._is_published = is_published
         self.job, self.epoch = job, Epoch(epoch + 1)
-        self.bytes_staged = 0
+        self.bytes_staged = self._token = 0
         self._sinks: dict[str, EpochSink] = {}
         self._epochs: dict[str, EpochWriter] = {}
+        # What arrives at least once is committed by the loop and by the thread of checkpoints.
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
         self._held = HeldRows()
 
     def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
@@ -139,6 +146,7 @@ class StagedOutputs(Outputs):
             CheckpointError: an output is not as the checkpoint left it.
             FencedError: a newer process has claimed an output.
         """
+        self._token = token
         before = {} if saved is None else saved.head["outputs"]
         for tag, known in before.items():
             if not known["held"] and tag not in self._epochs:
@@ -155,6 +163,14 @@ class StagedOutputs(Outputs):
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         self.epoch.rows.setdefault(tag, []).append(batch)
         self.bytes_staged += batch.nbytes
+
+    def turn(self) -> None:
+        """Commit what is to arrive at least once: it need not wait for a checkpoint."""
+        for tag in [tag for tag in self.epoch.rows if tag in self._epochs]:
+            if self._sinks[tag].delivery == "at_least_once":
+                rows = self.epoch.rows.pop(tag)
+                with self._locks[tag]:
+                    self._epochs[tag].commit(self.epoch.number, rows, self._token)
 
     def end_epoch(self) -> Epoch:
         """Begin the next one; returns that which ended."""
@@ -221,7 +237,8 @@ class StagedOutputs(Outputs):
     def _commit(self, ended: Epoch, token: int, deliveries: Sequence[Delivery]) -> None:
         for tag, writer in self._epochs.items():
             if self._sinks[tag].delivery in deliveries:
-                writer.commit(ended.number, ended.rows.get(tag, []), token)
+                with self._locks[tag]:
+                    writer.commit(ended.number, ended.rows.get(tag, []), token)
 
     def _complete(
         self, tag: str, last: int, known: Mapping[str, str | bool], saved: Saved, token: int

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventtime.plan import Node, Windowed
-    from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.transform import Step
 
 __all__ = ("ParsedPlan", "ParsedStage", "check_chain", "check_tags", "parse")
@@ -50,7 +50,7 @@ class ParsedPlan:
         final_steps: on the results of the last.
     """
 
-    sources: tuple[tuple[Source, tuple[Step, ...]], ...]
+    sources: tuple[tuple[AnySource, tuple[Step, ...]], ...]
     watermark: Watermarked
     stages: tuple[ParsedStage, ...]
     final_steps: tuple[Step, ...]
@@ -143,7 +143,7 @@ def _take_steps(node: Node) -> tuple[tuple[Step, ...], Node]:
     return tuple(steps), node
 
 
-def _sources(node: Node, after: tuple[Step, ...]) -> list[tuple[Source, tuple[Step, ...]]]:
+def _sources(node: Node, after: tuple[Step, ...]) -> list[tuple[AnySource, tuple[Step, ...]]]:
     steps, node = _take_steps(node)
     steps = (*steps, *after)
     if isinstance(node, Read):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventtime.process.function import Function
     from eventtime.process.plan import OutputTime
     from eventtime.progress import AllIdle
-    from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.transform import Step
     from eventtime.watermark import WatermarkGenerator
     from eventtime.windows.accumulation import AccumulationMode
@@ -51,7 +51,7 @@ DROP = "eventtime.DROP"
 class Read:
     """Rows of a source."""
 
-    source: Source
+    source: AnySource
 
     def describe(self) -> str:
         """Return one line for `explain()`."""
@@ -90,6 +90,7 @@ class Watermarked:
     idle_after_us: int | None
     all_idle: AllIdle
     max_future_us: int | None
+    max_ahead_us: int | None = None
 
     def describe(self) -> str:
         """Return one line for `explain()`."""
@@ -97,11 +98,11 @@ class Watermarked:
         if self.idle_after_us is not None:
             text += f", idle after {format_us(self.idle_after_us)} (live only)"
             text += f", all idle: {self.all_idle}"
-        return text + (
-            f", future beyond {format_us(self.max_future_us)}"
-            if self.max_future_us is not None
-            else ""
-        )
+        if self.max_future_us is not None:
+            text += f", future beyond {format_us(self.max_future_us)}"
+        if self.max_ahead_us is not None:
+            text += f", {format_us(self.max_ahead_us)} ahead at most (live only)"
+        return text
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,9 @@ def check_source(source: object, *, place: str) -> None:
     Raises:
         PlanError: shows it.
     """
-    methods = [getattr(source, name, None) for name in ("schema", "open")]
-    if isinstance(source, type) or not all(map(callable, methods)):
+    methods = [getattr(source, name, None) for name in ("schema", "open", "follow")]
+    can = list(map(callable, methods))
+    if isinstance(source, type) or not can[0] or not any(can[1:]):
         msg = f"{shown(source)} is no stream"
         raise PlanError(msg, place=place, remedy=_BEGIN)
 

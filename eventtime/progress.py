@@ -1,9 +1,17 @@
-"""Progress of partitions: own watermarks, and the minimum over those that count (S5–S9)."""
+"""Progress of partitions: own watermarks, and the minimum over those that count (S5–S9).
+
+Silence is told in one of two ways: by hand, as empty polls at readings of a clock; or by a feed,
+which says when it begins, while the loop counts the time in which it listened. Thousands of silent
+partitions cost nothing then.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sortedcontainers import SortedList
 
 from eventtime.checks import is_one_of, shown
 from eventtime.errors import PlanError
@@ -43,6 +51,7 @@ class PartitionProgress:
     finished: bool = False
     empty_since_us: int | None = None
     silent_us: int = 0
+    silent_from_us: int | None = None
 
     @property
     def counts(self) -> bool:
@@ -54,8 +63,9 @@ class PartitionProgress:
 class Progress:
     """All partitions and their combined watermark.
 
-    Rows: `heard`. Silence: `polled_empty`. Coming and going: `add`, `finish`. Reading:
-    `combined_us`, `others_us`. Surviving: `save`, `restore`.
+    Rows: `heard`, `moved`. Silence: `polled_empty`; or `silent`, `unpolled`, `listened`. Coming and
+    going: `add`, `leave`, `finish`. Reading: `combined_us`, `others_us`. Surviving: `save`,
+    `restore`. Cost of each: O(log partitions).
 
     Args:
         idle_after_us: silence after which a partition is idle; None: never (replay).
@@ -67,6 +77,13 @@ class Progress:
     combined_us: int = MINUS_INFINITY
     partitions: list[PartitionProgress] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._counting = SortedList()
+        self._unfinished = 0
+        self._listened_us = 0
+        # When those that are silent become idle, in time listened; some were heard since.
+        self._due: list[tuple[int, int]] = []
+
     def add(self, name: str, *, known_at_start: bool = True, historical: bool = False) -> int:
         """Add a partition and return its index (S8).
 
@@ -74,24 +91,27 @@ class Progress:
         watermark.
         """
         start = MINUS_INFINITY if known_at_start or historical else self.combined_us
-        self.partitions.append(PartitionProgress(name, start))
+        self._enter(PartitionProgress(name, start))
         return len(self.partitions) - 1
 
     def others_us(self, index: int) -> int:
         """Return the minimum over the others that count; plus infinity if there is none."""
-        return min(
-            (p.watermark_us for i, p in enumerate(self.partitions) if i != index and p.counts),
-            default=PLUS_INFINITY,
-        )
+        for watermark_us, i in self._counting[:2]:
+            if i != index:
+                return int(watermark_us)
+        return PLUS_INFINITY
 
     def heard(self, index: int) -> None:
         """Note that rows came: the partition counts again, with its own watermark (S6)."""
         partition = self.partitions[index]
-        partition.idle, partition.empty_since_us, partition.silent_us = False, None, 0
+        partition.empty_since_us, partition.silent_from_us, partition.silent_us = None, None, 0
+        if partition.idle:
+            self._change(index, idle=False)
 
     def moved(self, index: int, watermark_us: int) -> None:
         """Set a partition's own watermark, already clamped, and combine."""
-        self.partitions[index].watermark_us = watermark_us
+        if watermark_us != self.partitions[index].watermark_us:
+            self._change(index, watermark_us=watermark_us)
         self.combine()
 
     def polled_empty(self, index: int, now_us: int) -> None:
@@ -104,20 +124,48 @@ class Progress:
             partition.silent_us += max(0, now_us - partition.empty_since_us)
         partition.empty_since_us = now_us
         if not partition.idle and partition.silent_us > self.idle_after_us:
-            partition.idle = True
-            self.combine()
+            self._fall_idle(index)
+
+    def silent(self, index: int) -> None:
+        """Note that a partition has nothing, and is asked all the time from now on."""
+        partition = self.partitions[index]
+        if self.idle_after_us is None or partition.silent_from_us is not None:
+            return
+        partition.silent_from_us = self._listened_us
+        heappush(self._due, (self._listened_us + self.idle_after_us - partition.silent_us, index))
+
+    def unpolled(self, index: int) -> None:
+        """Note that nobody asks a partition for a while: its silence stands still (S6)."""
+        partition = self.partitions[index]
+        partition.silent_us, partition.silent_from_us = self._silence(partition), None
+
+    def listened(self, duration_us: int) -> None:
+        """Let time pass for those that are silent; `duration_us` is not negative."""
+        self._listened_us += duration_us
+        while self._due and self._due[0][0] < self._listened_us:
+            _, index = heappop(self._due)
+            partition = self.partitions[index]
+            is_over = self._silence(partition) > (self.idle_after_us or 0)
+            if partition.silent_from_us is not None and is_over and partition.counts:
+                self._fall_idle(index)
+
+    def leave(self, index: int) -> None:
+        """Note that a partition is somebody else's for now: it counts again once it is heard."""
+        self.unpolled(index)
+        if self.partitions[index].counts:
+            self._change(index, idle=True)
 
     def finish(self, index: int) -> None:
         """Note the end of a partition: it leaves the minimum (S9)."""
-        self.partitions[index].finished = True
+        self._unfinished -= not self.partitions[index].finished
+        self._change(index, finished=True)
         self.combine()
 
     def combine(self) -> int:
         """Recompute the combined watermark; it never goes back (S5)."""
-        counting = [p.watermark_us for p in self.partitions if p.counts]
-        if counting:
-            reached = min(counting)
-        elif all(p.finished for p in self.partitions):
+        if self._counting:
+            reached = self._counting[0][0]
+        elif not self._unfinished:
             reached = PLUS_INFINITY if self.partitions else MINUS_INFINITY
         elif self.all_idle == "flush_max":
             reached = max(p.watermark_us for p in self.partitions if not p.finished)
@@ -135,28 +183,55 @@ class Progress:
                 "is_idle": p.idle,
                 "is_finished": p.finished,
                 "empty_for_us": None if p.empty_since_us is None else now_us - p.empty_since_us,
-                "silent_us": p.silent_us,
+                "silent_us": self._silence(p),
             }
             for p in self.partitions
         ]
 
     def restore(self, combined_us: int, saved: Sequence[Mapping[str, Any]], now_us: int) -> None:
         """Go on from there; the time since is none in which partitions were silent (S6, S28)."""
-        self.combined_us = combined_us
-        self.partitions = [
-            PartitionProgress(
-                p["name"],
-                p["watermark_us"],
-                p["is_idle"],
-                p["is_finished"],
-                None if p["empty_for_us"] is None else now_us - p["empty_for_us"],
-                p["silent_us"],
+        self.combined_us, self._unfinished = combined_us, 0
+        self.partitions.clear()
+        self._counting.clear()
+        for p in saved:
+            empty_us = None if p["empty_for_us"] is None else now_us - p["empty_for_us"]
+            flags = p["is_idle"], p["is_finished"]
+            known = PartitionProgress(
+                p["name"], p["watermark_us"], *flags, empty_us, p["silent_us"]
             )
-            for p in saved
-        ]
+            self._enter(known)
 
     @property
     def held_by(self) -> str | None:
         """Name of the partition that holds the combined watermark back."""
-        counting = [p for p in self.partitions if p.counts]
-        return min(counting, key=lambda p: p.watermark_us).name if counting else None
+        return self.partitions[self._counting[0][1]].name if self._counting else None
+
+    @property
+    def slowest_us(self) -> int | None:
+        """The smallest own watermark of those that count; None: none does."""
+        return int(self._counting[0][0]) if self._counting else None
+
+    def _enter(self, partition: PartitionProgress) -> None:
+        self.partitions.append(partition)
+        self._unfinished += not partition.finished
+        if partition.counts:
+            self._counting.add((partition.watermark_us, len(self.partitions) - 1))
+
+    def _change(self, index: int, **to: bool | int) -> None:
+        """Change what decides whether and where a partition counts."""
+        partition = self.partitions[index]
+        if partition.counts:
+            self._counting.remove((partition.watermark_us, index))
+        for name, value in to.items():
+            setattr(partition, name, value)
+        if partition.counts:
+            self._counting.add((partition.watermark_us, index))
+
+    def _fall_idle(self, index: int) -> None:
+        self._change(index, idle=True)
+        self.combine()
+
+    def _silence(self, partition: PartitionProgress) -> int:
+        since_us = partition.silent_from_us
+        running_us = 0 if since_us is None else self._listened_us - since_us
+        return partition.silent_us + running_us

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ("Origin", "check_origin", "read_savepoint", "resumed_from", "write_savepoint")
 
 
-Origin: TypeAlias = Literal["engine", "replay"]
-"""Whose state it is: that of an engine, or of a run."""
+Origin: TypeAlias = Literal["engine", "replay", "live"]
+"""Whose state it is: that of an engine driven by hand, of a replay, or of a live run."""
 
 
 def write_savepoint(
@@ -107,14 +107,16 @@ def check_origin(saved: Saved, wanted: Origin, what: str, place: str) -> None:
     origin: Origin = saved.head.get("kind", "engine")
     if origin == wanted:
         return
-    there, here = ("a run", "an engine") if wanted == "engine" else ("an engine", "a run")
     doors = {
         ("engine", False): "et.Engine.restore(stream, path)",
         ("engine", True): "et.Engine(stream, [], checkpoint=…)",
-        ("replay", False): "run(start_from=…)",
-        ("replay", True): "run(checkpoint=…)",
+        ("replay", False): "run(start_from=…) over bounded sources",
+        ("replay", True): "run(checkpoint=…) over bounded sources",
+        ("live", False): "run(start_from=…) over live sources",
+        ("live", True): "run(checkpoint=…) over live sources",
     }
-    msg = f"{what} is of {there}, not of {here}"
+    names = {"engine": "an engine", "replay": "a replay", "live": "a live run"}
+    msg = f"{what} is of {names[origin]}, not of {names[wanted]}"
     remedy = f"restore it with {doors[origin, isinstance(saved, Checkpoint)]}"
     raise CheckpointError(msg, place=place, remedy=remedy)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from eventtime.checkpoints import Checkpoints, as_checkpoints
-from eventtime.checks import check_callable, check_names, shown
-from eventtime.declaring import check_aggregate, check_named, processed, windowed
+from eventtime.checks import check_names, shown
+from eventtime.declaring import check_aggregate, check_named, mapped, processed, windowed
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import PlanError
 from eventtime.expressions import check_expression
@@ -29,8 +29,8 @@ from eventtime.plan import (
     walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
-from eventtime.run import Run, Surviving, Targets, run_plan
-from eventtime.transform import Filter, MapBatches, Select, WithColumns
+from eventtime.running import Surviving, Targets, results_of, run_plan
+from eventtime.transform import Filter, Select, WithColumns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
     from eventtime.compiled import CompiledPlan
+    from eventtime.live import Live
     from eventtime.process.function import ProcessFunction
     from eventtime.report import ProgressReport
     from eventtime.restarting import Restart
+    from eventtime.run import Run
     from eventtime.sinks.base import Sink
-    from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.state.declared import Declared
     from eventtime.watermark import WatermarkGenerator
     from eventtime.windows.accumulation import AccumulationMode
@@ -73,7 +75,7 @@ class Stream:
         check_node(self.node)
 
     @classmethod
-    def read(cls, source: Source) -> Stream:
+    def read(cls, source: AnySource) -> Stream:
         """Make a stream of a source."""
         check_source(source, place="Stream.read(source)")
         return cls(Read(source))
@@ -110,16 +112,7 @@ class Stream:
                 neighbours.
             schema: of what it returns; without it the function is tried on a batch without rows.
         """
-        check_callable(
-            function,
-            place="map_batches(function)",
-            remedy="give a function from RecordBatch to RecordBatch",
-        )
-        if schema is not None and not isinstance(schema, pa.Schema):
-            msg = f"{shown(schema)} is no schema"
-            remedy = "build one with pyarrow.schema, or leave it out"
-            raise PlanError(msg, place="map_batches(schema=…)", remedy=remedy)
-        return Stream(Stepped(self.node, MapBatches(function, schema)))
+        return Stream(mapped(self.node, function, schema))
 
     def union(self, *others: Stream) -> Stream:
         """Read several streams of equal columns as one; each keeps its partitions.
@@ -137,6 +130,7 @@ class Stream:
         idle_after: DurationLike | None = None,
         all_idle: AllIdle = "hold",
         max_future: DurationLike | None = None,
+        max_ahead: DurationLike | None = None,
     ) -> Stream:
         """Declare how a partition's watermark follows its rows; the stream's is the least (S3–S8).
 
@@ -148,6 +142,8 @@ class Stream:
                 partition.
             max_future: rows further ahead than this (of the rows around them in replay, of the
                 clock live) are quarantined and move no watermark.
+            max_ahead: in live runs, a partition whose watermark is further ahead of the slowest one
+                is not polled until the others come closer. A replay reads in order anyway (S10).
         """
         if not hasattr(generator, "build"):
             msg = f"{shown(generator)} is no watermark generator"
@@ -157,7 +153,8 @@ class Stream:
         check_all_idle(all_idle)
         idle_us = None if idle_after is None else parse_us(idle_after, name="idle_after")
         future_us = None if max_future is None else parse_us(max_future, name="max_future")
-        return Stream(Watermarked(self.node, generator, idle_us, all_idle, future_us))
+        ahead_us = None if max_ahead is None else parse_us(max_ahead, name="max_ahead")
+        return Stream(Watermarked(self.node, generator, idle_us, all_idle, future_us, ahead_us))
 
     def key_by(self, *columns: str) -> KeyedStream:
         """Group by columns; null is a group.
@@ -211,8 +208,12 @@ class Stream:
         memory: MemoryLike | None = None,
         drain: bool = False,
         restart: Restart | None = None,
+        live: Live | None = None,
     ) -> Run:
         """Run over all input; at its end every window fires (S9).
+
+        Sources that go on are followed until they end, or `stop` says so; what comes out goes to
+        the sinks as it comes.
 
         Args:
             sink: where results go instead of memory, a path (by suffix) or a sink; see `Run.table`.
@@ -232,6 +233,7 @@ class Stream:
                 to files (or see `memory_limit`). The results are the same bytes. None: all.
             drain: with `stop`: all input is taken as ended there, and every window fires.
             restart: how to go on when sources or sinks fail for a while (see `restart`).
+            live: how a live run runs (see `live`).
 
         Returns:
             What stayed in memory, and the ledger.
@@ -252,6 +254,7 @@ class Stream:
                 restart,
             ),
             limit=limit_of(memory, place="run(memory=…)"),
+            live=live,
         )
 
     def to_table(self) -> pa.Table:
@@ -266,7 +269,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Run and yield record batches as windows fire; leaving the loop stops the run."""
-        return _results(self._compiled())
+        return results_of(self._compiled())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Run as an Arrow stream, which other libraries read as it is.
@@ -275,9 +278,8 @@ class Stream:
         `pandas.DataFrame.from_arrow(stream)` (pandas 3), `pyarrow.table(stream)`.
         """
         compiled = self._compiled()
-        return pa.RecordBatchReader.from_batches(
-            compiled.schema, _results(compiled)
-        ).__arrow_c_stream__(requested_schema)
+        reader = pa.RecordBatchReader.from_batches(compiled.schema, results_of(compiled))
+        return reader.__arrow_c_stream__(requested_schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,12 +388,6 @@ def union(*streams: Stream) -> Stream:
         msg = "union of no streams"
         raise PlanError(msg, place="union(...)", remedy="give at least one")
     return Stream.union(*streams)
-
-
-def _results(compiled: CompiledPlan) -> Iterator[pa.RecordBatch]:
-    from eventtime.execution import Execution
-
-    return Execution(compiled, lambda tag, batch: None).results()
 
 
 def _check_stream(value: object) -> None:

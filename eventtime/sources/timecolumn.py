@@ -11,12 +11,12 @@ from eventtime.timestamp import check_time_type
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
 
 __all__ = ("check_time_column",)
 
 
-def check_time_column(source: Source, schema: pa.Schema) -> None:
+def check_time_column(source: AnySource, schema: pa.Schema) -> None:
     """Refuse a time column that cannot carry event time.
 
     Args:

@@ -140,9 +140,9 @@ def test_state_is_bounded_by_its_time_to_live() -> None:  # S30
         times = np.arange(1_000) * 30_000 + part * 30 * SECOND
         named = [f"{part}-{i}" for i in range(1_000)]
         engine.push("p", pa.record_batch({"t": pa.array(times, pa.timestamp("us")), "k": named}))
-    operator: Any = engine._live.stages.stages[0].operator
+    operator: Any = engine._core.stages.stages[0].operator
     assert len(operator._held._slots) < 10_000
-    assert len(engine._live.stages.codec) < 10_000
+    assert len(engine._core.stages.codec) < 10_000
     assert engine.results().num_rows == 40_000
     engine.finish("p")
     assert engine.is_empty

@@ -49,8 +49,8 @@ def cuts(draw: st.DrawFn) -> Cuts:
 
 
 def saved(engine: Engine, into: MemoryCheckpoint) -> dict[str, Any]:
-    engine._live.stages.flush()
-    return engine._live.save(into)
+    engine._core.stages.flush()
+    return engine._core.save(into)
 
 
 def check_cut(made: MemoryCheckpoint, full: MemoryCheckpoint) -> None:
@@ -87,7 +87,7 @@ def check_run(cuts: Cuts, pool: ThreadPoolExecutor) -> tuple[Outputs, int]:
             out.engine.suspend()
             clock = et.ManualClock(clock.now_us())
             out.engine = Engine(case.stream(), [], clock=clock, shards=shards)
-            out.engine._live.restore(made.pack(head))
+            out.engine._core.restore(made.pack(head))
     if pending is not None:
         check_cut(*pending)
     out.take(chained=case.second is not None)

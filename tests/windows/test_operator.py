@@ -84,7 +84,7 @@ def test_memory_of_keys_of_closed_windows_is_given_back() -> None:
     for minute in range(40):
         keys = [f"minute {minute} key {i}" for i in range(1_000)]
         engine.push("a", rows([60.0 * minute] * 1_000, k=keys))
-    codec = engine._live.stages.codec
+    codec = engine._core.stages.codec
     assert len(codec) < 8_000
     table = engine.results()
     assert table.num_rows == 39_000

@@ -1,0 +1,209 @@
+"""What an engine drives: partitions and their doors, the watermark, operators, what came out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventtime.doors import door
+from eventtime.execution import QUARANTINE, naming_partitions
+from eventtime.fingerprint import fingerprint
+from eventtime.kept import Kept
+from eventtime.ledger import Ledger
+from eventtime.progress import Progress
+from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
+from eventtime.stages import Stages
+from eventtime.transform import Transform
+from eventtime.windows.chunk import Chunk
+from eventtime.windows.rises import raised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+
+    from eventtime.clock import Clock
+    from eventtime.compiled import CompiledPlan
+    from eventtime.ledger import PartitionLedger
+    from eventtime.memory import MemoryLimit
+    from eventtime.partition import PartitionIntake, Ready
+    from eventtime.state.parts import PartWriter, Saved
+
+__all__ = ("Core",)
+
+
+class Core:
+    """A plan at work on rows as they come; asks no questions about what it is given.
+
+    Partitions: `add`, `leave`, `finish`. Rows: `take`, `take_malformed`. Silence: `poll_empty`; or
+    `progress` and `advance`. Taking: `kept`. Looking: `ledger`. Surviving: `save`, `restore`. If a
+    call raises, part of its rows is inside and part is not.
+
+    Args:
+        plan: compiled.
+        clock: of processing time.
+        shards: threads that share the keys.
+        limit: on the memory of windows; None: all of their state stays in memory.
+        text: whether rows may come that do not parse.
+    """
+
+    def __init__(
+        self,
+        plan: CompiledPlan,
+        clock: Clock,
+        shards: int,
+        limit: MemoryLimit | None,
+        *,
+        text: bool = False,
+    ) -> None:
+        self.plan, self._clock = plan, clock
+        self.progress = Progress(plan.watermark.idle_after_us, plan.watermark.all_idle)
+        self.kept = Kept()
+        self.names: list[str] = []
+        self.branches: list[int] = []
+        self.results = 0
+        self._intakes: list[PartitionIntake] = []
+        self.stages = Stages(plan.stages, self.names, self.kept.add_side, shards, clock, limit)
+        self._final = Transform(plan.final_steps, plan.stages[-1].schema)
+        quarantine = quarantine_schema(plan.aside_schema, text=text)
+        self.side_schemas = {**plan.side_schemas, QUARANTINE: quarantine}
+
+    def add(
+        self, name: str, *, known_at_start: bool, historical: bool = False, branch: int = 0
+    ) -> int:
+        """Take in a partition of one of the plan's sources; returns its index."""
+        p = self.progress.add(name, known_at_start=known_at_start, historical=historical)
+        start_us = self.progress.partitions[p].watermark_us
+        codec, clock = self.stages.codec, self._clock
+        self.names.append(name)
+        self.branches.append(branch)
+        self._intakes.append(
+            door(
+                self.plan,
+                self.plan.branches[branch],
+                name,
+                p,
+                codec,
+                clock=clock,
+                watermark_us=start_us,
+            )
+        )
+        return p
+
+    def take(self, p: int, batch: pa.RecordBatch) -> None:
+        """Process rows of a partition."""
+        self.progress.heard(p)
+        ready = self._intakes[p].take(batch)
+        self._set_aside(p)
+        if ready is not None:
+            self._process(p, ready)
+        else:
+            self._advance(self.progress.combine())
+
+    def take_malformed(self, p: int, rows: pa.RecordBatch) -> None:
+        """Set aside rows of a partition that do not parse; see `MalformedRows`."""
+        self.progress.heard(p)
+        self._intakes[p].take_malformed(rows)
+        self._set_aside(p)
+        self.advance()
+
+    def advance(self) -> None:
+        """Let timers and windows follow the clock and the watermark, which `progress` moved."""
+        self._advance(self.progress.combined_us)
+
+    def poll_empty(self, p: int) -> None:
+        """Note that a partition was polled and had nothing."""
+        self.progress.polled_empty(p, self._clock.now_us())
+        self.advance()
+
+    def finish(self, p: int) -> None:
+        """Note the end of a partition."""
+        ready = self._intakes[p].drain()
+        self._set_aside(p)
+        if ready is not None:
+            self._process(p, ready)
+        self.progress.finish(p)
+        self.advance()
+
+    def balances(self) -> list[PartitionLedger]:
+        """Return the balance of each partition. Cost: O(partitions)."""
+        return [intake.balance for intake in self._intakes]
+
+    def ledger(self) -> Ledger:
+        """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
+        intakes = zip(self.names, self._intakes, strict=True)
+        return Ledger({name: intake.balance for name, intake in intakes}, self.stages.ledgers())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all partitions have ended, and there is one."""
+        states = self.progress.partitions
+        return bool(states) and all(state.finished for state in states)
+
+    def save(self, writer: PartWriter) -> dict[str, Any]:
+        """Write the parts; returns the rest, for JSON."""
+        self.stages.flush()
+        progress = self.progress.save(self._clock.now_us())
+        head = {
+            "pipeline": fingerprint(self.plan),
+            "combined_us": self.progress.combined_us,
+            "partitions": [
+                {**known, "branch": branch, "intake": intake.save()}
+                for known, branch, intake in zip(
+                    progress, self.branches, self._intakes, strict=True
+                )
+            ],
+            "operators": self.stages.save(writer),
+            "rows_before_final_steps": self._final.rows,
+            "results": self.results,
+        }
+        self.kept.save(writer)
+        return head
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from what was saved, while there is nothing yet."""
+        head = saved.head
+        for partition in head["partitions"]:
+            self.add(partition["name"], known_at_start=True, branch=partition["branch"])
+        self.progress.restore(head["combined_us"], head["partitions"], self._clock.now_us())
+        for intake, partition in zip(self._intakes, head["partitions"], strict=True):
+            intake.restore(partition["intake"])
+        self.stages.restore(saved)
+        self._final.rows, self.results = head["rows_before_final_steps"], head["results"]
+        self.kept.restore(saved)
+
+    def _process(self, p: int, ready: Ready) -> None:
+        own = ready.block.rises
+        judged = raised(own, self.progress.combined_us, self.progress.others_us(p))
+        self.progress.moved(p, ready.after_us)
+        assert ready.block.source is not None
+        source = replace(ready.block.source, own_rises=own)
+        block = replace(ready.block, rises=judged, source=source)
+        chunk = Chunk.of_block(block, self.progress.combined_us)
+        with naming_partitions([self.names[p]]):
+            results, late = self.stages.submit(chunk)()
+        ledger = self._intakes[p].ledger
+        ledger.waiting -= len(ready)
+        ledger.windowed += len(ready) - len(late)
+        ledger.late += len(late)
+        self._keep(results)
+        self.stages.forget_keys([])
+
+    def _advance(self, watermark_us: int) -> None:
+        self._keep(self.stages.advance(watermark_us))
+
+    def _keep(self, results: Iterable[pa.RecordBatch]) -> None:
+        for batch in results:
+            out, _ = self._final.apply(batch)
+            if out.num_rows:
+                self.results += out.num_rows
+                self.kept.results.append(out)
+
+    def _set_aside(self, p: int) -> None:
+        rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
+        if rows:
+            asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
+            batch = quarantine_batch(self.side_schemas[QUARANTINE], asides, self.names)
+            self.kept.add_side(QUARANTINE, batch)

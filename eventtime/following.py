@@ -1,0 +1,345 @@
+"""One run of a plan over live sources: turn by turn, news of feeds to the core (S4–S9, S11).
+
+    feeds ──► turn: take what has come ─► core ─► results ─► outputs ─► checkpoint, if due ──┐
+      ▲                                                                                     │
+      └────────────────── nothing came: wait until a feed rings, 100 ms at most ◄───────────┘
+
+The loop is one thread of control. What it does depends on the news, their order and the readings of
+the clock alone; threads are at the edges, inside the feeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from eventtime.alarm import ThreadAlarm
+from eventtime.core import Core
+from eventtime.doors import reports_malformed
+from eventtime.report import ProgressReport
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled, is_live
+from eventtime.sources.reader_feed import ReaderFeed
+from eventtime.sources.seeking import open_source
+from eventtime.timestamp import add
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from eventtime.alarm import Alarm
+    from eventtime.clock import Clock
+    from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.execution import Pauses, SideOutput
+    from eventtime.ledger import Ledger
+    from eventtime.memory import MemoryLimit
+    from eventtime.sources.base import Position, Rows
+    from eventtime.sources.feed import Feed, News
+    from eventtime.state.parts import PartWriter, Saved
+
+__all__ = ("Following",)
+
+_MOST_ROWS: Final = 65_536
+"""Of a partition in one turn: what is joined is cheap for each row, and ends soon."""
+
+_MOST_WAIT_US: Final = 100_000
+_MOST_LISTENED_US: Final = 2_000_000
+"""A turn that lasted longer was our own work, or the machine slept: no silence (S6)."""
+
+_REPORT_US: Final = 100_000
+_BATCH_ROWS: Final = 16_384
+
+
+@dataclass
+class _Opened:
+    """The feed of one source.
+
+    Args:
+        feed: open.
+        branch: number of the source.
+        indexes: of its partitions, by the name the feed gives them.
+        held: names of those that are to wait for slower ones.
+    """
+
+    feed: Feed
+    branch: int
+    indexes: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+
+class Following:
+    """A live run; see `Execution`, whose methods it has.
+
+    Args:
+        plan: compiled.
+        side: takes rows of side outputs as they come, by tag.
+        clock: of processing time: idleness, the future guard, timers.
+        shards: threads that share the keys.
+        pauses: asked after each turn whether it wants a cut; None: it cannot be saved.
+        saved: what another run of the same plan saved, to go on from; None: from the beginning.
+        limit: on the memory of windows; None: all of their state stays in memory.
+        alarm: wakes the loop; None: on the machine's time.
+        after_turn: called when the results of a turn have been taken.
+    """
+
+    def __init__(
+        self,
+        plan: CompiledPlan,
+        side: SideOutput,
+        *,
+        clock: Clock,
+        shards: int = 1,
+        pauses: Pauses | None = None,
+        saved: Saved | None = None,
+        limit: MemoryLimit | None = None,
+        alarm: Alarm | None = None,
+        after_turn: Callable[[], None] | None = None,
+    ) -> None:
+        self._plan, self._side, self._clock = plan, side, clock
+        self._pauses, self._saved, self._after_turn = pauses, saved, after_turn
+        self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
+        self.is_suspended = self._is_ending = False
+        self._feeds: list[_Opened] = []
+        self._positions: list[Position | None] = []
+        text = any(reports_malformed(branch.source) for branch in plan.branches)
+        self._core = Core(plan, clock, shards, limit, text=text)
+        self._turned_us = self._reported_us = clock.now_us()
+
+    @property
+    def side_schemas(self) -> dict[str, pa.Schema]:
+        """Schemas of the side outputs by tag."""
+        return self._core.side_schemas
+
+    def results(
+        self, watch: Callable[[ProgressReport], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield results as windows fire, until all sources have ended or the run is suspended.
+
+        Args:
+            watch: called after a turn, ten times a second at most.
+        """
+        try:
+            self._open()
+            yield from self._loop(watch)
+            if not self.is_suspended and self._pauses is not None:
+                self._pauses.pause(is_end=True)
+        finally:
+            self.close()
+
+    def ledger(self) -> Ledger:
+        """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
+        return self._core.ledger()
+
+    def report(self) -> ProgressReport:
+        """Return where the run is. Cost: O(partitions)."""
+        balances, progress = self._core.balances(), self._core.progress
+        return ProgressReport(
+            rows=sum(part.rows_in for part in balances),
+            waiting=sum(part.waiting for part in balances),
+            total_rows=None,
+            watermark_us=progress.combined_us,
+            latest_us=max(
+                (p.watermark_us for p in progress.partitions), default=progress.combined_us
+            ),
+            held_by=progress.held_by,
+            open_windows=self._core.stages.open_windows,
+            late=sum(part.late for part in balances),
+            quarantined=sum(part.null_time + part.future + part.malformed for part in balances),
+            results=self._core.results,
+            blocked=self._core.stages.blocked,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return self._core.stages.is_empty
+
+    def end_input(self) -> None:
+        """Take all input as ended where reading is (S9: finish); only between two turns."""
+        self._is_ending = True
+
+    def close(self) -> None:
+        """Let go of sources, and stop the shards' threads; may be called more than once."""
+        for opened in self._feeds:
+            opened.feed.close()
+        self._core.stages.close()
+
+    def save(self, writer: PartWriter) -> dict[str, Any]:
+        """Write all state but what has come out; only while a pause lasts (S27).
+
+        Args:
+            writer: takes the parts.
+
+        Returns:
+            The rest, for JSON.
+        """
+        head = {**self._core.save(writer), "kind": "live"}
+        names = {p: name for opened in self._feeds for name, p in opened.indexes.items()}
+        for p, known in enumerate(head["partitions"]):
+            known |= {"reader": names[p], "position": self._positions[p]}
+        return head
+
+    def settled(self, head: dict[str, Any]) -> None:
+        """Tell the sources what is safe; from the thread that wrote the checkpoint."""
+        for opened in self._feeds:
+            opened.feed.settled(_positions(head, opened.branch))
+
+    def _open(self) -> None:
+        head = None if self._saved is None else self._saved.head
+        for i, branch in enumerate(self._plan.branches):
+            before = None if head is None else _positions(head, i)
+            self._feeds.append(_Opened(self._follow(branch, before), i))
+        if self._saved is not None:
+            self._core.restore(self._saved)
+            self._positions = [known["position"] for known in self._saved.head["partitions"]]
+        for opened in self._feeds:
+            self._take_in_known(opened)
+        for opened in self._feeds:
+            opened.feed.start(self._alarm.ring)
+        self._turned_us = self._clock.now_us()
+
+    def _follow(self, branch: Branch, before: dict[str, Position] | None) -> Feed:
+        if is_live(branch.source):
+            return branch.source.follow(branch.columns, before, self._clock)
+        readers = open_source(branch.bounded, branch.columns, _BATCH_ROWS, before)
+        return ReaderFeed(readers, self._clock, every_us=None)
+
+    def _take_in_known(self, opened: _Opened) -> None:
+        """Take in what is there at the start; what was there before a restart waits to be found."""
+        known = list(opened.feed.known)
+        if self._saved is not None:
+            for p, partition in enumerate(self._saved.head["partitions"]):
+                if partition["branch"] == opened.branch:
+                    opened.indexes[partition["reader"]] = p
+                    if partition["reader"] not in known:
+                        self._core.progress.leave(p)
+        for name in known:
+            if name not in opened.indexes:
+                self._add(opened, name, known_at_start=self._saved is None)
+
+    def _add(
+        self, opened: _Opened, name: str, *, known_at_start: bool, historical: bool = False
+    ) -> None:
+        whole = name if len(self._plan.branches) == 1 else f"{opened.branch}/{name}"
+        opened.indexes[name] = self._core.add(
+            whole, known_at_start=known_at_start, historical=historical, branch=opened.branch
+        )
+        self._positions.append(None)
+
+    def _loop(self, watch: Callable[[ProgressReport], None] | None) -> Iterator[pa.RecordBatch]:
+        while True:
+            rows = self._turn()
+            if is_end := self._is_over():
+                self._core.stages.flush()
+            yield from self._taken()
+            if self._after_turn is not None:
+                self._after_turn()
+            self._report(watch)
+            if is_end:
+                return
+            if self._pauses is not None and self._pauses.is_due(rows):
+                self._core.stages.flush()
+                yield from self._taken()
+                self._pauses.pause(is_end=False)
+                self.is_suspended = self._pauses.stops
+                if self.is_suspended:
+                    return
+            if not rows and not self._is_ending:
+                self._alarm.wait(_MOST_WAIT_US)
+
+    def _turn(self) -> int:
+        """Take what has come; returns the number of rows."""
+        now_us = self._clock.now_us()
+        passed_us = now_us - self._turned_us
+        self._turned_us = now_us
+        # A clock that was stepped back adds nothing.
+        self._core.progress.listened(max(0, min(passed_us, _MOST_LISTENED_US)))
+        if self._is_ending:
+            self._finish_all()
+            return 0
+        rows = 0
+        for opened in self._feeds:
+            for news in opened.feed.take(_MOST_ROWS, opened.held):
+                rows += self._hear(opened, news)
+            self._align(opened)
+        self._core.advance()
+        return rows
+
+    def _hear(self, opened: _Opened, news: News) -> int:
+        """Act on news; returns the number of rows."""
+        progress = self._core.progress
+        match news:
+            case Arrived(name, rows, position):
+                p = opened.indexes[name]
+                self._positions[p] = position
+                return self._receive(p, rows)
+            case Silent(names):
+                for name in names:
+                    progress.silent(opened.indexes[name])
+            case Unpolled(names):
+                for name in names:
+                    progress.unpolled(opened.indexes[name])
+            case Found(name) if name in opened.indexes:
+                progress.heard(opened.indexes[name])
+            case Found(name, historical):
+                self._add(opened, name, known_at_start=False, historical=historical)
+            case Left(name):
+                progress.leave(opened.indexes[name])
+            case Ended(name):
+                self._core.finish(opened.indexes[name])
+        return 0
+
+    def _receive(self, p: int, rows: Rows) -> int:
+        if isinstance(rows, MalformedRows):
+            self._core.take_malformed(p, rows.rows)
+            return int(rows.rows.num_rows)
+        self._core.take(p, rows)
+        return int(rows.num_rows)
+
+    def _align(self, opened: _Opened) -> None:
+        """Hold partitions that are too far ahead of the slowest, until it has come closer."""
+        ahead_us, slowest_us = self._plan.watermark.max_ahead_us, self._core.progress.slowest_us
+        if ahead_us is None:
+            return
+        states = self._core.progress.partitions
+        for name, p in opened.indexes.items():
+            is_far = slowest_us is not None and states[p].watermark_us > add(slowest_us, ahead_us)
+            if is_far and name not in opened.held:
+                opened.held.add(name)
+                self._core.progress.unpolled(p)
+            elif not is_far:
+                opened.held.discard(name)
+
+    def _finish_all(self) -> None:
+        for p, state in enumerate(self._core.progress.partitions):
+            if not state.finished:
+                self._core.finish(p)
+
+    def _is_over(self) -> bool:
+        if self._is_ending:
+            return True
+        return self._core.is_finished and all(opened.feed.is_over for opened in self._feeds)
+
+    def _taken(self) -> Iterator[pa.RecordBatch]:
+        kept = self._core.kept
+        batches, kept.results = kept.results, []
+        sides, kept.sides = kept.sides, {}
+        for tag, rows in sides.items():
+            for batch in rows:
+                self._side(tag, batch)
+        yield from batches
+
+    def _report(self, watch: Callable[[ProgressReport], None] | None) -> None:
+        if watch is not None and self._turned_us - self._reported_us >= _REPORT_US:
+            self._reported_us = self._turned_us
+            watch(self.report())
+
+
+def _positions(head: dict[str, Any], branch: int) -> dict[str, Position]:
+    """Return the positions of a source's partitions; those never heard have none."""
+    return {
+        known["reader"]: known["position"]
+        for known in head["partitions"]
+        if known["branch"] == branch and known["position"] is not None
+    }

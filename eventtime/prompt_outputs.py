@@ -1,0 +1,94 @@
+"""Outputs of a live run without checkpoints: what came out is committed as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from eventtime.outputs import Outputs
+from eventtime.sinks.epochs import takes_epochs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventtime.clock import Clock
+    from eventtime.sinks.base import Sink
+    from eventtime.sinks.epochs import EpochWriter
+
+__all__ = ("PromptOutputs",)
+
+_TOKEN: Final = 1
+
+
+class PromptOutputs(Outputs):
+    """Commits after each turn; sinks that write a file for each commit only now and then.
+
+    A sink that is a single file is published at the end. What was committed stays, whatever
+    happens; without checkpoints a run that is started again begins anew, and writes again.
+
+    Args:
+        clock: of the machine's time.
+        every_us: how often sinks commit that are not `prompt`.
+    """
+
+    holds_transactions: ClassVar[bool] = False
+
+    def __init__(self, clock: Clock, every_us: int) -> None:
+        super().__init__()
+        self._clock, self._every_us = clock, every_us
+        self._job, self._epoch = uuid.uuid4().hex, 0
+        self._epochs: dict[str, EpochWriter] = {}
+        self._slow: set[str] = set()
+        self._waiting: dict[str, list[pa.RecordBatch]] = {}
+        self._committed_us = clock.now_us()
+
+    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+        if not takes_epochs(sink):
+            super().open(tag, sink, schema)
+            return
+        writer = sink.open_epochs(schema, f"{self._job}/{tag or 'results'}")
+        self._epochs[tag] = writer
+        writer.recover(_TOKEN)
+        if not getattr(sink, "is_prompt", True):
+            self._slow.add(tag)
+        self.taken[tag] = sink.describe()
+
+    def take(self, tag: str, batch: pa.RecordBatch) -> None:
+        if tag in self._epochs:
+            self._waiting.setdefault(tag, []).append(batch)
+        else:
+            super().take(tag, batch)
+
+    def turn(self) -> None:
+        """Commit what the turn brought."""
+        if not self._waiting:
+            return
+        now_us = self._clock.now_us()
+        is_time = now_us - self._committed_us >= self._every_us or now_us < self._committed_us
+        self._commit([tag for tag in self._waiting if is_time or tag not in self._slow])
+        if is_time:
+            self._committed_us = now_us
+
+    def publish(self, check: object = None) -> None:
+        """Commit the rest; give files their final names."""
+        self._commit(list(self._waiting))
+        self._close()
+        super().publish()
+
+    def abort(self) -> None:
+        """Let go of sinks; what was committed stays."""
+        self._close()
+        super().abort()
+
+    def _commit(self, tags: list[str]) -> None:
+        if tags:
+            self._epoch += 1
+        for tag in tags:
+            self._epochs[tag].commit(self._epoch, self._waiting[tag], _TOKEN)
+            del self._waiting[tag]
+
+    def _close(self) -> None:
+        for writer in self._epochs.values():
+            with contextlib.suppress(Exception):
+                writer.close()

@@ -1,0 +1,376 @@
+"""Running a plan to its end: results and side outputs to sinks or tables, and the ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
+from eventtime.errors import PlanError, SinkError
+from eventtime.live import Live
+from eventtime.report import ProgressReport, told
+from eventtime.restarting import Attempts, Restart
+from eventtime.run import Run
+from eventtime.sources.feed import is_live
+from eventtime.sources.filesource import FileSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from eventtime.checkpoints import Checkpoints
+    from eventtime.compiled import CompiledPlan
+    from eventtime.execution import Execution, Pauses, SideOutput
+    from eventtime.following import Following
+    from eventtime.memory import MemoryLimit
+    from eventtime.outputs import Outputs
+    from eventtime.savepoint import Origin
+    from eventtime.sinks.base import Sink
+    from eventtime.state.pack import Pack
+    from eventtime.state.parts import Saved
+
+__all__ = ("Surviving", "Targets", "results_of", "run_plan")
+
+Progress = Callable[[ProgressReport], None]
+
+
+@dataclass(frozen=True)
+class Surviving:
+    """How a run outlives its process.
+
+    Args:
+        checkpoints: where and how often it is saved; None: not at all.
+        start_from: path of a savepoint to begin with.
+        stop: asked after each step whether to suspend.
+        drain: take all input as ended then, rather than suspend.
+        restart: what is done when sources and sinks fail; None: it ends.
+    """
+
+    checkpoints: Checkpoints | None = None
+    start_from: str | os.PathLike[str] | None = None
+    stop: Callable[[], bool] | None = None
+    drain: bool = False
+    restart: Restart | None = None
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where the rows of a run go.
+
+    Args:
+        sink: of the results; None: memory.
+        sides: of side outputs, by tag; memory for the others.
+        overwrite: whether outputs that exist are replaced.
+    """
+
+    sink: str | Path | Sink | None
+    sides: Mapping[str, str | Path | Sink]
+    overwrite: bool
+
+
+def run_plan(
+    plan: CompiledPlan,
+    targets: Targets,
+    *,
+    shards: int,
+    progress: Progress | None,
+    surviving: Surviving,
+    limit: MemoryLimit | None = None,
+    live: Live | None = None,
+) -> Run:
+    """Run to the end of input, or of patience, and publish; see `Stream.run`."""
+    _check_arguments(targets, shards, progress, surviving)
+    given: object = live
+    if not isinstance(given, Live | None):
+        msg = f"{shown(given)} does not say how a live run runs"
+        raise PlanError(msg, place="run(live=…)", remedy="such as et.live(clock=…)")
+    if live is None and any(is_live(branch.source) for branch in plan.branches):
+        live = Live()
+    tell = None if progress is None else told(progress, place="run(progress=…)")
+    how = _How(shards, tell, limit, live)
+    if surviving.checkpoints is None:
+        return _run_through(plan, targets, surviving.start_from, how)
+    attempts = Attempts(surviving.restart)
+    return attempts.run(
+        partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
+    )
+
+
+@dataclass(frozen=True)
+class _How:
+    """What all runs of a plan are given."""
+
+    shards: int
+    tell: Progress | None
+    limit: MemoryLimit | None
+    live: Live | None
+
+    @property
+    def origin(self) -> Origin:
+        return "replay" if self.live is None else "live"
+
+
+def results_of(plan: CompiledPlan) -> Iterator[pa.RecordBatch]:
+    """Run, and yield results as windows fire; side outputs are dropped."""
+    return _execution(plan, lambda tag, batch: None).results()
+
+
+def _execution(
+    plan: CompiledPlan,
+    side: SideOutput,
+    *,
+    shards: int = 1,
+    pauses: Pauses | None = None,
+    saved: Saved | None = None,
+    limit: MemoryLimit | None = None,
+    live: Live | None = None,
+    after_turn: Callable[[], None] | None = None,
+) -> Execution | Following:
+    """Make what runs a plan: a replay, or a live run where a source goes on.
+
+    Args:
+        plan: compiled.
+        side: takes rows of side outputs as they come.
+        shards, pauses, saved, limit: see `Execution`.
+        live: see `Following`, as after_turn.
+    """
+    from eventtime.execution import Execution
+    from eventtime.following import Following
+
+    if live is None and any(is_live(branch.source) for branch in plan.branches):
+        live = Live()
+    if live is None:
+        return Execution(plan, side, shards=shards, pauses=pauses, saved=saved, limit=limit)
+    return Following(
+        plan,
+        side,
+        clock=live.clock,
+        shards=shards,
+        pauses=pauses,
+        saved=saved,
+        limit=limit,
+        alarm=live.alarm,
+        after_turn=after_turn,
+    )
+
+
+def _run_through(
+    plan: CompiledPlan,
+    targets: Targets,
+    start_from: str | os.PathLike[str] | None,
+    how: _How,
+) -> Run:
+    """Run without checkpoints: a replay is all or nothing."""
+    from eventtime.outputs import RESULTS, Outputs
+    from eventtime.prompt_outputs import PromptOutputs
+    from eventtime.savepoint import resumed_from
+
+    tell, live = how.tell, how.live
+    saved = None if start_from is None else _savepoint(start_from, plan, how.origin)
+    resumed = None if saved is None else resumed_from(saved)
+    watch = None if tell is None else lambda report: tell(replace(report, resumed=resumed))
+    outputs = Outputs() if live is None else PromptOutputs(live.clock, live.commit_every_us)
+    execution = _execution(
+        plan,
+        outputs.take,
+        shards=how.shards,
+        saved=saved,
+        limit=how.limit,
+        live=live,
+        after_turn=outputs.turn,
+    )
+    try:
+        _open_outputs(execution, plan, outputs, targets)
+        if saved is not None:
+            outputs.take_from(saved)
+        for batch in execution.results(watch):
+            outputs.take(RESULTS, batch)
+        if watch is not None:
+            # Before anything is published: it may raise, and a failed run leaves no output.
+            watch(execution.report())
+        outputs.publish()
+    except BaseException:
+        # Ctrl-C included: nothing half-written stays under any name.
+        execution.close()
+        outputs.abort()
+        raise
+    run = _finished(plan, execution, outputs)
+    return replace(run, report=replace(run.report, resumed=resumed))
+
+
+def _run_on(
+    plan: CompiledPlan,
+    targets: Targets,
+    checkpoints: Checkpoints,
+    surviving: Surviving,
+    attempts: Attempts,
+    how: _How,
+) -> Run:
+    """Run from the last checkpoint, if there is one, and write more."""
+    from eventtime.checkpointing import Checkpointing
+    from eventtime.outputs import RESULTS
+
+    tell = how.tell
+    point = Checkpointing(
+        checkpoints,
+        plan,
+        start_from=surviving.start_from,
+        stop=surviving.stop,
+        drain=surviving.drain,
+        clock=None if how.live is None else how.live.clock,
+        origin=how.origin,
+    )
+    outputs = point.outputs
+
+    def told_more(report: ProgressReport) -> ProgressReport:
+        return replace(point.told(report), restarts=attempts.restarts)
+
+    watch = None if tell is None else lambda report: tell(told_more(report))
+    execution = _execution(
+        plan,
+        outputs.take,
+        shards=how.shards,
+        pauses=point,
+        saved=point.saved,
+        limit=how.limit,
+        live=how.live,
+        after_turn=outputs.turn,
+    )
+    try:
+        # What the last process was about to publish may have its final name already.
+        was_about_to = point.is_finished and not point.is_published
+        again = replace(targets, overwrite=targets.overwrite or was_about_to)
+        _open_outputs(execution, plan, outputs, again)
+        point.begin(execution)
+        for batch in execution.results(watch):
+            outputs.take(RESULTS, batch)
+        if watch is not None:
+            watch(execution.report())
+        if execution.is_suspended:
+            point.suspend()
+        else:
+            point.publish()
+        run = _finished(plan, execution, outputs, point.last)
+        return replace(run, report=told_more(run.report))
+    except KeyboardInterrupt:
+        point.give_up()
+        raise
+    finally:
+        execution.close()
+        point.close()
+        if point.has_written:
+            attempts.made_progress()
+
+
+def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan, origin: Origin) -> Pack:
+    from eventtime.fingerprint import check_fingerprint
+    from eventtime.savepoint import check_origin, read_savepoint
+
+    saved = read_savepoint(path, None)
+    what, place = f"the savepoint {str(path)!r}", "run(start_from=…)"
+    check_origin(saved, origin, what, place)
+    check_fingerprint(saved.head["pipeline"], plan, what, place)
+    return saved
+
+
+def _finished(
+    plan: CompiledPlan,
+    execution: Execution | Following,
+    outputs: Outputs,
+    checkpoint: int | None = None,
+) -> Run:
+    from eventtime.outputs import RESULTS
+
+    return Run(
+        plan.schema,
+        outputs.kept.pop(RESULTS, []),
+        outputs.kept,
+        execution.side_schemas,
+        execution.ledger(),
+        execution.report(),
+        outputs.taken,
+        checkpoint,
+        is_finished=not execution.is_suspended,
+    )
+
+
+def _check_arguments(
+    targets: Targets, shards: object, progress: object, surviving: Surviving
+) -> None:
+    sides: object = targets.sides
+    if not isinstance(sides, Mapping):
+        msg = f"{shown(sides)} does not say where side outputs go"
+        remedy = "give a path or sink by tag, such as {'late': 'late.parquet'}"
+        raise PlanError(msg, place="run(sides=…)", remedy=remedy)
+    what, remedy = "a number above zero", "1, or the number of processor cores"
+    check_whole(shards, least=1, what=what, place="run(shards=…)", remedy=remedy)
+    check_flag(targets.overwrite, place="run(overwrite=…)")
+    remedy = "give a function that takes an et.ProgressReport"
+    check_callable(progress, place="run(progress=…)", remedy=remedy)
+    _check_surviving(surviving)
+
+
+def _check_surviving(surviving: Surviving) -> None:
+    remedy = "give a function without arguments that returns True or False"
+    check_callable(surviving.stop, place="run(stop=…)", remedy=remedy)
+    if surviving.stop is not None and surviving.checkpoints is None:
+        msg = "a run without checkpoints cannot be suspended: its work would be lost"
+        raise PlanError(msg, place="run(stop=…)", remedy="give checkpoint= too")
+    check_flag(surviving.drain, place="run(drain=…)")
+    if surviving.drain and surviving.stop is None:
+        msg = "drain=True says how to stop, and nothing says when"
+        raise PlanError(msg, place="run(drain=…)", remedy="give stop= too, or leave it out")
+    restart: object = surviving.restart
+    if not isinstance(restart, Restart | None):
+        msg = f"{shown(restart)} does not say how often to try again"
+        raise PlanError(msg, place="run(restart=…)", remedy="such as et.restart(attempts=3)")
+    if restart is not None and surviving.checkpoints is None:
+        msg = "a run without checkpoints has nothing to go on from after a failure"
+        raise PlanError(msg, place="run(restart=…)", remedy="give checkpoint= too")
+
+
+def _open_outputs(
+    execution: Execution | Following, plan: CompiledPlan, outputs: Outputs, targets: Targets
+) -> None:
+    from eventtime.outputs import RESULTS
+    from eventtime.sinks.base import check_apart, sink_for
+
+    schemas = execution.side_schemas
+    for tag in targets.sides:
+        if not is_one_of(tag, list(schemas)):
+            msg = f"there is no side output {shown(tag)}"
+            raise PlanError(
+                msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
+            )
+    sources = [b.source for b in plan.branches if isinstance(b.source, FileSource)]
+    wanted = {} if targets.sink is None else {RESULTS: targets.sink}
+    sinks = {
+        tag: _checked(sink_for(target, overwrite=targets.overwrite), sources)
+        for tag, target in {**wanted, **targets.sides}.items()
+    }
+    check_apart(sinks, hold_transactions=outputs.holds_transactions)
+    for tag, sink in sinks.items():
+        outputs.open(tag, sink, schemas.get(tag, plan.schema))
+
+
+def _checked(sink: Sink, sources: list[FileSource]) -> Sink:
+    """Refuse to write over what is being read, or to where the next run would read it."""
+    named = str(getattr(sink, "path", "")).removeprefix("file://")
+    if not named:
+        return sink
+    path, place = os.path.realpath(named), sink.describe()
+    inputs = {os.path.realpath(path) for source in sources for path in source.local_paths()}
+    if path in inputs or any(name.startswith(path + os.sep) for name in inputs):
+        msg = f"output {named!r} is an input of the same run"
+        raise SinkError(msg, place=place, remedy="write to another path")
+    written = os.path.realpath(getattr(sink, "some_file", named).removeprefix("file://"))
+    if any(source.would_read(written) for source in sources):
+        msg = f"output {named!r} is among the inputs: the next run would read it as one of them"
+        remedy = "write outside, or to a name that begins with '_', which inputs leave out"
+        raise SinkError(msg, place=place, remedy=remedy)
+    return sink

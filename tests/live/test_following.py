@@ -1,0 +1,197 @@
+"""The live loop on a clock moved by hand: who holds the watermark, is idle, is held back."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import eventtime as et
+from eventtime.sources.feed import Ended, Found, Left, Silent, Unpolled
+from live.script import Alarm, Script, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+
+def counted(script: Script, **watermark: Any) -> et.Stream:
+    marked = et.Stream.read(script).watermark(et.ascending(), **watermark)
+    return marked.window(et.tumbling("10s")).aggregate(n=et.count(), x=et.sum("x"))
+
+
+def run(script: Script, stream: et.Stream | None = None, **more: Any) -> et.Run:
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock))
+    return (stream or counted(script)).run(live=live, **more)
+
+
+def starts(table: pa.Table) -> list[float]:
+    return [t.timestamp() for t in table.column("window_start").to_pylist()]
+
+
+def rows_in(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(*) FROM out").fetchone()[0])
+
+
+def test_a_live_run_gives_what_a_replay_gives() -> None:
+    """S4, S9: sources that end let every window fire."""
+    script = Script(
+        [
+            (0, "a", rows(1, 5)),
+            (1, "b", rows(2)),
+            (2, "a", rows(25)),
+            (3, "b", rows(31)),
+            (4, Ended("a")),
+            (4, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    ran = run(script)
+    table = ran.table()
+    assert list(zip(starts(table), table.column("n").to_pylist(), strict=True)) == [
+        (0, 3), (20, 1), (30, 1),
+    ]  # fmt: skip
+    ran.assert_balanced()
+    assert ran.is_finished
+
+
+def test_a_silent_partition_falls_idle_after_its_time() -> None:
+    """S6: only then do the others go on; late rows of the one that returns say why."""
+    script = Script(
+        [
+            (0, "a", rows(1)),
+            (0, Silent(["b"])),
+            (1, "a", rows(25)),
+            (4, "a", rows(26)),
+            (7, "b", rows(3)),
+            (8, Ended("a")),
+            (8, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, report.results))
+
+    ran = run(script, counted(script, idle_after="5s"), progress=watch)
+    first = next(second for second, results in seen if results)
+    assert first == 5
+    late = ran.side("late").to_pylist()
+    assert [row["reason"] for row in late] == ["idle_partition"]
+
+
+def test_time_in_which_nobody_polled_is_no_silence() -> None:
+    """S6: unpolled from second 2 to second 10, so that 5 s of silence end at 13."""
+    script = Script(
+        [
+            (0, "a", rows(25)),
+            (0, Silent(["b"])),
+            (2, Unpolled(["b"])),
+            (10, Silent(["b"])),
+            (20, Ended("a")),
+            (20, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, report.watermark_us))
+
+    run(script, counted(script, idle_after="5s"), progress=watch)
+    assert next(second for second, reached in seen if reached == 25_000_000) == 13
+
+
+def test_a_partition_far_ahead_is_held_until_the_others_come() -> None:
+    """Alignment: its rows stay in the feed, so that state does not pile up."""
+    script = Script(
+        [
+            (0, "a", rows(1)),
+            (0, "b", rows(1)),
+            (1, "a", rows(100)),
+            (2, "a", rows(200)),
+            (5, "b", rows(95)),
+            (6, "b", rows(210)),
+            (7, Ended("a")),
+            (7, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    ran = run(script, counted(script, max_ahead="30s"))
+    assert {"a"} in script.heard
+    assert starts(ran.table()) == [0, 90, 100, 200, 210]
+    assert ran.side("late").num_rows == 0
+
+
+def test_a_partition_found_while_running_starts_at_the_watermark() -> None:
+    """S8: and counts from then on; one that left holds nobody back until it is found again."""
+    script = Script(
+        [
+            (0, "a", rows(50)),
+            (1, Found("b")),
+            (2, "a", rows(80)),
+            (3, "b", rows(61)),
+            (4, Left("b")),
+            (5, "a", rows(95)),
+            (6, Found("b")),
+            (7, "b", rows(99)),
+            (8, Ended("a")),
+            (8, Ended("b")),
+        ],
+        ("a",),
+    )
+    ran = run(script)
+    assert starts(ran.table()) == [50, 60, 80, 90]
+    assert ran.side("late").num_rows == 0
+
+
+def test_a_run_that_is_suspended_goes_on_where_it_was(tmp_path: Path) -> None:
+    """S9, S27, S28: nothing fires at the end of the first; results are those of one run."""
+    events: list[Any] = [
+        (0, "a", rows(1, 5)),
+        (1, "a", rows(12)),
+        (2, "a", rows(15)),
+        (3, "a", rows(21)),
+        (4, Ended("a")),
+    ]
+    whole = run(Script(events, ("a",))).table()
+
+    first = Script(events, ("a",))
+    stopped = run(first, checkpoint=tmp_path, stop=lambda: first.clock.now_us() >= 1_500_000)
+    assert not stopped.is_finished
+    assert first.told[-1] == {"a": {"rows": 3}}
+
+    second = run(Script(events, ("a",)), checkpoint=tmp_path)
+    assert second.table().equals(whole)
+    second.assert_balanced()
+
+
+def test_what_is_to_arrive_at_least_once_does_so_before_the_checkpoint(tmp_path: Path) -> None:
+    events: list[Any] = [(0, "a", rows(1)), (1, "a", rows(12)), (60, Ended("a"))]
+    script = Script(events, ("a",))
+    sink = et.to_sqlite(tmp_path / "out.db", table="out", delivery="at_least_once")
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, rows_in(tmp_path / "out.db")))
+
+    checkpoint = et.checkpoints(tmp_path / "state", every="30s")
+    run(script, sink=sink, checkpoint=checkpoint, progress=watch)
+    assert next(second for second, n in seen if n) == 1
+
+
+def test_without_checkpoints_results_are_committed_as_they_come(tmp_path: Path) -> None:
+    events: list[Any] = [(0, "a", rows(1)), (1, "a", rows(12)), (60, Ended("a"))]
+    script = Script(events, ("a",))
+    sink = et.to_sqlite(tmp_path / "out.db", table="out")
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, rows_in(tmp_path / "out.db")))
+
+    run(script, sink=sink, progress=watch)
+    assert next(second for second, n in seen if n) == 1
+    assert rows_in(tmp_path / "out.db") == 2
