@@ -144,6 +144,8 @@ def _cells(column: pa.ChunkedArray) -> list[str]:
         zone = "Z" if column.type.tz else ""
         texts = pc.cast(utc, pa.string()).to_pylist()
         return ["" if t is None else _TRAILING_ZEROS.sub("", t, count=1) + zone for t in texts]
+    if pa.types.is_time(column.type):
+        return [t or "" for t in pc.cast(column, pa.string()).to_pylist()]
     return [_cell(value) for value in column.to_pylist()]
 
 

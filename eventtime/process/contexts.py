@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eventtime.checks import shown
 from eventtime.duration import LONGEST
+from eventtime.process.rows import python_values
 from eventtime.state.keyed_state import row_numbers
 from eventtime.state.moment import NO_KEY, Moment
 from eventtime.state.slot_kernels import occurrences
@@ -68,7 +69,7 @@ class Context(Moment):
             return ()
         if slot not in self._known:
             slots = np.unique(np.append(self.among, slot))
-            columns = [column.to_pylist() for column in self._held.keys(slots)]
+            columns = [python_values(column) for column in self._held.keys(slots)]
             keys = zip(*columns, strict=True) if columns else [()] * len(slots)
             self._known.update(zip(slots.tolist(), keys, strict=True))
         return self._known[slot]

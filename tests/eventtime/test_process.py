@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -247,6 +248,20 @@ def test_times_python_has_no_date_for_are_numbers() -> None:
     (first, second) = python_rows(["t"], [far], 2)
     assert first == {"t": 2**60}
     assert second["t"].year == 1970
+
+
+def test_a_key_of_nanoseconds_is_a_plain_time_as_in_rows() -> None:
+    # With pandas installed, pyarrow gives its Timestamp; without, it raises.
+    times = pa.array([1_000_000_007], pa.timestamp("ns"))
+    stream = et.from_arrow(pa.record_batch({"t": times, "k": times}), time="t")
+    seen_by: list[Any] = []
+
+    def note(ctx: Any, row: dict[str, Any]) -> None:
+        seen_by.extend([ctx.key[0], row["k"]])
+
+    stream.watermark(et.ascending()).key_by("k").process(note, output=OUTPUT).run()
+    assert seen_by == [datetime(1970, 1, 1, 0, 0, 1)] * 2  # noqa: DTZ001 - its type has no zone
+    assert {type(value) for value in seen_by} == {datetime}
 
 
 def test_rounds_first_and_last_of_rows_with_equal_keys() -> None:
