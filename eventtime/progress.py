@@ -18,7 +18,10 @@ from eventtime.errors import PlanError
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ("AllIdle", "PartitionProgress", "Progress", "check_all_idle")
 
@@ -63,9 +66,9 @@ class PartitionProgress:
 class Progress:
     """All partitions and their combined watermark.
 
-    Rows: `heard`, `moved`. Silence: `polled_empty`; or `silent`, `unpolled`, `listened`. Coming and
-    going: `add`, `leave`, `finish`. Reading: `combined_us`, `others_us`. Surviving: `save`,
-    `restore`. Cost of each: O(log partitions).
+    Rows: `heard`, `moved`, `place`. Silence: `polled_empty`; or `silent`, `unpolled`, `listened`.
+    Coming and going: `add`, `leave`, `finish`. Reading: `combined_us`, `others_us`, `slowest_us`,
+    `held_by`. Surviving: `save`, `restore`. Cost of each: O(log partitions), of `place` O(them).
 
     Args:
         idle_after_us: silence after which a partition is idle; None: never (replay).
@@ -113,6 +116,20 @@ class Progress:
         if watermark_us != self.partitions[index].watermark_us:
             self._change(index, watermark_us=watermark_us)
         self.combine()
+
+    def place(
+        self, indexes: Iterable[int], watermarks_us: Sequence[int] | NDArray[np.int64]
+    ) -> None:
+        """Set own watermarks of many partitions, and do not combine: a replay does so by row.
+
+        Args:
+            indexes: of the partitions.
+            watermarks_us: of all partitions, by index.
+        """
+        for index in indexes:
+            self.partitions[index].watermark_us = int(watermarks_us[index])
+        counting = enumerate(self.partitions)
+        self._counting = SortedList((p.watermark_us, i) for i, p in counting if p.counts)
 
     def polled_empty(self, index: int, now_us: int) -> None:
         """Note an empty poll; only time between empty polls in a row counts as silence (S6)."""

@@ -172,8 +172,7 @@ class Replay:
         return self._cut(self._spans[:n_spans].copy(), reached_us, asides)
 
     def _cut(self, spans: Ints, reached_us: int, asides: list[Aside]) -> Step:
-        for p in np.flatnonzero(self._active):
-            self._progress.partitions[p].watermark_us = int(self._watermarks[p])
+        self._progress.place(np.flatnonzero(self._active), self._watermarks)
         if not len(spans):
             return Step(None, [], asides, reached_us)
         taken = [piece for piece in self._ended_pieces() if piece.last > piece.first]
@@ -244,13 +243,12 @@ class Replay:
         before_us = rises[0, 1] if len(ready) else ready.after_us
         # Rows read again after a restart begin with watermarks that were passed before.
         self._watermarks[p] = max(self._watermarks[p], before_us)
-        self._progress.partitions[p].watermark_us = int(self._watermarks[p])
+        self._progress.place([p], self._watermarks)
         self._numbers[p] = len(self._pieces)
         self._pieces.append(Piece(len(self._pieces), p, ready, 0, 0))
 
     def _finish(self, p: int) -> None:
-        for other in np.flatnonzero(self._active):
-            self._progress.partitions[other].watermark_us = int(self._watermarks[other])
+        self._progress.place(np.flatnonzero(self._active), self._watermarks)
         self._active[p] = False
         self._ready[p] = None
         self._progress.finish(p)

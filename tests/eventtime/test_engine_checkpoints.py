@@ -140,14 +140,14 @@ def test_a_folder_of_another_pipeline_or_of_a_run_is_refused(tmp_path: Path) -> 
     with pytest.raises(et.CheckpointError, match="is of another pipeline") as refused:
         Engine(stream("20s"), ["a"], checkpoint=tmp_path / "state")
     assert refused.value.place == "Engine(checkpoint=…)"
-    with pytest.raises(et.CheckpointError, match="is of an engine, not of a run") as refused:
+    with pytest.raises(et.CheckpointError, match="is of an engine, not of a replay") as refused:
         stream().run(checkpoint=tmp_path / "state")
     assert "et.Engine(stream, [], checkpoint=…)" in refused.value.remedy
     data = rows([5], k=["a"], x=[1.0])
     pipeline(
         data, et.tumbling("10s"), generator=et.bounded_disorder("1m"), keys=["k"], x=et.sum("x")
     ).run(checkpoint=tmp_path / "run")
-    with pytest.raises(et.CheckpointError, match="is of a run, not of an engine") as refused:
+    with pytest.raises(et.CheckpointError, match="is of a replay, not of an engine") as refused:
         Engine(stream(), ["a"], checkpoint=tmp_path / "run")
     assert refused.value.remedy == "restore it with run(checkpoint=…)"
 

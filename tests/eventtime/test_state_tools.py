@@ -160,7 +160,7 @@ def test_an_engine_goes_on_from_a_changed_export_too(tmp_path: Path) -> None:
     engine.finish_all()
     wanted.finish_all()
     assert engine.results() == wanted.results()
-    with pytest.raises(et.CheckpointError, match="is of an engine, not of a run"):
+    with pytest.raises(et.CheckpointError, match="is of an engine, not of a replay"):
         job.run(start_from=tmp_path / "again")
 
 
@@ -168,7 +168,9 @@ def test_a_savepoint_of_a_run_is_not_one_of_an_engine(tmp_path: Path) -> None:
     suspended(tmp_path / "state", stream())
     newest = state_tools.list_states(tmp_path / "state")[0].number
     assert et.savepoint_of(tmp_path / "state", tmp_path / "now") == newest
-    with pytest.raises(et.CheckpointError, match=r"of a run, not of an engine\n.*\n.*start_from"):
+    with pytest.raises(
+        et.CheckpointError, match=r"of a replay, not of an engine\n.*\n.*start_from"
+    ):
         et.Engine.restore(stream(), tmp_path / "now")
 
 
