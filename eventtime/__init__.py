@@ -31,6 +31,7 @@ from eventtime.errors import (
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
+from eventtime.live_readers import from_batches, generate
 from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
@@ -153,6 +154,8 @@ __all__ = (
     "custom",
     "first",
     "from_arrow",
+    "from_batches",
+    "generate",
     "global_window",
     "last",
     "list_state",

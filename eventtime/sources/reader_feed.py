@@ -1,63 +1,64 @@
 """A feed over readers of partitions, each asked by a thread: what most live sources need.
 
-A reader says `Poll.PAUSE` when it has nothing now. Readers that wait a moment themselves, at a
-socket for instance, have a thread each; those that answer at once, such as files, share one.
+A reader says `Poll.PAUSE` when it has nothing now. Readers that wait a moment themselves have a
+thread each; those that answer at once, such as files, share one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections import deque
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
-from eventtime.sources.base import MalformedRows, Poll
-from eventtime.sources.feed import Arrived, Ended, Found, News, Silent, Unpolled
+from eventtime.sources.base import Poll
+from eventtime.sources.mailbox import Mailbox
+from eventtime.sources.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import PartitionReader, Position
+    from eventtime.sources.feed import News
 
 __all__ = ("ReaderFeed",)
 
-_MOST_WAITING: Final = 262_144
-"""Rows of a partition that may wait in the feed; then its reader is not asked."""
-
 _GAP_US: Final = 1_000_000
-"""Between two polls at least, for it to count as a time in which nobody polled."""
+"""Without an answer for so long, a partition counts as one that nobody asked (S6)."""
+
+_ROOM_S: Final = 0.05
+_NAP_US: Final = 50_000
+"""The longest nap of the thread that readers share: the clock may have been moved meanwhile."""
+
+_CLOSE_S: Final = 2.0
 
 
 @dataclass
-class _Lane:
-    """One partition."""
+class _Asked:
+    """A reader, and when it answered last."""
 
     reader: PartitionReader
-    waiting: deque[Arrived] = field(default_factory=deque)
-    rows: int = 0
-    polled_us: int | None = None
-    has_paused: bool = False
-    was_unpolled: bool = False
-    is_told_silent: bool = False
-    has_ended: bool = False
-    is_told_ended: bool = False
+    answered_us: int | None = None
+    is_over: bool = False
 
 
 class ReaderFeed:
     """Feeds the loop from readers.
 
+    Cost: of those that have rows; one that has none is asked ever more rarely, so that a thousand
+    quiet ones are asked 500 times a second in all where the longest rest is 2 s.
+
     Args:
         readers: of the partitions known at the start.
         clock: of the machine's time.
-        every_us: how long the thread that readers share waits when none had anything; None: each
-            reader has a thread, and waits itself.
+        every_us: how long a reader of the shared thread rests after it had nothing; twice as long
+            the next time. None: each reader has a thread, and waits itself, a second at most.
+        most_us: the longest rest.
         discover: asked now and then for readers of partitions that are new; None: there are none.
         discover_every_us: how often.
+        ends_leave: whether a partition that ends only leaves, as others may yet come: else the
+            watermark would go to its end when all have ended.
     """
 
     def __init__(
@@ -66,175 +67,153 @@ class ReaderFeed:
         clock: Clock,
         *,
         every_us: int | None,
+        most_us: int = 500_000,
         discover: Callable[[], Sequence[PartitionReader]] | None = None,
         discover_every_us: int = 1_000_000,
+        ends_leave: bool = False,
     ) -> None:
-        self._clock, self._every_us = clock, every_us
+        self._clock, self._every_us, self._ends_leave = clock, every_us, ends_leave
         self._discover, self._discover_every_us = discover, discover_every_us
-        self._lanes = {reader.name: _Lane(reader) for reader in readers}
-        self._found: list[str] = []
-        # Of the lanes that have something to tell, in the order in which it came.
-        self._telling: dict[str, None] = {}
-        self._error: BaseException | None = None
-        self._lock, self._room = threading.Lock(), threading.Condition()
+        self._schedule = Schedule(every_us or 1, max(most_us, every_us or 1))
+        self._gap_us = max(_GAP_US, 3 * self._schedule.most_us)
+        self._mail = Mailbox()
+        self._asked = {reader.name: _Asked(reader) for reader in readers}
+        for name in self._asked:
+            self._mail.add(name, is_found=False)
+        self._known = list(self._asked)
+        self._lock = threading.Lock()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._wake: Callable[[], None] = lambda: None
+        self._looked_us = clock.now_us()
 
     @property
     def known(self) -> Sequence[str]:
-        return list(self._lanes)
+        return self._known
 
     def start(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        if self._every_us is None:
-            for lane in list(self._lanes.values()):
-                self._begin(self._read_alone, lane)
-        else:
-            self._begin(self._read_all)
-        if self._discover is not None and self._every_us is None:
+        self._mail.wake = wake
+        if self._every_us is not None:
+            self._begin(self._ask_in_turn)
+            return
+        for asked in list(self._asked.values()):
+            self._begin(self._ask_alone, asked)
+        if self._discover is not None:
             self._begin(self._look_for_more)
 
     def take(self, most_rows: int, held: Collection[str]) -> list[News]:
-        with self._lock:
-            news: list[News] = [Found(name) for name in self._found]
-            self._found.clear()
-            for name in [n for n in self._telling if n not in held]:
-                lane = self._lanes[name]
-                news += self._told(lane, most_rows)
-                if not lane.waiting:
-                    del self._telling[name]
-            error = None if self._telling or news else self._error
-        with self._room:
-            self._room.notify_all()
-        if error is not None:
-            raise error
-        return news
+        self._notice_stuck()
+        return self._mail.take(most_rows, held)
 
     def settled(self, positions: Mapping[str, Position]) -> None:
         """Nobody else is told."""
 
     @property
     def is_over(self) -> bool:
-        with self._lock:
-            ended = all(lane.is_told_ended for lane in self._lanes.values())
-        return ended and self._discover is None and self._error is None
+        return self._discover is None and not self._ends_leave and self._mail.all_ended
 
     def close(self) -> None:
         self._closing.set()
-        with self._room:
-            self._room.notify_all()
+        self._mail.wake_waiting()
         for thread in self._threads:
-            thread.join()
-        for lane in self._lanes.values():
-            lane.reader.close()
+            thread.join(_CLOSE_S)
+        with self._lock:
+            readers = [asked.reader for asked in self._asked.values()]
+        for reader in readers:
+            reader.close()
 
     def _begin(self, work: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, name="eventtime-feed", daemon=True)
+        def working() -> None:
+            with self._failing():
+                work(*args)
+
+        thread = threading.Thread(target=working, name="eventtime-feed", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _told(self, lane: _Lane, most_rows: int) -> list[News]:
-        """Tell what is new of a partition; the lock is held."""
-        name = lane.reader.name
-        news: list[News] = []
-        if lane.was_unpolled:
-            lane.was_unpolled = lane.is_told_silent = False
-            news.append(Unpolled([name]))
-        arrived = _joined(lane, most_rows)
-        news += arrived
-        if arrived:
-            lane.is_told_silent = False
-        if lane.waiting:
-            return news
-        if lane.has_ended and not lane.is_told_ended:
-            lane.is_told_ended = True
-            news.append(Ended(name))
-        elif lane.has_paused and not lane.is_told_silent and not lane.has_ended:
-            lane.is_told_silent = True
-            news.append(Silent([name]))
-        return news
+    def _ask_alone(self, asked: _Asked) -> None:
+        name = asked.reader.name
+        while not self._closing.is_set() and not asked.is_over:
+            if self._mail.has_room(name):
+                self._ask(asked)
+            else:
+                asked.answered_us = None
+                self._mail.wait_for_room(name, _ROOM_S)
 
-    def _read_alone(self, lane: _Lane) -> None:
-        with self._failing():
-            while not self._closing.is_set() and not lane.has_ended:
-                if self._is_full(lane):
-                    with self._room:
-                        self._room.wait(0.05)
-                else:
-                    self._read(lane)
-
-    def _read_all(self) -> None:
-        assert self._every_us is not None
+    def _ask_in_turn(self) -> None:
+        self._schedule.add(self._asked, self._clock.now_us())
         looked_us = self._clock.now_us()
-        with self._failing():
-            while not self._closing.is_set():
-                came = False
-                for lane in list(self._lanes.values()):
-                    if not lane.has_ended and not self._is_full(lane):
-                        came |= self._read(lane)
-                now_us = self._clock.now_us()
-                if self._discover is not None and now_us - looked_us >= self._discover_every_us:
-                    looked_us = now_us
-                    self._take_in()
-                if not came:
-                    self._closing.wait(self._every_us / 1e6)
+        while not self._closing.is_set():
+            now_us = self._clock.now_us()
+            for name in self._schedule.due(now_us):
+                if self._closing.is_set():
+                    return
+                self._ask_one(name)
+            if self._discover is not None and abs(now_us - looked_us) >= self._discover_every_us:
+                looked_us = now_us
+                self._take_in()
+            rest_us = self._schedule.rest_us(self._clock.now_us())
+            if rest_us:
+                self._closing.wait(min(rest_us, _NAP_US) / 1e6)
+
+    def _ask_one(self, name: str) -> None:
+        """Ask a reader of the shared thread, and say when it is asked again."""
+        asked = self._asked[name]
+        if not self._mail.has_room(name):
+            asked.answered_us = None
+            self._schedule.wait(name, self._clock.now_us())
+            return
+        had_rows = self._ask(asked)
+        if had_rows:
+            self._schedule.had_rows(name, self._clock.now_us())
+        elif not asked.is_over:
+            self._schedule.had_nothing(name, self._clock.now_us())
 
     def _look_for_more(self) -> None:
-        with self._failing():
-            while not self._closing.wait(self._discover_every_us / 1e6):
-                self._take_in()
+        while not self._closing.wait(self._discover_every_us / 1e6):
+            self._take_in()
 
     def _take_in(self) -> None:
         assert self._discover is not None
-        readers = self._discover()
-        for reader in readers:
-            lane = _Lane(reader)
+        for reader in self._discover():
+            asked = _Asked(reader)
             with self._lock:
-                self._lanes[reader.name] = lane
-                self._found.append(reader.name)
+                self._asked[reader.name] = asked
+            self._mail.add(reader.name, is_found=True)
             if self._every_us is None:
-                self._begin(self._read_alone, lane)
-        if readers:
-            self._wake()
+                self._begin(self._ask_alone, asked)
+            else:
+                self._schedule.add([reader.name], self._clock.now_us())
 
-    def _is_full(self, lane: _Lane) -> bool:
-        is_full = lane.rows >= _MOST_WAITING
-        if is_full:
-            lane.polled_us = None
-        return is_full
-
-    def _read(self, lane: _Lane) -> bool:
+    def _ask(self, asked: _Asked) -> bool:
         """Ask a reader once; returns whether it had rows."""
-        answer = lane.reader.read()
-        now_us = self._clock.now_us()
-        with self._lock:
-            is_new = self._note(lane, answer, now_us)
-            if is_new:
-                self._telling[lane.reader.name] = None
-        if is_new:
-            self._wake()
-        return not isinstance(answer, Poll)
-
-    def _note(
-        self, lane: _Lane, answer: pa.RecordBatch | MalformedRows | Poll, now_us: int
-    ) -> bool:
-        """Keep an answer for `take`; returns whether there is something to tell."""
-        if lane.polled_us is not None and now_us - lane.polled_us > _GAP_US and lane.is_told_silent:
-            lane.was_unpolled = True
-        lane.polled_us = now_us
+        name, before_us = asked.reader.name, asked.answered_us
+        answer = asked.reader.read()
+        asked.answered_us = now_us = self._clock.now_us()
+        if before_us is not None and now_us - before_us > self._gap_us:
+            self._mail.unpolled(name)
         if answer is Poll.PAUSE:
-            is_new = lane.was_unpolled or not lane.is_told_silent
-            lane.has_paused = True
-            return is_new
-        if answer is Poll.END:
-            lane.has_ended = True
+            self._mail.quiet(name)
+        elif answer is Poll.END:
+            asked.is_over = True
+            (self._mail.leave if self._ends_leave else self._mail.end)(name)
+        else:
+            assert not isinstance(answer, Poll)
+            self._mail.put(name, answer, asked.reader.position)
             return True
-        assert not isinstance(answer, Poll)
-        lane.has_paused = False
-        lane.waiting.append(Arrived(lane.reader.name, answer, lane.reader.position))
-        lane.rows += _rows(answer)
-        return True
+        return False
+
+    def _notice_stuck(self) -> None:
+        """Tell of readers that do not answer: what they have is not known, so it is no silence."""
+        now_us = self._clock.now_us()
+        if abs(now_us - self._looked_us) < self._gap_us:
+            return
+        self._looked_us = now_us
+        with self._lock:
+            all_asked = list(self._asked.items())
+        for name, asked in all_asked:
+            answered_us = asked.answered_us
+            if answered_us is not None and now_us - answered_us > self._gap_us:
+                self._mail.unpolled(name)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -242,29 +221,4 @@ class ReaderFeed:
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
-            with self._lock:
-                self._error = self._error or error
-            self._wake()
-
-
-def _rows(answer: pa.RecordBatch | MalformedRows) -> int:
-    rows = answer.rows if isinstance(answer, MalformedRows) else answer
-    return int(rows.num_rows)
-
-
-def _joined(lane: _Lane, most_rows: int) -> list[Arrived]:
-    """Take the rows that wait, about so many; what stands next to each other is one batch."""
-    taken: list[Arrived] = []
-    n = 0
-    while lane.waiting and n < most_rows:
-        taken.append(lane.waiting.popleft())
-        n += _rows(taken[-1].rows)
-    lane.rows -= n
-    joined: list[Arrived] = []
-    for is_batch, group in groupby(taken, lambda item: isinstance(item.rows, pa.RecordBatch)):
-        items = list(group)
-        if is_batch and len(items) > 1:
-            rows = pa.concat_batches([item.rows for item in items])
-            items = [Arrived(items[-1].partition, rows, items[-1].position)]
-        joined += items
-    return joined
+            self._mail.fail(error)

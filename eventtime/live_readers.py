@@ -1,0 +1,127 @@
+"""Where live streams begin: sources that go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventtime.checks import check_whole, shown
+from eventtime.duration import parse_us
+from eventtime.errors import PlanError
+from eventtime.sources.iterated import IteratedSource
+from eventtime.sources.rate import RateSource
+from eventtime.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from eventtime.duration import DurationLike
+    from eventtime.sources.iterated import Batches
+
+__all__ = ("from_batches", "generate")
+
+
+def from_batches(
+    data: Batches | Mapping[str, Batches],
+    *,
+    schema: pa.Schema,
+    time: str,
+    time_unit: str | None = None,
+) -> Stream:
+    """Follow Python iterators of record batches, plain or async.
+
+    A plain iterator has a thread of its own and may wait for rows as long as it likes; while it
+    waits its partition is silent. What it made waits in a bounded queue.
+
+    With checkpoints, a position is the number of rows handed over. Give a function of that number:
+    it is asked for what comes behind them, first with 0. Iterators themselves cannot be asked
+    again, so that a run of them cannot go on from a checkpoint.
+
+    Args:
+        data: an iterable or async iterable of record batches or tables, or a function of a number
+            of rows that makes one; or a dict of those, each a partition of that name.
+        schema: columns of every batch.
+        time: event-time column.
+        time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
+
+    Raises:
+        PlanError: it is none of these.
+        SourceError: when run: an iterator raised, gave something else, or cannot be asked again.
+
+    >>> import pyarrow as pa
+    >>> batch = pa.record_batch({"t": pa.array([1, 12]), "x": pa.array([5, 7])})
+    >>> stream = from_batches(lambda n: iter([batch]), schema=batch.schema, time="t", time_unit="s")
+    >>> stream.node.source.describe()
+    'iterators of batches: 1 partition(s) (batches), time=t'
+    """
+    return Stream.read(IteratedSource.of(data, schema, time, time_unit))
+
+
+def generate(
+    rate: float,
+    *,
+    partitions: int = 1,
+    seed: int = 0,
+    keys: int = 100,
+    disorder: DurationLike = "0s",
+    late_share: float = 0.0,
+    late_by: DurationLike = "1h",
+    rows: int | None = None,
+    start_us: int | None = None,
+    tick: DurationLike = "10ms",
+) -> Stream:
+    """Make rows up at a rate, for trials and benchmarks: the same ones for the same arguments.
+
+    Columns: ``time`` (timestamp[us, UTC]), ``key`` (string), ``value`` (float64 in [0, 1)) and
+    ``number`` (int64, of the row in its partition, from 0), which is the position. A run that
+    goes on from a checkpoint hands over what fell due since, too.
+
+    Args:
+        rate: rows for each second of the clock, over all partitions.
+        partitions: how many.
+        seed: of everything but the times at which rows fall due.
+        keys: how many different ones.
+        disorder: each row's time lies up to so much before it fell due.
+        late_share: share of the rows, in [0, 1], whose times lie `late_by` further back.
+        late_by: how much.
+        rows: in all, then the partitions end; None: no end.
+        start_us: event time of the first row; None: the clock when the run begins.
+        tick: how often rows are handed over.
+
+    Raises:
+        PlanError, DurationError: an argument is out of range.
+
+    >>> generate(1_000, partitions=4).node.source.describe()
+    'made up: 1,000 rows/s in 4 partition(s), seed 0'
+    """
+    whole, least_one = "a whole number", "give one of 1 or more"
+    for name, value, least in (("partitions", partitions, 1), ("keys", keys, 1), ("seed", seed, 0)):
+        check_whole(value, least=least, what=whole, place=f"generate({name}=…)", remedy=least_one)
+    if rows is not None:
+        check_whole(rows, least=1, what=whole, place="generate(rows=…)", remedy=least_one)
+    if not _is_between(rate, 0, 1e9) or not rate:
+        msg = f"rate={shown(rate)} is no number of rows a second"
+        raise PlanError(msg, place="generate(rate)", remedy="one above 0, up to 1e9")
+    if not _is_between(late_share, 0, 1):
+        msg = f"late_share={shown(late_share)} is no share"
+        raise PlanError(msg, place="generate(late_share=…)", remedy="give one from 0 to 1")
+    source = RateSource(
+        float(rate),
+        partitions,
+        seed,
+        keys,
+        parse_us(disorder, name="disorder"),
+        float(late_share),
+        parse_us(late_by, name="late_by"),
+        rows,
+        start_us,
+        parse_us(tick, name="tick", zero=False),
+    )
+    return Stream.read(source)
+
+
+def _is_between(value: object, least: float, most: float) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return least <= value <= most

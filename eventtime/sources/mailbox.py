@@ -1,0 +1,265 @@
+"""What has come from live partitions and was not taken yet: bounded, filled by any thread.
+
+threads of a feed ── put, quiet, leave ──► [lane] [lane] … ── take ──► the loop
+                 ◄──────────── has_room, wait_for_room ────────────
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Unpolled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from eventtime.sources.base import Position, Rows
+
+__all__ = ("Mailbox",)
+
+_MOST_ROWS: Final = 262_144
+"""Of a partition that may wait; then nothing more is read for it."""
+
+_MOST_BYTES: Final = 64 << 20
+"""The same, for rows that are long."""
+
+_MOST_BYTES_IN_ALL: Final = 512 << 20
+"""Above it only partitions of which nothing waits may add to it."""
+
+
+@dataclass
+class _Lane:
+    """One partition.
+
+    Args:
+        waiting: rows that were not taken.
+        is_quiet: whether it is asked, and had nothing the last time.
+        is_told_silent: whether `take` has said so.
+        is_unpolled: whether to say that nobody asked it for a while.
+        parting: what to say when all rows have been taken.
+        is_gone: whether that was said.
+    """
+
+    waiting: deque[Arrived] = field(default_factory=deque)
+    rows: int = 0
+    bytes: int = 0
+    is_quiet: bool = False
+    is_told_silent: bool = False
+    is_unpolled: bool = False
+    parting: Ended | Left | None = None
+    is_gone: bool = False
+
+
+class Mailbox:
+    """Rows and other news of partitions, until the loop takes them.
+
+    Coming and going: `add`, `end`, `leave`. Filling: `put`, `quiet`, `unpolled`, `fail`. Holding
+    back: `has_room`, `wait_for_room`. Taking: `take`. Looking: `names`, `all_ended`.
+
+    Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self._lanes: dict[str, _Lane] = {}
+        self._found: list[Found] = []
+        # Names of the lanes that have something to tell, in the order in which it came.
+        self._telling: dict[str, None] = {}
+        self._bytes = self._unended = 0
+        self._error: BaseException | None = None
+        self._room = threading.Condition()
+
+    @property
+    def names(self) -> list[str]:
+        """Of all partitions, those that left too."""
+        with self._room:
+            return list(self._lanes)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether `take` has told the end of every partition."""
+        with self._room:
+            return not self._unended and self._error is None
+
+    def add(self, name: str, *, is_found: bool, historical: bool = False) -> None:
+        """Take in a partition, or one that had left again.
+
+        Args:
+            name: of the partition.
+            is_found: whether `take` is to tell of it: all but those known at the start.
+            historical: see `Found`.
+        """
+        with self._room:
+            lane = self._lanes.get(name)
+            if lane is None:
+                self._lanes[name] = _Lane()
+                self._unended += 1
+            elif not lane.is_gone:
+                lane.parting = None
+                return
+            else:
+                lane.parting, lane.is_gone = None, False
+                lane.is_quiet = lane.is_told_silent = False
+            if is_found:
+                self._found.append(Found(name, historical))
+        self.wake()
+
+    def put(self, name: str, rows: Rows, position: Position, *, is_quiet: bool = False) -> None:
+        """Add rows.
+
+        Args:
+            name: of the partition.
+            rows: at least one.
+            position: just behind them.
+            is_quiet: whether it is silent as soon as they are taken, as nobody needs to ask it.
+        """
+        with self._room:
+            lane = self._lanes[name]
+            lane.waiting.append(Arrived(name, rows, position))
+            lane.is_quiet = is_quiet
+            lane.rows += _rows(rows)
+            size = _bytes(rows)
+            lane.bytes += size
+            self._bytes += size
+            self._telling[name] = None
+        self.wake()
+
+    def quiet(self, name: str) -> None:
+        """Note that a partition was asked and had nothing."""
+        with self._room:
+            lane = self._lanes[name]
+            lane.is_quiet = True
+            is_new = not lane.is_told_silent or lane.is_unpolled
+            if is_new:
+                self._telling[name] = None
+        if is_new:
+            self.wake()
+
+    def unpolled(self, name: str) -> None:
+        """Note that nobody could ask a partition for a while (S6)."""
+        with self._room:
+            lane = self._lanes[name]
+            is_new = lane.is_told_silent and not lane.is_gone
+            if is_new:
+                lane.is_unpolled, lane.is_quiet = True, False
+                self._telling[name] = None
+        if is_new:
+            self.wake()
+
+    def end(self, name: str) -> None:
+        """Note the end of a partition, behind its rows."""
+        self._part(name, Ended(name))
+
+    def leave(self, name: str) -> None:
+        """Note that a partition is gone until it is added again, behind its rows."""
+        self._part(name, Left(name))
+
+    def fail(self, error: BaseException) -> None:
+        """Keep an error, which `take` raises when all rows before it have been taken."""
+        with self._room:
+            self._error = self._error or error
+        self.wake()
+
+    def has_room(self, name: str) -> bool:
+        """Tell whether more rows of a partition may be put."""
+        with self._room:
+            return self._has_room(name)
+
+    def wait_for_room(self, name: str, most_s: float) -> bool:
+        """Wait until there is room, a while at most; returns whether there is."""
+        with self._room:
+            return self._room.wait_for(lambda: self._has_room(name), most_s)
+
+    def wake_waiting(self) -> None:
+        """End the waits for room, for the feed closes."""
+        with self._room:
+            self._room.notify_all()
+
+    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
+        """Hand over what has come, as `Feed.take` says."""
+        with self._room:
+            news: list[News] = [*self._found]
+            self._found.clear()
+            silent: list[str] = []
+            for name in [name for name in self._telling if name not in held]:
+                lane = self._lanes[name]
+                news += self._told(name, lane, most_rows)
+                if not lane.waiting:
+                    del self._telling[name]
+                    if lane.is_quiet and not lane.is_told_silent and not lane.is_gone:
+                        lane.is_told_silent = True
+                        silent.append(name)
+            error = None if self._telling or news else self._error
+            self._room.notify_all()
+        if error is not None:
+            raise error
+        return [*news, Silent(silent)] if silent else news
+
+    def _told(self, name: str, lane: _Lane, most_rows: int) -> list[News]:
+        news: list[News] = []
+        if lane.is_unpolled:
+            lane.is_unpolled = lane.is_told_silent = False
+            news.append(Unpolled([name]))
+        taken = _taken(lane.waiting, most_rows)
+        if taken:
+            lane.is_told_silent = False
+            size = sum(_bytes(item.rows) for item in taken)
+            lane.rows -= sum(_rows(item.rows) for item in taken)
+            lane.bytes -= size
+            self._bytes -= size
+            news += _joined(taken)
+        if lane.parting is not None and not lane.waiting and not lane.is_gone:
+            lane.is_gone = True
+            self._unended -= isinstance(lane.parting, Ended)
+            news.append(lane.parting)
+        return news
+
+    def _part(self, name: str, parting: Ended | Left) -> None:
+        with self._room:
+            lane = self._lanes[name]
+            lane.parting = parting
+            self._telling[name] = None
+        self.wake()
+
+    def _has_room(self, name: str) -> bool:
+        lane = self._lanes[name]
+        if self._bytes >= _MOST_BYTES_IN_ALL:
+            return not lane.waiting
+        return lane.rows < _MOST_ROWS and lane.bytes < _MOST_BYTES
+
+
+def _rows(rows: Rows) -> int:
+    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
+
+
+def _bytes(rows: Rows) -> int:
+    return int((rows.rows if isinstance(rows, MalformedRows) else rows).nbytes)
+
+
+def _taken(waiting: deque[Arrived], most_rows: int) -> list[Arrived]:
+    taken: list[Arrived] = []
+    n = 0
+    while waiting and n < most_rows:
+        taken.append(waiting.popleft())
+        n += _rows(taken[-1].rows)
+    return taken
+
+
+def _joined(taken: Iterable[Arrived]) -> list[Arrived]:
+    """Make one batch of what stands next to each other."""
+    joined: list[Arrived] = []
+    for is_batch, group in groupby(taken, lambda item: isinstance(item.rows, pa.RecordBatch)):
+        items = list(group)
+        if is_batch and len(items) > 1:
+            rows = pa.concat_batches([item.rows for item in items])
+            items = [Arrived(items[-1].partition, rows, items[-1].position)]
+        joined += items
+    return joined

@@ -1,0 +1,143 @@
+"""What waits between the threads of a feed and the loop: order, bounds, silence told once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventtime.errors import SourceError
+from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.mailbox import Mailbox
+from live.script import rows
+
+if TYPE_CHECKING:
+    from eventtime.sources.feed import News
+
+
+def mailbox(*names: str) -> Mailbox:
+    mail = Mailbox()
+    for name in names:
+        mail.add(name, is_found=False)
+    return mail
+
+
+def kinds(news: list[News]) -> list[str]:
+    return [type(item).__name__ for item in news]
+
+
+def test_neighbours_are_joined_and_the_position_is_the_last_one() -> None:
+    """S4: how they came in does not show."""
+    mail = mailbox("a")
+    for n in range(3):
+        mail.put("a", rows(n), {"rows": n + 1})
+    (arrived,) = mail.take(100, ())
+    assert isinstance(arrived, Arrived)
+    assert arrived.rows.num_rows == 3
+    assert arrived.position == {"rows": 3}
+    assert mail.take(100, ()) == []
+
+
+def test_rows_beyond_the_most_wait_for_the_next_turn() -> None:
+    mail = mailbox("a")
+    for n in range(4):
+        mail.put("a", rows(n, n), {"rows": 2 * n + 2})
+    taken = [mail.take(3, ()) for _ in range(3)]
+    positions = [[item.position for item in news if isinstance(item, Arrived)] for news in taken]
+    assert positions == [[{"rows": 4}], [{"rows": 8}], []]
+
+
+def test_silence_is_told_once_and_behind_the_rows() -> None:
+    """S6."""
+    mail = mailbox("a", "b")
+    mail.put("a", rows(1), {})
+    mail.quiet("a")
+    mail.quiet("b")
+    assert kinds(mail.take(9, ())) == ["Arrived", "Silent"]
+    mail.quiet("a")
+    assert mail.take(9, ()) == []
+    mail.put("a", rows(2), {})
+    assert kinds(mail.take(9, ())) == ["Arrived"]
+    mail.quiet("a")
+    assert mail.take(9, ()) == [Silent(["a"])]
+
+
+def test_time_without_polls_ends_a_silence() -> None:
+    """S6: and the next empty poll begins another."""
+    mail = mailbox("a")
+    mail.unpolled("a")
+    assert mail.take(9, ()) == []
+    mail.quiet("a")
+    mail.take(9, ())
+    mail.unpolled("a")
+    assert mail.take(9, ()) == [Unpolled(["a"])]
+    mail.quiet("a")
+    assert mail.take(9, ()) == [Silent(["a"])]
+
+
+def test_rows_of_held_partitions_stay() -> None:
+    mail = mailbox("a", "b")
+    mail.put("a", rows(1), {})
+    mail.put("b", rows(2), {})
+    assert [item.partition for item in mail.take(9, {"a"}) if isinstance(item, Arrived)] == ["b"]
+    assert kinds(mail.take(9, ())) == ["Arrived"]
+
+
+def test_partings_come_behind_the_rows_and_the_end_is_counted() -> None:
+    """S8, S9: one that left may come back."""
+    mail = mailbox("a", "b")
+    mail.put("a", rows(1, 2), {})
+    mail.put("a", rows(3), {})
+    mail.leave("a")
+    assert kinds(mail.take(1, ())) == ["Arrived"]
+    assert [*mail.take(1, ())][1:] == [Left("a")]
+    mail.add("a", is_found=True)
+    assert mail.take(1, ()) == [Found("a")]
+    for name in "ab":
+        mail.end(name)
+    assert not mail.all_ended
+    assert mail.take(1, ()) == [Ended("a"), Ended("b")]
+    assert mail.all_ended
+
+
+def test_one_that_comes_back_before_anybody_heard_has_not_left() -> None:
+    mail = mailbox("a")
+    mail.put("a", rows(1), {})
+    mail.leave("a")
+    mail.add("a", is_found=True)
+    mail.put("a", rows(2), {})
+    assert kinds(mail.take(9, ())) == ["Arrived"]
+
+
+def test_an_error_comes_behind_what_was_read() -> None:
+    mail = mailbox("a")
+    mail.put("a", rows(1), {})
+    mail.fail(SourceError("broken"))
+    assert kinds(mail.take(9, ())) == ["Arrived"]
+    for _ in range(2):
+        with pytest.raises(SourceError, match="broken"):
+            mail.take(9, ())
+    assert not mail.all_ended
+
+
+def test_a_full_lane_has_no_room_until_rows_are_taken() -> None:
+    mail = mailbox("a", "b")
+    many = rows(*[0.0] * 262_144)
+    mail.put("a", many, {})
+    assert not mail.has_room("a")
+    assert mail.has_room("b")
+    assert not mail.wait_for_room("a", 0.0)
+    mail.take(1, ())
+    assert mail.wait_for_room("a", 0.0)
+
+
+def test_many_silent_partitions_are_one_piece_of_news() -> None:
+    """Thousands cost nothing once it was told."""
+    names = [f"p{n}" for n in range(1_000)]
+    mail = mailbox(*names)
+    for name in names:
+        mail.quiet(name)
+    assert mail.take(9, ()) == [Silent(names)]
+    for name in names:
+        mail.quiet(name)
+    assert mail.take(9, ()) == []
