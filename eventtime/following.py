@@ -230,8 +230,7 @@ class Following:
     def _loop(self, watch: Callable[[ProgressReport], None] | None) -> Iterator[pa.RecordBatch]:
         while True:
             rows = self._turn()
-            if is_end := self._is_over():
-                self._core.stages.flush()
+            is_end = self._is_over()
             yield from self._taken()
             if self._after_turn is not None:
                 self._after_turn()
@@ -239,8 +238,6 @@ class Following:
             if is_end:
                 return
             if self._pauses is not None and self._pauses.is_due(rows):
-                self._core.stages.flush()
-                yield from self._taken()
                 self._pauses.pause(is_end=False)
                 self.is_suspended = self._pauses.stops
                 if self.is_suspended:
@@ -260,9 +257,11 @@ class Following:
             return 0
         rows = 0
         for opened in self._feeds:
-            for news in opened.feed.take(_MOST_ROWS, opened.held):
+            told = opened.feed.take(_MOST_ROWS, opened.held)
+            for news in told:
                 rows += self._hear(opened, news)
-            self._align(opened)
+            if self._plan.watermark.max_ahead_us is not None:
+                self._align(opened, {news.partition for news in told if isinstance(news, Arrived)})
         self._core.advance()
         return rows
 
@@ -297,13 +296,13 @@ class Following:
         self._core.take(p, rows)
         return int(rows.num_rows)
 
-    def _align(self, opened: _Opened) -> None:
+    def _align(self, opened: _Opened, moved: set[str]) -> None:
         """Hold partitions that are too far ahead of the slowest, until it has come closer."""
         ahead_us, slowest_us = self._plan.watermark.max_ahead_us, self._core.progress.slowest_us
-        if ahead_us is None:
-            return
+        assert ahead_us is not None
         states = self._core.progress.partitions
-        for name, p in opened.indexes.items():
+        for name in moved | opened.held:
+            p = opened.indexes[name]
             is_far = slowest_us is not None and states[p].watermark_us > add(slowest_us, ahead_us)
             if is_far and name not in opened.held:
                 opened.held.add(name)
@@ -323,6 +322,7 @@ class Following:
 
     def _taken(self) -> Iterator[pa.RecordBatch]:
         kept = self._core.kept
+        self._core.stages.flush()
         batches, kept.results = kept.results, []
         sides, kept.sides = kept.sides, {}
         for tag, rows in sides.items():

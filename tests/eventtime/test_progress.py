@@ -217,3 +217,92 @@ def test_the_combined_watermark_never_goes_back(
                 progress.add("new", known_at_start=False, historical=bool(value))
         assert progress.combined_us >= before
         before = progress.combined_us
+
+
+def test_silence_that_a_feed_tells_lasts_while_the_loop_listens() -> None:
+    """S6: eleven of listening in all, with a time between in which nobody polled."""
+    progress = progress_of("a", "b")
+    progress.moved(0, 50)
+    progress.silent(1)
+    progress.listened(6)
+    progress.unpolled(1)
+    progress.listened(100)
+    progress.silent(1)
+    progress.listened(4)
+    assert not progress.partitions[1].idle
+    progress.listened(1)
+    assert (progress.partitions[1].idle, progress.combined_us) == (True, 50)
+    progress.heard(1)
+    progress.silent(1)
+    progress.listened(10)
+    assert not progress.partitions[1].idle
+
+
+def test_a_partition_that_left_counts_again_when_it_is_heard() -> None:
+    progress = progress_of("a", "b")
+    progress.moved(0, 50)
+    progress.leave(1)
+    progress.moved(0, 60)
+    assert progress.combined_us == 60
+    progress.heard(1)
+    progress.moved(0, 70)
+    assert (progress.combined_us, progress.held_by) == (60, "b")
+
+
+TOLD = st.lists(
+    st.tuples(
+        st.sampled_from(["moved", "heard", "silent", "unpolled", "listened", "leave", "finish"]),
+        st.integers(0, 3),
+        st.integers(0, 9),
+    ),
+    max_size=60,
+)
+
+
+class Looked:
+    """Who is idle, by looking at every partition each time."""
+
+    def __init__(self) -> None:
+        self.silence = dict.fromkeys(range(4), 0)
+        self.asked: set[int] = set()
+        self.idle: set[int] = set()
+
+    def tell(self, what: str, index: int, value: int) -> None:
+        if what == "silent":
+            self.asked.add(index)
+        elif what in {"heard", "unpolled", "leave"}:
+            self.asked.discard(index)
+        if what == "heard":
+            self.silence[index] = 0
+            self.idle.discard(index)
+        if what == "leave":
+            self.idle.add(index)
+        if what == "listened":
+            for i in self.asked:
+                self.silence[i] += value
+        self.idle |= {i for i in self.asked if self.silence[i] > 20}
+
+
+@given(TOLD)
+def test_who_counts_and_who_holds_back_is_what_looking_at_all_says(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """S5, S6: the sorted book-keeping equals a look at each partition, its silence added up."""
+    progress, looked = progress_of("a", "b", "c", "d", idle_after_us=20), Looked()
+    states = progress.partitions
+    for what, index, value in steps:
+        if what == "listened":
+            progress.listened(value)
+        elif what == "moved":
+            progress.moved(index, states[index].watermark_us + value)
+        else:
+            getattr(progress, what)(index)
+        looked.tell(what, index, value)
+        for i, state in enumerate(states):
+            assert state.finished or state.idle == (i in looked.idle)
+        counting = [(p.watermark_us, i) for i, p in enumerate(states) if p.counts]
+        assert progress.slowest_us == (min(counting)[0] if counting else None)
+        assert progress.held_by == (states[min(counting)[1]].name if counting else None)
+        for i in range(4):
+            others = [w for w, other in counting if other != i]
+            assert progress.others_us(i) == min(others, default=PLUS_INFINITY)

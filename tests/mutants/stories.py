@@ -6,6 +6,7 @@ others follow if that one holds. Ends with 0 if all hold, with 1 if one does not
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from pathlib import Path
@@ -22,6 +23,7 @@ def stories() -> dict[str, Callable[[], None]]:
     """Calls by name, quick ones first."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
+    from live import test_following as following
     from properties import test_broadcast as broadcast
     from properties import test_divided_slices as divided
     from properties import test_engine_chains as chains
@@ -57,9 +59,10 @@ def stories() -> dict[str, Callable[[], None]]:
         return quiet(seed(19)(given(case=drawn)(story)))
 
     def by_hand() -> None:
-        for module in (live, checkpoints, limits, longer, savepoints):
+        for module in (live, following, checkpoints, limits, longer, savepoints):
             for name, test in vars(module).items():
-                if name.startswith("test_") and not hasattr(test, "hypothesis"):
+                is_test = name.startswith("test_") and not hasattr(test, "hypothesis")
+                if is_test and not inspect.signature(test).parameters:
                     test()
 
     return {

@@ -74,6 +74,18 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "by hand",
         ),
         (
+            "time in which nobody polled is silence",
+            "partition.silent_us, partition.silent_from_us = self._silence(partition), None",
+            "pass",
+            "by hand",
+        ),
+        (
+            "a partition that left goes on holding back",
+            "self._change(index, idle=True)\n\n    def finish",
+            "pass\n\n    def finish",
+            "by hand",
+        ),
+        (
             "all idle flushes to the minimum",
             "reached = max(p.watermark_us",
             "reached = min(p.watermark_us",
