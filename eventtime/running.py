@@ -84,17 +84,18 @@ def run_plan(
     live: Live | None = None,
 ) -> Run:
     """Run to the end of input, or of patience, and publish; see `Stream.run`."""
-    _check_arguments(targets, shards, progress, surviving)
+    _check_arguments(targets, shards, progress)
     given: object = live
     if not isinstance(given, Live | None):
         msg = f"{shown(given)} does not say how a live run runs"
         raise PlanError(msg, place="run(live=…)", remedy="such as et.live(clock=…)")
     if live is None and any(is_live(branch.source) for branch in plan.branches):
         live = Live()
+    _check_surviving(surviving, is_live=live is not None)
     tell = None if progress is None else told(progress, place="run(progress=…)")
     how = _How(shards, tell, limit, live)
     if surviving.checkpoints is None:
-        return _run_through(plan, targets, surviving.start_from, how)
+        return _run_through(plan, targets, surviving, how)
     attempts = Attempts(surviving.restart)
     return attempts.run(
         partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
@@ -162,29 +163,36 @@ def _execution(
 def _run_through(
     plan: CompiledPlan,
     targets: Targets,
-    start_from: str | os.PathLike[str] | None,
+    surviving: Surviving,
     how: _How,
 ) -> Run:
     """Run without checkpoints: a replay is all or nothing."""
+    from eventtime.draining import Draining
     from eventtime.outputs import RESULTS, Outputs
     from eventtime.prompt_outputs import PromptOutputs
     from eventtime.savepoint import resumed_from
 
-    tell, live = how.tell, how.live
+    tell, live, start_from = how.tell, how.live, surviving.start_from
     saved = None if start_from is None else _savepoint(start_from, plan, how.origin)
     resumed = None if saved is None else resumed_from(saved)
     watch = None if tell is None else lambda report: tell(replace(report, resumed=resumed))
     outputs = Outputs() if live is None else PromptOutputs(live.clock, live.commit_every_us)
+    drains = None
+    if live is not None and surviving.stop is not None:
+        drains = Draining(surviving.stop, live.clock)
     execution = _execution(
         plan,
         outputs.take,
         shards=how.shards,
+        pauses=drains,
         saved=saved,
         limit=how.limit,
         live=live,
         after_turn=outputs.turn,
     )
     try:
+        if drains is not None:
+            drains.begin(execution)
         _open_outputs(execution, plan, outputs, targets)
         if saved is not None:
             outputs.take_from(saved)
@@ -299,9 +307,7 @@ def _finished(
     )
 
 
-def _check_arguments(
-    targets: Targets, shards: object, progress: object, surviving: Surviving
-) -> None:
+def _check_arguments(targets: Targets, shards: object, progress: object) -> None:
     sides: object = targets.sides
     if not isinstance(sides, Mapping):
         msg = f"{shown(sides)} does not say where side outputs go"
@@ -312,15 +318,16 @@ def _check_arguments(
     check_flag(targets.overwrite, place="run(overwrite=…)")
     remedy = "give a function that takes an et.ProgressReport"
     check_callable(progress, place="run(progress=…)", remedy=remedy)
-    _check_surviving(surviving)
 
 
-def _check_surviving(surviving: Surviving) -> None:
+def _check_surviving(surviving: Surviving, *, is_live: bool) -> None:
     remedy = "give a function without arguments that returns True or False"
     check_callable(surviving.stop, place="run(stop=…)", remedy=remedy)
-    if surviving.stop is not None and surviving.checkpoints is None:
+    drains = is_live and surviving.drain
+    if surviving.stop is not None and surviving.checkpoints is None and not drains:
         msg = "a run without checkpoints cannot be suspended: its work would be lost"
-        raise PlanError(msg, place="run(stop=…)", remedy="give checkpoint= too")
+        remedy = "give checkpoint= too; or, in a live run, drain=True, which ends the input"
+        raise PlanError(msg, place="run(stop=…)", remedy=remedy)
     check_flag(surviving.drain, place="run(drain=…)")
     if surviving.drain and surviving.stop is None:
         msg = "drain=True says how to stop, and nothing says when"

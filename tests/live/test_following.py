@@ -6,6 +6,8 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import eventtime as et
 from eventtime.sources.feed import Ended, Found, Left, Silent, Unpolled
 from live.script import Alarm, Script, rows
@@ -195,3 +197,17 @@ def test_without_checkpoints_results_are_committed_as_they_come(tmp_path: Path) 
     run(script, sink=sink, progress=watch)
     assert next(second for second, n in seen if n) == 1
     assert rows_in(tmp_path / "out.db") == 2
+
+
+def test_a_run_without_checkpoints_can_be_drained() -> None:
+    """S9: all input is taken as ended, and every window fires."""
+    script = Script([(0, "a", rows(1)), (1, "a", rows(12)), (60, Ended("a"))], ("a",))
+    ran = run(script, stop=lambda: script.clock.now_us() >= 5_000_000, drain=True)
+    assert (ran.is_finished, starts(ran.table())) == (True, [0, 10])
+    assert script.clock.now_us() < 6_000_000
+
+
+def test_a_run_without_checkpoints_is_not_suspended() -> None:
+    script = Script([(0, "a", rows(1))], ("a",))
+    with pytest.raises(et.PlanError, match="its work would be lost"):
+        run(script, stop=lambda: True)
