@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -14,7 +14,6 @@ from eventtime.plan import Keyed, Node, Processed, Read, Stepped, Windowed, walk
 from eventtime.process.broadcast import Broadcast
 from eventtime.process.function import known_function
 from eventtime.process.plan import check_output
-from eventtime.sources.feed import is_live
 from eventtime.transform import MapBatches
 from eventtime.windows.accumulation import AccumulationMode, check_mode
 from eventtime.windows.aggregate import Aggregate
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.process.function import ProcessFunction
-    from eventtime.sources.base import Source
     from eventtime.state.declared import Declared
     from eventtime.transform import Step
     from eventtime.windows.assigner import GridAssigner
@@ -122,11 +120,7 @@ def _broadcast(name: str, stream: object) -> Broadcast:
         msg = f"{shown(stream)} is no source with steps"
         remedy = "such as et.from_arrow(rules, time='since'), without watermark or windows"
         raise PlanError(msg, place=place, remedy=remedy)
-    if is_live(node.source):
-        msg = f"{node.source.describe()} goes on: a broadcast stream is read when the run begins"
-        remedy = "read it from files, or push it with et.Engine"
-        raise PlanError(msg, place=place, remedy=remedy)
-    told = Broadcast(cast("Source", node.source), tuple(steps))
+    told = Broadcast(node.source, tuple(steps))
     check_columns(told.schema, [node.source.time], place=place)
     return told
 

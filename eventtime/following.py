@@ -10,6 +10,7 @@ the clock alone; threads are at the edges, inside the feeds.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled, is_live
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.seeking import open_source
+from eventtime.telling import Telling
 from eventtime.timestamp import add
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class Following:
         self._positions: list[Position | None] = []
         text = any(reports_malformed(branch.source) for branch in plan.branches)
         self._core = Core(plan, clock, shards, limit, text=text)
+        self._telling = Telling(plan, self._core.stages, clock)
         self._turned_us = self._reported_us = clock.now_us()
 
     @property
@@ -163,6 +166,7 @@ class Following:
         """Let go of sources, and stop the shards' threads; may be called more than once."""
         for opened in self._feeds:
             opened.feed.close()
+        self._telling.close()
         self._core.stages.close()
 
     def save(self, writer: PartWriter) -> dict[str, Any]:
@@ -174,7 +178,11 @@ class Following:
         Returns:
             The rest, for JSON.
         """
-        head = {**self._core.save(writer), "kind": "live"}
+        head = {
+            **self._core.save(writer),
+            "kind": "live",
+            "told": deepcopy(self._telling.positions),
+        }
         names = {p: name for opened in self._feeds for name, p in opened.indexes.items()}
         for p, known in enumerate(head["partitions"]):
             known |= {"reader": names[p], "position": self._positions[p]}
@@ -184,6 +192,7 @@ class Following:
         """Tell the sources what is safe; from the thread that wrote the checkpoint."""
         for opened in self._feeds:
             opened.feed.settled(_positions(head, opened.branch))
+        self._telling.settled(head)
 
     def _open(self) -> None:
         head = None if self._saved is None else self._saved.head
@@ -195,6 +204,8 @@ class Following:
             self._positions = [known["position"] for known in self._saved.head["partitions"]]
         for opened in self._feeds:
             self._take_in_known(opened)
+        self._telling.open(None if head is None else head["told"])
+        self._telling.start(self._alarm.ring)
         for opened in self._feeds:
             opened.feed.start(self._alarm.ring)
         self._turned_us = self._clock.now_us()
@@ -255,7 +266,7 @@ class Following:
         if self._is_ending:
             self._finish_all()
             return 0
-        rows = 0
+        rows = self._telling.turn()
         for opened in self._feeds:
             told = opened.feed.take(_MOST_ROWS, opened.held)
             for news in told:

@@ -14,7 +14,6 @@ from eventtime.live import Live
 from eventtime.report import ProgressReport, told
 from eventtime.restarting import Attempts, Restart
 from eventtime.run import Run
-from eventtime.sources.feed import is_live
 from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def run_plan(
     if not isinstance(given, Live | None):
         msg = f"{shown(given)} does not say how a live run runs"
         raise PlanError(msg, place="run(live=…)", remedy="such as et.live(clock=…)")
-    if live is None and any(is_live(branch.source) for branch in plan.branches):
+    if live is None and plan.goes_on:
         live = Live()
     _check_surviving(surviving, is_live=live is not None)
     tell = None if progress is None else told(progress, place="run(progress=…)")
@@ -143,7 +142,7 @@ def _execution(
     from eventtime.execution import Execution
     from eventtime.following import Following
 
-    if live is None and any(is_live(branch.source) for branch in plan.branches):
+    if live is None and plan.goes_on:
         live = Live()
     if live is None:
         return Execution(plan, side, shards=shards, pauses=pauses, saved=saved, limit=limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.transform import Step
 
-__all__ = ("Broadcast", "Changes")
+__all__ = ("Broadcast", "Changes", "malformed")
 
 _ORDER: Final = "__order"
 _BATCH_ROWS: Final = 65_536
@@ -36,7 +37,7 @@ class Broadcast:
         steps: on them.
     """
 
-    source: Source
+    source: AnySource
     steps: tuple[Step, ...]
 
     @property
@@ -46,6 +47,21 @@ class Broadcast:
         for step in self.steps:
             schema = step.output(schema)
         return schema
+
+    def read(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of a bounded source, before the steps.
+
+        Raises:
+            SourceError: rows do not parse; names the stream.
+        """
+        for reader in cast("Source", self.source).open(None, _BATCH_ROWS):
+            try:
+                while not isinstance(answer := reader.read(), Poll):
+                    if isinstance(answer, MalformedRows):
+                        raise malformed(name, reader.name)
+                    yield answer
+            finally:
+                reader.close()
 
 
 class Changes:
@@ -68,18 +84,13 @@ class Changes:
 
     def read(self) -> list[int]:
         """Take in all rows of all streams; returns their times."""
-        times = []
-        for name, stream in self.streams.items():
-            for reader in stream.source.open(None, _BATCH_ROWS):
-                try:
-                    while not isinstance(answer := reader.read(), Poll):
-                        if isinstance(answer, MalformedRows):
-                            msg = f"rows of the broadcast stream {name!r} do not parse"
-                            raise SourceError(msg, place=reader.name, remedy="mend the file")
-                        times += self.push(name, answer)
-                finally:
-                    reader.close()
-        return times
+        streams = self.streams.items()
+        return [
+            time_us
+            for name, stream in streams
+            for batch in stream.read(name)
+            for time_us in self.push(name, batch)
+        ]
 
     def push(self, name: str, batch: pa.RecordBatch) -> list[int]:
         """Take rows of a source in; returns the times of those that its steps leave.
@@ -132,3 +143,9 @@ class Changes:
                 heappush(self._waiting, (time_us, number, name, batch, i))
                 self._arrived = max(self._arrived, number + 1)
         return [entry[0] for entry in self._waiting]
+
+
+def malformed(name: str, place: str) -> SourceError:
+    """Build the error for rows of a broadcast stream that do not parse: there is no quarantine."""
+    msg = f"rows of the broadcast stream {name!r} do not parse"
+    return SourceError(msg, place=place, remedy="mend what sends them")

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import eventtime as et
@@ -14,8 +15,6 @@ from live.script import Alarm, Script, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
 
 def counted(script: Script, **watermark: Any) -> et.Stream:
@@ -211,3 +210,48 @@ def test_a_run_without_checkpoints_is_not_suspended() -> None:
     script = Script([(0, "a", rows(1))], ("a",))
     with pytest.raises(et.PlanError, match="its work would be lost"):
         run(script, stop=lambda: True)
+
+
+class Above(et.ProcessFunction):
+    """Lets rows through that are above the limit told last."""
+
+    limit = et.broadcast_state(pa.string(), pa.int64())
+
+    def on_row(self, ctx: Any, row: dict[str, Any]) -> None:
+        if row["x"] > self.limit.get("limit", 0):
+            ctx.emit(x=row["x"])
+
+    def on_broadcast(self, ctx: Any, name: str, row: dict[str, Any]) -> None:
+        self.limit["limit"] = row["x"]
+
+
+def above(script: Script, told: et.Stream) -> et.Stream:
+    output = pa.schema([("x", pa.int64())])
+    marked = et.Stream.read(script).watermark(et.ascending())
+    return marked.key_by("x").process(Above(), output=output, broadcast={"limits": told})
+
+
+def test_a_live_broadcast_stream_changes_what_comes_after_it(tmp_path: Path) -> None:
+    """S9, S28: also when the run was suspended in between; what is told is not told twice."""
+    events: list[Any] = [
+        (0, "a", rows(1, x=5)),
+        (2, "a", rows(12, x=5)),
+        (4, "a", rows(25, x=9)),
+        (5, "a", rows(26, x=5)),
+        (6, Ended("a")),
+    ]
+    told: list[Any] = [(1, "r", rows(10, x=6))]
+    first = Script(events, ("a",))
+    stream = above(first, et.Stream.read(Script(told, ("r",), first.clock)))
+    halted = run(first, stream, checkpoint=tmp_path, stop=lambda: first.clock.now_us() >= 3_000_000)
+    assert halted.table().column("x").to_pylist() == [5, 5]
+    again = Script(events, ("a",))
+    stream = above(again, et.Stream.read(Script(told, ("r",), again.clock)))
+    assert run(again, stream, checkpoint=tmp_path).table().column("x").to_pylist() == [5, 5, 9]
+
+
+def test_a_bounded_broadcast_stream_is_read_when_a_live_run_begins() -> None:
+    script = Script([(0, "a", rows(12, x=5)), (1, "a", rows(13, x=9)), (2, Ended("a"))], ("a",))
+    told = et.from_arrow(rows(10, x=6), time="t")
+    ran = run(script, above(script, told))
+    assert ran.table().column("x").to_pylist() == [5, 9]
