@@ -123,13 +123,6 @@ class CompiledPlan:
     aside_schema: pa.Schema
 
     @property
-    def goes_on(self) -> bool:
-        """Whether a source does, so that it cannot be replayed."""
-        of_stages = [s.broadcast.values() for s in self.stages if isinstance(s, ProcessPlan)]
-        told = [stream.source for streams in of_stages for stream in streams]
-        return any(map(is_live, [*(branch.source for branch in self.branches), *told]))
-
-    @property
     def side_schemas(self) -> dict[str, pa.Schema]:
         """Of the side outputs of all stages, by tag."""
         return {tag: kind for s in self.stages for tag, kind in s.side_schemas.items()}

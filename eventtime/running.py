@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
 from eventtime.errors import PlanError, SinkError
 from eventtime.live import Live
+from eventtime.process.plan import ProcessPlan
 from eventtime.report import ProgressReport, told
 from eventtime.restarting import Attempts, Restart
 from eventtime.run import Run
+from eventtime.sources.feed import is_live
 from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def run_plan(
     if not isinstance(given, Live | None):
         msg = f"{shown(given)} does not say how a live run runs"
         raise PlanError(msg, place="run(live=…)", remedy="such as et.live(clock=…)")
-    if live is None and plan.goes_on:
+    if live is None and _goes_on(plan):
         live = Live()
     _check_surviving(surviving, is_live=live is not None)
     tell = None if progress is None else told(progress, place="run(progress=…)")
@@ -142,7 +144,7 @@ def _execution(
     from eventtime.execution import Execution
     from eventtime.following import Following
 
-    if live is None and plan.goes_on:
+    if live is None and _goes_on(plan):
         live = Live()
     if live is None:
         return Execution(plan, side, shards=shards, pauses=pauses, saved=saved, limit=limit)
@@ -272,6 +274,13 @@ def _run_on(
         point.close()
         if point.has_written:
             attempts.made_progress()
+
+
+def _goes_on(plan: CompiledPlan) -> bool:
+    """Tell whether a source goes on, so that the plan cannot be replayed."""
+    of_stages = [s.broadcast.values() for s in plan.stages if isinstance(s, ProcessPlan)]
+    told = [stream.source for streams in of_stages for stream in streams]
+    return any(map(is_live, [*(branch.source for branch in plan.branches), *told]))
 
 
 def _savepoint(path: str | os.PathLike[str], plan: CompiledPlan, origin: Origin) -> Pack:
