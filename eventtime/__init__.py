@@ -31,7 +31,7 @@ from eventtime.errors import (
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
-from eventtime.live_readers import from_batches, generate
+from eventtime.live_readers import from_batches, generate, read_kafka
 from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
@@ -171,6 +171,7 @@ __all__ = (
     "read_csv",
     "read_ipc",
     "read_json_lines",
+    "read_kafka",
     "read_parquet",
     "reducing_state",
     "restart",

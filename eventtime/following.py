@@ -19,7 +19,7 @@ from eventtime.core import Core
 from eventtime.doors import reports_malformed
 from eventtime.report import ProgressReport
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled, is_live
+from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled, is_live
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.seeking import open_source
 from eventtime.telling import Telling
@@ -284,21 +284,27 @@ class Following:
                 p = opened.indexes[name]
                 self._positions[p] = position
                 return self._receive(p, rows)
+            case Stands(name, position):
+                self._positions[opened.indexes[name]] = position
             case Silent(names):
                 for name in names:
                     progress.silent(opened.indexes[name])
             case Unpolled(names):
                 for name in names:
                     progress.unpolled(opened.indexes[name])
-            case Found(name) if name in opened.indexes:
-                progress.heard(opened.indexes[name])
             case Found(name, historical):
-                self._add(opened, name, known_at_start=False, historical=historical)
+                self._find(opened, name, historical=historical)
             case Left(name):
                 progress.leave(opened.indexes[name])
             case Ended(name):
                 self._core.finish(opened.indexes[name])
         return 0
+
+    def _find(self, opened: _Opened, name: str, *, historical: bool) -> None:
+        if name in opened.indexes:
+            self._core.progress.heard(opened.indexes[name])
+        else:
+            self._add(opened, name, known_at_start=False, historical=historical)
 
     def _receive(self, p: int, rows: Rows) -> int:
         if isinstance(rows, MalformedRows):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from eventtime.checks import check_whole, shown
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError
 from eventtime.sources.iterated import IteratedSource
+from eventtime.sources.kafka.source import KafkaSource
 from eventtime.sources.rate import RateSource
 from eventtime.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
     from eventtime.duration import DurationLike
     from eventtime.sources.iterated import Batches
+    from eventtime.sources.kafka.payloads import Format
+    from eventtime.sources.kafka.source import Start
+    from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("from_batches", "generate")
+__all__ = ("from_batches", "generate", "read_kafka")
 
 
 def from_batches(
@@ -119,6 +124,71 @@ def generate(
         parse_us(tick, name="tick", zero=False),
     )
     return Stream.read(source)
+
+
+def read_kafka(
+    topics: str | Sequence[str],
+    *,
+    servers: str | Sequence[str],
+    time: str | None = None,
+    time_unit: str | None = None,
+    value: Format = "json",
+    schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
+    key: str | None = None,
+    headers: str | None = None,
+    start: Start | datetime = "earliest",
+    end: Literal["now"] | None = None,
+    on_malformed: OnMalformed = "quarantine",
+    options: Mapping[str, Any] | None = None,
+) -> Stream:
+    """Follow topics of Kafka; each of their partitions is one of the stream, such as ``clicks-3``.
+
+    All partitions are read, also those that are added later. With checkpoints every message counts
+    exactly once: their offsets are in the checkpoint, and no offset is committed to the broker.
+    Messages of transactions are read once these are committed.
+
+    Needs the extra ``eventtime[kafka]``.
+
+    Args:
+        topics: one or more.
+        servers: where the brokers are: one or more of 'host:port'.
+        time: event-time column; None: the timestamp of the message, as a column 'timestamp'
+            (milliseconds, UTC).
+        time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
+        value: what a message holds: 'json' (an object, or several, one a line), 'arrow' (an Arrow
+            IPC stream of any number of rows), 'raw' (the bytes, as a column 'value').
+        schema: columns of the value; of JSON, fields it does not name are not read.
+        key: name of a column for the key of the message (binary).
+        headers: the same for its headers (a list of structs of key and value).
+        start: of a run without a checkpoint: 'earliest', 'latest', or the time of the first
+            message. Partitions that are added later are read from their beginning.
+        end: 'now': the partitions end where they end when the run begins.
+        on_malformed: a message that does not parse goes to the side output 'quarantine', with
+            topic, partition and offset, or is an 'error'. One without a value (a tombstone) does
+            not parse, except as 'raw'.
+        options: of librdkafka, such as {'security.protocol': 'SSL'}.
+
+    Raises:
+        PlanError: an argument is wrong, or the schema is missing.
+        SourceError: when run: no broker answers, no such topic, login refused, or messages behind
+            the checkpoint are gone.
+    """
+    return Stream.read(
+        KafkaSource.of(
+            topics,
+            servers=servers,
+            time=time,
+            time_unit=time_unit,
+            value=value,
+            schema=schema,
+            key=key,
+            headers=headers,
+            start=start,
+            end=end,
+            on_malformed=on_malformed,
+            options=options,
+        )
+    )
 
 
 def _is_between(value: object, least: float, most: float) -> bool:

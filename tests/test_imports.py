@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAVY: Final = ("numba", "click", "rich", "plotext", "pyarrow.dataset", "pyarrow.parquet", "pandas")
-DRIVERS: Final = ("sqlite3", "duckdb", "deltalake", "adbc_driver_manager", "adbc_driver_postgresql")
+DRIVERS: Final = (
+    "sqlite3",
+    "duckdb",
+    "deltalake",
+    "adbc_driver_manager",
+    "adbc_driver_postgresql",
+    "confluent_kafka",
+)
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

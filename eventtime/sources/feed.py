@@ -30,6 +30,7 @@ __all__ = (
     "LiveSource",
     "News",
     "Silent",
+    "Stands",
     "Unpolled",
     "is_live",
 )
@@ -60,6 +61,22 @@ class Arrived:
 
     partition: str
     rows: Rows
+    position: Position
+
+
+@dataclass(frozen=True)
+class Stands:
+    """Where a partition is read on from, although no row brought it there.
+
+    So that a checkpoint knows where a partition began that never had a row, and what was passed by
+    that holds none.
+
+    Args:
+        partition: its name.
+        position: as of `Arrived`; every row in front of it was told before.
+    """
+
+    partition: str
     position: Position
 
 
@@ -102,7 +119,7 @@ class Ended:
     partition: str
 
 
-News: TypeAlias = Found | Arrived | Silent | Unpolled | Left | Ended
+News: TypeAlias = Found | Arrived | Stands | Silent | Unpolled | Left | Ended
 
 
 class Feed(Protocol):

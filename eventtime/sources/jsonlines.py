@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eventtime.sources.format import Only
     from eventtime.sources.marks import Mark, Marked
 
-__all__ = ("JsonLinesFormat",)
+__all__ = ("JsonLinesFormat", "parse_objects")
 
 LINE_FEED, CARRIAGE_RETURN, OPENING_BRACE, CLOSING_BRACE = b"\n\r{}"
 
@@ -94,7 +94,7 @@ class JsonLinesFormat:
         wanted = pa.schema([schema.field(name) for name in columns])
 
         def parse(data: bytes) -> pa.RecordBatch:
-            return _parse(data, wanted)
+            return parse_objects(data, wanted)
 
         blocks = read_blocks(file, block_bytes(batch_rows), start)
         yield from parse_file(file, blocks, parse, self.on_malformed)
@@ -120,12 +120,23 @@ class JsonLinesFormat:
         block = first_block(file)
         return [
             pa.Table.from_batches([rows])
-            for _, rows in parse_file(file, iter([block] if block else []), _parse, "quarantine")
+            for _, rows in parse_file(
+                file, iter([block] if block else []), parse_objects, "quarantine"
+            )
             if isinstance(rows, pa.RecordBatch)
         ]
 
 
-def _parse(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
+def parse_objects(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatch:
+    """Parse lines of one object each; there is at least one.
+
+    Args:
+        data: whole lines.
+        wanted: fields to read, and their types; None: all, as they look.
+
+    Raises:
+        pa.ArrowException: one of `PARSE_ERRORS`: a line is no object with values of these types.
+    """
     from pyarrow import json
 
     _require_utf8(data)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Unpolled
+from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Stands, Unpolled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -43,6 +43,7 @@ class _Lane:
         is_quiet: whether it is asked, and had nothing the last time.
         is_told_silent: whether `take` has said so.
         is_unpolled: whether to say that nobody asked it for a while.
+        stands: a position to tell behind the rows, or None.
         parting: what to say when all rows have been taken.
         is_gone: whether that was said.
     """
@@ -53,6 +54,7 @@ class _Lane:
     is_quiet: bool = False
     is_told_silent: bool = False
     is_unpolled: bool = False
+    stands: Position | None = None
     parting: Ended | Left | None = None
     is_gone: bool = False
 
@@ -60,8 +62,8 @@ class _Lane:
 class Mailbox:
     """Rows and other news of partitions, until the loop takes them.
 
-    Coming and going: `add`, `end`, `leave`. Filling: `put`, `quiet`, `unpolled`, `fail`. Holding
-    back: `has_room`, `wait_for_room`. Taking: `take`. Looking: `names`, `all_ended`.
+    Coming and going: `add`, `end`, `leave`. Filling: `put`, `stand`, `quiet`, `unpolled`, `fail`.
+    Holding back: `has_room`, `wait_for_room`. Taking: `take`. Looking: `names`, `all_ended`.
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
@@ -74,6 +76,7 @@ class Mailbox:
         # Names of the lanes that have something to tell, in the order in which it came.
         self._telling: dict[str, None] = {}
         self._bytes = self._unended = 0
+        self._held: frozenset[str] = frozenset()
         self._error: BaseException | None = None
         self._room = threading.Condition()
 
@@ -124,13 +127,19 @@ class Mailbox:
         with self._room:
             lane = self._lanes[name]
             lane.waiting.append(Arrived(name, rows, position))
-            lane.is_quiet = is_quiet
+            lane.is_quiet, lane.stands = is_quiet, None
             lane.rows += _rows(rows)
             size = _bytes(rows)
             lane.bytes += size
             self._bytes += size
             self._telling[name] = None
         self.wake()
+
+    def stand(self, name: str, position: Position) -> None:
+        """Note where a partition is read on from, behind the rows put before."""
+        with self._room:
+            self._lanes[name].stands = position
+            self._telling[name] = None
 
     def quiet(self, name: str) -> None:
         """Note that a partition was asked and had nothing."""
@@ -189,6 +198,7 @@ class Mailbox:
             news: list[News] = [*self._found]
             self._found.clear()
             silent: list[str] = []
+            self._let_go(frozenset(held))
             for name in [name for name in self._telling if name not in held]:
                 lane = self._lanes[name]
                 news += self._told(name, lane, most_rows)
@@ -197,11 +207,19 @@ class Mailbox:
                     if lane.is_quiet and not lane.is_told_silent and not lane.is_gone:
                         lane.is_told_silent = True
                         silent.append(name)
-            error = None if self._telling or news else self._error
+            # Rows that are held may wait for ever: for a partition that failed.
+            error = None if news else self._error
             self._room.notify_all()
         if error is not None:
             raise error
         return [*news, Silent(silent)] if silent else news
+
+    def _let_go(self, held: frozenset[str]) -> None:
+        """Let those that are not held any more say again that they are silent."""
+        for name in (self._held - held) & self._lanes.keys():
+            self._lanes[name].is_told_silent = False
+            self._telling[name] = None
+        self._held = held
 
     def _told(self, name: str, lane: _Lane, most_rows: int) -> list[News]:
         news: list[News] = []
@@ -216,6 +234,9 @@ class Mailbox:
             lane.bytes -= size
             self._bytes -= size
             news += _joined(taken)
+        if lane.stands is not None and not lane.waiting:
+            news.append(Stands(name, lane.stands))
+            lane.stands = None
         if lane.parting is not None and not lane.waiting and not lane.is_gone:
             lane.is_gone = True
             self._unended -= isinstance(lane.parting, Ended)

@@ -22,7 +22,17 @@ from eventtime.sources.marks import FILE_START, Mark, Marked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ("Block", "OnMalformed", "block_bytes", "first_block", "parse_file", "read_blocks")
+__all__ = (
+    "PARSE_ERRORS",
+    "Block",
+    "OnMalformed",
+    "block_bytes",
+    "first_block",
+    "malformed",
+    "parse_file",
+    "read_blocks",
+    "why_not",
+)
 
 OnMalformed = Literal["error", "quarantine"]
 
@@ -150,7 +160,7 @@ def _told_apart(
     for piece in pieces:
         if isinstance(piece, pa.RecordBatch):
             if bad:
-                yield _malformed(bad)
+                yield malformed(bad)
                 bad = []
             yield piece
             continue
@@ -162,7 +172,7 @@ def _told_apart(
             raise MalformedRowError(message, place=f"{file.path}, line {line}", remedy=remedy)
         bad.append((line, text, f"{file.path}, line {line}: {reason}"))
     if bad:
-        yield _malformed(bad)
+        yield malformed(bad)
 
 
 def _split_rows(block: Block, *, quoted_newlines: bool) -> list[_Row]:
@@ -185,6 +195,11 @@ def _lines(data: bytes) -> list[bytes]:
     return [text + b"\n" for text in data.removesuffix(b"\n").split(b"\n")]
 
 
+def why_not(error: Exception) -> str:
+    """Say in one line why a row that stands alone did not parse."""
+    return _ROW_NUMBER.sub("", " ".join(str(error).split()))
+
+
 def _halve(
     rows: list[_Row], parse: Callable[[bytes], pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch | tuple[int, str, str]]:
@@ -196,15 +211,15 @@ def _halve(
     except PARSE_ERRORS as error:
         if len(rows) == 1:
             text = data.rstrip(b"\r\n").decode("utf-8", errors="replace")
-            reason = _ROW_NUMBER.sub("", " ".join(str(error).split()))
-            yield rows[0].line, text, reason
+            yield rows[0].line, text, why_not(error)
             return
         middle = len(rows) // 2
         yield from _halve(rows[:middle], parse)
         yield from _halve(rows[middle:], parse)
 
 
-def _malformed(bad: list[tuple[int, str, str]]) -> MalformedRows:
+def malformed(bad: list[tuple[int, str, str]]) -> MalformedRows:
+    """Make rows of what does not parse: line, text, and why; at least one."""
     lines, raw, reasons = zip(*bad, strict=True)
     arrays = [
         pa.array(lines, pa.int64()),

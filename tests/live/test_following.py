@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
-from eventtime.sources.feed import Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.feed import Ended, Found, Left, Silent, Stands, Unpolled
 from live.script import Alarm, Script, rows
 
 if TYPE_CHECKING:
@@ -147,6 +147,15 @@ def test_a_partition_found_while_running_starts_at_the_watermark() -> None:
     ran = run(script)
     assert starts(ran.table()) == [50, 60, 80, 90]
     assert ran.side("late").num_rows == 0
+
+
+def test_where_a_partition_stands_is_saved_before_its_first_row(tmp_path: Path) -> None:
+    """S27: or what came to a partition that began at its end would be passed over."""
+    script = Script(
+        [(0, Stands("b", {"rows": 0})), (0, "a", rows(1, 5)), (9, "a", rows(6))], ("a", "b")
+    )
+    run(script, checkpoint=tmp_path, stop=lambda: script.clock.now_us() >= 1_500_000)
+    assert script.told[-1] == {"a": {"rows": 2}, "b": {"rows": 0}}
 
 
 def test_a_run_that_is_suspended_goes_on_where_it_was(tmp_path: Path) -> None:

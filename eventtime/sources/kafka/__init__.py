@@ -1,0 +1,1 @@
+"""Kafka as a live source: topics, whose partitions are followed from any offset."""

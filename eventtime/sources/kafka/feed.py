@@ -1,0 +1,219 @@
+"""Topics as a feed: one thread polls all partitions and decodes.
+
+What makes a partition silent is the event "end of partition": it was asked, and there was nothing
+(S6). While no broker can be reached, nobody was asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+from eventtime.errors import SourceError
+from eventtime.sources.kafka.lane import Lane
+from eventtime.sources.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from eventtime.clock import Clock
+    from eventtime.sources.base import Position
+    from eventtime.sources.feed import News
+    from eventtime.sources.kafka.client import Client
+    from eventtime.sources.kafka.lane import TopicPartitionName
+    from eventtime.sources.kafka.messages import Decoder
+
+__all__ = ("KafkaFeed",)
+
+_MOST_MESSAGES: Final = 10_000
+_POLL_S: Final = 0.1
+_PROBE_S: Final = 1.0
+_DISCOVER_S: Final = 2.0
+
+
+class KafkaFeed:
+    """Feeds the loop from partitions of topics.
+
+    Args:
+        client: connected.
+        decoder: makes rows of messages.
+        lanes: partitions known at the start.
+        topics: whose new partitions are looked for.
+        clock: of the machine's time.
+        discover_us: how often; None: never.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        decoder: Decoder,
+        lanes: Sequence[Lane],
+        topics: Sequence[str],
+        clock: Clock,
+        *,
+        discover_us: int | None,
+    ) -> None:
+        self._client, self._decoder, self._clock = client, decoder, clock
+        self._topics, self._discover_us = topics, discover_us
+        self._mail = Mailbox()
+        self._lanes = {lane.place: lane for lane in lanes}
+        for lane in lanes:
+            self._mail.add(lane.name, is_found=False)
+            self._mail.stand(lane.name, lane.position)
+        self._held: frozenset[str] = frozenset()
+        self._paused: frozenset[str] = frozenset()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._asked_us = clock.now_us()
+        self._is_cut_off = False
+
+    @property
+    def known(self) -> Sequence[str]:
+        return self._mail.names
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._mail.wake = wake
+        self._thread = threading.Thread(target=self._run, name="eventtime-kafka", daemon=True)
+        self._thread.start()
+
+    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
+        self._held = frozenset(held)
+        return self._mail.take(most_rows, self._held)
+
+    def settled(self, positions: Mapping[str, Position]) -> None:
+        """Nobody else is told."""
+
+    @property
+    def is_over(self) -> bool:
+        return self._mail.all_ended
+
+    def close(self) -> None:
+        self._closing.set()
+        self._mail.wake_waiting()
+        if self._thread is not None:
+            self._thread.join()
+        self._client.close()
+
+    def _run(self) -> None:
+        with self._failing():
+            self._begin(list(self._lanes.values()))
+            while not (self._closing.is_set() or all(x.has_ended for x in self._lanes.values())):
+                if not self._has_room():
+                    continue
+                self._pause()
+                messages = self._client.poll(_MOST_MESSAGES, _POLL_S)
+                if messages:
+                    self._take_in(messages)
+                self._look_around()
+
+    def _has_room(self) -> bool:
+        """Wait a moment for a partition that is full, and is not paused, to be taken from."""
+        for lane in self._lanes.values():
+            if not self._mail.has_room(lane.name) and lane.name not in self._held:
+                return self._mail.wait_for_room(lane.name, _POLL_S)
+        return True
+
+    def _take_in(self, messages: list[Any]) -> None:
+        """Decode what was polled, partition by partition, and hand it over."""
+        events = [message for message in messages if message.error() is not None]
+        if events:
+            messages = [message for message in messages if message.error() is None]
+        by_place: dict[tuple[str, int], list[Any]] = {}
+        for place, group in groupby(messages, key=_place):
+            by_place.setdefault(place, []).extend(group)
+        for place, those in by_place.items():
+            self._keep(self._lanes[place], those)
+        for event in events:
+            if self._client.is_end(event):
+                self._reached(self._lanes[_place(event)], event.offset())
+
+    def _keep(self, lane: Lane, messages: list[Any]) -> None:
+        if lane.end is not None:
+            messages = [message for message in messages if message.offset() < lane.end]
+        if not messages:
+            return
+        for rows, offset in self._decoder.decoded(lane.where, messages):
+            lane.offset, lane.is_at_end = offset, False
+            if rows is None:
+                self._mail.stand(lane.name, lane.position)
+            else:
+                self._mail.put(lane.name, rows, lane.position)
+        if lane.has_ended:
+            self._mail.end(lane.name)
+
+    def _reached(self, lane: Lane, offset: int) -> None:
+        """Note the end of a partition; messages may have followed in the same poll."""
+        if offset < lane.offset or lane.has_ended:
+            return
+        if offset > lane.offset:  # behind the last message are marks of transactions
+            lane.offset = offset
+            self._mail.stand(lane.name, lane.position)
+        lane.is_at_end = True
+        if lane.has_ended:
+            self._mail.end(lane.name)
+        elif not self._is_cut_off:
+            self._mail.quiet(lane.name)
+
+    def _pause(self) -> None:
+        """Let the client fetch nothing for partitions that are held, so that nothing piles up."""
+        held = self._held
+        if held != self._paused:
+            names = {lane.name: lane for lane in self._lanes.values()}
+            self._client.pause([names[name] for name in held - self._paused])
+            self._client.resume([names[name] for name in self._paused - held])
+            self._paused = held
+
+    def _look_around(self) -> None:
+        """Now and then: are the brokers there, and are there more partitions?"""
+        now_us = self._clock.now_us()
+        if self._client.is_cut_off:
+            self._client.is_cut_off, self._is_cut_off = False, True
+            for lane in self._lanes.values():
+                self._mail.unpolled(lane.name)
+        every_us = _PROBE_S * 1e6 if self._is_cut_off else self._discover_us
+        if every_us is None or 0 <= now_us - self._asked_us < every_us:
+            return
+        self._asked_us = now_us
+        if self._is_cut_off:
+            self._knock()
+        else:
+            with contextlib.suppress(SourceError):  # asked again next time
+                self._find(self._client.partitions(self._topics, _DISCOVER_S))
+
+    def _knock(self) -> None:
+        """Ask whether a broker answers again; those that were at their end are silent then."""
+        if self._client.answers(self._topics[0], _PROBE_S):
+            self._is_cut_off = False
+            for lane in self._lanes.values():
+                if lane.is_at_end and not lane.has_ended:
+                    self._mail.quiet(lane.name)
+
+    def _find(self, partitions: Sequence[TopicPartitionName]) -> None:
+        """Begin with partitions that are new, at their beginning: all in them is."""
+        fresh = [Lane(*each, offset=0) for each in partitions if each not in self._lanes]
+        for lane in fresh:
+            self._lanes[lane.place] = lane
+            self._mail.add(lane.name, is_found=True)
+            self._mail.stand(lane.name, lane.position)
+        if fresh:
+            self._begin(fresh)
+
+    def _begin(self, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            if lane.has_ended:
+                self._mail.end(lane.name)
+        self._client.assign([lane for lane in lanes if not lane.has_ended])
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Keep for `take` what the thread raises."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
+            self._mail.fail(error)
+
+
+def _place(message: Any) -> tuple[str, int]:
+    return message.topic(), message.partition()

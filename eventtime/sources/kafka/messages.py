@@ -1,0 +1,148 @@
+"""From messages of a partition to rows in their order, and to what does not parse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from eventtime.errors import MalformedRowError
+from eventtime.sources.textblocks import PARSE_ERRORS, malformed, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventtime.sources.base import Rows
+    from eventtime.sources.kafka.payloads import Parsed, Payload
+    from eventtime.sources.textblocks import OnMalformed
+
+__all__ = ("HEADERS", "KEY", "TIMESTAMP", "Decoded", "Decoder", "Message")
+
+TIMESTAMP: Final = pa.timestamp("ms", "UTC")
+KEY: Final = pa.binary()
+HEADERS: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
+
+_BAD: Final = (*PARSE_ERRORS, OSError)
+_LETTERS_SHOWN: Final = 200
+
+
+class Message(Protocol):
+    """What is used of a message of the client."""
+
+    def value(self) -> Any: ...
+    def key(self) -> Any: ...
+    def offset(self) -> Any: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> Any: ...
+
+
+class Decoded(NamedTuple):
+    """What some messages held.
+
+    Args:
+        rows: at least one, or None.
+        offset: of the message behind.
+    """
+
+    rows: Rows | None
+    offset: int
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Makes rows of messages.
+
+    Args:
+        payload: of the columns that come from the value; at least one.
+        schema: of the rows.
+        timestamp, key, headers: names of the columns that hold these, or None.
+        on_malformed: what to do with a message that does not parse.
+    """
+
+    payload: Payload
+    schema: pa.Schema
+    timestamp: str | None = None
+    key: str | None = None
+    headers: str | None = None
+    on_malformed: OnMalformed = "quarantine"
+
+    def decoded(self, place: str, messages: Sequence[Message]) -> Iterator[Decoded]:
+        """Yield rows, and those that do not parse at their place between them.
+
+        Cost: one parse; for each message that does not parse about two more at most.
+
+        Args:
+            place: topic and partition, for messages.
+            messages: of one partition, in order; at least one.
+
+        Raises:
+            MalformedRowError: a message does not parse and ``on_malformed`` is ``"error"``.
+        """
+        bad: list[tuple[int, str, str]] = []
+        for piece in self._halved(messages):
+            if isinstance(piece, Decoded):
+                if bad:
+                    yield Decoded(malformed(bad), bad[-1][0] + 1)
+                    bad = []
+                yield piece
+                continue
+            bad.append(self._told(place, *piece))
+        if bad:
+            yield Decoded(malformed(bad), bad[-1][0] + 1)
+
+    def _told(self, place: str, message: Message, why: str) -> tuple[int, str, str]:
+        value, offset = message.value(), message.offset()
+        text = None if value is None else self.payload.text(value)
+        if self.on_malformed == "error":
+            shown = "" if text is None else f"; it is {text[:_LETTERS_SHOWN]!r}"
+            msg = f"the message does not parse: {why}{shown}"
+            remedy = "mend what writes it, pass schema= if the type is wrong, or quarantine it"
+            raise MalformedRowError(msg, place=f"{place}, offset {offset}", remedy=remedy)
+        return offset, text or "", f"{place}, offset {offset}: {why}"
+
+    def _halved(self, messages: Sequence[Message]) -> Iterator[Decoded | tuple[Message, str]]:
+        try:
+            parsed = self.payload.parse([message.value() for message in messages])
+            rows = self._rows(parsed, messages)
+        except _BAD as error:
+            if len(messages) == 1:
+                yield messages[0], why_not(error)
+                return
+            middle = len(messages) // 2
+            yield from self._halved(messages[:middle])
+            yield from self._halved(messages[middle:])
+        else:
+            yield Decoded(rows if rows.num_rows else None, messages[-1].offset() + 1)
+
+    def _rows(self, parsed: Parsed, messages: Sequence[Message]) -> pa.RecordBatch:
+        """Put the columns together that come from the value and from beside it."""
+        if parsed.rows.schema.names == self.schema.names:
+            return parsed.rows
+        makers = {self.timestamp: _timestamps, self.key: _keys, self.headers: _headers}
+        wanted = [name for name in self.schema.names if name in makers]
+        beside = {name: makers[name](messages) for name in wanted}
+        if parsed.counts is not None:
+            each = pa.array([i for i, n in enumerate(parsed.counts) for _ in range(n)], pa.int64())
+            beside = {name: column.take(each) for name, column in beside.items()}
+        columns = [
+            beside[name] if name in beside else parsed.rows.column(name)
+            for name in self.schema.names
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _timestamps(messages: Sequence[Message]) -> pa.Array:
+    """Take the timestamp of each message; one of a broker that sets none is null."""
+    told = [message.timestamp() for message in messages]
+    known = [at if kind else None for kind, at in told]
+    return pa.array(known, pa.int64()).cast(TIMESTAMP)
+
+
+def _keys(messages: Sequence[Message]) -> pa.Array:
+    return pa.array([message.key() for message in messages], KEY)
+
+
+def _headers(messages: Sequence[Message]) -> pa.Array:
+    told = [message.headers() or () for message in messages]
+    return pa.array([[{"key": k, "value": v} for k, v in each] for each in told], HEADERS)

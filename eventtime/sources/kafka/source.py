@@ -1,0 +1,241 @@
+"""Topics of Kafka as a source that goes on, or ends where it ended when it began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import pyarrow as pa
+
+from eventtime.checks import check_names, check_text, is_one_of, shown
+from eventtime.errors import PlanError, SourceError
+from eventtime.sources.inference import as_schema
+from eventtime.sources.kafka.client import Client, check_options
+from eventtime.sources.kafka.feed import KafkaFeed
+from eventtime.sources.kafka.lane import Lane
+from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
+from eventtime.sources.kafka.payloads import FORMATS, RAW_SCHEMA, payload
+from eventtime.sources.schemas import check_columns, plain
+from eventtime.timestamp import to_us
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from eventtime.clock import Clock
+    from eventtime.sources.base import Position
+    from eventtime.sources.kafka.client import Span
+    from eventtime.sources.kafka.lane import TopicPartitionName
+    from eventtime.sources.kafka.payloads import Format
+    from eventtime.sources.textblocks import OnMalformed
+
+__all__ = ("KafkaSource", "Start")
+
+Start = Literal["earliest", "latest"]
+
+_TIME: Final = "timestamp"
+_DISCOVER_US: Final = 10_000_000
+
+
+@dataclass(frozen=True)
+class KafkaSource:
+    """Topics of Kafka; made with `KafkaSource.of`."""
+
+    topics: tuple[str, ...]
+    servers: str
+    time: str
+    time_unit: str | None
+    value: Format
+    values: pa.Schema
+    timestamp: str | None
+    key: str | None
+    headers: str | None
+    start: Start | int
+    is_bounded: bool
+    on_malformed: OnMalformed
+    options: tuple[tuple[str, Any], ...] = field(repr=False)  # there may be a password
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Whether what does not parse arrives as rows to quarantine."""
+        return self.on_malformed == "quarantine"
+
+    def schema(self) -> pa.Schema:
+        """Columns of the value, then those from beside it."""
+        beside = [(self.timestamp, TIMESTAMP), (self.key, KEY), (self.headers, HEADERS)]
+        return pa.schema([*self.values, *((name, kind) for name, kind in beside if name)])
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> KafkaFeed:
+        """Connect, ask for the partitions, and find the place in each."""
+        decoder = self._decoder(columns)
+        client = Client(self.servers, None, self.options, self.describe())
+        try:
+            lanes = self._lanes(client, positions)
+        except BaseException:
+            client.close()
+            raise
+        discover_us = None if self.is_bounded else _DISCOVER_US
+        return KafkaFeed(client, decoder, lanes, self.topics, clock, discover_us=discover_us)
+
+    def describe(self) -> str:
+        """One line for `explain()`, without options."""
+        noun = "topic" if len(self.topics) == 1 else "topics"
+        end = " to its end of now" if self.is_bounded else ""
+        return f"Kafka {noun} {', '.join(self.topics)}{end}"
+
+    def _decoder(self, columns: Sequence[str] | None) -> Decoder:
+        """Read only the columns that are wanted; one at least, which tells how many rows."""
+        schema = check_columns(self.schema(), columns)
+        wanted = [f for f in self.values if f.name in schema.names] or [self.values.field(0)]
+        return Decoder(
+            payload(self.value, pa.schema(wanted)),
+            schema,
+            self.timestamp,
+            self.key,
+            self.headers,
+            self.on_malformed,
+        )
+
+    def _lanes(self, client: Client, positions: Mapping[str, Position] | None) -> list[Lane]:
+        partitions = client.partitions(self.topics)
+        spans = client.spans(partitions)
+        lanes = [
+            Lane(*each, offset=span.first, end=span.end if self.is_bounded else None)
+            for each, span in spans.items()
+        ]
+        if positions is None:
+            self._begin(client, lanes, spans)
+        else:
+            for lane, span in zip(lanes, spans.values(), strict=True):
+                if lane.name in positions:
+                    lane.offset = self._checked(positions[lane.name]["offset"], lane, span)
+        return lanes
+
+    def _begin(
+        self, client: Client, lanes: list[Lane], spans: Mapping[TopicPartitionName, Span]
+    ) -> None:
+        """Set the offsets of a run that goes on nowhere."""
+        if self.start == "earliest":
+            return
+        at: Mapping[TopicPartitionName, int | None] = {}
+        if self.start != "latest":
+            at = client.offsets_at(list(spans), -(-int(self.start) // 1_000))
+        for lane, (each, span) in zip(lanes, spans.items(), strict=True):
+            found = at.get(each)
+            lane.offset = span.end if found is None else found
+
+    def _checked(self, offset: int, lane: Lane, span: Span) -> int:
+        """Refuse to pass over messages that are gone, or to wait for those that never come."""
+        place = f"{self.describe()}, partition {lane.number} of {lane.topic!r}"
+        if offset < span.first:
+            msg = (
+                f"the checkpoint goes on at offset {offset:,}, but the broker keeps only those "
+                f"from {span.first:,} on: {span.first - offset:,} are gone"
+            )
+            remedy = "keep messages longer (retention.ms), or start over without the checkpoint"
+            raise SourceError(msg, place=place, remedy=remedy)
+        if offset > span.end:
+            msg = (
+                f"the checkpoint goes on at offset {offset:,}, but the topic ends at "
+                f"{span.end:,}: it is another topic of that name"
+            )
+            raise SourceError(msg, place=place, remedy="start over without the checkpoint")
+        return offset
+
+    @classmethod
+    def of(
+        cls,
+        topics: str | Sequence[str],
+        *,
+        servers: str | Sequence[str],
+        time: str | None,
+        time_unit: str | None,
+        value: Format,
+        schema: pa.Schema | Mapping[str, pa.DataType] | None,
+        key: str | None,
+        headers: str | None,
+        start: Start | datetime,
+        end: Literal["now"] | None,
+        on_malformed: OnMalformed,
+        options: Mapping[str, Any] | None,
+    ) -> KafkaSource:
+        """Check everything that can be checked without a broker; see `read_kafka`.
+
+        Raises:
+            PlanError: shows the argument.
+        """
+        place = "read_kafka(…)"
+        names: Any = [topics] if isinstance(topics, str) else topics
+        check_names(names, place=f"{place}: topics", remedy="such as 'clicks'")
+        hosts: Any = [servers] if isinstance(servers, str) else servers
+        check_names(hosts, place=f"{place}: servers=…", remedy="such as 'localhost:9092'")
+        if not is_one_of(value, FORMATS):
+            msg = f"value={shown(value)} is unknown"
+            raise PlanError(msg, place=place, remedy=f"one of {', '.join(FORMATS)}")
+        if not is_one_of(on_malformed, ("error", "quarantine")):
+            msg = f"on_malformed={shown(on_malformed)} is unknown"
+            raise PlanError(msg, place=place, remedy="use 'error' or 'quarantine'")
+        if end not in {None, "now"}:
+            msg = f"end={shown(end)} is unknown"
+            raise PlanError(msg, place=place, remedy="'now', or None to follow the topic")
+        source = cls(
+            tuple(names),
+            ",".join(hosts),
+            _TIME if time is None else time,
+            time_unit,
+            value,
+            _values(value, schema, place),
+            _TIME if time is None else None,
+            key,
+            headers,
+            _start(start, place),
+            end == "now",
+            on_malformed,
+            check_options(options, place=f"{place}: options={{…}}"),
+        )
+        source._check_columns(place)
+        return source
+
+    def _check_columns(self, place: str) -> None:
+        for name in filter(None, (self.time, self.timestamp, self.key, self.headers)):
+            check_text(name, what="column name", place=place, remedy="such as 'key'")
+        names = self.schema().names
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            msg = f"two columns have the name {twice[0]!r}"
+            remedy = "give key=, headers= another; with time= there is no column 'timestamp'"
+            raise PlanError(msg, place=place, remedy=remedy)
+
+
+def _values(
+    value: Format, schema: pa.Schema | Mapping[str, pa.DataType] | None, place: str
+) -> pa.Schema:
+    """Return the columns that come from the value."""
+    if value == "raw":
+        if schema is not None:
+            msg = "schema= means nothing with value='raw', which is one column of bytes"
+            raise PlanError(msg, place=place, remedy="leave it out, or name the format")
+        return RAW_SCHEMA
+    given = as_schema(schema)
+    if given is None or not given.names:
+        msg = f"value={value!r} needs a schema: a topic does not say what is in its messages"
+        remedy = "schema={'t': pa.timestamp('us', 'UTC'), 'user': pa.string(), …}"
+        raise PlanError(msg, place=f"{place}: schema=…", remedy=remedy)
+    return plain(given)
+
+
+def _start(start: object, place: str) -> Start | int:
+    """Return the word, or a time in microseconds."""
+    if is_one_of(start, ("earliest", "latest")):
+        return "latest" if start == "latest" else "earliest"
+    try:
+        return int(to_us(pa.array([start]))[0])
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        msg = f"start={shown(start)} is no place to start"
+        remedy = "'earliest', 'latest', or a datetime with a zone"
+        raise PlanError(msg, place=place, remedy=remedy) from error

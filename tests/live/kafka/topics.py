@@ -1,0 +1,81 @@
+"""Topics on the broker of the tests, and hands to fill them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_NUMBERS = itertools.count()
+_ROOM_S = 60
+
+
+class Topic:
+    """A topic of its own.
+
+    Args:
+        servers: where the broker is.
+        partitions: how many.
+        config: of the topic.
+    """
+
+    def __init__(self, servers: str, partitions: int = 1, **config: str) -> None:
+        self.name, self.servers = f"t{os.getpid()}-{next(_NUMBERS)}", servers
+        self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+        self._producer: Producer | None = None
+        known = {name.replace("_", "."): value for name, value in config.items()}
+        new = NewTopic(self.name, partitions, 1, config=known)
+        self.admin.create_topics([new])[self.name].result()
+
+    def send(self, partition: int, *values: bytes | None, **more: Any) -> None:
+        """Write messages, and wait until they are there."""
+        if self._producer is None:
+            settings = {"bootstrap.servers": self.servers, "log_level": 0, "linger.ms": 0}
+            self._producer = Producer(settings)
+        for value in values:
+            self._producer.produce(self.name, value, partition=partition, **more)
+        assert self._producer.flush(_ROOM_S) == 0
+
+    def rows(self, partition: int, *seconds: float, x: int = 1) -> None:
+        """Write a JSON message for each second."""
+        self.send(partition, *(message(second, x) for second in seconds))
+
+    def widen(self, partitions: int) -> None:
+        """Let it have more partitions."""
+        self.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result()
+
+
+SCHEMA = pa.schema([("t", pa.timestamp("us", "UTC")), ("x", pa.int64())])
+
+
+def message(second: float, x: object = 1) -> bytes:
+    """Write one row as JSON."""
+    at = datetime.fromtimestamp(second, tz=UTC)
+    return json.dumps({"t": at.isoformat(), "x": x}).encode()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for a condition; a bound is an error."""
+    for _ in range(_ROOM_S * 50):
+        if is_so():
+            return
+        threading.Event().wait(0.02)
+    raise AssertionError
+
+
+def ipc(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """Write rows as a stream of Arrow IPC."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(list(rows), schema))
+    return bytes(sink.getvalue())
