@@ -202,6 +202,10 @@ class Client:
         at = [TopicPartition(lane.topic, lane.number, lane.offset) for lane in lanes]
         self.consumer.incremental_assign(at)
 
+    def unassign(self, lane: Lane) -> None:
+        """Read a partition no more."""
+        self.consumer.incremental_unassign([_of(lane)])
+
     def pause(self, lanes: Sequence[Lane]) -> None:
         """Fetch nothing for these partitions."""
         if lanes:

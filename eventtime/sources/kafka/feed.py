@@ -58,7 +58,7 @@ class KafkaFeed:
         self._client, self._decoder, self._clock = client, decoder, clock
         self._topics, self._discover_us = topics, discover_us
         self._mail = Mailbox()
-        self._lanes = {lane.place: lane for lane in lanes}
+        self._lanes: dict[tuple[str, int], Lane] = {lane.place: lane for lane in lanes}
         for lane in lanes:
             self._mail.add(lane.name, is_found=False)
             self._mail.stand(lane.name, lane.position)
@@ -141,20 +141,26 @@ class KafkaFeed:
             else:
                 self._mail.put(lane.name, rows, lane.position)
         if lane.has_ended:
-            self._mail.end(lane.name)
+            self._end(lane)
 
     def _reached(self, lane: Lane, offset: int) -> None:
         """Note the end of a partition; messages may have followed in the same poll."""
-        if offset < lane.offset or lane.has_ended:
+        if offset < lane.offset:
             return
         if offset > lane.offset:  # behind the last message are marks of transactions
             lane.offset = offset
             self._mail.stand(lane.name, lane.position)
         lane.is_at_end = True
         if lane.has_ended:
-            self._mail.end(lane.name)
+            self._end(lane)
         elif not self._is_cut_off:
             self._mail.quiet(lane.name)
+
+    def _end(self, lane: Lane) -> None:
+        if not lane.is_let_go:
+            lane.is_let_go = True
+            self._mail.end(lane.name)
+            self._client.unassign(lane)
 
     def _pause(self) -> None:
         """Let the client fetch nothing for partitions that are held, so that nothing piles up."""

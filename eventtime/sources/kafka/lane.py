@@ -32,6 +32,7 @@ class Lane:
         offset: of the message to be read next.
         end: offset where it ends; None: never.
         is_at_end: whether there was nothing behind, when it was asked the last time.
+        is_let_go: whether it has ended, and the client knows.
     """
 
     topic: str
@@ -39,6 +40,7 @@ class Lane:
     offset: int
     end: int | None = None
     is_at_end: bool = False
+    is_let_go: bool = False
 
     @property
     def place(self) -> TopicPartitionName:
