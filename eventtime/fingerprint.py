@@ -103,10 +103,27 @@ def _difference(name: str, saved: dict[str, str], now: dict[str, str]) -> str:
 
 
 def _columns_moved(before: str, after: str) -> str:
-    was, now = before.split(", "), after.split(", ")
+    was, now = _listed(before), _listed(after)
     gone = ", ".join(column for column in was if column not in now)
     new = ", ".join(column for column in now if column not in was)
     return "; ".join([f"now without {gone}"] * bool(gone) + [f"now with {new}"] * bool(new))
+
+
+def _listed(columns: str) -> list[str]:
+    """Take a list of columns apart: what is in brackets belongs to a type.
+
+    >>> _listed("t: timestamp[us, tz=UTC], m: map<string, int64>")
+    ['t: timestamp[us, tz=UTC]', 'm: map<string, int64>']
+    """
+    listed, depth = [""], 0
+    for part in columns.split(", "):
+        listed[-1] += part
+        depth = max(0, depth + sum(map(part.count, "<([")) - sum(map(part.count, ">)]")))
+        if depth:
+            listed[-1] += ", "
+        else:
+            listed.append("")
+    return [column for column in listed if column]
 
 
 def _shown(name: str, saved: dict[str, str], now: dict[str, str]) -> str:

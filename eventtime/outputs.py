@@ -6,12 +6,13 @@ import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventtime.errors import CheckpointError, OutputExistsError
 from eventtime.held import OUTPUT, HeldRows, held_rows
 from eventtime.sinks.base import commit_all
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ("RESULTS", "Epoch", "Outputs", "StagedOutputs")
 
 RESULTS: Final = ""
+_LET_GO: Final = "let_go"
 
 
 @dataclass
@@ -38,13 +40,14 @@ class Outputs:
     writers: dict[str, SinkWriter] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     kept: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+    passing: set[str] = field(default_factory=set)
 
     holds_transactions: ClassVar[bool] = True
 
     def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
         """Start an output."""
         self.writers[tag] = sink.open(schema)
-        self.taken[tag] = sink.describe()
+        self._describe(tag, sink)
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         """Take rows."""
@@ -61,16 +64,18 @@ class Outputs:
         """Take the rows that a savepoint holds for the end.
 
         Raises:
-            CheckpointError: an output took its rows epoch by epoch: the earlier ones are not here.
+            CheckpointError: an output took its rows epoch by epoch, or let go of them: the earlier
+                ones are not here.
         """
-        for block in saved.about(kind=OUTPUT):
-            tag = str(block.about["tag"])
-            known = saved.head["outputs"][tag]
-            if not known["held"]:
+        for tag, known in saved.head["outputs"].items():
+            if _LET_GO in known:
+                self._check_whole(tag, known)
+            elif not known["held"]:
                 msg = f"{tag or 'results'!r} went to {known['sink']} as the checkpoints were made"
                 remedy = "give checkpoint= (--checkpoint) too, and that output again"
                 raise CheckpointError(msg, place="run(start_from=…)", remedy=remedy)
-            self.take(tag, block.batch())
+        for block in saved.about(kind=OUTPUT):
+            self.take(str(block.about["tag"]), block.batch())
 
     def publish(self, check: Callable[[], None] | None = None) -> None:
         """Give all outputs their final names; `check` is asked last, and may raise."""
@@ -82,6 +87,19 @@ class Outputs:
             # One that raises, against its contract, keeps no other from being aborted.
             with contextlib.suppress(Exception):
                 writer.abort()
+
+    def _describe(self, tag: str, sink: Sink | EpochSink) -> None:
+        self.taken[tag] = sink.describe()
+        if not getattr(sink, "keeps_rows", True):
+            self.passing.add(tag)
+
+    def _check_whole(self, tag: str, known: Mapping[str, Any]) -> None:
+        """Refuse an output that would have only the rows from now on."""
+        if known[_LET_GO] and tag not in self.passing:
+            rows, name = counted(known[_LET_GO], "row"), tag or "results"
+            msg = f"no output kept the {rows} of {name!r} that came before the checkpoint"
+            remedy = "leave that output out, or start over without the checkpoint to have them all"
+            raise CheckpointError(msg, place=_argument(tag), remedy=remedy)
 
 
 @dataclass
@@ -124,16 +142,16 @@ class StagedOutputs(Outputs):
         # What arrives at least once is committed by the loop and by the thread of checkpoints.
         self._locks: defaultdict[str, Lock] = defaultdict(Lock)
         self._held = HeldRows()
+        self._let_go: dict[str, int] = {}
 
     def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+        self._describe(tag, sink)
         if not takes_epochs(sink):
-            self.taken[tag] = sink.describe()
             with contextlib.suppress(*([OutputExistsError] if self._is_published else [])):
                 super().open(tag, sink, schema)
             return
         self._sinks[tag] = sink
         self._epochs[tag] = sink.open_epochs(schema, f"{self.job}/{tag or 'results'}")
-        self.taken[tag] = sink.describe()
 
     def recover(self, saved: Saved | None, token: int) -> None:
         """Complete what the checkpoint promised, and fence off older processes.
@@ -149,16 +167,19 @@ class StagedOutputs(Outputs):
         self._token = token
         before = {} if saved is None else saved.head["outputs"]
         for tag, known in before.items():
-            if not known["held"] and tag not in self._epochs:
+            if _LET_GO in known:
+                self._check_whole(tag, known)
+            elif self._is_lost(tag, known, saved):
                 msg = f"{tag or 'results'!r} went to {known['sink']} until the checkpoint was made"
                 remedy = "name that output again, or start over without the checkpoint"
-                raise CheckpointError(msg, place=f"run({tag or 'sink'}=…)", remedy=remedy)
+                raise CheckpointError(msg, place=_argument(tag), remedy=remedy)
         for tag, writer in self._epochs.items():
             last = writer.recover(token)
             exact = self._sinks[tag].delivery == "exactly_once"
-            if saved is not None and tag in before and exact:
+            if saved is not None and tag in before and _LET_GO not in before[tag] and exact:
                 self._complete(tag, last, before[tag], saved, token)
         self._held = HeldRows(saved, but=self._epochs)
+        self._let_go = {tag: before.get(tag, {}).get(_LET_GO, 0) for tag in self.passing}
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         self.epoch.rows.setdefault(tag, []).append(batch)
@@ -179,7 +200,7 @@ class StagedOutputs(Outputs):
 
     def save(
         self, ended: Epoch, writer: PartWriter, last: Saved | None
-    ) -> dict[str, dict[str, str | bool]]:
+    ) -> dict[str, dict[str, str | bool | int]]:
         """Make the rows of an epoch, and those held since earlier, parts of its checkpoint.
 
         Args:
@@ -195,10 +216,14 @@ class StagedOutputs(Outputs):
         exact = [tag for tag in self._epochs if self._sinks[tag].delivery == "exactly_once"]
         until_committed = {tag: ended.rows[tag] for tag in exact if tag in ended.rows}
         HeldRows().save(until_committed, ended.number, writer, None)
-        return {
+        about: dict[str, dict[str, str | bool | int]] = {
             tag: {"held": tag not in self._epochs, "sink": self.taken.get(tag, "memory")}
             for tag in sorted({*self.taken, *self._held.tags})
         }
+        for tag in self.passing:
+            self._let_go[tag] += sum(batch.num_rows for batch in ended.rows.get(tag, []))
+            about[tag][_LET_GO] = self._let_go[tag]
+        return about
 
     def commit_early(self, ended: Epoch, token: int) -> None:
         """Commit before the checkpoint, where rows are to arrive at least once."""
@@ -234,6 +259,13 @@ class StagedOutputs(Outputs):
                 writer.close()
         self.abort()
 
+    def _is_lost(self, tag: str, known: Mapping[str, Any], saved: Saved | None) -> bool:
+        """Whether rows that an output took, or was to take, would be missed in silence."""
+        if not known["held"]:
+            return tag not in self._epochs
+        is_left = tag in self.passing and not self._is_published
+        return is_left and saved is not None and bool(saved.about(kind=OUTPUT, tag=tag))
+
     def _commit(self, ended: Epoch, token: int, deliveries: Sequence[Delivery]) -> None:
         for tag, writer in self._epochs.items():
             if self._sinks[tag].delivery in deliveries:
@@ -241,7 +273,7 @@ class StagedOutputs(Outputs):
                     writer.commit(ended.number, ended.rows.get(tag, []), token)
 
     def _complete(
-        self, tag: str, last: int, known: Mapping[str, str | bool], saved: Saved, token: int
+        self, tag: str, last: int, known: Mapping[str, Any], saved: Saved, token: int
     ) -> None:
         """Commit the epoch of the checkpoint if its process did not come so far."""
         epoch, sink = int(saved.head["epoch"]), self.taken[tag]
@@ -257,3 +289,7 @@ class StagedOutputs(Outputs):
             raise CheckpointError(msg, place=sink, remedy=remedy)
         elif last < epoch:
             self._epochs[tag].commit(epoch, held_rows(saved, tag, epoch), token)
+
+
+def _argument(tag: str) -> str:
+    return "run(sides=…)" if tag else "run(sink=…)"

@@ -52,7 +52,7 @@ class PromptOutputs(Outputs):
         writer.recover(_TOKEN)
         if not getattr(sink, "is_prompt", True):
             self._slow.add(tag)
-        self.taken[tag] = sink.describe()
+        self._describe(tag, sink)
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
         if tag in self._epochs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
@@ -15,7 +17,6 @@ from eventtime.state.pack import Pack, PackWriter, read_pack
 from eventtime.state.saved import Checkpoint
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
     from typing import Any
 
@@ -86,10 +87,25 @@ def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) 
         with pa.OSFile(plain, "rb") if found is None else found.open_input_file(plain) as file:
             data = file.read_buffer()
     except (OSError, pa.ArrowException) as error:
+        if _is_folder(found, plain):
+            msg = f"{plain!r} is a folder, and a savepoint is one file"
+            make = f"eventtime checkpoint savepoint {path_of(path)} OUT"
+            remedy = f"if it holds checkpoints, make a savepoint of one: {make}"
+            raise CheckpointError(msg, place=plain, remedy=remedy) from error
         msg = f"cannot read the savepoint {plain!r}: {error}"
         remedy = "check the path and the permissions"
         raise CheckpointError(msg, place=plain, remedy=remedy) from error
     return read_pack(data, plain)
+
+
+def _is_folder(filesystem: FileSystem | None, path: str) -> bool:
+    if filesystem is None:
+        return os.path.isdir(path)
+    from pyarrow import fs
+
+    with contextlib.suppress(OSError):
+        return bool(filesystem.get_file_info(path).type == fs.FileType.Directory)
+    return False
 
 
 def check_origin(saved: Saved, wanted: Origin, what: str, place: str) -> None:

@@ -116,7 +116,7 @@ class MapState(CellState):
     """A map for each key, in order of insertion; each entry lives by itself.
 
     One row at a time: `get`, `[]`, `in`, `del`, `items`, `len`, `clear`. Batches: `get_rows`,
-    `set_rows`, `swap_rows`, `clear_rows`.
+    `set_rows`, `swap_rows`, `delete_rows`, `clear_rows`.
     """
 
     def __init__(self, name: str, declared: Declared, moment: Moment | OneForAll) -> None:
@@ -204,6 +204,16 @@ class MapState(CellState):
             old.append(self._alive(slot, key, now))
             self._put(slot, key, value, now, then)
         return pa.array(old, self.declared.kind)
+
+    def delete_rows(self, keys: Any, rows: Rows = None) -> None:
+        """Forget an entry for each row; it need not be there."""
+        self._check_writable()
+        _, slots = self._rows(rows)
+        names = self._names(keys, len(slots))
+        for slot, key in zip(slots.tolist(), names, strict=True):
+            cell = self._cells[slot]
+            if cell is not None:
+                cell.pop(key, None)
 
     def clear_rows(self, rows: Rows = None) -> None:
         """Forget the entries of the keys of rows."""

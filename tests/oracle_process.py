@@ -154,6 +154,8 @@ class KeyedOperator:
             mapped=times,
             shared=self.shared,
         )
+        if row["is_mark"]:
+            del mapped[row["name"] or ""]
         if n is not None and n < 0:
             self.noted.append({"n": n, "t": t})
         self._set_timers(key, t, n, is_mark=bool(row["is_mark"]))

@@ -106,6 +106,8 @@ class ByRow(Watched):
                   code=code, longest=longest, mean=self.mean.value, brief=brief,
                   listed=self.listed.values(), mapped=self.mapped[name],
                   shared=self.shared.value)  # fmt: skip
+        if row["is_mark"]:
+            del self.mapped[name]
         if n is not None and n < 0:
             ctx.side("noted", n=n, t=t)
         ahead = max(t, ctx.watermark_us)
@@ -161,12 +163,15 @@ class ByBatch(Watched):
         mapped: list[Any] = [0] * len(ctx)
         mean: list[Any] = [None] * len(ctx)
         names = pc.fill_null(batch["name"], "")
+        is_mark = pc.fill_null(batch["is_mark"], fill_value=False).to_numpy(zero_copy_only=False)
         for rows in ctx.rounds():
             mine = names.take(pa.array(rows))
             counts = pc.add(pc.fill_null(self.mapped.get_rows(mine, rows), 0), 1)
             self.mapped.set_rows(mine, counts, rows)
             for row, count in zip(rows.tolist(), counts.to_pylist(), strict=True):
                 mapped[row] = count
+            is_gone = is_mark[rows]
+            self.mapped.delete_rows(mine.filter(pa.array(is_gone)), rows[is_gone])
             self.mean.add_rows(batch["n"].take(pa.array(rows)), rows)
             for row, held in zip(rows.tolist(), self.mean.get_rows(rows).to_pylist(), strict=True):
                 mean[row] = mean_of(held)

@@ -182,6 +182,8 @@ _WORDS: Final = (
     ("advise(on_time=…)", "--on-time"),
     ("run(checkpoint=…)", "--checkpoint"),
     ("run(start_from=…)", "--from"),
+    ("run(sink=…)", "--out"),
+    ("run(sides=…)", "--late, --quarantine"),
     ("give late=… again", "give --late PATH again"),
     ("engine.savepoint(...)", "eventtime checkpoint savepoint"),
     (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
@@ -30,6 +30,7 @@ class FirstRows:
     kept: int = 0
     delivery: Delivery = "at_most_once"
     guarantee: Guarantee = "at_most_once"
+    keeps_rows: ClassVar[bool] = False
 
     def open(self, schema: pa.Schema) -> SinkWriter:
         """Start."""
@@ -70,6 +71,7 @@ class Discard:
 
     delivery: Delivery = "at_most_once"
     guarantee: Guarantee = "at_most_once"
+    keeps_rows: ClassVar[bool] = False
 
     def open_epochs(self, schema: pa.Schema, job: str) -> EpochWriter:
         """Start, where there are checkpoints, which do not hold these rows."""

@@ -240,7 +240,8 @@ def _tell_results(finished: Finished, session: Session) -> None:
     for line in _late_lines(finished):
         session.say(line)
     if aside := _aside(total):
-        kept = _where(targets.sides.get(QUARANTINE)) or "; --quarantine PATH keeps them"
+        advice = f"; --quarantine PATH{_from_the_start(finished)} keeps them"
+        kept = _where(targets.sides.get(QUARANTINE)) or advice
         session.say(f"{aside}{kept}")
     session.say()
     show_ledger(run.ledger)
@@ -281,20 +282,21 @@ def _heading(finished: Finished) -> str:
 
 def _late_lines(finished: Finished) -> Iterator[str]:
     late, rows = finished.run.ledger.total.late, finished.run.ledger.total.rows_in
+    keeps = f"--late PATH{_from_the_start(finished)} keeps them"
     first, *others = [finished.targets.sides.get(tag or "") for tag in finished.late_tags]
     if not late:
         yield "no row missed a window"
     else:
         are = "is" if late == 1 else "are"
         text = f"{counted(late, 'row')} ({late / rows:.2%}) missed a window and {are} not in these "
-        advice = ": --late PATH keeps them, --allowed-lateness or a larger bound lets them in"
+        advice = f": {keeps}, --allowed-lateness or a larger bound lets them in"
         yield f"{text}results{_where(first) or advice}"
     for i, (path, operator) in enumerate(
         zip(others, finished.run.ledger.operators[1:], strict=True), 2
     ):
         if operator.missed:
             pairs = counted(operator.missed, "(result, window) pair")
-            kept = _where(path) or ": --late PATH keeps them"
+            kept = _where(path) or f": {keeps}"
             yield f"{pairs} of window {i} came too late for it{kept}"
 
 
@@ -307,6 +309,11 @@ def _aside(total: PartitionLedger) -> str:
     }
     told = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items() if rows)
     return f"{counted(sum(reasons.values()), 'row')} set aside ({told})" if told else ""
+
+
+def _from_the_start(finished: Finished) -> str:
+    """Say when an output has to be named: one with checkpoints is refused later on."""
+    return "" if finished.targets.survival.checkpoints is None else " from the start"
 
 
 def _where(path: str | None) -> str:

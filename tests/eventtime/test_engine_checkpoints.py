@@ -149,7 +149,7 @@ def test_a_folder_of_another_pipeline_or_of_a_run_is_refused(tmp_path: Path) -> 
     ).run(checkpoint=tmp_path / "run")
     with pytest.raises(et.CheckpointError, match="is of a replay, not of an engine") as refused:
         Engine(stream(), ["a"], checkpoint=tmp_path / "run")
-    assert refused.value.remedy == "restore it with run(checkpoint=…)"
+    assert refused.value.remedy == "restore it with run(checkpoint=…) over bounded sources"
 
 
 def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ def named(name: str) -> Stream:
     return mapped.watermark(et.ascending()).window(et.tumbling("1m")).aggregate(n=et.count())
 
 
+def typed(unit: Any, kind: pa.DataType) -> Stream:
+    schema = pa.schema([("t", pa.timestamp(unit, "UTC")), ("k", kind), ("x", pa.float64())])
+    return made(schema.empty_table(), keys=[])
+
+
 def over(aggregate: et.Aggregate, **window: Any) -> Stream:
     return made().window(et.tumbling("1h"), **window).aggregate(x=aggregate)
 
@@ -90,6 +95,16 @@ CHANGES: dict[str, tuple[Stream, Stream, str]] = {
         made(keys=[], x=et.count()),
         made(keys=[], x=et.count(), window={"late": et.DROP}),
         r"columns read: now without k: string, x: double\n(.|\n)*give late=… again",
+    ),
+    "read with types in several parts": (
+        typed("us", pa.decimal128(9, 2)),
+        typed("us", pa.decimal128(10, 2)),
+        r"columns read: now without k: decimal128\(9, 2\); now with k: decimal128\(10, 2\)\n",
+    ),
+    "zone read": (
+        typed("us", pa.struct([("a", pa.int8()), ("b", pa.list_(pa.int8()))])),
+        typed("ms", pa.struct([("a", pa.int8()), ("b", pa.list_(pa.int8()))])),
+        r"now without t: timestamp\[us, tz=UTC\]; now with t: timestamp\[ms, tz=UTC\]\n",
     ),
     "function": (named("one"), named("other"), r"map_batches\(one\)(.|\n)*map_batches\(other\)"),
     "step behind": (made(), made().filter(pc.field("n") > 1), r"steps on results: none"),

@@ -87,8 +87,9 @@ def test_what_is_no_savepoint_is_refused_by_name(tmp_path: Path) -> None:
     stream = pipeline(rows([]))
     with pytest.raises(et.CheckpointError, match="cannot read the savepoint"):
         Engine.restore(stream, tmp_path / "none")
-    with pytest.raises(et.CheckpointError, match="cannot read the savepoint"):
+    with pytest.raises(et.CheckpointError, match="is a folder, and a savepoint is one") as refused:
         Engine.restore(stream, tmp_path)
+    assert f"eventtime checkpoint savepoint {tmp_path} OUT" in refused.value.remedy
     (tmp_path / "text").write_text("id,name\n1,a\n")
     with pytest.raises(et.CheckpointError, match="not as a savepoint does"):
         Engine.restore(stream, tmp_path / "text")

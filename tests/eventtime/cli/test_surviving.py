@@ -258,6 +258,46 @@ def test_late_rows_that_had_an_output_are_not_dropped_in_silence(
     assert "departed" not in done.err.partition("columns read:")[2].partition("\n")[0]
 
 
+def test_an_output_that_would_miss_earlier_rows_is_refused(tmp_path: Path) -> None:
+    """S28: it is named from the start or not at all, with checkpoints and from a savepoint."""
+    outs = dict(zip(("--out", "--late", "--quarantine"), to(tmp_path)[1::2], strict=True))
+    state, point = tmp_path / "state", tmp_path / "now.savepoint"
+    late = ("--late", outs["--late"])
+    first = signalled("SIGTERM", 4, *REPLAY, *late, "--checkpoint", state)
+    assert first.returncode == 143, first.stderr
+    assert "--quarantine PATH from the start keeps them" in first.stdout
+    et.savepoint_of(state, point)
+    for begun in (("--checkpoint", state), ("--from", point)):
+        for option, tag in (("--quarantine", "quarantine"), ("--out", "results")):
+            again = signalled("SIGTERM", 0, *REPLAY, *late, *begun, option, outs[option])
+            assert again.returncode == 6
+            assert re.search(f"no output kept the [\\d,]+ rows of '{tag}' that came", again.stderr)
+            assert f"at:  {option if tag == 'results' else '--late, --quarantine'}" in again.stderr
+    assert signalled("SIGTERM", 0, *REPLAY, *late, "--checkpoint", state).returncode == 0
+
+
+def test_an_output_that_missed_nothing_may_come_later(call: Call, tmp_path: Path) -> None:
+    rows = "t,k\n" + "".join(f"{second},a\n" for second in range(100))
+    (tmp_path / "rows.csv").write_text(rows)
+    command = (
+        "replay", tmp_path / "rows.csv", "--time", "t", "--time-unit", "s", "--window", "10s",
+        "--agg", "count()", "--max-disorder", "1s", "--checkpoint", tmp_path / "state",
+    )  # fmt: skip
+    assert call(*command, "--out", tmp_path / "out.csv").code == 0
+    more = call(*command, "--out", tmp_path / "out.csv", "--quarantine", tmp_path / "aside.csv")
+    assert (more.code, "finished already" in more.out) == (0, True), more.err
+    assert (tmp_path / "aside.csv").read_text().startswith("t,")
+
+
+def test_results_that_wait_for_their_file_are_not_let_go(tmp_path: Path) -> None:
+    command = (*REPLAY, "--checkpoint", tmp_path / "state")
+    assert signalled("SIGTERM", 4, *command, "--out", tmp_path / "out.csv").returncode == 143
+    without = signalled("SIGTERM", 0, *command)
+    assert without.returncode == 6
+    assert f"'results' went to CSV file {tmp_path}/out.csv until the" in without.stderr
+    assert "at:  --out\n  fix: name that output again" in without.stderr
+
+
 def test_a_read_only_folder_is_refused(call: Call, tmp_path: Path) -> None:
     denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     with patch("eventtime.state.storage.SystemDisk.create", side_effect=denied):
