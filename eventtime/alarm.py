@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Protocol
 
 __all__ = ("Alarm", "ThreadAlarm")
@@ -19,6 +20,10 @@ class Alarm(Protocol):
         """Return once it has rung since the last wait, after `most_us` at the latest."""
         ...
 
+    def sleep(self, duration_us: int) -> None:
+        """Return after a while, whether it rings or not; what rang meanwhile ends the next wait."""
+        ...
+
 
 class ThreadAlarm:
     """An alarm on the machine's time."""
@@ -32,3 +37,6 @@ class ThreadAlarm:
     def wait(self, most_us: int) -> None:
         self._rung.wait(most_us / 1e6)
         self._rung.clear()
+
+    def sleep(self, duration_us: int) -> None:
+        time.sleep(duration_us / 1e6)

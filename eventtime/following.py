@@ -45,6 +45,9 @@ __all__ = ("Following",)
 _MOST_ROWS: Final = 65_536
 """Of a partition in one turn: what is joined is cheap for each row, and ends soon."""
 
+_FEW_ROWS: Final = 4_096
+"""So many in a turn are worth one: what a turn costs is little beside them."""
+
 _MOST_WAIT_US: Final = 100_000
 _MOST_LISTENED_US: Final = 2_000_000
 """A turn that lasted longer was our own work, or the machine slept: no silence (S6)."""
@@ -82,6 +85,7 @@ class Following:
         saved: what another run of the same plan saved, to go on from; None: from the beginning.
         limit: on the memory of windows; None: all of their state stays in memory.
         alarm: wakes the loop; None: on the machine's time.
+        latency_us: from one turn to the next at least, so that small batches are joined.
         after_turn: called when the results of a turn have been taken.
     """
 
@@ -96,11 +100,13 @@ class Following:
         saved: Saved | None = None,
         limit: MemoryLimit | None = None,
         alarm: Alarm | None = None,
+        latency_us: int = 0,
         after_turn: Callable[[], None] | None = None,
     ) -> None:
         self._plan, self._side, self._clock = plan, side, clock
         self._pauses, self._saved, self._after_turn = pauses, saved, after_turn
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
+        self._latency_us = latency_us
         self.is_suspended = self._is_ending = False
         self._feeds: list[_Opened] = []
         self._positions: list[Position | None] = []
@@ -253,8 +259,16 @@ class Following:
                 self.is_suspended = self._pauses.stops
                 if self.is_suspended:
                     return
-            if not rows and not self._is_ending:
-                self._alarm.wait(_MOST_WAIT_US)
+            if not self._is_ending:
+                self._rest(rows)
+
+    def _rest(self, rows: int) -> None:
+        """Wait for news; while few rows come at a time, for more of them."""
+        if not rows:
+            self._alarm.wait(_MOST_WAIT_US)
+        since_us = self._clock.now_us() - self._turned_us
+        if rows < _FEW_ROWS and 0 <= since_us < self._latency_us:
+            self._alarm.sleep(self._latency_us - since_us)
 
     def _turn(self) -> int:
         """Take what has come; returns the number of rows."""

@@ -24,6 +24,7 @@ class Live:
     clock: Clock = field(default_factory=SystemClock)
     alarm: Alarm | None = None
     commit_every_us: int = 1_000_000
+    latency_us: int = 1_000
 
 
 def live(
@@ -31,6 +32,7 @@ def live(
     clock: Clock | None = None,
     alarm: Alarm | None = None,
     commit_every: DurationLike = "1s",
+    latency: DurationLike = "1ms",
 ) -> Live:
     """Say how a live run runs; sources that go on are followed without it too.
 
@@ -43,6 +45,8 @@ def live(
         alarm: how the loop sleeps while nothing comes, for tests; None: on the machine's time.
         commit_every: without checkpoints, how often sinks that write a file for each commit do so.
             All others commit what has come out after every turn.
+        latency: from one turn to the next at least: so long rows may wait for others, so that
+            small batches are processed together. '0s' is the soonest, and costs the most.
 
     Raises:
         PlanError: what is given is no clock.
@@ -56,4 +60,5 @@ def live(
         remedy = "an object with now_us(), such as et.ManualClock()"
         raise PlanError(msg, place="live(clock=…)", remedy=remedy)
     every_us = parse_us(commit_every, name="commit_every", zero=False)
-    return Live(SystemClock() if clock is None else clock, alarm, every_us)
+    latency_us = parse_us(latency, name="latency")
+    return Live(SystemClock() if clock is None else clock, alarm, every_us, latency_us)

@@ -157,6 +157,7 @@ def _execution(
         saved=saved,
         limit=limit,
         alarm=live.alarm,
+        latency_us=live.latency_us,
         after_turn=after_turn,
     )
 

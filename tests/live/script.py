@@ -27,16 +27,24 @@ def rows(*seconds: float, x: int = 1) -> pa.RecordBatch:
 
 
 class Alarm:
-    """Lets the clock go on where the loop waits."""
+    """Lets the clock go on where the loop waits.
 
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock = clock
+    Args:
+        clock: moved by hand.
+        rings_us: it rings so often, as if a feed had something.
+    """
+
+    def __init__(self, clock: ManualClock, rings_us: int = 100_000) -> None:
+        self._clock, self._rings_us = clock, rings_us
 
     def ring(self) -> None:
         """Nobody else works."""
 
     def wait(self, most_us: int) -> None:
-        self._clock.advance(most_us)
+        self._clock.advance(min(most_us, self._rings_us))
+
+    def sleep(self, duration_us: int) -> None:
+        self._clock.advance(duration_us)
 
 
 @dataclass(frozen=True)

@@ -264,3 +264,17 @@ def test_a_bounded_broadcast_stream_is_read_when_a_live_run_begins() -> None:
     told = et.from_arrow(rows(10, x=6), time="t")
     ran = run(script, above(script, told))
     assert ran.table().column("x").to_pylist() == [5, 9]
+
+
+def turns_of_a_second(latency: str) -> int:
+    """Rows come every 10 ms."""
+    events: list[Any] = [(i / 100, "a", rows(i)) for i in range(100)]
+    script = Script([*events, (1, Ended("a"))], ("a",))
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock, 10_000), latency=latency)
+    counted(script).run(live=live)
+    return len(script.heard)
+
+
+def test_rows_wait_for_others_as_long_as_they_may() -> None:
+    assert turns_of_a_second("0s") > 100
+    assert turns_of_a_second("200ms") < 12
