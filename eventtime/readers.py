@@ -8,6 +8,7 @@ from eventtime.checks import check_flag, is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.filesource import FileSource
+from eventtime.sources.followed_files import FollowedFiles
 from eventtime.sources.inference import as_schema
 from eventtime.sources.ipc import IpcFormat
 from eventtime.sources.jsonlines import JsonLinesFormat
@@ -40,6 +41,8 @@ def read_parquet(
     partition_by: PartitionBy = "file",
     filesystem: FileSystem | None = None,
     hive: Hive = True,
+    follow: bool = False,
+    schema: Types | None = None,
 ) -> Stream:
     """Read Parquet files: only the columns that are used, row groups decoded ahead in threads.
 
@@ -51,12 +54,14 @@ def read_parquet(
         partition_by: what a partition is: 'file', 'folder', or `by_column("name")`.
         filesystem: a `pyarrow.fs.FileSystem`, where paths do not say.
         hive: whether `key=value` folders are columns, or a mapping from name to type.
+        follow: go on for ever with new files, each read once it is there under its final name.
+        schema: with `follow`: columns of files that are not there yet.
 
     Raises:
         SourceError: when run: no such file, no match, unreadable or cut short.
         SchemaError: when run: files whose schemas differ.
     """
-    return Stream.read(
+    return _stream(
         FileSource.of(
             ParquetFormat(),
             paths,
@@ -65,7 +70,9 @@ def read_parquet(
             partition_by=partition_by,
             filesystem=filesystem,
             hive=hive,
-        )
+        ),
+        follow=follow,
+        schema=schema,
     )
 
 
@@ -77,9 +84,11 @@ def read_ipc(
     partition_by: PartitionBy = "file",
     filesystem: FileSystem | None = None,
     hive: Hive = True,
+    follow: bool = False,
+    schema: Types | None = None,
 ) -> Stream:
     """Read Arrow IPC files or streams (Feather too); arguments and errors as `read_parquet`."""
-    return Stream.read(
+    return _stream(
         FileSource.of(
             IpcFormat(),
             paths,
@@ -88,7 +97,9 @@ def read_ipc(
             partition_by=partition_by,
             filesystem=filesystem,
             hive=hive,
-        )
+        ),
+        follow=follow,
+        schema=schema,
     )
 
 
@@ -104,6 +115,7 @@ def read_csv(
     hive: Hive = True,
     delimiter: str | None = None,
     newlines_in_values: bool = False,
+    follow: bool = False,
 ) -> Stream:
     """Read CSV files with a header line.
 
@@ -119,6 +131,7 @@ def read_csv(
             to type.
         delimiter: between fields; None: a comma, or a tab in .tsv files.
         newlines_in_values: whether quoted fields may hold line breaks.
+        follow: go on for ever as files grow and new ones come, by whole lines; see docs/live.md.
 
     Raises:
         MalformedRowError: when run: a row does not parse; shows file, line and text.
@@ -128,7 +141,7 @@ def read_csv(
     check_flag(newlines_in_values, place="newlines_in_values=…")
     _check_delimiter(delimiter)
     types = as_schema(schema)
-    return Stream.read(
+    return _stream(
         FileSource.of(
             CsvFormat(time, on_malformed, types, delimiter, newlines_in_values),
             paths,
@@ -137,7 +150,8 @@ def read_csv(
             partition_by=partition_by,
             filesystem=filesystem,
             hive=hive,
-        )
+        ),
+        follow=follow,
     )
 
 
@@ -151,13 +165,14 @@ def read_json_lines(
     schema: Types | None = None,
     filesystem: FileSystem | None = None,
     hive: Hive = True,
+    follow: bool = False,
 ) -> Stream:
     """Read files of one JSON object a line; arguments, types and errors as `read_csv`.
 
     The first megabytes of all files must have the same fields; `schema` names those that are rare.
     """
     _check(on_malformed)
-    return Stream.read(
+    return _stream(
         FileSource.of(
             JsonLinesFormat(time, on_malformed, as_schema(schema)),
             paths,
@@ -166,7 +181,8 @@ def read_json_lines(
             partition_by=partition_by,
             filesystem=filesystem,
             hive=hive,
-        )
+        ),
+        follow=follow,
     )
 
 
@@ -183,6 +199,16 @@ def from_arrow(data: Any, *, time: str, time_unit: str | None = None) -> Stream:
         PlanError: it is none of these. SourceError: a stream that can be read once is read again.
     """
     return Stream.read(MemorySource.of(data, time=time, time_unit=time_unit))
+
+
+def _stream(source: FileSource, *, follow: bool, schema: Types | None = None) -> Stream:
+    check_flag(follow, place="follow=…")
+    if follow:
+        return Stream.read(FollowedFiles(source, as_schema(schema)))
+    if schema is not None:
+        msg = "schema= is for files that are not there yet"
+        raise PlanError(msg, place="schema=…", remedy="leave it out, or give follow=True")
+    return Stream.read(source)
 
 
 def _check(on_malformed: str) -> None:

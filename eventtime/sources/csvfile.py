@@ -20,12 +20,12 @@ from eventtime.sources.textblocks import (
     OnMalformed,
     block_bytes,
     first_block,
-    parse_file,
+    parse_blocks,
     read_blocks,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pyarrow import csv
 
@@ -65,7 +65,7 @@ class CsvFormat:
 
     def schema(self, files: Sequence[DataFile]) -> pa.Schema:
         """Infer types from the first file with rows; all headers must have the same names."""
-        headers = each_file(self._header, files)
+        headers = each_file(self.header, files)
         types = readable(self._types(files, headers)[0])
         for name in types.names:
             if name not in headers[0]:
@@ -80,7 +80,7 @@ class CsvFormat:
 
     def untimed(self, files: Sequence[DataFile]) -> TimeColumnError | None:
         """Tell whether the rows that types come from have no time."""
-        types, rows = self._types(files, each_file(self._header, files))
+        types, rows = self._types(files, each_file(self.header, files))
         return without_times(types, self.time, rows, files)
 
     def rows(self, files: Sequence[DataFile]) -> int | None:
@@ -99,32 +99,43 @@ class CsvFormat:
     ) -> Iterator[Marked]:
         """Parse block by block; the header is line 1."""
         del only
-        names = self._header(file) if start.offset else []
-
-        def parse(data: bytes) -> pa.RecordBatch:
-            return self._parse(
-                data, file, names, {name: schema.field(name).type for name in columns}
-            )
+        names = self.header(file) if start.offset else []
+        parse = self.parser(schema, columns, file.path, names)
 
         def headless() -> Iterator[Block]:
             for block in self._blocks(file, block_bytes(batch_rows), start):
                 rows = block
                 if not names:
-                    names[:], rows = self._cut_header(file, block)
+                    names[:], rows = self.cut_header(file.path, block)
                 yield rows
 
-        yield from parse_file(
-            file, headless(), parse, self.on_malformed, quoted_newlines=self.newlines_in_values
+        yield from parse_blocks(
+            file.path, headless(), parse, self.on_malformed, quoted_newlines=self.newlines_in_values
         )
+
+    def parser(
+        self, schema: pa.Schema, columns: Sequence[str], path: str, names: list[str]
+    ) -> Callable[[bytes], pa.RecordBatch]:
+        """Return what parses whole lines.
+
+        Args:
+            schema: of all columns.
+            columns: those to read.
+            path: of the file, or what is read instead.
+            names: of the header; filled in before the first rows are parsed.
+        """
+        types = {name: schema.field(name).type for name in columns}
+        return lambda data: self._parse(data, path, names, types)
 
     def _blocks(self, file: DataFile, size: int, start: Mark = FILE_START) -> Iterator[Block]:
         return read_blocks(file, size, start, quoted_newlines=self.newlines_in_values)
 
-    def _header(self, file: DataFile) -> list[str]:
+    def header(self, file: DataFile) -> list[str]:
+        """Return the names of the columns in their order."""
         file.require_bytes()
         try:
             for block in self._blocks(file, HEADER_BYTES):
-                names = self._cut_header(file, block)[0]
+                names = self.cut_header(file.path, block)[0]
                 check_unique(pa.schema([(name, pa.null()) for name in names]), place=file.path)
                 return names
         except (pa.ArrowException, OSError) as error:
@@ -132,18 +143,19 @@ class CsvFormat:
         msg = "the file is empty"
         raise SourceError(msg, place=file.path, remedy="leave it out of the paths")
 
-    def _cut_header(self, file: DataFile, block: Block) -> tuple[list[str], Block]:
+    def cut_header(self, path: str, block: Block) -> tuple[list[str], Block]:
+        """Return the names in the first line, and what is behind it."""
         from pyarrow import csv
 
         line, end, rest = block.data.partition(b"\n")
         try:
             options = csv.ReadOptions(use_threads=False)
-            table = csv.read_csv(pa.py_buffer(line + b"\n"), options, self._parse_options(file))
+            table = csv.read_csv(pa.py_buffer(line + b"\n"), options, self._parse_options(path))
             names = table.column_names
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             message = f"the header line does not parse: {' '.join(str(error).split())}"
             remedy = "the first line must name the columns, in UTF-8"
-            raise SourceError(message, place=f"{file.path}, line 1", remedy=remedy) from error
+            raise SourceError(message, place=f"{path}, line 1", remedy=remedy) from error
         behind = Mark(block.mark.offset + len(line) + len(end), block.mark.line + 1)
         return names, Block(behind, rest)
 
@@ -176,8 +188,8 @@ class CsvFormat:
 
         block = first_block(file, quoted_newlines=self.newlines_in_values)
         assert block is not None  # the file has a header
-        _, rows = self._cut_header(file, block)
-        parse = self._parse_options(file)
+        _, rows = self.cut_header(file.path, block)
+        parse = self._parse_options(file.path)
         parse.invalid_row_handler = lambda row: "skip"
         options = csv.ReadOptions(use_threads=False, column_names=names)
         try:
@@ -202,24 +214,24 @@ class CsvFormat:
         return [self._sample(file, names, as_text).column(self.time)]
 
     def _parse(
-        self, data: bytes, file: DataFile, names: list[str], types: dict[str, pa.DataType]
+        self, data: bytes, path: str, names: list[str], types: dict[str, pa.DataType]
     ) -> pa.RecordBatch:
 
-        delimiter = self._parse_options(file).delimiter
+        delimiter = self._parse_options(path).delimiter
         probe = b"" if b'"' not in data else self._probe(data, names, delimiter)
-        table = self._table(data + probe if probe else data, file, names, types)
+        table = self._table(data + probe if probe else data, path, names, types)
         if probe:
             table = table.slice(0, table.num_rows - 1)
             _require_one_row_a_line(data, table.num_rows)
         batches = table.to_batches()
         if not batches:
             return pa.RecordBatch.from_pylist([], schema=table.schema)
-        return self._with_nulls(join(batches), data, file, names)
+        return self._with_nulls(join(batches), data, path, names)
 
     def _table(
         self,
         data: bytes,
-        file: DataFile,
+        path: str,
         names: list[str],
         types: dict[str, pa.DataType],
         **nulls: Any,
@@ -229,12 +241,12 @@ class CsvFormat:
         return csv.read_csv(
             pa.py_buffer(data),
             csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
-            self._parse_options(file),
+            self._parse_options(path),
             csv.ConvertOptions(column_types=types, include_columns=list(types), **nulls),
         )
 
     def _with_nulls(
-        self, rows: pa.RecordBatch, data: bytes, file: DataFile, names: list[str]
+        self, rows: pa.RecordBatch, data: bytes, path: str, names: list[str]
     ) -> pa.RecordBatch:
         """Make empty text null, but not ``""``.
 
@@ -248,7 +260,7 @@ class CsvFormat:
         if empty and b'"' in data and b'""' in data:
             types = {field.name: field.type for field in empty}
             nulls = {"null_values": [""], "strings_can_be_null": True}
-            table = self._table(data, file, names, types, quoted_strings_can_be_null=False, **nulls)
+            table = self._table(data, path, names, types, quoted_strings_can_be_null=False, **nulls)
             told = join(table.to_batches())
         for field in empty:
             own = rows.column(field.name)
@@ -266,10 +278,10 @@ class CsvFormat:
             raise pa.ArrowInvalid(message)
         return b""
 
-    def _parse_options(self, file: DataFile) -> csv.ParseOptions:
+    def _parse_options(self, path: str) -> csv.ParseOptions:
         from pyarrow import csv
 
-        tab = file.path.lower().endswith((".tsv", ".tsv.gz"))
+        tab = path.lower().endswith((".tsv", ".tsv.gz"))
         delimiter = self.delimiter or ("\t" if tab else ",")
         return csv.ParseOptions(delimiter=delimiter, newlines_in_values=self.newlines_in_values)
 

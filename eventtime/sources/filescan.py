@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from eventtime.sources.ahead import Scan
     from eventtime.sources.format import FileFormat, Only
 
-__all__ = ("FileSet", "distinct_values", "peek_first", "scan_partition")
+__all__ = (
+    "FileSet",
+    "distinct_values",
+    "peek_first",
+    "physical",
+    "scan_partition",
+    "with_constants",
+)
 
 FIRST_PASS_ROWS = 65_536
 
@@ -143,7 +150,7 @@ def _scan_file(
         and not constants.scalars[only.column].equals(only.value)
     ):
         return
-    names = _physical(files.inside, wanted, inside_only)
+    names = physical(files.inside, wanted, inside_only)
     rows_before = 0
     try:
         items = files.format.scan(file, files.inside, names, batch_rows, inside_only, start)
@@ -158,14 +165,15 @@ def _scan_file(
                 else rows.filter(_equals(rows.column(inside_only.column), inside_only.value))
             )
             if kept.num_rows:
-                yield mark, _with_constants(kept, wanted, files.inside, constants)
+                yield mark, with_constants(kept, wanted, files.inside, constants)
     except (pa.ArrowException, OSError) as error:
         # Of rows before a mark nobody knows how many there were.
         known = rows_before if start == FILE_START else None
         raise unreadable(file, error, rows_before=known) from error
 
 
-def _physical(inside: pa.Schema, wanted: pa.Schema, only: Only | None) -> Sequence[str]:
+def physical(inside: pa.Schema, wanted: pa.Schema, only: Only | None = None) -> Sequence[str]:
+    """Return the names of the columns to read inside a file."""
     names = [name for name in wanted.names if name in inside.names]
     if only is not None and only.column not in names:
         names.append(only.column)
@@ -181,9 +189,10 @@ def _equals(column: pa.Array, value: pa.Scalar) -> pa.Array:
     return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 
-def _with_constants(
+def with_constants(
     rows: pa.RecordBatch, wanted: pa.Schema, inside: pa.Schema, constants: Constants
 ) -> Rows:
+    """Return the columns wanted, those of the path too."""
     if all(name in inside.names for name in wanted.names):
         return conform(rows, wanted)
     columns = [

@@ -17,12 +17,12 @@ from eventtime.sources.textblocks import (
     OnMalformed,
     block_bytes,
     first_block,
-    parse_file,
+    parse_blocks,
     read_blocks,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eventtime.errors import TimeColumnError
     from eventtime.sources.format import Only
@@ -91,13 +91,16 @@ class JsonLinesFormat:
     ) -> Iterator[Marked]:
         """Parse block by block; fields that are not wanted are skipped by the parser."""
         del only
-        wanted = pa.schema([schema.field(name) for name in columns])
-
-        def parse(data: bytes) -> pa.RecordBatch:
-            return parse_objects(data, wanted)
-
+        parse = self.parser(schema, columns)
         blocks = read_blocks(file, block_bytes(batch_rows), start)
-        yield from parse_file(file, blocks, parse, self.on_malformed)
+        yield from parse_blocks(file.path, blocks, parse, self.on_malformed)
+
+    def parser(
+        self, schema: pa.Schema, columns: Sequence[str]
+    ) -> Callable[[bytes], pa.RecordBatch]:
+        """Return what parses whole lines."""
+        wanted = pa.schema([schema.field(name) for name in columns])
+        return lambda data: parse_objects(data, wanted)
 
     def _types(self, files: Sequence[DataFile]) -> pa.Schema:
         """Return the types given, and those that all files agree in."""
@@ -120,8 +123,8 @@ class JsonLinesFormat:
         block = first_block(file)
         return [
             pa.Table.from_batches([rows])
-            for _, rows in parse_file(
-                file, iter([block] if block else []), parse_objects, "quarantine"
+            for _, rows in parse_blocks(
+                file.path, iter([block] if block else []), parse_objects, "quarantine"
             )
             if isinstance(rows, pa.RecordBatch)
         ]

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileInfo, FileSystem
 
-__all__ = ("locate", "would_locate")
+__all__ = ("common_root", "locate", "would_locate")
 
 _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def locate(
-    paths: Sequence[str], filesystem: FileSystem | None, suffixes: tuple[str, ...], *, hive: bool
+    paths: Sequence[str],
+    filesystem: FileSystem | None,
+    suffixes: tuple[str, ...],
+    *,
+    hive: bool,
+    may_be_none: bool = False,
 ) -> tuple[DataFile, ...]:
     """Find the files that paths mean, sorted by path, each once, whatever links lead to it.
 
@@ -41,6 +46,7 @@ def locate(
         filesystem: where to look instead; paths are then used as they are.
         suffixes: what files in a folder must end with, lower case.
         hive: whether ``key=value`` folders become columns.
+        may_be_none: whether paths may lead to no file, as they are looked at again later.
 
     Raises:
         SourceError: a path does not exist, a glob or folder holds no file, or paths are on several
@@ -58,7 +64,7 @@ def locate(
                 message, place="paths", remedy="read each on its own and join them with union"
             )
         filesystem = store
-        for info in _files(store, inner, path, suffixes):
+        for info in _files(store, inner, path, suffixes, may_be_none=may_be_none):
             found.setdefault(info.path, (info, _root(inner, info.path)))
     assert filesystem is not None  # at least one path has been resolved
     chosen = sorted(found)
@@ -86,6 +92,16 @@ def would_locate(
         if store.type_name == "local" and _leads_to(inner, path, suffixes):
             return True
     return False
+
+
+def common_root(paths: Sequence[str], filesystem: FileSystem | None) -> str:
+    """Return what all paths begin with, up to their wildcards, whichever files there are."""
+    plain = []
+    for path in paths:
+        inner = _resolve(path, filesystem)[1].rstrip("/")
+        segments = itertools.takewhile(lambda segment: not has_glob(segment), inner.split("/"))
+        plain.append("/".join(segments) or "/")
+    return posixpath.commonpath(plain)
 
 
 def _root(inner: str, path: str) -> str:
@@ -139,34 +155,41 @@ def _resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]
         raise SourceError(message, place="paths", remedy=remedy) from error
 
 
-def _files(store: FileSystem, inner: str, given: str, suffixes: tuple[str, ...]) -> list[FileInfo]:
+def _files(
+    store: FileSystem, inner: str, given: str, suffixes: tuple[str, ...], *, may_be_none: bool
+) -> list[FileInfo]:
     from pyarrow import fs
 
     try:
         info = store.get_file_info(inner)
         if info.type == fs.FileType.NotFound and has_glob(inner):
             matches = expand_glob(store, inner)
-            if not matches:
+            if not (matches or may_be_none):
                 message = f"no file matches {given!r}"
                 raise SourceError(
                     message, place="paths", remedy="check the pattern; ** stands for any folders"
                 )
-            return [file for match in matches for file in _expand(store, match, given, suffixes)]
+            expanded = [
+                _expand(store, match, given, suffixes, may_be_none=may_be_none) for match in matches
+            ]
+            return [file for files in expanded for file in files]
     except (pa.ArrowException, OSError) as error:
         message = f"{given!r} cannot be looked up: {' '.join(str(error).split())}"
         raise SourceError(
             message, place="paths", remedy="check permissions and credentials"
         ) from error
+    if info.type == fs.FileType.NotFound and may_be_none:
+        return []
     if info.type == fs.FileType.NotFound:
         message = f"there is no file or folder {given!r}"
         raise SourceError(
             message, place=f"looked for {inner}", remedy="check the path and the working folder"
         )
-    return _expand(store, info, given, suffixes)
+    return _expand(store, info, given, suffixes, may_be_none=may_be_none)
 
 
 def _expand(
-    store: FileSystem, info: FileInfo, given: str, suffixes: tuple[str, ...]
+    store: FileSystem, info: FileInfo, given: str, suffixes: tuple[str, ...], *, may_be_none: bool
 ) -> list[FileInfo]:
     from pyarrow import fs
 
@@ -179,7 +202,7 @@ def _expand(
         if entry.type == fs.FileType.File and not is_hidden(entry.path[len(root) :])
     ]
     wanted = [entry for entry in inside if entry.path.lower().endswith(suffixes)]
-    if not wanted:
+    if not (wanted or may_be_none):
         kinds = " or ".join(suffixes[:3])
         message = f"the folder {given!r} holds no {kinds} file, but {len(inside)} other(s)"
         raise SourceError(

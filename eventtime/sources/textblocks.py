@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = (
+    "BLOCK_BYTES_MAX",
+    "LINE_BYTES_MAX",
     "PARSE_ERRORS",
+    "UTF8_BOM",
     "Block",
     "OnMalformed",
     "block_bytes",
     "first_block",
+    "last_row_end",
     "malformed",
-    "parse_file",
+    "parse_blocks",
     "read_blocks",
     "why_not",
 )
@@ -89,7 +93,7 @@ def read_blocks(
             whole = rest + data if rest else data
             # The last line may lack its end; it belongs to the last block all the same.
             is_cut = bool(following)
-            cut = _last_row_end(whole, quoted_newlines=quoted_newlines) if is_cut else len(whole)
+            cut = last_row_end(whole, quoted_newlines=quoted_newlines) if is_cut else len(whole)
             if cut:
                 yield Block(Mark(offset, line), whole[:cut])
                 line += whole.count(b"\n", 0, cut)
@@ -101,7 +105,8 @@ def read_blocks(
                 raise SourceError(message, place=file.path, remedy=remedy)
 
 
-def _last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
+def last_row_end(data: bytes, *, quoted_newlines: bool) -> int:
+    """Return where the last whole row ends, 0 if there is none."""
     end = data.rfind(b"\n") + 1
     if quoted_newlines:
         # A line end is inside quotes iff an odd number of quotes stands before it (doubled quotes
@@ -125,8 +130,8 @@ def first_block(file: DataFile, *, quoted_newlines: bool = False) -> Block | Non
         raise unreadable(file, error) from error
 
 
-def parse_file(
-    file: DataFile,
+def parse_blocks(
+    place: str,
     blocks: Iterator[Block],
     parse: Callable[[bytes], pa.RecordBatch],
     on_malformed: OnMalformed,
@@ -137,8 +142,11 @@ def parse_file(
 
     Cost: one parse for a good block; for each bad row about two more of its block at most.
 
+    Args:
+        place: what is read, such as the path of the file.
+
     Raises:
-        MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names file and
+        MalformedRowError: a row does not parse and ``on_malformed`` is ``"error"``; names place and
             line.
     """
     for block in blocks:
@@ -146,13 +154,13 @@ def parse_file(
             rows = [parse(block.data)] if block.data.strip() else []
         except PARSE_ERRORS:
             pieces = _halve(_split_rows(block, quoted_newlines=quoted_newlines), parse)
-            yield from ((block.mark, rows) for rows in _told_apart(file, pieces, on_malformed))
+            yield from ((block.mark, rows) for rows in _told_apart(place, pieces, on_malformed))
         else:
             yield from ((block.mark, batch) for batch in rows)
 
 
 def _told_apart(
-    file: DataFile,
+    place: str,
     pieces: Iterator[pa.RecordBatch | tuple[int, str, str]],
     on_malformed: OnMalformed,
 ) -> Iterator[Rows]:
@@ -169,8 +177,8 @@ def _told_apart(
             shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
             message = f"the row does not parse: {reason}; the line is {shown!r}"
             remedy = "mend it, pass schema= if the type is wrong, or on_malformed='quarantine'"
-            raise MalformedRowError(message, place=f"{file.path}, line {line}", remedy=remedy)
-        bad.append((line, text, f"{file.path}, line {line}: {reason}"))
+            raise MalformedRowError(message, place=f"{place}, line {line}", remedy=remedy)
+        bad.append((line, text, f"{place}, line {line}: {reason}"))
     if bad:
         yield malformed(bad)
 

@@ -17,7 +17,7 @@ from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceEr
 from eventtime.sources import MalformedRows, Poll, by_column
 from eventtime.sources.datafile import DataFile
 from eventtime.sources.marks import Mark
-from eventtime.sources.textblocks import Block, parse_file, read_blocks
+from eventtime.sources.textblocks import Block, parse_blocks, read_blocks
 from sourcing import csv_source, json_lines_source, parquet_source
 
 CSV = "t,x,s\n2013-01-01 05:17:00,1,a\n2013-01-01 05:18:00,oops,b\n2013-01-01 05:19:00.5,3\n,4,\n"
@@ -104,7 +104,7 @@ def test_blocks_keep_every_line_and_its_number(lines: list[str], size: int, *, e
         path.write_bytes(("\n".join(lines) + "\n" * ends).encode())
         good: list[int] = []
         bad: list[tuple[int, str]] = []
-        for _, rows in parse_file(local(path), read_blocks(local(path), size), parse, "quarantine"):
+        for _, rows in parse_blocks(str(path), read_blocks(local(path), size), parse, "quarantine"):
             if isinstance(rows, MalformedRows):
                 bad += [(row["line"], row["raw"]) for row in rows.rows.to_pylist()]
             else:
@@ -253,7 +253,7 @@ def test_a_long_bad_line_is_shown_in_part() -> None:
 
     file = DataFile(None, "f", 1)
     with pytest.raises(MalformedRowError) as caught:
-        list(parse_file(file, iter([Block(Mark(0, 7), b"x" * 500)]), fails, "error"))
+        list(parse_blocks(file.path, iter([Block(Mark(0, 7), b"x" * 500)]), fails, "error"))
     assert "x" * 200 + "…" in caught.value.what
     assert "x" * 201 not in caught.value.what
 

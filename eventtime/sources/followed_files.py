@@ -1,0 +1,299 @@
+"""Files that grow, and folders that get new files, as a live source."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from eventtime.errors import PlanError, SourceError
+from eventtime.sources.ahead import AheadReader
+from eventtime.sources.arriving import ArrivingFiles
+from eventtime.sources.csvfile import CsvFormat
+from eventtime.sources.datafile import COMPRESSED
+from eventtime.sources.filescan import FileSet, scan_partition
+from eventtime.sources.growing import GrowingFile
+from eventtime.sources.hive import hive_schema
+from eventtime.sources.jsonlines import JsonLinesFormat
+from eventtime.sources.locate import common_root, locate
+from eventtime.sources.open_files import FileIdentity, OpenFiles, find_file, identity
+from eventtime.sources.partitions import ByColumn, FilePartition
+from eventtime.sources.positions import FilePositions
+from eventtime.sources.reader_feed import ReaderFeed
+from eventtime.sources.schemas import check_columns, check_same, without_views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from eventtime.clock import Clock
+    from eventtime.sources.arriving import FileReader
+    from eventtime.sources.base import PartitionReader, Position
+    from eventtime.sources.datafile import DataFile
+    from eventtime.sources.filesource import FileSource
+
+__all__ = ("FollowedFiles", "FollowedPartitions")
+
+_BATCH_ROWS = 65_536
+_MOST_REST_US = 2_000_000
+_DISCOVER_US = 1_000_000
+
+
+@dataclass(frozen=True)
+class FollowedFiles:
+    """Files of one format that are followed as they grow or arrive.
+
+    Made by the readers of files with ``follow=True``.
+
+    Attributes:
+        files: which, in what format, by what partitions.
+        given: columns of files that are not there yet; None: there must be one.
+        every_us: the first wait for more; it doubles up to 2 s while nothing comes.
+    """
+
+    files: FileSource
+    given: pa.Schema | None = None
+    every_us: int = 50_000
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.files.partition_by, ByColumn):
+            msg = f"partition_by={self.files.partition_by} needs all values before the first row"
+            remedy = "follow by 'file' or 'folder'"
+            raise PlanError(msg, place="partition_by", remedy=remedy)
+        packed = [path for path in self.files.paths if path.endswith(COMPRESSED)]
+        if self.grows and packed:
+            msg = f"{packed[0]!r} is compressed: whole lines cannot be told before it is whole"
+            raise PlanError(msg, place="paths", remedy="follow the file before it is compressed")
+
+    @property
+    def grows(self) -> bool:
+        """Whether files are read while they are written: those of lines."""
+        return isinstance(self.files.format, JsonLinesFormat | CsvFormat)
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column."""
+        return self.files.time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column."""
+        return self.files.time_unit
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Whether rows that do not parse are set aside."""
+        return hasattr(self.files.format, "on_malformed")
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of the files that are there, or those given.
+
+        Raises:
+            SourceError: there is no row yet, and no type is given.
+        """
+        return self._file_set().schema
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> ReaderFeed:
+        """Open what is there, and look for more now and then."""
+        opened = self.partitions(columns, positions)
+        by_file = self.files.partition_by == "file"
+        return ReaderFeed(
+            opened.readers(),
+            clock,
+            every_us=self.every_us,
+            most_us=max(_MOST_REST_US, self.every_us),
+            discover=opened.discover,
+            discover_every_us=_DISCOVER_US,
+            ends_leave=by_file and not self.grows,
+        )
+
+    def partitions(
+        self, columns: Sequence[str] | None, positions: Mapping[str, Position] | None
+    ) -> FollowedPartitions:
+        """Open what is to be followed, without a thread."""
+        files = self._file_set()
+        wanted = check_columns(files.schema, columns)
+        return FollowedPartitions(self, files, wanted, dict(positions or {}))
+
+    def describe(self) -> str:
+        """Return one line with format, paths and partitioning."""
+        return f"{self.files.describe()}; followed"
+
+    def located(self) -> tuple[DataFile, ...]:
+        """Find the files that are there now and have a byte."""
+        suffixes = self.files.format.suffixes
+        if self.grows:
+            suffixes = tuple(s for s in suffixes if not s.endswith(COMPRESSED))
+        found = locate(
+            self.files.paths,
+            self.files.filesystem,
+            suffixes,
+            hive=self.files.hive,
+            may_be_none=True,
+        )
+        if self.grows and found and not found[0].is_local:
+            msg = "files that grow can be followed on a local disk only"
+            remedy = "follow a folder of whole files (Parquet, Arrow IPC), or copy them here"
+            raise SourceError(msg, place=found[0].path, remedy=remedy)
+        return tuple(file for file in found if file.size)
+
+    def _file_set(self) -> FileSet:
+        if "files" not in self._known:
+            form = self.files.format
+            there = tuple(file for file in self.located() if not self.grows or _has_line(file))
+            given = self.given if self.given is not None else getattr(form, "types", None)
+            if there:
+                inside = without_views(form.schema(there))
+                if self.given is not None:
+                    inside = check_same([("schema=", self.given), (there[0].path, inside)])
+            elif given is None:
+                msg = "there is no row yet that tells the columns"
+                paths = ", ".join(self.files.paths[:3])
+                raise SourceError(msg, place=paths, remedy="give their types with schema=")
+            else:
+                inside = given
+            overrides = self.files.hive_overrides
+            in_paths = hive_schema(there, overrides) if there else pa.schema(list(overrides))
+            self._known["files"] = FileSet(form, there, inside, in_paths)
+        known: FileSet = self._known["files"]
+        return known
+
+
+class FollowedPartitions:
+    """The partitions of a source that is being followed."""
+
+    def __init__(
+        self,
+        source: FollowedFiles,
+        files: FileSet,
+        wanted: pa.Schema,
+        held: dict[str, Position],
+    ) -> None:
+        self._source, self._files, self._wanted, self._held = source, files, wanted, held
+        self._base = common_root(source.files.paths, source.files.filesystem)
+        self._shared = OpenFiles()
+        self._readers: dict[str, ArrivingFiles | GrowingFile] = {}
+        self._seen: set[str] = set()
+
+    def readers(self) -> list[PartitionReader]:
+        """Open what is there, and what was there before a restart."""
+        for name, position in self._held.items():
+            if self._is_by_file and self._source.grows and not self._is_there(name, position):
+                self._seen.add(name)
+        return self.discover()
+
+    def discover(self) -> list[PartitionReader]:
+        """Return readers of partitions that are new; give others their new files."""
+        files = self._source.located()
+        if not self._is_by_file:
+            return self._by_folder(files)
+        return self._by_growing_file(files) if self._source.grows else self._by_whole_file(files)
+
+    @property
+    def _is_by_file(self) -> bool:
+        return self._source.files.partition_by == "file"
+
+    def _by_growing_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
+        known = {file for reader in self._readers.values() for file in _identities(reader)}
+        known |= {file for position in self._held.values() for file in _read_by(position)}
+        new: list[PartitionReader] = []
+        for file in files:
+            name, held = self._name(file.path), self._held.pop(self._name(file.path), None)
+            is_other_name = held is None and identity(file.path) in known
+            if name in self._seen or is_other_name:
+                continue
+            reader = GrowingFile(name, file, self._files, self._wanted, self._shared, held)
+            self._readers[name] = reader
+            self._seen.add(name)
+            new.append(reader)
+        return new
+
+    def _by_whole_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
+        new: list[PartitionReader] = []
+        for file in files:
+            name = self._name(file.path)
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            held = self._held.pop(name, None)
+            if held is not None and held["is_read"] and held["current"] == file.name:
+                continue
+            reader = ArrivingFiles(name, self._opener(name), ends=True, held=held)
+            reader.take_in([file])
+            new.append(reader)
+        return new
+
+    def _by_folder(self, files: Sequence[DataFile]) -> list[PartitionReader]:
+        folders: dict[str, list[DataFile]] = {}
+        for file in files:
+            folders.setdefault(self._name(posixpath.dirname(file.path)), []).append(file)
+        for name in self._held:
+            folders.setdefault(name, [])
+        new: list[PartitionReader] = []
+        for name, inside in sorted(folders.items()):
+            reader = self._readers.get(name)
+            if reader is None:
+                held = self._held.get(name)
+                reader = ArrivingFiles(name, self._opener(name), held=held)
+                self._readers[name] = reader
+                new.append(reader)
+            assert isinstance(reader, ArrivingFiles)
+            reader.take_in(inside)
+        self._held.clear()
+        return new
+
+    def _opener(self, name: str) -> Callable[[DataFile, Position | None], FileReader]:
+        def opened(file: DataFile, held: Position | None) -> FileReader:
+            if self._source.grows:
+                return GrowingFile(name, file, self._files, self._wanted, self._shared, held)
+            check_same(
+                [("the files before it", self._files.inside), (file.path, self._inside(file))]
+            )
+            part = FilePartition(name, (file,))
+            scan = scan_partition(self._files, part, self._wanted, _BATCH_ROWS, keep_malformed=True)
+            places = FilePositions(name, (file,), self._files.format.name, keep_malformed=True)
+            return AheadReader(name, scan, places, held, ahead=1)
+
+        return opened
+
+    def _inside(self, file: DataFile) -> pa.Schema:
+        return without_views(self._files.format.schema([file]))
+
+    def _name(self, path: str) -> str:
+        inside = posixpath.relpath(path, self._base)
+        is_inside = inside != "." and not inside.startswith("..")
+        return inside if is_inside else posixpath.basename(path)
+
+    def _is_there(self, name: str, position: Position) -> bool:
+        """Tell whether a file of before a restart is there, under whatever name."""
+        path = posixpath.normpath(posixpath.join(self._base, name))
+        if not os.path.exists(path) and posixpath.basename(self._base) == name:
+            path = self._base
+        was = _read_by(position)[-1:]
+        return os.path.exists(path) or bool(was and find_file(posixpath.dirname(path), was[0]))
+
+
+def _has_line(file: DataFile) -> bool:
+    """Tell whether a first line is whole: what is being written tells no columns."""
+    with file.open() as stream:
+        while data := stream.read(1 << 20):
+            if b"\n" in data:
+                return True
+    return False
+
+
+def _identities(reader: ArrivingFiles | GrowingFile) -> list[FileIdentity]:
+    return reader.identities if isinstance(reader, GrowingFile) else []
+
+
+def _read_by(position: Position) -> list[FileIdentity]:
+    files = [*position.get("passed", []), position.get("file") or []]
+    return [FileIdentity(*file) for file in files if file]

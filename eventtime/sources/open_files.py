@@ -1,0 +1,106 @@
+"""Files that are held open while they are read, a bounded number; known by what they are."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+__all__ = ("FileIdentity", "OpenFiles", "find_file", "identity")
+
+_MOST_OPEN: Final = 256
+_HEAD_BYTES: Final = 1_024
+
+
+class FileIdentity(NamedTuple):
+    """A file whatever it is called now."""
+
+    device: int
+    inode: int
+
+
+def identity(path: str) -> FileIdentity | None:
+    """Return which file a path leads to; None: to none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return FileIdentity(found.st_dev, found.st_ino)
+
+
+def find_file(folder: str, wanted: FileIdentity) -> str | None:
+    """Return the path of a file in a folder under whatever name; None: it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_alike = entry.inode() == wanted.inode and entry.is_file(follow_symlinks=False)
+                if is_alike and identity(entry.path) == wanted:
+                    return entry.path
+    except FileNotFoundError:
+        return None
+    return None
+
+
+class OpenFiles:
+    """Descriptors of files, the longest unused closed first; for several threads.
+
+    One that is closed is opened again by its identity, so that renaming a file does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[FileIdentity, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, file: FileIdentity, path: str, size: int, offset: int) -> bytes | None:
+        """Read from a file; None if it is not there any more under any name in its folder.
+
+        Args:
+            file: which.
+            path: that it has, or had.
+            size: at most so many bytes.
+            offset: from here.
+        """
+        with self._lock:
+            descriptor = self._descriptor(file, path)
+            return None if descriptor is None else os.pread(descriptor, size, offset)
+
+    def size(self, file: FileIdentity, path: str) -> int | None:
+        """Return the bytes of a file; None as `read`."""
+        with self._lock:
+            descriptor = self._descriptor(file, path)
+            return None if descriptor is None else os.fstat(descriptor).st_size
+
+    def head(self, file: FileIdentity, path: str, upto: int) -> list[int]:
+        """Return the length and checksum of the first bytes, `upto` at most."""
+        data = self.read(file, path, min(upto, _HEAD_BYTES), 0) or b""
+        return [len(data), zlib.crc32(data)]
+
+    def close(self) -> None:
+        """Close all."""
+        with self._lock:
+            for descriptor in self._open.values():
+                os.close(descriptor)
+            self._open.clear()
+
+    def _descriptor(self, file: FileIdentity, path: str) -> int | None:
+        if file in self._open:
+            self._open.move_to_end(file)
+            return self._open[file]
+        name = path if identity(path) == file else find_file(os.path.dirname(path), file)
+        if name is None:
+            return None
+        try:
+            descriptor = os.open(name, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        found = os.fstat(descriptor)
+        if FileIdentity(found.st_dev, found.st_ino) != file:
+            os.close(descriptor)
+            return None
+        self._open[file] = descriptor
+        while len(self._open) > _MOST_OPEN:
+            _, oldest = self._open.popitem(last=False)
+            os.close(oldest)
+        return descriptor
