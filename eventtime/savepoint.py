@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from eventtime.state.parts import Saved
 
-__all__ = ("Origin", "check_origin", "read_savepoint", "resumed_from", "write_savepoint")
+__all__ = (
+    "Origin",
+    "check_origin",
+    "origin_of",
+    "read_savepoint",
+    "resumed_from",
+    "write_savepoint",
+)
 
 
 Origin: TypeAlias = Literal["engine", "replay", "live"]
@@ -108,6 +115,12 @@ def _is_folder(filesystem: FileSystem | None, path: str) -> bool:
     return False
 
 
+def origin_of(head: dict[str, Any]) -> Origin:
+    """Tell whose state it is by what is saved beside the blocks."""
+    origin: Origin = head.get("kind", "engine")
+    return origin
+
+
 def check_origin(saved: Saved, wanted: Origin, what: str, place: str) -> None:
     """Refuse the state of a run where that of an engine is needed, and the other way round.
 
@@ -120,7 +133,7 @@ def check_origin(saved: Saved, wanted: Origin, what: str, place: str) -> None:
     Raises:
         CheckpointError: says which it is.
     """
-    origin: Origin = saved.head.get("kind", "engine")
+    origin = origin_of(saved.head)
     if origin == wanted:
         return
     doors = {

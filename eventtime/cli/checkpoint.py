@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -25,6 +25,7 @@ __all__ = ("checkpoint",)
 
 _SLICES_SHOWN = 20
 _DIFFERENCES_SHOWN = 100
+_ORIGINS: Final = {"replay": "a replay", "live": "a live run", "engine": "an engine"}
 _HELP = """Look into checkpoints and savepoints: progress, open windows, sizes, damage.
 
 A folder of checkpoints is only read, also while a run writes there; a savepoint is one file. Both
@@ -93,14 +94,15 @@ def _show(session: Session, /, at: int | None, **given: str) -> None:
     _show_head(state, session)
     rows = [
         [
-            p.name, "ended" if p.is_finished else "open", _time(p.watermark_us),
-            "" if p.share is None else f"{p.share:.0%}", p.place,
+            p.name, "ended" if p.is_finished else "idle" if p.is_idle else "open",
+            _time(p.watermark_us), "" if p.share is None else f"{p.share:.0%}", p.place,
         ]
         for p in state.partitions
     ]  # fmt: skip
     columns = ["partition", "state", "watermark", "read", "position"]
     show_table("Partitions", columns, rows, left=5)
     session.say()
+    _show_told(state, session)
     _show_slices(state, session)
     kinds = [
         [
@@ -206,7 +208,8 @@ def _import(session: Session, /, folder: str, to: str, *, overwrite: bool) -> No
     rows = import_state(folder, to, overwrite=overwrite)
     if session.json:
         click.echo(json.dumps({"savepoint": to, "rows": rows}))
-    session.say(f"{counted(rows, 'row')} -> {to}; begin with it: --from {to}")
+    begin = f"begin with it: --from {to}, or et.Engine.restore where it was an engine's"
+    session.say(f"{counted(rows, 'row')} -> {to}; {begin}")
 
 
 def _row(it: Listed, now_us: int) -> list[str]:
@@ -230,16 +233,34 @@ def _show_head(state: StateDescription, session: Session) -> None:
     if state.created_at_us is not None:
         age = _age(SystemClock().now_us() - state.created_at_us)
         name += f", begun {instant(state.created_at_us)} ({age} ago)"
+    name += f", of {_ORIGINS[state.origin]}"
     name += f", {bytes_in_words(sum(kind.size for kind in state.blocks))}"
     session.say(name + (f" by {state.writer}" if state.writer else ""))
-    done = "all input was processed" if state.is_finished else "more is to be read"
+    more = "more may be pushed" if state.origin == "engine" else "more is to be read"
+    done = "all input was processed" if state.is_finished else more
     session.say(
         f"{counted(state.rows, 'row')} done, {counted(state.results, 'result')}, watermark"
         f" {_time(state.watermark_us)}; {done}"
     )
+    if state.notes is not None:
+        session.say(f"notes: {json.dumps(state.notes)}")
     session.say()
     show_table("Pipeline", ["what", "is"], [list(p) for p in state.pipeline.items()], left=2)
     session.say()
+
+
+def _show_told(state: StateDescription, session: Session) -> None:
+    from eventtime.sources.reached import position_in_words
+
+    rows = [
+        [stream, partition, position_in_words(position)]
+        for stream, positions in state.told.items()
+        for partition, position in positions.items()
+    ]
+    if rows:
+        columns = ["stream", "partition", "position"]
+        show_table("Broadcast streams that are followed", columns, rows, left=3)
+        session.say()
 
 
 def _show_slices(state: StateDescription, session: Session) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from eventtime.savepoint import origin_of
 from eventtime.state_tools.opening import open_state, slice_bounds
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Difference:
     """One thing in which two states differ.
 
     Args:
-        what: 'pipeline', 'progress', 'partition', 'output' or 'part'.
+        what: 'pipeline', 'progress', 'partition', 'broadcast', 'output' or 'part'.
         name: of the thing.
         left: what it is in the first; None: it is not there.
         right: what it is in the second; None: it is not there.
@@ -77,6 +78,7 @@ def _listed(state: SavedState) -> Iterator[tuple[tuple[str, str], Any]]:
         yield ("pipeline", name), words
     if not state.is_begun:
         return
+    yield ("progress", "origin"), origin_of(head)
     yield ("progress", "watermark_us"), head["combined_us"]
     yield ("progress", "results"), head.get("results", 0)
     yield ("progress", "is_finished"), bool(head.get("is_finished"))
@@ -86,10 +88,14 @@ def _listed(state: SavedState) -> Iterator[tuple[tuple[str, str], Any]]:
             "rows": ledger["rows_in"] - ledger["waiting"],
             "watermark_us": partition["watermark_us"],
             "is_finished": partition["is_finished"],
+            "is_idle": partition["is_idle"],
             "position": partition.get("position"),
         }
         for name, value in known.items():
             yield ("partition", f"{partition['name']}, {name}"), value
+    for stream, positions in head.get("told", {}).items():
+        for name, position in positions.items():
+            yield ("broadcast", f"{stream}, {name}, position"), position
     for tag, known in head.get("outputs", {}).items():
         yield ("output", tag or "results"), f"{known['sink']}{', held' if known['held'] else ''}"
     for block in state.blocks:

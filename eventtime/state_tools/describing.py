@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventtime.errors import CheckpointError
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
+from eventtime.savepoint import origin_of
 from eventtime.sources.reached import position_in_words, share_read
 from eventtime.state.saved import verify
 from eventtime.state_tools.opening import found_at, is_folder, open_state, slice_bounds, state_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
+    from eventtime.savepoint import Origin
     from eventtime.state.saved import Found
     from eventtime.state_tools.opening import SavedState, StoredBlock
 
@@ -65,7 +67,8 @@ class PartitionState:
         name: of it.
         watermark_us: its own, int64 microseconds UTC.
         is_finished: whether it has ended.
-        position: of its reader; None: an engine has none.
+        is_idle: whether it is silent or somebody else's, and holds the combined one not back.
+        position: of its reader; None: an engine has none, or nothing came from it.
         place: the same in words.
         share: of its input that was read, from 0 to 1; None: not known.
     """
@@ -73,6 +76,7 @@ class PartitionState:
     name: str
     watermark_us: int
     is_finished: bool
+    is_idle: bool
     position: dict[str, Any] | None
     place: str
     share: float | None
@@ -119,6 +123,7 @@ class StateDescription:
 
     Args:
         kind: 'checkpoint' or 'savepoint'.
+        origin: of a 'replay', a 'live' run or an 'engine'.
         number: of the checkpoint; None: not known.
         created_at_us: when it was begun, int64 microseconds UTC; None: not known.
         writer: who wrote it, in words.
@@ -127,6 +132,8 @@ class StateDescription:
         is_finished: whether it is the end of all input.
         pipeline: what it computes, in words.
         partitions: in their order.
+        told: positions of live broadcast streams, by stream and partition.
+        notes: that the caller of an engine gave.
         slices: that are open, by operator and time.
         blocks: by kind.
         outputs: what took each, and how far it is, by tag.
@@ -134,6 +141,7 @@ class StateDescription:
     """
 
     kind: str
+    origin: Origin
     number: int | None
     created_at_us: int | None
     writer: str
@@ -143,6 +151,8 @@ class StateDescription:
     is_finished: bool
     pipeline: dict[str, str]
     partitions: list[PartitionState]
+    told: dict[str, dict[str, Any]]
+    notes: Any
     slices: list[OpenSlice]
     blocks: list[BlocksOfKind]
     outputs: dict[str, str]
@@ -211,6 +221,7 @@ def describe_state(
     ledger = _ledger(head)
     return StateDescription(
         kind=state.kind,
+        origin=origin_of(head),
         number=state.number,
         created_at_us=state.created_at_us,
         writer=state.writer,
@@ -220,6 +231,8 @@ def describe_state(
         is_finished=bool(head.get("is_finished")),
         pipeline=head["pipeline"],
         partitions=[_partition(p) for p in head["partitions"]],
+        told=head.get("told", {}),
+        notes=head.get("notes"),
         slices=_slices(state),
         blocks=_kinds(state.blocks),
         outputs=_outputs(head),
@@ -288,7 +301,13 @@ def _partition(saved: dict[str, Any]) -> PartitionState:
     if position is not None:
         place, share = position_in_words(position), share_read(position)
     return PartitionState(
-        saved["name"], saved["watermark_us"], saved["is_finished"], position, place, share
+        saved["name"],
+        saved["watermark_us"],
+        saved["is_finished"],
+        saved["is_idle"],
+        position,
+        place,
+        share,
     )
 
 

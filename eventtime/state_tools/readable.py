@@ -126,7 +126,9 @@ class WindowTables:
         places, starts = np.unique(at, return_index=True)
         ends = [*starts[1:].tolist(), len(at)]
         cuts = zip(places.tolist(), starts.tolist(), ends, strict=True)
-        return [(place_at, whole.slice(start, end - start)) for place_at, start, end in cuts]
+        # Picked, not sliced: a block has nothing of its neighbours in its padding.
+        picks = [(place_at, np.arange(start, end)) for place_at, start, end in cuts]
+        return [(place_at, whole.take(pa.array(rows))) for place_at, rows in picks]
 
     def key_blocks(self) -> list[tuple[dict[str, str | int], pa.RecordBatch]]:
         """Return the blocks that say what ids of keys stand for, of all `blocks` so far."""
