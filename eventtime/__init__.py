@@ -88,6 +88,7 @@ from eventtime.windows.aggregate import min_ as min  # noqa: A004 - read as et.m
 from eventtime.windows.aggregate import sum_ as sum  # noqa: A004 - read as et.sum
 from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
+from eventtime.wire_readers import read_socket, read_stdin
 
 if _typing.TYPE_CHECKING:
     from eventtime.engine import Engine
@@ -173,6 +174,8 @@ __all__ = (
     "read_json_lines",
     "read_kafka",
     "read_parquet",
+    "read_socket",
+    "read_stdin",
     "reducing_state",
     "restart",
     "savepoint_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from eventtime.checks import shown
-from eventtime.errors import SchemaError, SourceError
+from eventtime.errors import MalformedRowError, SchemaError, SourceError
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.jsonlines import JsonLinesFormat
 from eventtime.sources.marks import FILE_START, Mark
@@ -14,6 +14,7 @@ from eventtime.sources.textblocks import (
     UTF8_BOM,
     Block,
     last_row_end,
+    malformed,
     parse_blocks,
 )
 
@@ -55,6 +56,8 @@ class LineDecoder:
         self.mark = start
         """Just behind the lines that were decoded."""
         self.line_bytes_max = LINE_BYTES_MAX
+        self.may_be_cut = False
+        """Whether a last line without its end is no row."""
         self._pieces: list[bytes] = []
         self.waiting = 0
         """Bytes of the line that is not whole yet."""
@@ -73,6 +76,8 @@ class LineDecoder:
             MalformedRowError: one does not parse, and that is an error.
             SourceError: a line is too long, or the header is not one.
         """
+        # First, as the rows before a line that is too long were handed over.
+        self._check_length()
         self._pieces.append(data)
         self.waiting += len(data)
         if b"\n" not in data:
@@ -82,12 +87,17 @@ class LineDecoder:
         cut = last_row_end(whole, quoted_newlines=self._quoted)
         self._pieces = [whole[cut:]] if cut < len(whole) else []
         self.waiting = len(whole) - cut
-        self._check_length()
         return self._decoded(whole[:cut])
 
     def end(self) -> list[Rows]:
-        """Decode the last line, which lacks its end."""
+        """Decode the last line, which lacks its end.
+
+        Raises:
+            MalformedRowError: it may have been cut short, and that is an error.
+        """
         rest, self._pieces, self.waiting = b"".join(self._pieces), [], 0
+        if rest.strip() and self.may_be_cut:
+            return [self._cut_short(rest)]
         return self._decoded(rest)
 
     def _decoded(self, data: bytes) -> list[Rows]:
@@ -112,6 +122,16 @@ class LineDecoder:
             raise SchemaError(msg, place=self._place, remedy="begin with the names of all columns")
         self.header[:] = names
         return rest
+
+    def _cut_short(self, rest: bytes) -> Rows:
+        text, where = (
+            rest.decode("utf-8", errors="replace"),
+            f"{self._place}, line {self.mark.line}",
+        )
+        why = "the line has no end: it may have been cut short"
+        if self._form.on_malformed == "error":
+            raise MalformedRowError(why, place=where, remedy="end each row with a line end")
+        return malformed([(self.mark.line, text, f"{where}: {why}")])
 
     def _check_length(self) -> None:
         if self.waiting > self.line_bytes_max:

@@ -1,0 +1,106 @@
+"""A feed whose work is one coroutine, on an event loop and a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from typing import Any
+
+    from eventtime.sources.base import Position
+    from eventtime.sources.feed import News
+    from eventtime.sources.mailbox import Mailbox
+
+__all__ = ("AsyncFeed", "room")
+
+_CLOSE_S: Final = 2.0
+_NAP_S: Final = 0.005
+
+
+class AsyncFeed:
+    """Feeds the loop with what a coroutine puts in a mailbox.
+
+    Args:
+        work: runs until it is cancelled, or until nothing more can come.
+        mail: holds the partitions known at the start.
+        goes_on: whether partitions may come when all have ended.
+        let_go: called at the end, also if the work never began.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        mail: Mailbox,
+        *,
+        goes_on: bool = True,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._work, self._mail, self._goes_on, self._let_go = work, mail, goes_on, let_go
+        self._known = mail.names
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def known(self) -> Sequence[str]:
+        return self._known
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._mail.wake = wake
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(self._work())
+        self._thread = threading.Thread(target=self._run, name="eventtime-feed", daemon=True)
+        self._thread.start()
+
+    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
+        return self._mail.take(most_rows, held)
+
+    def settled(self, positions: Mapping[str, Position]) -> None:
+        """Nobody else is told."""
+
+    @property
+    def is_over(self) -> bool:
+        return not self._goes_on and self._mail.all_ended
+
+    def close(self) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None and thread.is_alive():
+            assert self._task is not None
+            loop.call_soon_threadsafe(self._task.cancel)
+            thread.join(_CLOSE_S)
+        self._let_go()
+
+    def _run(self) -> None:
+        loop, task = self._loop, self._task
+        assert loop is not None
+        assert task is not None
+        try:
+            loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
+            self._mail.fail(error)
+        finally:
+            _end(loop)
+
+
+async def room(mail: Mailbox, name: str) -> None:
+    """Wait until more rows of a partition may be put."""
+    while not mail.has_room(name):
+        await asyncio.sleep(_NAP_S)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+
+    async def ended() -> None:
+        await asyncio.gather(*left, return_exceptions=True)
+
+    loop.run_until_complete(ended())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

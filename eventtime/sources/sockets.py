@@ -1,0 +1,231 @@
+"""Sockets as live sources: each connection a partition, or one connection that is kept up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from eventtime.errors import SourceError
+from eventtime.sources.address import Address, listening
+from eventtime.sources.async_feed import AsyncFeed, room
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.clock import Clock
+    from eventtime.sources.base import Position, Rows
+    from eventtime.sources.wire import Decoder, Wire
+
+__all__ = ("SocketSource",)
+
+_CHUNK_BYTES: Final = 256 << 10
+_FIRST_REST_S: Final = 0.1
+_MOST_REST_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class SocketSource:
+    """Rows that come over sockets; made by `eventtime.read_socket`.
+
+    Attributes:
+        wire: what comes.
+        address: to listen at, or to connect to.
+        connects: whether to connect.
+        most: connections at once; others are closed at once.
+    """
+
+    wire: Wire
+    address: Address
+    connects: bool
+    most: int
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column."""
+        return self.wire.time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column."""
+        return self.wire.time_unit
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Always: what cannot be read is set aside."""
+        return True
+
+    def schema(self) -> pa.Schema:
+        """Return the columns as they were given."""
+        return self.wire.columns
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> AsyncFeed:
+        """Listen, or begin to connect; what went by before a restart is gone.
+
+        Raises:
+            SourceError: somebody else listens there.
+        """
+        del clock
+        mail = Mailbox()
+        self.wire.decoder(columns, str(self.address))  # columns that are not there
+        rows = {name: int(known.get("rows", 0)) for name, known in (positions or {}).items()}
+        if self.connects:
+            mail.add(str(self.address), is_found=False)
+            caller = _Caller(self, columns, mail, rows)
+            return AsyncFeed(caller.run, mail)
+        server = listening(self.address)
+        listener = _Listener(self, columns, mail, server, rows)
+        return AsyncFeed(listener.run, mail, let_go=listener.close)
+
+    def describe(self) -> str:
+        """Return one line."""
+        how = "connection to" if self.connects else "socket at"
+        return f"{self.wire.format} from {how} {self.address}, time={self.time}"
+
+
+class _Connection:
+    """Rows of one connection after another, of one partition."""
+
+    def __init__(
+        self, source: SocketSource, columns: Sequence[str] | None, mail: Mailbox, name: str
+    ) -> None:
+        self._source, self._columns, self._mail, self._name = source, columns, mail, name
+        self.rows = 0
+
+    async def read(self, reader: asyncio.StreamReader, peer: str) -> None:
+        """Read to the end of a connection; what cannot be read is set aside, and ends it."""
+        wire = self._source.wire
+        decoder = wire.decoder(self._columns, f"{self._name}, {peer}")
+        try:
+            await self._read(reader, decoder)
+        except SourceError as error:
+            await self._put([wire.set_aside(error)])
+
+    async def _read(self, reader: asyncio.StreamReader, decoder: Decoder) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(_CHUNK_BYTES):
+                await self._put(decoder.feed(data))
+        await self._put(decoder.end())
+
+    async def _put(self, items: Sequence[Rows]) -> None:
+        for item in items:
+            await room(self._mail, self._name)
+            rows = item.rows if isinstance(item, MalformedRows) else item
+            self.rows += rows.num_rows
+            self._mail.put(self._name, item, {"rows": self.rows}, is_quiet=True)
+
+
+class _Listener:
+    """Takes connections in; each is the partition of the lowest number that is free."""
+
+    def __init__(
+        self,
+        source: SocketSource,
+        columns: Sequence[str] | None,
+        mail: Mailbox,
+        server: socket.socket,
+        rows: Mapping[str, int],
+    ) -> None:
+        self._source, self._columns, self._mail, self._socket = source, columns, mail, server
+        self._rows = dict(rows)
+        self._used: set[int] = set()
+
+    async def run(self) -> None:
+        """Serve until cancelled, or until a connection may not be read."""
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await self._serve(reader, writer)
+            except SourceError as error:
+                if not failed.done():
+                    failed.set_exception(error)
+
+        server = await asyncio.start_server(serve, sock=self._socket)
+        try:
+            await failed
+        finally:
+            server.close()
+
+    def close(self) -> None:
+        """Stop listening; a socket that is a file goes."""
+        self._socket.close()
+        if self._source.address.path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._source.address.path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(n for n in range(1, self._source.most + 2) if n not in self._used)
+        if number > self._source.most:
+            writer.close()
+            return
+        self._used.add(number)
+        name = f"connection-{number}"
+        self._mail.add(name, is_found=True)
+        self._mail.quiet(name)
+        connection = _Connection(self._source, self._columns, self._mail, name)
+        connection.rows = self._rows.get(name, 0)
+        try:
+            await connection.read(reader, _peer(writer))
+        finally:
+            self._rows[name] = connection.rows
+            self._mail.leave(name)
+            self._used.discard(number)
+            writer.close()
+
+
+class _Caller:
+    """Connects, reads to the end, and connects again after a rest that doubles."""
+
+    def __init__(
+        self,
+        source: SocketSource,
+        columns: Sequence[str] | None,
+        mail: Mailbox,
+        rows: Mapping[str, int],
+    ) -> None:
+        self._address, self._mail = source.address, mail
+        self._connection = _Connection(source, columns, mail, str(self._address))
+        self._connection.rows = rows.get(str(self._address), 0)
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        rest_s = _FIRST_REST_S
+        while True:
+            before = self._connection.rows
+            with contextlib.suppress(OSError):
+                await self._once()
+            self._mail.unpolled(str(self._address))
+            if self._connection.rows > before:
+                rest_s = _FIRST_REST_S
+            await asyncio.sleep(rest_s)
+            rest_s = min(2 * rest_s, _MOST_REST_S)
+
+    async def _once(self) -> None:
+        where = self._address
+        if where.path:
+            reader, writer = await asyncio.open_unix_connection(where.path)
+        else:
+            reader, writer = await asyncio.open_connection(where.host, where.port)
+        self._mail.quiet(str(where))
+        try:
+            await self._connection.read(reader, "to it")
+        finally:
+            writer.close()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    peer = writer.get_extra_info("peername")
+    return f"from {peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "from this machine"

@@ -1,0 +1,145 @@
+"""Standard input as a live source: one partition that ends when the pipe does."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from eventtime.errors import SourceError
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.clock import Clock
+    from eventtime.sources.base import Position, Rows
+    from eventtime.sources.feed import News
+    from eventtime.sources.wire import Decoder, Wire
+
+__all__ = ("StandardInput",)
+
+_NAME: Final = "stdin"
+_CHUNK_BYTES: Final = 256 << 10
+_LOOK_S: Final = 0.1
+_CLOSE_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class StandardInput:
+    """Rows from standard input; made by `eventtime.read_stdin`.
+
+    Attributes:
+        wire: what comes.
+        descriptor: of the pipe.
+    """
+
+    wire: Wire
+    descriptor: int = 0
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column."""
+        return self.wire.time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column."""
+        return self.wire.time_unit
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Always: what cannot be read is set aside."""
+        return True
+
+    def schema(self) -> pa.Schema:
+        """Return the columns as they were given."""
+        return self.wire.columns
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> _PipeFeed:
+        """Begin to read; what another run has read is gone."""
+        del clock
+        known = (positions or {}).get(_NAME, {})
+        decoder = self.wire.decoder(columns, _NAME)
+        return _PipeFeed(self, decoder, int(known.get("rows", 0)))
+
+    def describe(self) -> str:
+        """Return one line."""
+        return f"{self.wire.format} from standard input, time={self.time}"
+
+
+class _PipeFeed:
+    """A thread that looks at the pipe, so that it can end while nothing comes."""
+
+    def __init__(self, source: StandardInput, decoder: Decoder, rows: int) -> None:
+        self._source, self._decoder, self._rows = source, decoder, rows
+        self._mail, self._closing = Mailbox(), threading.Event()
+        self._mail.add(_NAME, is_found=False)
+        self._thread = threading.Thread(target=self._run, name="eventtime-stdin", daemon=True)
+
+    @property
+    def known(self) -> Sequence[str]:
+        return [_NAME]
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._mail.wake = wake
+        self._mail.quiet(_NAME)
+        self._thread.start()
+
+    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
+        return self._mail.take(most_rows, held)
+
+    def settled(self, positions: Mapping[str, Position]) -> None:
+        """Nobody else is told."""
+
+    @property
+    def is_over(self) -> bool:
+        return self._mail.all_ended
+
+    def close(self) -> None:
+        self._closing.set()
+        self._mail.wake_waiting()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_S)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except SourceError as error:
+            try:
+                self._put([self._source.wire.set_aside(error)])
+                self._mail.end(_NAME)
+            except SourceError as refused:
+                self._mail.fail(refused)
+        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
+            self._mail.fail(error)
+
+    def _read(self) -> None:
+        descriptor = self._source.descriptor
+        while not self._closing.is_set():
+            if not select.select([descriptor], [], [], _LOOK_S)[0]:
+                continue
+            data = os.read(descriptor, _CHUNK_BYTES)
+            self._put(self._decoder.feed(data) if data else self._decoder.end())
+            if not data:
+                self._mail.end(_NAME)
+                return
+
+    def _put(self, items: Sequence[Rows]) -> None:
+        for item in items:
+            while not self._mail.wait_for_room(_NAME, _LOOK_S):
+                if self._closing.is_set():
+                    return
+            rows = item.rows if isinstance(item, MalformedRows) else item
+            self._rows += rows.num_rows
+            self._mail.put(_NAME, item, {"rows": self._rows}, is_quiet=True)
