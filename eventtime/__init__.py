@@ -61,6 +61,7 @@ from eventtime.state.declared import (
     value_state,
 )
 from eventtime.state_tools.savepoints import savepoint_of
+from eventtime.status import Status
 from eventtime.stream import KeyedStream, Stream, WindowedStream, union
 from eventtime.watermark import (
     ascending,
@@ -132,6 +133,7 @@ __all__ = (
     "ScratchError",
     "SinkError",
     "SourceError",
+    "Status",
     "Stream",
     "SystemClock",
     "TimeColumnError",

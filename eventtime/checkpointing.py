@@ -96,6 +96,11 @@ class Checkpointing:
         """Whether this run has made a checkpoint durable."""
         return self._cutting.written is not None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last one could not be written or committed."""
+        return self._cutting.has_failed
+
     def told(self, report: ProgressReport) -> ProgressReport:
         """Add to a report what is known of checkpoints."""
         return replace(report, resumed=self._resumed, checkpoint=self._cutting.written)

@@ -14,6 +14,7 @@ from eventtime.kept import Kept
 from eventtime.ledger import Ledger
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
+from eventtime.report import ProgressReport
 from eventtime.stages import Stages
 from eventtime.transform import Transform
 from eventtime.windows.chunk import Chunk
@@ -135,6 +136,25 @@ class Core:
         """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
         intakes = zip(self.names, self._intakes, strict=True)
         return Ledger({name: intake.balance for name, intake in intakes}, self.stages.ledgers())
+
+    def report(self) -> ProgressReport:
+        """Return where the run is. Cost: O(partitions)."""
+        balances, progress = self.balances(), self.progress
+        return ProgressReport(
+            rows=sum(part.rows_in for part in balances),
+            waiting=sum(part.waiting for part in balances),
+            total_rows=None,
+            watermark_us=progress.combined_us,
+            latest_us=max(
+                (p.watermark_us for p in progress.partitions), default=progress.combined_us
+            ),
+            held_by=progress.held_by,
+            open_windows=self.stages.open_windows,
+            late=sum(part.late for part in balances),
+            quarantined=sum(part.null_time + part.future + part.malformed for part in balances),
+            results=self.results,
+            blocked=self.stages.blocked,
+        )
 
     @property
     def is_finished(self) -> bool:

@@ -23,8 +23,8 @@ __all__ = ("Cutting",)
 class Cutting:
     """Writes checkpoints while the work goes on, at most one at a time.
 
-    When: `note`, `is_due`. Writing: `settle`, cut, `begin`; `each`. Looking: `written`. Ending:
-    `give_up`, `close`.
+    When: `note`, `is_due`. Writing: `settle`, cut, `begin`; `each`. Looking: `written`,
+    `has_failed`. Ending: `give_up`, `close`.
 
     Args:
         checkpoints: how often.
@@ -38,7 +38,7 @@ class Cutting:
         self._writing: Future[Checkpoint] | None = None
         self._written: WrittenCheckpoint | None = None
         self._written_at_us = 0
-        self._is_given_up = False
+        self._is_given_up = self.has_failed = False
 
     @property
     def written(self) -> WrittenCheckpoint | None:
@@ -90,7 +90,9 @@ class Cutting:
 
     def _timed(self, write: Callable[[], Checkpoint]) -> Checkpoint:
         begun_us = self._clock.now_us()
+        self.has_failed = True
         checkpoint = write()
+        self.has_failed = False
         self._written_at_us = self._clock.now_us()
         took_us = max(0, self._written_at_us - begun_us)
         self._written = WrittenCheckpoint(checkpoint.seq, 0, took_us, checkpoint.new_bytes)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.alarm import ThreadAlarm
 from eventtime.core import Core
 from eventtime.doors import reports_malformed
-from eventtime.report import ProgressReport
+from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled, is_live
 from eventtime.sources.reader_feed import ReaderFeed
@@ -31,14 +31,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.alarm import Alarm
+    from eventtime.board import Board
     from eventtime.clock import Clock
     from eventtime.compiled import Branch, CompiledPlan
     from eventtime.execution import Pauses, SideOutput
     from eventtime.ledger import Ledger
     from eventtime.memory import MemoryLimit
+    from eventtime.report import ProgressReport
     from eventtime.sources.base import Position, Rows
     from eventtime.sources.feed import Feed, News
     from eventtime.state.parts import PartWriter, Saved
+    from eventtime.status import Status
 
 __all__ = ("Following",)
 
@@ -65,12 +68,14 @@ class _Opened:
         branch: number of the source.
         indexes: of its partitions, by the name the feed gives them.
         held: names of those that are to wait for slower ones.
+        left: names of those that somebody else reads.
     """
 
     feed: Feed
     branch: int
     indexes: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
 
 class Following:
@@ -86,7 +91,9 @@ class Following:
         limit: on the memory of windows; None: all of their state stays in memory.
         alarm: wakes the loop; None: on the machine's time.
         latency_us: from one turn to the next at least, so that small batches are joined.
-        after_turn: called when the results of a turn have been taken.
+        after_turn: called when the results of a turn have been taken; says whether all of them are
+            where they can be seen.
+        board: where it shows how it is while somebody looks; None: nobody can.
     """
 
     def __init__(
@@ -101,10 +108,12 @@ class Following:
         limit: MemoryLimit | None = None,
         alarm: Alarm | None = None,
         latency_us: int = 0,
-        after_turn: Callable[[], None] | None = None,
+        after_turn: Callable[[], bool] | None = None,
+        board: Board | None = None,
     ) -> None:
         self._plan, self._side, self._clock = plan, side, clock
         self._pauses, self._saved, self._after_turn = pauses, saved, after_turn
+        self._board, self._sight = board, Sight(saved)
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
         self._latency_us = latency_us
         self.is_suspended = self._is_ending = False
@@ -132,6 +141,7 @@ class Following:
             self._open()
             yield from self._loop(watch)
             if not self.is_suspended and self._pauses is not None:
+                self._sight.latencies.cut()
                 self._pauses.pause(is_end=True)
         finally:
             self.close()
@@ -142,22 +152,14 @@ class Following:
 
     def report(self) -> ProgressReport:
         """Return where the run is. Cost: O(partitions)."""
-        balances, progress = self._core.balances(), self._core.progress
-        return ProgressReport(
-            rows=sum(part.rows_in for part in balances),
-            waiting=sum(part.waiting for part in balances),
-            total_rows=None,
-            watermark_us=progress.combined_us,
-            latest_us=max(
-                (p.watermark_us for p in progress.partitions), default=progress.combined_us
-            ),
-            held_by=progress.held_by,
-            open_windows=self._core.stages.open_windows,
-            late=sum(part.late for part in balances),
-            quarantined=sum(part.null_time + part.future + part.malformed for part in balances),
-            results=self._core.results,
-            blocked=self._core.stages.blocked,
-        )
+        return self._core.report()
+
+    def status(self) -> Status:
+        """Return all that can be seen of the run from outside. Cost: see `status_of`."""
+        feeds = self._feeds
+        held = {opened.indexes[name] for opened in feeds for name in opened.held}
+        left = {opened.indexes[name] for opened in feeds for name in opened.left}
+        return self._sight.status(self._core, self._clock.now_us(), held, left)
 
     @property
     def is_empty(self) -> bool:
@@ -196,6 +198,7 @@ class Following:
 
     def settled(self, head: dict[str, Any]) -> None:
         """Tell the sources what is safe; from the thread that wrote the checkpoint."""
+        self._sight.latencies.settled(self._clock.now_us())
         for opened in self._feeds:
             opened.feed.settled(_positions(head, opened.branch))
         self._telling.settled(head)
@@ -230,7 +233,7 @@ class Following:
                 if partition["branch"] == opened.branch:
                     opened.indexes[partition["reader"]] = p
                     if partition["reader"] not in known:
-                        self._core.progress.leave(p)
+                        self._leave(opened, partition["reader"])
         for name in known:
             if name not in opened.indexes:
                 self._add(opened, name, known_at_start=self._saved is None)
@@ -244,17 +247,21 @@ class Following:
         )
         self._positions.append(None)
 
+    def _leave(self, opened: _Opened, name: str) -> None:
+        opened.left.add(name)
+        self._core.progress.leave(opened.indexes[name])
+
     def _loop(self, watch: Callable[[ProgressReport], None] | None) -> Iterator[pa.RecordBatch]:
         while True:
             rows = self._turn()
             is_end = self._is_over()
             yield from self._taken()
-            if self._after_turn is not None:
-                self._after_turn()
+            self._commit()
             self._report(watch)
             if is_end:
                 return
             if self._pauses is not None and self._pauses.is_due(rows):
+                self._sight.latencies.cut()
                 self._pauses.pause(is_end=False)
                 self.is_suspended = self._pauses.stops
                 if self.is_suspended:
@@ -294,9 +301,11 @@ class Following:
         """Act on news; returns the number of rows."""
         progress = self._core.progress
         match news:
-            case Arrived(name, rows, position):
+            case Arrived(name, rows, position, arrived_us):
                 p = opened.indexes[name]
                 self._positions[p] = position
+                opened.left.discard(name)
+                self._sight.arrived(p, self._turned_us, arrived_us)
                 return self._receive(p, rows)
             case Stands(name, position):
                 self._positions[opened.indexes[name]] = position
@@ -309,12 +318,13 @@ class Following:
             case Found(name, historical):
                 self._find(opened, name, historical=historical)
             case Left(name):
-                progress.leave(opened.indexes[name])
+                self._leave(opened, name)
             case Ended(name):
                 self._core.finish(opened.indexes[name])
         return 0
 
     def _find(self, opened: _Opened, name: str, *, historical: bool) -> None:
+        opened.left.discard(name)
         if name in opened.indexes:
             self._core.progress.heard(opened.indexes[name])
         else:
@@ -361,10 +371,18 @@ class Following:
                 self._side(tag, batch)
         yield from batches
 
+    def _commit(self) -> None:
+        """Let the outputs commit what they do at once."""
+        self._sight.fired(self._core.results)
+        if self._after_turn is not None and self._after_turn():
+            self._sight.committed(self._clock)
+
     def _report(self, watch: Callable[[ProgressReport], None] | None) -> None:
         if watch is not None and self._turned_us - self._reported_us >= _REPORT_US:
             self._reported_us = self._turned_us
             watch(self.report())
+        if self._board is not None and self._board.is_due(self._turned_us):
+            self._board.show(self.status())
 
 
 def _positions(head: dict[str, Any], branch: int) -> dict[str, Position]:

@@ -57,8 +57,13 @@ class Outputs:
         else:
             self.kept.setdefault(tag, []).append(batch)
 
-    def turn(self) -> None:
-        """Note the end of a turn of a live run: what may be seen at once is to be."""
+    def turn(self) -> bool:
+        """Note the end of a turn of a live run: what may be seen at once is to be.
+
+        Returns:
+            Whether all results so far are where they can be seen.
+        """
+        return True
 
     def take_from(self, saved: Saved) -> None:
         """Take the rows that a savepoint holds for the end.
@@ -185,13 +190,14 @@ class StagedOutputs(Outputs):
         self.epoch.rows.setdefault(tag, []).append(batch)
         self.bytes_staged += batch.nbytes
 
-    def turn(self) -> None:
+    def turn(self) -> bool:
         """Commit what is to arrive at least once: it need not wait for a checkpoint."""
         for tag in [tag for tag in self.epoch.rows if tag in self._epochs]:
             if self._sinks[tag].delivery == "at_least_once":
                 rows = self.epoch.rows.pop(tag)
                 with self._locks[tag]:
                     self._epochs[tag].commit(self.epoch.number, rows, self._token)
+        return RESULTS not in self.epoch.rows
 
     def end_epoch(self) -> Epoch:
         """Begin the next one; returns that which ended."""

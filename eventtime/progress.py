@@ -221,7 +221,13 @@ class Progress:
     @property
     def held_by(self) -> str | None:
         """Name of the partition that holds the combined watermark back."""
-        return self.partitions[self._counting[0][1]].name if self._counting else None
+        index = self.held_by_index
+        return None if index is None else self.partitions[index].name
+
+    @property
+    def held_by_index(self) -> int | None:
+        """Index of it; None: no partition counts."""
+        return int(self._counting[0][1]) if self._counting else None
 
     @property
     def slowest_us(self) -> int | None:

@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from eventtime.outputs import Outputs
+from eventtime.outputs import RESULTS, Outputs
 from eventtime.sinks.epochs import takes_epochs
 
 if TYPE_CHECKING:
@@ -60,15 +60,16 @@ class PromptOutputs(Outputs):
         else:
             super().take(tag, batch)
 
-    def turn(self) -> None:
+    def turn(self) -> bool:
         """Commit what the turn brought."""
         if not self._waiting:
-            return
+            return True
         now_us = self._clock.now_us()
         is_time = now_us - self._committed_us >= self._every_us or now_us < self._committed_us
         self._commit([tag for tag in self._waiting if is_time or tag not in self._slow])
         if is_time:
             self._committed_us = now_us
+        return RESULTS not in self._waiting
 
     def publish(self, check: object = None) -> None:
         """Commit the rest; give files their final names."""

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from eventtime.checks import check_callable, check_flag, check_whole, is_one_of, shown
-from eventtime.errors import PlanError, SinkError
+from eventtime.checks import check_callable, check_flag, check_whole, shown
+from eventtime.errors import PlanError
 from eventtime.live import Live
+from eventtime.observing import observed, watched
 from eventtime.process.plan import ProcessPlan
 from eventtime.report import ProgressReport, told
 from eventtime.restarting import Attempts, Restart
 from eventtime.run import Run
 from eventtime.sources.feed import is_live
-from eventtime.sources.filesource import FileSource
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
+    from eventtime.board import Board
     from eventtime.checkpoints import Checkpoints
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution, Pauses, SideOutput
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from eventtime.memory import MemoryLimit
     from eventtime.outputs import Outputs
     from eventtime.savepoint import Origin
-    from eventtime.sinks.base import Sink
     from eventtime.state.pack import Pack
     from eventtime.state.parts import Saved
+    from eventtime.targets import Targets
 
-__all__ = ("Surviving", "Targets", "results_of", "run_plan")
+__all__ = ("Surviving", "results_of", "run_plan")
 
 Progress = Callable[[ProgressReport], None]
 
@@ -59,21 +59,6 @@ class Surviving:
     restart: Restart | None = None
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Where the rows of a run go.
-
-    Args:
-        sink: of the results; None: memory.
-        sides: of side outputs, by tag; memory for the others.
-        overwrite: whether outputs that exist are replaced.
-    """
-
-    sink: str | Path | Sink | None
-    sides: Mapping[str, str | Path | Sink]
-    overwrite: bool
-
-
 def run_plan(
     plan: CompiledPlan,
     targets: Targets,
@@ -94,13 +79,13 @@ def run_plan(
         live = Live()
     _check_surviving(surviving, is_live=live is not None)
     tell = None if progress is None else told(progress, place="run(progress=…)")
-    how = _How(shards, tell, limit, live)
-    if surviving.checkpoints is None:
-        return _run_through(plan, targets, surviving, how)
-    attempts = Attempts(surviving.restart)
-    return attempts.run(
-        partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
-    )
+    with observed(plan, live) as board:
+        how = _How(shards, tell, limit, live, board)
+        if surviving.checkpoints is None:
+            return watched(board, partial(_run_through, plan, targets, surviving, how))
+        attempts = Attempts(surviving.restart)
+        attempt = partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
+        return attempts.run(partial(watched, board, attempt))
 
 
 @dataclass(frozen=True)
@@ -111,6 +96,7 @@ class _How:
     tell: Progress | None
     limit: MemoryLimit | None
     live: Live | None
+    board: Board | None = None
 
     @property
     def origin(self) -> Origin:
@@ -131,7 +117,8 @@ def _execution(
     saved: Saved | None = None,
     limit: MemoryLimit | None = None,
     live: Live | None = None,
-    after_turn: Callable[[], None] | None = None,
+    after_turn: Callable[[], bool] | None = None,
+    board: Board | None = None,
 ) -> Execution | Following:
     """Make what runs a plan: a replay, or a live run where a source goes on.
 
@@ -139,7 +126,7 @@ def _execution(
         plan: compiled.
         side: takes rows of side outputs as they come.
         shards, pauses, saved, limit: see `Execution`.
-        live: see `Following`, as after_turn.
+        live: see `Following`, as after_turn and board.
     """
     from eventtime.execution import Execution
     from eventtime.following import Following
@@ -159,6 +146,7 @@ def _execution(
         alarm=live.alarm,
         latency_us=live.latency_us,
         after_turn=after_turn,
+        board=board,
     )
 
 
@@ -178,6 +166,8 @@ def _run_through(
     saved = None if start_from is None else _savepoint(start_from, plan, how.origin)
     resumed = None if saved is None else resumed_from(saved)
     watch = None if tell is None else lambda report: tell(replace(report, resumed=resumed))
+    if how.board is not None:
+        how.board.complete = lambda report: replace(report, resumed=resumed)
     outputs = Outputs() if live is None else PromptOutputs(live.clock, live.commit_every_us)
     drains = None
     if live is not None and surviving.stop is not None:
@@ -191,11 +181,12 @@ def _run_through(
         limit=how.limit,
         live=live,
         after_turn=outputs.turn,
+        board=how.board,
     )
     try:
         if drains is not None:
             drains.begin(execution)
-        _open_outputs(execution, plan, outputs, targets)
+        targets.open(outputs, plan, execution.side_schemas)
         if saved is not None:
             outputs.take_from(saved)
         for batch in execution.results(watch):
@@ -209,7 +200,7 @@ def _run_through(
         execution.close()
         outputs.abort()
         raise
-    run = _finished(plan, execution, outputs)
+    run = _finished(plan, execution, outputs, how.board)
     return replace(run, report=replace(run.report, resumed=resumed))
 
 
@@ -241,6 +232,8 @@ def _run_on(
         return replace(point.told(report), restarts=attempts.restarts)
 
     watch = None if tell is None else lambda report: tell(told_more(report))
+    if how.board is not None:
+        how.board.complete = told_more
     execution = _execution(
         plan,
         outputs.take,
@@ -250,12 +243,13 @@ def _run_on(
         limit=how.limit,
         live=how.live,
         after_turn=outputs.turn,
+        board=how.board,
     )
     try:
         # What the last process was about to publish may have its final name already.
         was_about_to = point.is_finished and not point.is_published
         again = replace(targets, overwrite=targets.overwrite or was_about_to)
-        _open_outputs(execution, plan, outputs, again)
+        again.open(outputs, plan, execution.side_schemas)
         point.begin(execution)
         for batch in execution.results(watch):
             outputs.take(RESULTS, batch)
@@ -265,7 +259,7 @@ def _run_on(
             point.suspend()
         else:
             point.publish()
-        run = _finished(plan, execution, outputs, point.last)
+        run = _finished(plan, execution, outputs, how.board, point.last)
         return replace(run, report=told_more(run.report))
     except KeyboardInterrupt:
         point.give_up()
@@ -273,6 +267,8 @@ def _run_on(
     finally:
         execution.close()
         point.close()
+        if point.has_failed and how.board is not None:
+            how.board.checkpoint_failed()
         if point.has_written:
             attempts.made_progress()
 
@@ -299,10 +295,15 @@ def _finished(
     plan: CompiledPlan,
     execution: Execution | Following,
     outputs: Outputs,
+    board: Board | None,
     checkpoint: int | None = None,
 ) -> Run:
+    from eventtime.following import Following
     from eventtime.outputs import RESULTS
 
+    if board is not None and isinstance(execution, Following):
+        board.show(execution.status())
+        board.end("suspended" if execution.is_suspended else "finished")
     return Run(
         plan.schema,
         outputs.kept.pop(RESULTS, []),
@@ -348,45 +349,3 @@ def _check_surviving(surviving: Surviving, *, is_live: bool) -> None:
     if restart is not None and surviving.checkpoints is None:
         msg = "a run without checkpoints has nothing to go on from after a failure"
         raise PlanError(msg, place="run(restart=…)", remedy="give checkpoint= too")
-
-
-def _open_outputs(
-    execution: Execution | Following, plan: CompiledPlan, outputs: Outputs, targets: Targets
-) -> None:
-    from eventtime.outputs import RESULTS
-    from eventtime.sinks.base import check_apart, sink_for
-
-    schemas = execution.side_schemas
-    for tag in targets.sides:
-        if not is_one_of(tag, list(schemas)):
-            msg = f"there is no side output {shown(tag)}"
-            raise PlanError(
-                msg, place="run(sides=…)", remedy=f"tags are {', '.join(sorted(schemas))}"
-            )
-    sources = [b.source for b in plan.branches if isinstance(b.source, FileSource)]
-    wanted = {} if targets.sink is None else {RESULTS: targets.sink}
-    sinks = {
-        tag: _checked(sink_for(target, overwrite=targets.overwrite), sources)
-        for tag, target in {**wanted, **targets.sides}.items()
-    }
-    check_apart(sinks, hold_transactions=outputs.holds_transactions)
-    for tag, sink in sinks.items():
-        outputs.open(tag, sink, schemas.get(tag, plan.schema))
-
-
-def _checked(sink: Sink, sources: list[FileSource]) -> Sink:
-    """Refuse to write over what is being read, or to where the next run would read it."""
-    named = str(getattr(sink, "path", "")).removeprefix("file://")
-    if not named:
-        return sink
-    path, place = os.path.realpath(named), sink.describe()
-    inputs = {os.path.realpath(path) for source in sources for path in source.local_paths()}
-    if path in inputs or any(name.startswith(path + os.sep) for name in inputs):
-        msg = f"output {named!r} is an input of the same run"
-        raise SinkError(msg, place=place, remedy="write to another path")
-    written = os.path.realpath(getattr(sink, "some_file", named).removeprefix("file://"))
-    if any(source.would_read(written) for source in sources):
-        msg = f"output {named!r} is among the inputs: the next run would read it as one of them"
-        remedy = "write outside, or to a name that begins with '_', which inputs leave out"
-        raise SinkError(msg, place=place, remedy=remedy)
-    return sink

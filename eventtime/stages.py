@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eventtime.memory import MemoryLimit
     from eventtime.state.blocks import BlockStore
     from eventtime.state.parts import PartWriter, Saved
+    from eventtime.windows.look import Look
     from eventtime.windows.stored import Rows
 
 __all__ = ("Stages",)
@@ -53,7 +54,7 @@ class _Stage:
 class Stages:
     """The operators of a run.
 
-    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `open_windows`,
+    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `look`, `open_windows`,
     `blocked`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
 
     Args:
@@ -185,6 +186,10 @@ class Stages:
         rows = stage.late.flush()
         if rows is not None and stage.plan.late_tag is not None:
             self.side(stage.plan.late_tag, rows)
+
+    def look(self, most_slices: int) -> list[Look]:
+        """Look at the operators; cheaper than `ledgers`, for nothing is recounted."""
+        return [stage.operator.look(most_slices) for stage in self.stages]
 
     @property
     def open_windows(self) -> int:

@@ -29,7 +29,8 @@ from eventtime.plan import (
     walk,
 )
 from eventtime.progress import AllIdle, check_all_idle
-from eventtime.running import Surviving, Targets, results_of, run_plan
+from eventtime.running import Surviving, results_of, run_plan
+from eventtime.targets import Targets
 from eventtime.transform import Filter, Select, WithColumns
 
 if TYPE_CHECKING:

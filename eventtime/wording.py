@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("counted", "without_secrets")
+__all__ = ("counted", "span", "without_secrets")
 
 
 def counted(number: int, noun: str) -> str:
@@ -25,3 +25,25 @@ def without_secrets(place: str) -> str:
         return place
     host, slash, path = rest.partition("?")[0].partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def span(duration_us: int) -> str:
+    """Say how long something is, as people say it: two units at most.
+
+    >>> [span(us) for us in (40_000, 1_500_000, 40_000_000, 725_000_000, 3_900_000_000)]
+    ['40 ms', '1.5 s', '40 s', '12 min', '1 h 5 min']
+    """
+    us = abs(duration_us)
+    if us < 1_000_000:
+        return f"{us // 1_000} ms"
+    seconds = us // 1_000_000
+    if seconds < 10:
+        return f"{us // 100_000 / 10:g} s"
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 3_600:
+        return f"{seconds // 60} min"
+    large, small, names = seconds // 3_600, seconds % 3_600 // 60, ("h", "min")
+    if seconds >= 2 * 86_400:
+        large, small, names = seconds // 86_400, seconds % 86_400 // 3_600, ("d", "h")
+    return f"{large:,} {names[0]}" + (f" {small} {names[1]}" if small else "")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("LateRows", "LateShape", "MissedPairs", "beside_own", "late_fields", "own_names")
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 _CHUNKS_GATHERED = 16
 _MANY_ROWS = 4096
 REASONS = pa.array(["beyond_lateness", "idle_partition"])
@@ -88,6 +89,16 @@ def _windows_missed(shape: LateShape, time_us: Ints, watermark_us: Ints) -> tupl
     return grid.ends_in(grid.first_end(time_us), end), end
 
 
+def _by_idleness(shape: LateShape, time_us: Ints, watermark_us: Ints, own_us: Ints) -> Bools:
+    """Tell which late rows would have missed nothing under their own partition's watermark.
+
+    Another partition's silence made them late.
+    """
+    first = shape.grid.first_end(time_us)
+    late: Bools = ~shape.expiry.has_expired(first, own_us) & (own_us != watermark_us)
+    return late
+
+
 @dataclass
 class MissedPairs:
     """Counts the (row, window) pairs that late rows missed, those of several chunks at once.
@@ -95,23 +106,28 @@ class MissedPairs:
     Args:
         shape: of the rows.
         counted: how many there were before.
+        by_idleness: rows among the late ones, since it was made, whose reason is `idle_partition`.
     """
 
     shape: LateShape
     counted: int = 0
-    _pending: list[tuple[Ints, Ints]] = field(default_factory=list)
+    by_idleness: int = 0
+    _pending: list[tuple[Ints, Ints, Ints]] = field(default_factory=list)
 
     def add(self, late: Found) -> None:
         """Take the late rows of a chunk."""
-        self._pending.append((late.time_us, late.watermark_us))
+        self._pending.append((late.time_us, late.watermark_us, late.own_us))
         if len(self._pending) >= _CHUNKS_GATHERED or len(late) >= _MANY_ROWS:
             self.count()
 
     def count(self) -> int:
         """Return how many there were so far."""
         if self._pending:
-            time_us, watermark_us = (np.concatenate(a) for a in zip(*self._pending, strict=True))
+            parts = zip(*self._pending, strict=True)
+            time_us, watermark_us, own_us = (np.concatenate(a) for a in parts)
             missed, _ = _windows_missed(self.shape, time_us, watermark_us)
+            by_idleness = _by_idleness(self.shape, time_us, watermark_us, own_us)
+            self.by_idleness += int(by_idleness.sum())
             self.counted += int(missed.sum())
             self._pending.clear()
         return self.counted
@@ -153,9 +169,7 @@ class LateRows:
         shape, grid = self.shape, self.shape.grid
         missed, end = _windows_missed(shape, time_us, watermark_us)
         first = grid.first_end(time_us)
-        # Under its own partition's watermark the row would have missed nothing: another one's
-        # silence made it late.
-        by_idleness = ~shape.expiry.has_expired(first, own_us) & (own_us != watermark_us)
+        by_idleness = _by_idleness(shape, time_us, watermark_us, own_us)
         forever = watermark_us == PLUS_INFINITY
         extra = [
             from_us(end - grid.size_us, shape.bounds_type, shape.time_unit),

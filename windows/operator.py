@@ -14,6 +14,7 @@ from eventtime.state.parts import hand_over
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 from eventtime.windows.contents import KEYS, restored_parts, share_of
 from eventtime.windows.late import LateShape, MissedPairs
+from eventtime.windows.look import Look, look_into
 from eventtime.windows.shard import Fired, Shard
 from eventtime.windows.stored import Rows, in_memory
 
@@ -78,7 +79,7 @@ class WindowOperator:
     """Runs windows over chunks.
 
     Rows: `submit`, then the call it returns; `process` does both. Time alone: `advance`. Looking:
-    `counts`, `open_windows`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
+    `counts`, `look`, `open_windows`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
     Kernels release the GIL, so that shards in threads of their own run side by side with each other
     and with the caller.
 
@@ -186,6 +187,21 @@ class WindowOperator:
         parts = [shard.counts() for shard in self._shards]
         emitted, held = sum(p.emitted for p in parts), sum(p.open for p in parts)
         return OperatorCounts(self._assigned, emitted, held, self._missed.count())
+
+    def look(self, most: int) -> Look:
+        """Look at what is held and done, at `most` slices of it. Cost: see `look_into`."""
+        contents = [shard.contents for shard in self._shards]
+        slices, n_slices = look_into(contents, self._spec.grid, most)
+        missed = self._missed.count()
+        return Look(
+            self._assigned,
+            sum(shard.emitted for shard in self._shards),
+            missed,
+            self._missed.by_idleness,
+            sum(held.slices.nbytes for held in contents),
+            tuple(slices),
+            n_slices,
+        )
 
     def keys_to_forget(self) -> bool:
         """Whether the key dictionary has outgrown the keys alive when it was last swept."""

@@ -57,11 +57,14 @@ class Arrived:
         partition: its name.
         rows: at least one.
         position: just behind them; what JSON can hold.
+        arrived_us: reading of the clock when the feed got the first of them; None: not known, so
+            that the latency of results counts from when they were taken.
     """
 
     partition: str
     rows: Rows
     position: Position
+    arrived_us: int | None = None
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,15 @@ class Mailbox:
                 self._found.append(Found(name, historical))
         self.wake()
 
-    def put(self, name: str, rows: Rows, position: Position, *, is_quiet: bool = False) -> None:
+    def put(
+        self,
+        name: str,
+        rows: Rows,
+        position: Position,
+        *,
+        is_quiet: bool = False,
+        arrived_us: int | None = None,
+    ) -> None:
         """Add rows.
 
         Args:
@@ -123,10 +131,11 @@ class Mailbox:
             rows: at least one.
             position: just behind them.
             is_quiet: whether it is silent as soon as they are taken, as nobody needs to ask it.
+            arrived_us: see `Arrived`.
         """
         with self._room:
             lane = self._lanes[name]
-            lane.waiting.append(Arrived(name, rows, position))
+            lane.waiting.append(Arrived(name, rows, position, arrived_us))
             lane.is_quiet, lane.stands = is_quiet, None
             lane.rows += _rows(rows)
             size = _bytes(rows)
@@ -281,6 +290,7 @@ def _joined(taken: Iterable[Arrived]) -> list[Arrived]:
         items = list(group)
         if is_batch and len(items) > 1:
             rows = pa.concat_batches([item.rows for item in items])
-            items = [Arrived(items[-1].partition, rows, items[-1].position)]
+            last = items[-1]
+            items = [Arrived(last.partition, rows, last.position, items[0].arrived_us)]
         joined += items
     return joined

@@ -198,7 +198,7 @@ class ReaderFeed:
             (self._mail.leave if self._ends_leave else self._mail.end)(name)
         else:
             assert not isinstance(answer, Poll)
-            self._mail.put(name, answer, asked.reader.position)
+            self._mail.put(name, answer, asked.reader.position, arrived_us=now_us)
             return True
         return False
 
