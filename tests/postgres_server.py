@@ -11,9 +11,12 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ROOM_S: Final = 60
 _OPTIONS: Final = {
@@ -32,6 +35,16 @@ def binaries() -> Path | None:
     )
     elsewhere = shutil.which("initdb")
     return found[-1].parent if found else Path(elsewhere).parent if elsewhere else None
+
+
+@contextlib.contextmanager
+def started() -> Iterator[PostgresServer | None]:
+    """Start a server, and remove it at the end; None if none is installed."""
+    found = binaries()
+    server = None if found is None else PostgresServer(found)
+    yield server
+    if server is not None:
+        server.remove()
 
 
 class PostgresServer:

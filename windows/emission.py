@@ -135,6 +135,7 @@ class Emission:
         self._segments: list[Segment] = []
         self._readings: list[Reading] = []
         self._rows = 0
+        self._has_parts = False
         self._held: dict[pa.Scalar, pa.Array] = {}
         self._used: dict[pa.Scalar, pa.Array] = {}
 
@@ -160,6 +161,7 @@ class Emission:
         self._rows += at
         self._readings.append(reading)
         self._firings += firings
+        self._has_parts |= any(not firing.is_whole for firing in firings)
         return on_time
 
     def _in_order(self, firing: Firing) -> Ints:
@@ -182,11 +184,12 @@ class Emission:
             return None
         firings, segments, readings = self._firings, self._segments, self._readings
         self._firings, self._segments, self._readings, self._rows = [], [], [], 0
+        has_parts, self._has_parts = self._has_parts, False
         self._held, self._used = self._used, {}
         batch, old = self._laid_out(firings, segments, readings)
         if self._shape.retracting:
             batch, segments = self._with_retractions(firings, segments, batch, old)
-        if self._store is None or all(firing.is_whole for firing in firings):
+        if self._store is None or not has_parts:
             return batch, segments
         if self._is_alone:
             segments = [_without_keys(segment) for segment in segments]
@@ -198,7 +201,7 @@ class Emission:
 
         A retraction repeats rows that must exist by then; parts of a window are large.
         """
-        return self._shape.retracting or any(not firing.is_whole for firing in self._firings)
+        return self._shape.retracting or self._has_parts
 
     def _laid_out(
         self, firings: Sequence[Firing], segments: list[Segment], readings: Sequence[Reading]

@@ -20,7 +20,7 @@ from eventtime.sinks.writers import Undivided
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ("Writer", "calls_of", "take_turns", "used_store")
+__all__ = ("Writer", "take_turns", "used_store")
 
 SCHEMA: Final = pa.schema({"epoch": pa.int64(), "token": pa.int64()})
 CSV: Final = et.to_csv("file").format
@@ -72,13 +72,6 @@ def used_store() -> SimulatedStore:
     store.changed = _never_taken_back
     Writer(1).run(store)
     return store
-
-
-def calls_of(store: SimulatedStore) -> int:
-    """How many requests a process makes."""
-    writer = Writer(2)
-    Turns(store.copy(), [writer], []).go()
-    return writer.calls
 
 
 def take_turns(

@@ -12,8 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from crash.explorer import Wrong
-from crash.interleaving import schedules
-from crash.remote_outputs import calls_of, take_turns, used_store
+from crash.interleaving import calls_of, schedules
+from crash.remote_outputs import Writer, take_turns, used_store
 from eventtime.errors import EventTimeError
 from eventtime.sinks import remote_folders
 from eventtime.sinks.fence import Fence, Rank
@@ -33,7 +33,7 @@ KILLS: Final[dict[str, tuple[int, ...]]] = {"none": (), "the older": (0,), "the 
 @pytest.mark.parametrize("to_kill", KILLS.values(), ids=KILLS)
 def test_two_processes_leave_each_epoch_once(to_kill: tuple[int, ...]) -> None:
     store = used_store()
-    found = schedules(calls_of(store))
+    found = schedules(calls_of(store, Writer(2)))
     assert len(found) > 1_000
     for turns in found[len(to_kill) :: EVERY]:
         take_turns(store, turns, to_kill)
@@ -101,5 +101,5 @@ def test_a_slip_is_noticed(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def every_schedule(store: SimulatedStore) -> None:
     for to_kill in KILLS.values():
-        for turns in schedules(calls_of(store)):
+        for turns in schedules(calls_of(store, Writer(2))):
             take_turns(store, turns, to_kill)

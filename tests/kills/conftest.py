@@ -12,7 +12,7 @@ import pytest
 from kills.lives import Lives
 from kills.nursery import Nursery
 from kills.tracer import can_trace
-from postgres_server import PostgresServer, binaries
+from postgres_server import started
 from tree import ROOT
 
 if TYPE_CHECKING:
@@ -29,13 +29,8 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def dsn() -> Iterator[str]:
     """Address of a PostgreSQL server of our own; '' if none is installed."""
-    found = binaries()
-    if found is None:
-        yield ""
-        return
-    server = PostgresServer(found)
-    yield server.dsn
-    server.remove()
+    with started() as server:
+        yield "" if server is None else server.dsn
 
 
 @pytest.fixture(scope="session")

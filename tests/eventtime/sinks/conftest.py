@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from postgres_server import PostgresServer, binaries
+from postgres_server import started
 from s3_server import BUCKET, S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from postgres_server import PostgresServer
 
 
 @pytest.fixture
@@ -50,13 +52,11 @@ def tree() -> Callable[[Path], list[str]]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server for the session; its absence is an error where the tests must all run."""
-    found = binaries()
-    if found is None:
-        missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    server = PostgresServer(found)
-    yield server
-    server.remove()
+    with started() as server:
+        if server is None:
+            missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+        yield server
 
 
 @pytest.fixture(scope="session")
