@@ -47,6 +47,7 @@ from eventtime.sinks.duckdb import to_duckdb
 from eventtime.sinks.epochs import EpochSink, EpochWriter
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
+from eventtime.sinks.kafka import to_kafka
 from eventtime.sinks.parquet import to_parquet
 from eventtime.sinks.postgres import to_postgres
 from eventtime.sinks.sqlite import to_sqlite
@@ -189,6 +190,7 @@ __all__ = (
     "to_duckdb",
     "to_ipc",
     "to_json_lines",
+    "to_kafka",
     "to_parquet",
     "to_postgres",
     "to_sqlite",

@@ -1,52 +1,26 @@
-"""The client library: its options, its errors in our words, and what is asked before the first row.
+"""A consumer, its errors in our words, and what is asked before the first row.
 
 Everything that waits for the broker waits for a bounded time.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from eventtime.errors import PlanError, SourceError
+from eventtime.errors import SourceError
+from eventtime.kafka_client import LOG, WAIT_S, Troubles, missing, settings
 from eventtime.sources.kafka.lane import Lane, TopicPartitionName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from confluent_kafka import Consumer, KafkaError
+    from confluent_kafka import Consumer
 
-    from eventtime.errors import EventTimeError
-
-__all__ = (
-    "WAIT_S",
-    "Client",
-    "Span",
-    "check_options",
-    "client_missing",
-    "settings",
-)
-
-WAIT_S: Final = 10.0
-"""How long the broker may take to answer what is asked before the first row."""
+__all__ = ("Client", "Span")
 
 _TRIES: Final = 100
 _BETWEEN_TRIES_S: Final = 0.1
-_LOG: Final = logging.getLogger("eventtime.kafka")
-_LOG.addHandler(logging.NullHandler())  # silent, unless somebody listens
-_OWN: Final = frozenset(
-    {
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.partition.eof",
-        "error_cb",
-        "group.id",
-        "logger",
-    }
-)
 _NO_LEADER: Final = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "_LEADER_NOT_AVAILABLE")
 _FINAL: Final = (
     "UNKNOWN_TOPIC_OR_PART",
@@ -55,8 +29,6 @@ _FINAL: Final = (
     "TOPIC_AUTHORIZATION_FAILED",
     "GROUP_AUTHORIZATION_FAILED",
 )
-_CLOSED_TO_US: Final = ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL")
-
 
 _Answer = TypeVar("_Answer")
 
@@ -71,33 +43,6 @@ class Span(NamedTuple):
 
     first: int
     end: int
-
-
-def check_options(options: Mapping[str, Any] | None, *, place: str) -> tuple[tuple[str, Any], ...]:
-    """Refuse options of librdkafka that are ours to set.
-
-    Raises:
-        PlanError: shows the option.
-    """
-    known = dict(options or {})
-    for name in sorted(known):
-        if name in _OWN:
-            msg = f"the option {name!r} is set by the source itself"
-            remedy = "leave it out; servers=, group= and start= say what can be chosen"
-            raise PlanError(msg, place=place, remedy=remedy)
-    return tuple(sorted(known.items()))
-
-
-def client_missing(error: ImportError, place: str) -> SourceError:
-    """Build the error for a client library that is not installed."""
-    msg = f"the client of Kafka is not installed: {error}"
-    return SourceError(msg, place=place, remedy="pip install 'eventtime[kafka]'")
-
-
-def settings(servers: str, options: Iterable[tuple[str, Any]], **own: Any) -> dict[str, Any]:
-    """Return the configuration of a client; underscores in ``own`` are dots."""
-    ours = {name.replace("_", "."): value for name, value in own.items()}
-    return {"bootstrap.servers": servers, **dict(options), **ours, "logger": _LOG}
 
 
 class Client:
@@ -119,10 +64,9 @@ class Client:
         try:
             import confluent_kafka
         except ImportError as error:
-            raise client_missing(error, place) from error
-        self.place, self._servers = place, servers
-        self._told: KafkaError | None = None
-        self.is_cut_off = False
+            raise missing(error, SourceError, place) from error
+        self.place = place
+        self.troubles = Troubles(servers, place)
         own = {
             "enable_auto_commit": False,
             "enable_auto_offset_store": False,
@@ -130,11 +74,12 @@ class Client:
             "auto_offset_reset": "error",
             "group_id": group or "eventtime-without-a-group",
         }
-        config = settings(servers, options, **own) | {"error_cb": self._hear}
+        config = settings(servers, options, **own) | {"error_cb": self.troubles.hear}
         try:
             self.consumer: Consumer = confluent_kafka.Consumer(config)
         except confluent_kafka.KafkaException as error:
-            raise self._refused(error, "options={…}: see the names of librdkafka") from error
+            msg = f"the client refuses its options: {error}"
+            raise SourceError(msg, place=place, remedy="see those of librdkafka") from error
 
     def partitions(self, topics: Sequence[str], wait_s: float = WAIT_S) -> list[TopicPartitionName]:
         """Ask which partitions there are, in order.
@@ -142,18 +87,9 @@ class Client:
         Raises:
             SourceError: no broker answers, or there is no such topic.
         """
-        from confluent_kafka import KafkaException
-
         found: list[TopicPartitionName] = []
         for topic in topics:
-            try:
-                known = self.consumer.list_topics(topic, timeout=wait_s).topics[topic]
-            except KafkaException as error:
-                raise self.unreachable(error, wait_s) from error
-            if known.error is not None:
-                msg = f"the topic {topic!r} cannot be read: {known.error.str()}"
-                remedy = "create it, name one that is there, or ask for the right to read it"
-                raise SourceError(msg, place=self.place, remedy=remedy)
+            known = self.troubles.topic(self.consumer, topic, SourceError, wait_s)
             found += [TopicPartitionName(topic, number) for number in sorted(known.partitions)]
         return found
 
@@ -238,7 +174,7 @@ class Client:
             msg = f"the topic cannot be read any more: {error.str()}"
             raise SourceError(msg, place=where, remedy="see the broker; then start again")
         if name != "_PARTITION_EOF":
-            _LOG.info("%s: %s", where, error.str())
+            LOG.info("%s: %s", where, error.str())
         return bool(name == "_PARTITION_EOF")
 
     def close(self) -> None:
@@ -258,32 +194,13 @@ class Client:
                 return ask()
             except KafkaException as error:
                 if error.args[0].name() not in _NO_LEADER or tried == _TRIES - 1:
-                    raise self.unreachable(error, WAIT_S) from error
+                    raise self._unreachable(error, WAIT_S) from error
             threading.Event().wait(_BETWEEN_TRIES_S)
         raise AssertionError
 
-    def unreachable(self, error: Exception, wait_s: float) -> SourceError:
-        """Build the error for brokers that do not answer, or refuse us."""
+    def _unreachable(self, error: Exception, wait_s: float) -> SourceError:
         self.consumer.poll(0)  # lets it say why
-        told = self._told
-        why = f": {told.str()}" if told is not None else f": {error}"
-        if told is not None and told.name() in _CLOSED_TO_US:
-            msg = f"the broker refuses the login{why}"
-            return SourceError(msg, place=self.place, remedy="options={'sasl.username': …, …}")
-        msg = f"no broker answers at {self._servers} within {wait_s:g} s{why}"
-        remedy = "check servers= and that the broker runs; options={'security.protocol': …}"
-        return SourceError(msg, place=self.place, remedy=remedy)
-
-    def _refused(self, error: Exception, remedy: str) -> EventTimeError:
-        return SourceError(f"the client refuses: {error}", place=self.place, remedy=remedy)
-
-    def _hear(self, error: KafkaError) -> None:
-        """Keep what the client says in passing; it goes on trying by itself."""
-        _LOG.info("%s: %s", self.place, error.str())
-        is_worth = self._told is None or error.name() != "_ALL_BROKERS_DOWN"
-        self._told = error if is_worth else self._told
-        if error.name() == "_ALL_BROKERS_DOWN":
-            self.is_cut_off = True
+        return self.troubles.unreachable(error, SourceError, wait_s)
 
 
 def _of(each: TopicPartitionName | Lane) -> Any:

@@ -174,8 +174,8 @@ class KafkaFeed:
     def _look_around(self) -> None:
         """Now and then: are the brokers there, and are there more partitions?"""
         now_us = self._clock.now_us()
-        if self._client.is_cut_off:
-            self._client.is_cut_off, self._is_cut_off = False, True
+        if self._client.troubles.is_cut_off:
+            self._client.troubles.is_cut_off, self._is_cut_off = False, True
             for lane in self._lanes.values():
                 self._mail.unpolled(lane.name)
         every_us = _PROBE_S * 1e6 if self._is_cut_off else self._discover_us

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from eventtime.checks import check_names, check_text, is_one_of, shown
 from eventtime.errors import PlanError, SourceError
+from eventtime.kafka_client import check_options, check_servers
 from eventtime.sources.inference import as_schema
-from eventtime.sources.kafka.client import Client, check_options
+from eventtime.sources.kafka.client import Client
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
@@ -172,8 +173,6 @@ class KafkaSource:
         place = "read_kafka(…)"
         names: Any = [topics] if isinstance(topics, str) else topics
         check_names(names, place=f"{place}: topics", remedy="such as 'clicks'")
-        hosts: Any = [servers] if isinstance(servers, str) else servers
-        check_names(hosts, place=f"{place}: servers=…", remedy="such as 'localhost:9092'")
         if not is_one_of(value, FORMATS):
             msg = f"value={shown(value)} is unknown"
             raise PlanError(msg, place=place, remedy=f"one of {', '.join(FORMATS)}")
@@ -185,7 +184,7 @@ class KafkaSource:
             raise PlanError(msg, place=place, remedy="'now', or None to follow the topic")
         source = cls(
             tuple(names),
-            ",".join(hosts),
+            check_servers(servers, place=place),
             _TIME if time is None else time,
             time_unit,
             value,
@@ -196,7 +195,7 @@ class KafkaSource:
             _start(start, place),
             end == "now",
             on_malformed,
-            check_options(options, place=f"{place}: options={{…}}"),
+            check_options(options, place=place),
         )
         source._check_columns(place)
         return source

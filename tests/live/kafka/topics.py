@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
@@ -79,3 +79,32 @@ def ipc(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(list(rows), schema))
     return bytes(sink.getvalue())
+
+
+def committed(servers: str, topic: str) -> list[tuple[Any, Any]]:
+    """Read what is committed: key and value of each message, partition by partition."""
+    settings = {
+        "bootstrap.servers": servers,
+        "group.id": "reader",
+        "isolation.level": "read_committed",
+        "fetch.wait.max.ms": 10,
+        "enable.partition.eof": True,
+        "enable.auto.commit": False,
+        "log_level": 0,
+    }
+    consumer = Consumer(settings)
+    partitions = consumer.list_topics(topic, timeout=_ROOM_S).topics[topic].partitions
+    left = set(partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+    found: list[tuple[Any, Any]] = []
+    for _ in range(_ROOM_S * 10):
+        for told in consumer.consume(1_000, 0.1 if found else 0.02):
+            event = told.error()
+            if event is None:
+                found.append((told.key(), told.value()))
+            elif event.name() == "_PARTITION_EOF":
+                left.discard(told.partition())
+        if not left:
+            consumer.close()
+            return found
+    raise AssertionError
