@@ -26,7 +26,7 @@ class Live:
     clock: Clock = field(default_factory=SystemClock)
     alarm: Alarm | None = None
     commit_every_us: int = 1_000_000
-    latency_us: int = 1_000
+    latency_us: int = 3_000
     ui: tuple[str, int] | None = None
     ui_token: str | None = field(default=None, repr=False)
     observe: tuple[Callable[[Status], None], ...] = ()
@@ -37,7 +37,7 @@ def live(
     clock: Clock | None = None,
     alarm: Alarm | None = None,
     commit_every: DurationLike = "1s",
-    latency: DurationLike = "1ms",
+    latency: DurationLike = "3ms",
     ui: str | None = None,
     ui_token: str | None = None,
     observe: Callable[[Status], None] | Sequence[Callable[[Status], None]] = (),

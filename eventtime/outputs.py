@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventtime.errors import CheckpointError, OutputExistsError
 from eventtime.held import OUTPUT, HeldRows, held_rows
-from eventtime.sinks.base import commit_all
+from eventtime.sinks.base import commit_all, opens
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
+from eventtime.sinks.one_epoch import OneEpoch
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from eventtime.sinks.base import Sink, SinkWriter
+    from eventtime.sinks.base import AnySink, SinkWriter
     from eventtime.sinks.epochs import Delivery
     from eventtime.state.parts import PartWriter, Saved
 
@@ -44,9 +45,12 @@ class Outputs:
 
     holds_transactions: ClassVar[bool] = True
 
-    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+    def open(self, tag: str, sink: AnySink, schema: pa.Schema) -> None:
         """Start an output."""
-        self.writers[tag] = sink.open(schema)
+        if opens(sink):
+            self.writers[tag] = sink.open(schema)
+        elif takes_epochs(sink):
+            self.writers[tag] = OneEpoch(sink, schema)
         self._describe(tag, sink)
 
     def take(self, tag: str, batch: pa.RecordBatch) -> None:
@@ -93,7 +97,7 @@ class Outputs:
             with contextlib.suppress(Exception):
                 writer.abort()
 
-    def _describe(self, tag: str, sink: Sink | EpochSink) -> None:
+    def _describe(self, tag: str, sink: AnySink) -> None:
         self.taken[tag] = sink.describe()
         if not getattr(sink, "keeps_rows", True):
             self.passing.add(tag)
@@ -149,7 +153,7 @@ class StagedOutputs(Outputs):
         self._held = HeldRows()
         self._let_go: dict[str, int] = {}
 
-    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+    def open(self, tag: str, sink: AnySink, schema: pa.Schema) -> None:
         self._describe(tag, sink)
         if not takes_epochs(sink):
             with contextlib.suppress(*([OutputExistsError] if self._is_published else [])):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.clock import Clock
-    from eventtime.sinks.base import Sink
+    from eventtime.sinks.base import AnySink
     from eventtime.sinks.epochs import EpochWriter
 
 __all__ = ("PromptOutputs",)
@@ -43,7 +43,7 @@ class PromptOutputs(Outputs):
         self._waiting: dict[str, list[pa.RecordBatch]] = {}
         self._committed_us = clock.now_us()
 
-    def open(self, tag: str, sink: Sink, schema: pa.Schema) -> None:
+    def open(self, tag: str, sink: AnySink, schema: pa.Schema) -> None:
         if not takes_epochs(sink):
             super().open(tag, sink, schema)
             return

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from eventtime.report import ProgressReport
     from eventtime.restarting import Restart
     from eventtime.run import Run
-    from eventtime.sinks.base import Sink
+    from eventtime.sinks.base import AnySink
     from eventtime.sources.feed import AnySource
     from eventtime.state.declared import Declared
     from eventtime.watermark import WatermarkGenerator
@@ -197,9 +197,9 @@ class Stream:
 
     def run(
         self,
-        sink: str | Path | Sink | None = None,
+        sink: str | Path | AnySink | None = None,
         *,
-        sides: Mapping[str, str | Path | Sink] | None = None,
+        sides: Mapping[str, str | Path | AnySink] | None = None,
         shards: int = 1,
         overwrite: bool = False,
         progress: Callable[[ProgressReport], None] | None = None,

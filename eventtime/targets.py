@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eventtime.compiled import CompiledPlan
     from eventtime.outputs import Outputs
-    from eventtime.sinks.base import Sink
+    from eventtime.sinks.base import AnySink
 
 __all__ = ("Targets",)
 
@@ -33,8 +33,8 @@ class Targets:
         overwrite: whether outputs that exist are replaced.
     """
 
-    sink: str | Path | Sink | None
-    sides: Mapping[str, str | Path | Sink]
+    sink: str | Path | AnySink | None
+    sides: Mapping[str, str | Path | AnySink]
     overwrite: bool
 
     def open(self, outputs: Outputs, plan: CompiledPlan, sides: Mapping[str, pa.Schema]) -> None:
@@ -68,7 +68,7 @@ class Targets:
             outputs.open(tag, sink, sides.get(tag, plan.schema))
 
 
-def _checked(sink: Sink, sources: list[FileSource]) -> Sink:
+def _checked(sink: AnySink, sources: list[FileSource]) -> AnySink:
     """Refuse to write over what is being read, or to where the next run would read it."""
     named = str(getattr(sink, "path", "")).removeprefix("file://")
     if not named:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eventtime.ledger import PartitionLedger
     from eventtime.memory import MemoryLimit
     from eventtime.run import Run
-    from eventtime.sinks.base import Sink
+    from eventtime.sinks.base import AnySink
     from eventtime.stream import Stream
 
 __all__ = ("Finished", "Targets", "late_tags", "run_stream", "tell")
@@ -156,7 +156,7 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
     """Run to the end of input, or to a signal; rows that nobody asked for are let go."""
     tags, survival = late_tags(stream), targets.survival
     first = FirstRows(targets.rows)
-    sides: dict[str, str | Sink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
+    sides: dict[str, str | AnySink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
     say = line.say if line else partial(click.echo, err=True)

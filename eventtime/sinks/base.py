@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
 
 from eventtime.checks import shown
 from eventtime.errors import SinkError
 from eventtime.sinks.csv import to_csv
+from eventtime.sinks.epochs import takes_epochs
 from eventtime.sinks.files import FileSink
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ("Sink", "SinkWriter", "check_apart", "commit_all", "sink_for", "suffix_of")
+    from eventtime.sinks.epochs import EpochSink
+
+__all__ = (
+    "AnySink",
+    "Sink",
+    "SinkWriter",
+    "check_apart",
+    "commit_all",
+    "opens",
+    "sink_for",
+    "suffix_of",
+)
 
 _BY_SUFFIX: Final = {
     ".parquet": to_parquet,
@@ -59,7 +71,10 @@ class SinkWriter(Protocol):
 
 
 class Sink(Protocol):
-    """Where rows go: a frozen description, comparable; `open` makes the writer."""
+    """Where rows go: a frozen description, comparable; `open` makes the writer.
+
+    One that takes epochs only (`EpochSink`) needs no `open`.
+    """
 
     def open(self, schema: pa.Schema) -> SinkWriter:
         """Check everything that can be checked before a row is computed, and start.
@@ -73,6 +88,14 @@ class Sink(Protocol):
     def describe(self) -> str:
         """One line for `explain()`."""
         ...
+
+
+AnySink: TypeAlias = "Sink | EpochSink"
+
+
+def opens(sink: AnySink) -> TypeGuard[Sink]:
+    """Tell whether a sink takes the rows of a whole run."""
+    return callable(getattr(sink, "open", None))
 
 
 def suffix_of(path: str) -> str:
@@ -89,7 +112,7 @@ def suffix_of(path: str) -> str:
     return ""
 
 
-def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
+def sink_for(target: str | Path | AnySink, *, overwrite: bool = False) -> AnySink:
     """Turn a path into the sink its suffix names; a sink is returned as it is.
 
     Args:
@@ -105,7 +128,8 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     if isinstance(target, FileSink):
         return dataclasses.replace(target, overwrite=True) if overwrite else target
     if not isinstance(target, str | Path):
-        lacking = [m for m in ("open", "describe") if not callable(getattr(target, m, None))]
+        opens = "open_epochs" if takes_epochs(target) else "open"
+        lacking = [m for m in (opens, "describe") if not callable(getattr(target, m, None))]
         if not lacking and not isinstance(target, type):
             return target
         lacks = f": it has no {lacking[0]}()" if len(lacking) == 1 else ""
@@ -130,7 +154,7 @@ def sink_for(target: str | Path | Sink, *, overwrite: bool = False) -> Sink:
     )
 
 
-def check_apart(sinks: Mapping[str, Sink], *, hold_transactions: bool) -> None:
+def check_apart(sinks: Mapping[str, AnySink], *, hold_transactions: bool) -> None:
     """Refuse two outputs of one run that would be one, or that would wait for each other.
 
     Args:
@@ -140,7 +164,7 @@ def check_apart(sinks: Mapping[str, Sink], *, hold_transactions: bool) -> None:
     Raises:
         SinkError: names both.
     """
-    seen: list[tuple[str, Sink]] = []
+    seen: list[tuple[str, AnySink]] = []
     for tag, sink in sinks.items():
         for other, there in seen:
             both = f"{shown(other or 'results')} and {shown(tag or 'results')}"
@@ -155,7 +179,7 @@ def check_apart(sinks: Mapping[str, Sink], *, hold_transactions: bool) -> None:
         seen.append((tag, sink))
 
 
-def _is_same(name: str, one: Sink, other: Sink) -> bool:
+def _is_same(name: str, one: AnySink, other: AnySink) -> bool:
     found = getattr(one, name, None)
     return found is not None and found == getattr(other, name, None)
 

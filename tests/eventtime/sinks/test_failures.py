@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eventtime.errors import SinkError
-from eventtime.sinks.base import sink_for
+from eventtime.sinks.base import opens, sink_for
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines
@@ -149,8 +149,10 @@ def test_an_interrupt_while_writing_leaves_nothing(
 def test_a_type_the_format_cannot_hold_is_refused_at_open(tmp_path: Path, tree: Tree) -> None:
     schema = pa.schema([("x", pa.dense_union([pa.field("a", pa.int64())]))])
     for name in ("a.parquet", "a.csv", "a.jsonl"):
+        sink = sink_for(tmp_path / name)
+        assert opens(sink)
         with pytest.raises(SinkError, match="x"):
-            sink_for(tmp_path / name).open(schema)
+            sink.open(schema)
     assert tree(tmp_path) == []
 
 

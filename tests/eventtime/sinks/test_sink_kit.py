@@ -6,8 +6,10 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
+import eventtime as et
 from eventtime.errors import FencedError, SinkError
 from eventtime.testing import SINK_CHECKS, SinkCase, check_sink
 from eventtime.testing.sinks import values_of_every_type_come_back
@@ -86,3 +88,21 @@ def test_the_sink_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         kills=8,
     )
     check_sink(case, tmp_path / "case")
+
+
+def test_a_sink_that_takes_epochs_only_takes_a_whole_run_at_its_end(tmp_path: Path) -> None:
+    """Without checkpoints all rows are one epoch; a run that fails leaves none."""
+    times = pa.array([0, 61, 130], pa.timestamp("s", "UTC"))
+    marked = et.from_arrow(pa.table({"t": times}), time="t").watermark(et.ascending())
+    counts = marked.window(et.tumbling("1m")).aggregate(n=et.count()).select("n")
+    sink = ToySink(str(tmp_path / "out.db"))
+
+    def fail(report: et.ProgressReport) -> None:
+        if report.results:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        counts.run(sink, progress=fail)
+    assert sink.read() == []
+    counts.run(sink)
+    assert sink.read() == [{"n": 1}] * 3
