@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from eventtime.sources.feed import News
     from eventtime.sources.mailbox import Mailbox
 
-__all__ = ("AsyncFeed", "room")
+__all__ = ("AsyncFeed",)
 
 _CLOSE_S: Final = 2.0
 _NAP_S: Final = 0.005
+_STEPS: Final = 5
 
 
 class AsyncFeed:
@@ -73,6 +74,18 @@ class AsyncFeed:
             thread.join(_CLOSE_S)
         self._let_go()
 
+    @staticmethod
+    async def room(mail: Mailbox, name: str) -> None:
+        """Wait until more rows of a partition may be put."""
+        while not mail.has_room(name):
+            await asyncio.sleep(_NAP_S)
+
+    @staticmethod
+    async def steps() -> None:
+        """Let everything that is about to happen happen."""
+        for _ in range(_STEPS):
+            await asyncio.sleep(0)
+
     def _run(self) -> None:
         loop, task = self._loop, self._task
         assert loop is not None
@@ -87,20 +100,17 @@ class AsyncFeed:
             _end(loop)
 
 
-async def room(mail: Mailbox, name: str) -> None:
-    """Wait until more rows of a partition may be put."""
-    while not mail.has_room(name):
-        await asyncio.sleep(_NAP_S)
-
-
 def _end(loop: asyncio.AbstractEventLoop) -> None:
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-
-    async def ended() -> None:
-        await asyncio.gather(*left, return_exceptions=True)
-
-    loop.run_until_complete(ended())
+    loop.run_until_complete(_ended())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+
+
+async def _ended() -> None:
+    """End the tasks that are left; connections that were just accepted, or closed, need a step."""
+    await AsyncFeed.steps()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await AsyncFeed.steps()

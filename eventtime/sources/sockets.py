@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
 from eventtime.sources.address import Address, listening
-from eventtime.sources.async_feed import AsyncFeed, room
+from eventtime.sources.async_feed import AsyncFeed
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.mailbox import Mailbox
 
@@ -121,7 +121,7 @@ class _Connection:
 
     async def _put(self, items: Sequence[Rows]) -> None:
         for item in items:
-            await room(self._mail, self._name)
+            await AsyncFeed.room(self._mail, self._name)
             rows = item.rows if isinstance(item, MalformedRows) else item
             self.rows += rows.num_rows
             self._mail.put(self._name, item, {"rows": self.rows}, is_quiet=True)
@@ -144,20 +144,38 @@ class _Listener:
 
     async def run(self) -> None:
         """Serve until cancelled, or until a connection may not be read."""
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
+        tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await self._serve(reader, writer)
             except SourceError as error:
                 if not failed.done():
                     failed.set_exception(error)
 
-        server = await asyncio.start_server(serve, sock=self._socket)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if failed.done():
+                writer.close()
+                return
+            task = loop.create_task(served(reader, writer))
+            tasks[task] = writer
+            task.add_done_callback(tasks.pop)
+
+        server = await asyncio.start_server(serve, sock=self._socket, start_serving=False)
         try:
+            await server.start_serving()
             await failed
         finally:
+            failed.cancel()
+            # Connections that were just accepted are made before the server closes, or they leak.
+            loop.remove_reader(self._socket)
+            await AsyncFeed.steps()
             server.close()
+            # A task that never began closes nothing itself.
+            for writer in tasks.values():
+                writer.close()
 
     def close(self) -> None:
         """Stop listening; a socket that is a file goes."""
