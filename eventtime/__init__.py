@@ -90,7 +90,7 @@ from eventtime.windows.aggregate import min_ as min  # noqa: A004 - read as et.m
 from eventtime.windows.aggregate import sum_ as sum  # noqa: A004 - read as et.sum
 from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
-from eventtime.wire_readers import read_socket, read_stdin
+from eventtime.wire_readers import read_http, read_socket, read_stdin
 
 if _typing.TYPE_CHECKING:
     from eventtime.engine import Engine
@@ -173,6 +173,7 @@ __all__ = (
     "percentile",
     "punctuated",
     "read_csv",
+    "read_http",
     "read_ipc",
     "read_json_lines",
     "read_kafka",

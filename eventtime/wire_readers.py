@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventtime.checks import check_flag, check_whole
+from eventtime.checks import check_flag, check_text, check_whole, shown
+from eventtime.errors import PlanError
 from eventtime.sources.address import address as read_address
+from eventtime.sources.http_ingest import HttpSource
 from eventtime.sources.sockets import SocketSource
 from eventtime.sources.standard_input import StandardInput
 from eventtime.sources.wire import wire
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     Types: TypeAlias = "pa.Schema | Mapping[str, pa.DataType]"
 
-__all__ = ("read_socket", "read_stdin")
+__all__ = ("read_http", "read_socket", "read_stdin")
 
 
 def read_socket(
@@ -94,3 +96,67 @@ def read_stdin(
     """
     coming = wire(format, schema, time, time_unit, on_malformed, place="read_stdin(…)")
     return Stream.read(StandardInput(coming))
+
+
+def read_http(
+    address: str,
+    *,
+    schema: Types,
+    time: str,
+    time_unit: str | None = None,
+    format: WireFormat = "jsonl",  # noqa: A002 - what else
+    path: str = "/events",
+    token: str | None = None,
+    body_bytes: int = 16 << 20,
+    connections: int = 256,
+    partitions: int = 1_024,
+) -> Stream:
+    """Take rows that are posted over HTTP: answered 202 once they are in a bounded queue.
+
+    A request is accepted as a whole or refused as a whole, so a client may send a refused one
+    again: 400 (names the line that does not parse), 401, 404, 405, 408 (a head that takes longer
+    than 10 s or a body longer than 30 s), 411, 413, 415, 429 with Retry-After (the queue is full).
+    Connections stay open for more requests, 60 s at most without one.
+
+    All rows are of the partition ``http``, or of that of the query ``?partition=NAME``.
+
+    At most once from the answer on: what was accepted before the last checkpoint is in it; what was
+    accepted behind it is gone when the process dies.
+
+    Args:
+        address: such as '127.0.0.1:8080', ':8080' (of this machine), or 'unix:/run/app.sock'.
+        schema, time, time_unit: as `read_socket`.
+        format: 'jsonl', 'csv' (with a header) or 'arrow', where the Content-Type does not say:
+            application/x-ndjson, text/csv, application/vnd.apache.arrow.stream.
+        path: that is posted to.
+        token: if given, requests need the header ``Authorization: Bearer TOKEN``. What is sent is
+            not encrypted: put a proxy with TLS in front of anything but loopback.
+        body_bytes: of a request, at most.
+        connections: at once; others get 503.
+        partitions: different names, at most.
+
+    Raises:
+        PlanError, TimeColumnError: an argument is wrong.
+        SourceError: when run: somebody else listens there.
+
+    >>> import pyarrow as pa
+    >>> read_http(":8080", schema={"t": pa.timestamp("us")}, time="t").node.source.describe()
+    'HTTP posts to 127.0.0.1:8080/events, time=t'
+    """
+    place = "read_http(…)"
+    check_text(path, what="path", place=place, remedy="such as '/events'")
+    if not path.startswith("/") or not path.isprintable() or " " in path or "?" in path:
+        msg = f"path={shown(path)} is no path"
+        raise PlanError(msg, place=place, remedy="such as '/events'")
+    if token is not None:
+        check_text(token, what="token", place=place, remedy="a long random text, or None")
+    for what, value in (
+        ("body_bytes", body_bytes),
+        ("connections", connections),
+        ("partitions", partitions),
+    ):
+        check_whole(value, least=1, what=f"a number for {what}", place=place, remedy="1 or more")
+    coming = wire(format, schema, time, time_unit, "error", place=place)
+    where = read_address(address, place="read_http(address)")
+    source = HttpSource(coming, where, path, token, body_bytes, connections, partitions)
+    return Stream.read(source)

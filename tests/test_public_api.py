@@ -38,7 +38,9 @@ def assigned(tree: ast.Module) -> Iterator[str]:
 def defined(tree: ast.Module) -> Iterator[str]:
     """Name the public functions and classes of a module, kernels among them."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and (
+            not node.name.startswith("_")
+        ):
             yield node.name
 
 
