@@ -38,9 +38,9 @@ __all__ = ("Core",)
 class Core:
     """A plan at work on rows as they come; asks no questions about what it is given.
 
-    Partitions: `add`, `leave`, `finish`. Rows: `take`, `take_malformed`. Silence: `poll_empty`; or
-    `progress` and `advance`. Taking: `kept`. Looking: `ledger`. Surviving: `save`, `restore`. If a
-    call raises, part of its rows is inside and part is not.
+    Partitions: `add`, `leave`, `finish`. Rows: `take`, `take_malformed`. Without: `advance_to`,
+    `poll_empty`; or `progress` and `advance`. Taking: `kept`. Looking: `ledger`. Surviving: `save`,
+    `restore`. If a call raises, part of its rows is inside and part is not.
 
     Args:
         plan: compiled.
@@ -108,6 +108,12 @@ class Core:
         self.progress.heard(p)
         self._intakes[p].take_malformed(rows)
         self._set_aside(p)
+        self.advance()
+
+    def advance_to(self, p: int, time_us: int) -> None:
+        """Note that all rows of a partition before a time have been seen."""
+        self.progress.heard(p)
+        self.progress.moved(p, self._intakes[p].raise_to(time_us))
         self.advance()
 
     def advance(self) -> None:

@@ -6,7 +6,6 @@ program, and for partitions that come and go.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from eventtime.checkpoints import as_checkpoints
@@ -20,10 +19,12 @@ from eventtime.errors import PlanError
 from eventtime.fingerprint import check_fingerprint
 from eventtime.memory import MemoryLike, limit_of
 from eventtime.savepoint import check_origin, read_savepoint, resumed_from, write_savepoint
+from eventtime.soundness import Soundness
+from eventtime.timestamp import as_us
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from datetime import datetime
 
     import pyarrow as pa
     from pyarrow.fs import FileSystem
@@ -40,9 +41,10 @@ __all__ = ("Engine",)
 class Engine:
     """A pipeline that is fed by its caller, one partition's rows at a time.
 
-    Feeding: `push`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping: `finish_all`,
-    `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `is_empty`. Surviving:
-    `checkpoint`, `checkpoint_if_due`, `resumed`, `notes`; `savepoint`, `restore`. Not for several
+    Feeding: `push`, `advance_to`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping:
+    `finish_all`, `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`,
+    `is_empty`. Surviving: `checkpoint`, `checkpoint_if_due`, `resumed`, `notes`; `savepoint`,
+    `restore`. Not for several
     threads at once.
 
     Args:
@@ -76,8 +78,7 @@ class Engine:
         limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
         self._core = Core(compile_plan(stream.node), self._clock, shards, limit)
-        self._suspended = False
-        self._broken: BaseException | None = None
+        self._soundness = Soundness()
         self.resumed: Resumed | None = None
         self.notes: Any = None
         self._checkpoints: EngineCheckpoints | None = None
@@ -111,14 +112,14 @@ class Engine:
             SchemaError: a column of another type.
         """
         if (schema := self._core.stages.told(partition)) is not None:
-            with self._unbroken():
+            with self._soundness.unbroken():
                 self._core.stages.broadcast(partition, admitted(batch, schema, partition))
             return
         p = self._index(partition)
         batch = admitted(batch, self._core.plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:
             return
-        with self._unbroken():
+        with self._soundness.unbroken():
             self._core.take(p, batch)
         if self._checkpoints is not None:
             self._checkpoints.note(batch.num_rows)
@@ -126,8 +127,34 @@ class Engine:
     def poll_empty(self, partition: str) -> None:
         """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
         p = self._index(partition)
-        with self._unbroken():
+        with self._soundness.unbroken():
             self._core.poll_empty(p)
+
+    def advance_to(self, partition: str, time: datetime | int) -> None:
+        """Move a partition's watermark without rows: a heartbeat, by whoever knows more (S2, S5).
+
+        It never goes back; an earlier time changes nothing. The partition counts as heard (S6).
+
+        Args:
+            partition: a known name.
+            time: that all rows before have been seen: a datetime with a zone, or int64
+                microseconds UTC.
+
+        Raises:
+            PlanError: as for `push`; or it is no time, or one without a zone.
+
+        >>> import pyarrow as pa, eventtime as et
+        >>> rows = pa.record_batch({"t": pa.array([0], pa.timestamp("s", "UTC")), "x": [1]})
+        >>> stream = et.from_arrow(rows, time="t").watermark(et.ascending())
+        >>> engine = Engine(stream.window(et.tumbling("1m")).aggregate(x=et.sum("x")), ["a"])
+        >>> engine.push("a", rows)
+        >>> engine.advance_to("a", 60_000_000)
+        >>> engine.results().column("x").to_pylist()
+        [1]
+        """
+        p, time_us = self._index(partition), as_us(time, place="advance_to(time)")
+        with self._soundness.unbroken():
+            self._core.advance_to(p, time_us)
 
     def finish(self, partition: str) -> None:
         """Note the end of a partition; after that of the last one every window fires (S9).
@@ -135,7 +162,7 @@ class Engine:
         The watermark is then plus infinity.
         """
         p = self._index(partition)
-        with self._unbroken():
+        with self._soundness.unbroken():
             self._core.finish(p)
 
     def finish_all(self) -> None:
@@ -152,7 +179,7 @@ class Engine:
         Raises:
             CheckpointError: the checkpoint under way could not be written.
         """
-        self._suspended = True
+        self._soundness.suspend()
         self._core.stages.close()
         if self._checkpoints is not None:
             self._checkpoints.close()
@@ -236,7 +263,7 @@ class Engine:
             UserCodeError: a watermark generator of your own does not say what it remembers.
         """
         check_flag(overwrite, place="overwrite=…")
-        self._check_whole("savepoint(...)")
+        self._soundness.check_whole("savepoint(...)")
         write_savepoint(path, filesystem, self._core.save, overwrite=overwrite)
 
     @classmethod
@@ -323,22 +350,6 @@ class Engine:
             )
         self._core.add(name, known_at_start=known_at_start, historical=historical)
 
-    @contextlib.contextmanager
-    def _unbroken(self) -> Iterator[None]:
-        """Remember what went wrong half-way: part of the rows is inside then, part is not."""
-        try:
-            yield
-        except BaseException as error:
-            self._broken = error
-            raise
-
-    def _check_whole(self, place: str) -> None:
-        if self._broken is not None:
-            first = str(self._broken).partition("\n")[0]
-            msg = f"an earlier call failed half-way: {type(self._broken).__name__}: {first}"
-            remedy = "restore the last checkpoint or savepoint, and push again what came after it"
-            raise PlanError(msg, place=place, remedy=remedy)
-
     def _go_on(self, saved: Saved) -> None:
         self._core.restore(saved)
         self.resumed, self.notes = resumed_from(saved), saved.head.get("notes")
@@ -347,17 +358,11 @@ class Engine:
         if self._checkpoints is None:
             msg = "the engine has no folder for checkpoints"
             raise PlanError(msg, place=place, remedy="make it with checkpoint='…'")
-        self._check_going_on(place)
+        self._soundness.check_going_on(place)
         return self._checkpoints
 
-    def _check_going_on(self, place: str) -> None:
-        if self._suspended:
-            msg = "the engine was suspended and takes nothing more"
-            raise PlanError(msg, place=place, remedy="make a new engine")
-        self._check_whole(place)
-
     def _index(self, partition: str) -> int:
-        self._check_going_on(f"partition {shown(partition)}")
+        self._soundness.check_going_on(f"partition {shown(partition)}")
         if not is_one_of(partition, self._core.names):
             msg = f"there is no partition {shown(partition)}"
             raise PlanError(

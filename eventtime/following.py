@@ -11,15 +11,25 @@ the clock alone; threads are at the edges, inside the feeds.
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.alarm import ThreadAlarm
 from eventtime.core import Core
 from eventtime.doors import reports_malformed
+from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled, is_live
+from eventtime.sources.feed import (
+    Arrived,
+    Ended,
+    Found,
+    Heartbeat,
+    Left,
+    Silent,
+    Stands,
+    Unpolled,
+    is_live,
+)
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.seeking import open_source
 from eventtime.telling import Telling
@@ -57,25 +67,6 @@ _MOST_LISTENED_US: Final = 2_000_000
 
 _REPORT_US: Final = 100_000
 _BATCH_ROWS: Final = 16_384
-
-
-@dataclass
-class _Opened:
-    """The feed of one source.
-
-    Args:
-        feed: open.
-        branch: number of the source.
-        indexes: of its partitions, by the name the feed gives them.
-        held: names of those that are to wait for slower ones.
-        left: names of those that somebody else reads.
-    """
-
-    feed: Feed
-    branch: int
-    indexes: dict[str, int] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-    left: set[str] = field(default_factory=set)
 
 
 class Following:
@@ -117,7 +108,7 @@ class Following:
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
         self._latency_us = latency_us
         self.is_suspended = self._is_ending = False
-        self._feeds: list[_Opened] = []
+        self._feeds: list[Opened] = []
         self._positions: list[Position | None] = []
         text = any(reports_malformed(branch.source) for branch in plan.branches)
         self._core = Core(plan, clock, shards, limit, text=text)
@@ -200,14 +191,14 @@ class Following:
         """Tell the sources what is safe; from the thread that wrote the checkpoint."""
         self._sight.latencies.settled(self._clock.now_us())
         for opened in self._feeds:
-            opened.feed.settled(_positions(head, opened.branch))
+            opened.feed.settled(positions_in(head, opened.branch))
         self._telling.settled(head)
 
     def _open(self) -> None:
         head = None if self._saved is None else self._saved.head
         for i, branch in enumerate(self._plan.branches):
-            before = None if head is None else _positions(head, i)
-            self._feeds.append(_Opened(self._follow(branch, before), i))
+            before = None if head is None else positions_in(head, i)
+            self._feeds.append(Opened(self._follow(branch, before), i))
         if self._saved is not None:
             self._core.restore(self._saved)
             self._positions = [known["position"] for known in self._saved.head["partitions"]]
@@ -225,7 +216,7 @@ class Following:
         readers = open_source(branch.bounded, branch.columns, _BATCH_ROWS, before)
         return ReaderFeed(readers, self._clock, every_us=None)
 
-    def _take_in_known(self, opened: _Opened) -> None:
+    def _take_in_known(self, opened: Opened) -> None:
         """Take in what is there at the start; what was there before a restart waits to be found."""
         known = list(opened.feed.known)
         if self._saved is not None:
@@ -239,7 +230,7 @@ class Following:
                 self._add(opened, name, known_at_start=self._saved is None)
 
     def _add(
-        self, opened: _Opened, name: str, *, known_at_start: bool, historical: bool = False
+        self, opened: Opened, name: str, *, known_at_start: bool, historical: bool = False
     ) -> None:
         whole = name if len(self._plan.branches) == 1 else f"{opened.branch}/{name}"
         opened.indexes[name] = self._core.add(
@@ -247,7 +238,7 @@ class Following:
         )
         self._positions.append(None)
 
-    def _leave(self, opened: _Opened, name: str) -> None:
+    def _leave(self, opened: Opened, name: str) -> None:
         opened.left.add(name)
         self._core.progress.leave(opened.indexes[name])
 
@@ -297,7 +288,7 @@ class Following:
         self._core.advance()
         return rows
 
-    def _hear(self, opened: _Opened, news: News) -> int:
+    def _hear(self, opened: Opened, news: News) -> int:
         """Act on news; returns the number of rows."""
         progress = self._core.progress
         match news:
@@ -310,20 +301,20 @@ class Following:
             case Stands(name, position):
                 self._positions[opened.indexes[name]] = position
             case Silent(names):
-                for name in names:
-                    progress.silent(opened.indexes[name])
+                opened.each(names, progress.silent)
             case Unpolled(names):
-                for name in names:
-                    progress.unpolled(opened.indexes[name])
+                opened.each(names, progress.unpolled)
             case Found(name, historical):
                 self._find(opened, name, historical=historical)
             case Left(name):
                 self._leave(opened, name)
+            case Heartbeat(name, time_us):
+                self._core.advance_to(opened.indexes[name], time_us)
             case Ended(name):
                 self._core.finish(opened.indexes[name])
         return 0
 
-    def _find(self, opened: _Opened, name: str, *, historical: bool) -> None:
+    def _find(self, opened: Opened, name: str, *, historical: bool) -> None:
         opened.left.discard(name)
         if name in opened.indexes:
             self._core.progress.heard(opened.indexes[name])
@@ -337,7 +328,7 @@ class Following:
         self._core.take(p, rows)
         return int(rows.num_rows)
 
-    def _align(self, opened: _Opened, moved: set[str]) -> None:
+    def _align(self, opened: Opened, moved: set[str]) -> None:
         """Hold partitions that are too far ahead of the slowest, until it has come closer."""
         ahead_us, slowest_us = self._plan.watermark.max_ahead_us, self._core.progress.slowest_us
         assert ahead_us is not None
@@ -383,12 +374,3 @@ class Following:
             watch(self.report())
         if self._board is not None and self._board.is_due(self._turned_us):
             self._board.show(self.status())
-
-
-def _positions(head: dict[str, Any], branch: int) -> dict[str, Position]:
-    """Return the positions of a source's partitions; those never heard have none."""
-    return {
-        known["reader"]: known["position"]
-        for known in head["partitions"]
-        if known["branch"] == branch and known["position"] is not None
-    }

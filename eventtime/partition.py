@@ -121,8 +121,8 @@ class Intake:
 class PartitionIntake:
     """The door and the watermark of one partition.
 
-    Rows in: `take`, then `drain` at the end. Set aside: `quarantined`. Account: `balance`.
-    Surviving: `save`, `processed`, `held_rows`, `restore`.
+    Rows in: `take`, then `drain` at the end; without any: `raise_to`. Set aside: `quarantined`.
+    Account: `balance`. Surviving: `save`, `processed`, `held_rows`, `restore`.
 
     Args:
         name: of the partition.
@@ -171,6 +171,11 @@ class PartitionIntake:
         errors = [str(e) for e in rows.column("error").to_pylist()]
         numbers = np.asarray(self._number(rows.num_rows))
         self._set_aside(rows.select(["line", "raw"]), "malformed", errors, numbers)
+
+    def raise_to(self, time_us: int) -> int:
+        """Raise the own watermark without a row; returns it, for it never goes back."""
+        self.watermark_us = max(self.watermark_us, time_us)
+        return self.watermark_us
 
     def drain(self) -> Ready | None:
         """Let the rows on that the future guard still held; the partition has ended."""

@@ -26,6 +26,7 @@ __all__ = (
     "Ended",
     "Feed",
     "Found",
+    "Heartbeat",
     "Left",
     "LiveSource",
     "News",
@@ -122,7 +123,20 @@ class Ended:
     partition: str
 
 
-News: TypeAlias = Found | Arrived | Stands | Silent | Unpolled | Left | Ended
+@dataclass(frozen=True)
+class Heartbeat:
+    """All rows of the partition before a time were handed over: told by a source that knows (S2).
+
+    Args:
+        partition: its name.
+        time_us: int64 microseconds UTC.
+    """
+
+    partition: str
+    time_us: int
+
+
+News: TypeAlias = Found | Arrived | Heartbeat | Stands | Silent | Unpolled | Left | Ended
 
 
 class Feed(Protocol):

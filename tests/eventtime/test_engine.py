@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -230,3 +231,17 @@ def test_a_column_of_another_type_is_refused_and_not_read_as_bits() -> None:
 def test_a_side_output_that_does_not_exist_is_refused() -> None:
     with pytest.raises(et.PlanError, match=r"no side output 'lost'(.|\n)*late, quarantine"):
         Live("a").engine.side("lost")
+
+
+@pytest.mark.parametrize("time", [1.5, True, "12:00", datetime(2013, 1, 1), 2**63])  # noqa: DTZ001
+def test_a_heartbeat_that_is_no_instant_is_refused(time: Any) -> None:
+    with pytest.raises(et.PlanError, match="is no instant"):
+        Live("a").engine.advance_to("a", time)
+
+
+def test_a_heartbeat_never_takes_a_watermark_back() -> None:
+    """S5."""
+    live = Live("a")
+    live.engine.advance_to("a", datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC))
+    live.engine.advance_to("a", 5_000_000)
+    assert live.engine.watermark_us == 9_000_000

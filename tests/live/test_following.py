@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
-from eventtime.sources.feed import Ended, Found, Left, Silent, Stands, Unpolled
+from eventtime.sources.feed import Ended, Found, Heartbeat, Left, Silent, Stands, Unpolled
 from live.script import Alarm, Script, rows
 
 if TYPE_CHECKING:
@@ -278,3 +278,28 @@ def turns_of_a_second(latency: str) -> int:
 def test_rows_wait_for_others_as_long_as_they_may() -> None:
     assert turns_of_a_second("0s") > 100
     assert turns_of_a_second("200ms") < 12
+
+
+def test_a_heartbeat_moves_the_watermark_without_rows() -> None:
+    """S2, S5: the partition counts as heard, and holds the others back no more."""
+    script = Script(
+        [
+            (0, "a", rows(1)),
+            (0, "b", rows(2)),
+            (1, "a", rows(15)),
+            (2, Heartbeat("b", 12_000_000)),
+            (3, "b", rows(11)),
+            (60, Ended("a")),
+            (60, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, report.results))
+
+    ran = run(script, progress=watch)
+    assert next(second for second, results in seen if results) == 2
+    assert ran.table().column("n").to_pylist() == [2, 2]
+    assert ran.side("late").num_rows == 0

@@ -1,0 +1,60 @@
+"""Whether an engine takes more: not once it was suspended, nor when a call failed half-way."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from eventtime.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("Soundness",)
+
+
+class Soundness:
+    """What an engine remembers of calls that ended badly.
+
+    Working: `unbroken`. Ending: `suspend`. Asking: `check_whole`, `check_going_on`.
+    """
+
+    def __init__(self) -> None:
+        self._is_suspended = False
+        self._broken: BaseException | None = None
+
+    @contextlib.contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Remember what goes wrong half-way: part of the rows is inside then, part is not."""
+        try:
+            yield
+        except BaseException as error:
+            self._broken = error
+            raise
+
+    def suspend(self) -> None:
+        """Take nothing more."""
+        self._is_suspended = True
+
+    def check_whole(self, place: str) -> None:
+        """Refuse to save what an earlier call left half-done.
+
+        Raises:
+            PlanError: shows what went wrong then.
+        """
+        if self._broken is not None:
+            first = str(self._broken).partition("\n")[0]
+            msg = f"an earlier call failed half-way: {type(self._broken).__name__}: {first}"
+            remedy = "restore the last checkpoint or savepoint, and push again what came after it"
+            raise PlanError(msg, place=place, remedy=remedy)
+
+    def check_going_on(self, place: str) -> None:
+        """Refuse to take more.
+
+        Raises:
+            PlanError: it was suspended, or broken off.
+        """
+        if self._is_suspended:
+            msg = "the engine was suspended and takes nothing more"
+            raise PlanError(msg, place=place, remedy="make a new engine")
+        self.check_whole(place)
