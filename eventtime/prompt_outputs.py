@@ -29,7 +29,7 @@ class PromptOutputs(Outputs):
 
     Args:
         clock: of the machine's time.
-        every_us: how often sinks commit that are not `prompt`.
+        every_us: how often sinks commit that make a file each time.
     """
 
     holds_transactions: ClassVar[bool] = False
@@ -50,7 +50,7 @@ class PromptOutputs(Outputs):
         writer = sink.open_epochs(schema, f"{self._job}/{tag or 'results'}")
         self._epochs[tag] = writer
         writer.recover(_TOKEN)
-        if not getattr(sink, "is_prompt", True):
+        if getattr(sink, "makes_files", False):
             self._slow.add(tag)
         self._describe(tag, sink)
 

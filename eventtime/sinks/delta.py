@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pyarrow as pa
 
@@ -79,6 +79,7 @@ class DeltaSink:
     path: str
     storage_options: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets
     delivery: Delivery = "exactly_once"
+    makes_files: ClassVar[bool] = True
 
     @property
     def guarantee(self) -> Guarantee:

@@ -104,7 +104,11 @@ class EpochWriter(Protocol):
 
 
 class EpochSink(Protocol):
-    """A sink that can take part in checkpoints: a frozen description, comparable."""
+    """A sink that can take part in checkpoints: a frozen description, comparable.
+
+    One with a true attribute `makes_files` writes a file for each commit: a live run without
+    checkpoints commits to it now and then only (`live(commit_every=…)`), to others as rows come.
+    """
 
     @property
     def delivery(self) -> Delivery:

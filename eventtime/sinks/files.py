@@ -130,6 +130,7 @@ class FolderSink(FileSink):
     partition_by: ByDay | None = None
     delivery: ClassVar[Delivery] = "exactly_once"
     guarantee: ClassVar[Guarantee] = "exactly_once"
+    makes_files: ClassVar[bool] = True
 
     def open(self, schema: pa.Schema) -> FolderWriter:
         """Check path and schema, and start writing under a hidden name.

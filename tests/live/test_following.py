@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import eventtime as et
@@ -303,3 +304,16 @@ def test_a_heartbeat_moves_the_watermark_without_rows() -> None:
     assert next(second for second, results in seen if results) == 2
     assert ran.table().column("n").to_pylist() == [2, 2]
     assert ran.side("late").num_rows == 0
+
+
+def test_a_folder_gets_a_file_now_and_then_only(tmp_path: Path) -> None:
+    """Without checkpoints: results every second, a file every four."""
+    events: list[Any] = [(i, "a", rows(10 * i)) for i in range(12)]
+    script = Script([*events, (12, Ended("a"))], ("a",))
+    sink = et.to_parquet(tmp_path / "out", partition_by=et.by_day())
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock), commit_every="4s")
+    counted(script).run(sink, live=live)
+    files = sorted((tmp_path / "out").glob("*/part-*.parquet"))
+    assert len(files) == 3
+    found = [t for file in files for t in starts(pq.ParquetFile(file).read())]
+    assert found == [10.0 * i for i in range(12)]
