@@ -32,7 +32,7 @@ def serving(token: str | None = None, board: Board | None = None) -> Iterator[St
         server.close()
 
 
-def raw(server: StatusServer, request: bytes, wait_s: float = 20) -> bytes:
+def raw(server: StatusServer, request: bytes, wait_s: float = 60) -> bytes:
     """Send bytes; return all that comes until the other side hangs up."""
     host, port = server.url.removeprefix("http://").rstrip("/").split(":")
     with closing(socket.create_connection((host, int(port)), timeout=wait_s)) as line:
@@ -138,7 +138,7 @@ def test_who_dawdles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui_server, "_WHOLE_S", 0.5)
     with serving() as server:
         host, port = server.url.removeprefix("http://").rstrip("/").split(":")
-        with closing(socket.create_connection((host, int(port)), timeout=20)) as line:
+        with closing(socket.create_connection((host, int(port)), timeout=60)) as line:
             line.sendall(b"GET / HT")
             assert get(server.url + "health")[0] == 200
             assert line.recv(10) == b""
@@ -148,7 +148,7 @@ def test_a_crowd_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui_server, "_MOST_CONNECTIONS", 1)
     with serving() as server:
         host, port = server.url.removeprefix("http://").rstrip("/").split(":")
-        with closing(socket.create_connection((host, int(port)), timeout=20)) as line:
+        with closing(socket.create_connection((host, int(port)), timeout=60)) as line:
             line.sendall(b"GET / HT")
             assert raw(server, b"").startswith(b"HTTP/1.0 503")
 

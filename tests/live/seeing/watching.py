@@ -54,7 +54,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str, M
     """Ask a server on this machine; returns status, text and headers."""
     request = urllib.request.Request(url, headers=dict(headers or {}))
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode(), dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(), dict(error.headers)
