@@ -31,7 +31,7 @@ from eventtime.errors import (
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
-from eventtime.live_readers import from_batches, generate, read_kafka
+from eventtime.live_readers import from_batches, generate, read_kafka, read_sql
 from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
@@ -179,6 +179,7 @@ __all__ = (
     "read_kafka",
     "read_parquet",
     "read_socket",
+    "read_sql",
     "read_stdin",
     "reducing_state",
     "restart",

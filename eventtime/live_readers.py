@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from eventtime.checks import check_whole, shown
+from eventtime.checks import check_text, check_whole, shown
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError
+from eventtime.sources.inference import as_schema
 from eventtime.sources.iterated import IteratedSource
 from eventtime.sources.kafka.source import KafkaSource
 from eventtime.sources.rate import RateSource
+from eventtime.sources.sql_polling import SqlSource
+from eventtime.sources.sql_tables import named_table
 from eventtime.stream import Stream
+from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from eventtime.sources.kafka.source import Start
     from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("from_batches", "generate", "read_kafka")
+__all__ = ("from_batches", "generate", "read_kafka", "read_sql")
 
 
 def from_batches(
@@ -189,6 +193,72 @@ def read_kafka(
             options=options,
         )
     )
+
+
+def read_sql(
+    address: str,
+    *,
+    by: str,
+    time: str,
+    time_unit: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
+    every: DurationLike = "1s",
+    settle: DurationLike = "0s",
+) -> Stream:
+    """Follow a table of PostgreSQL or SQLite: new rows, polled by a column that ascends.
+
+    One partition. The position is the last value of `by` and a checksum of the rows seen with it,
+    so rows with the same value that come later are neither lost nor read twice. Rows are taken as
+    they are when they are first seen: they must not be changed.
+
+    A row that becomes visible when rows of greater values were read is passed over: transactions
+    that take a number of a sequence and commit later than others do so. With times as `by`, give
+    `settle` longer than any transaction lasts.
+
+    PostgreSQL needs the extra ``eventtime[postgres]``.
+
+    Args:
+        address: 'postgresql://user@host/database', or the path of a file of SQLite.
+        by: column of integers, times or texts that ascends; rows without it are not read.
+        time: event-time column.
+        time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
+        table: its name, such as 'events' or 'public.events'; or
+        query: a SELECT that has the columns.
+        schema: columns and types; needed for SQLite, which does not tell them. A row that does not
+            fit goes to the side output 'quarantine'.
+        every: from one poll to the next.
+        settle: leave rows alone until they are so old, by the clock; PostgreSQL, times as `by`.
+
+    Raises:
+        PlanError: an argument is wrong.
+        SourceError: when run: the database cannot be reached, or refuses the query.
+
+    >>> read_sql("x.db", table="events", by="id", time="t").node.source.describe()
+    'new rows of events in x.db by id, time=t'
+    """
+    place = "read_sql(…)"
+    for what, text in (("address", address), ("column name", by)):
+        check_text(text, what=what, place=place, remedy="see its arguments")
+    check_time(time, time_unit)
+    if (table is None) == (query is None):
+        msg = "one of table= and query= is needed"
+        raise PlanError(msg, place=place, remedy="such as table='events'")
+    check_text(query or table, what="table or query", place=place, remedy="such as table='events'")
+    select = query if query is not None else f"SELECT * FROM {named_table(str(table))}"
+    source = SqlSource(
+        address,
+        select,
+        "query" if table is None else table,
+        by,
+        time,
+        time_unit,
+        as_schema(schema),
+        parse_us(every, name="every", zero=False),
+        parse_us(settle, name="settle"),
+    )
+    return Stream.read(source)
 
 
 def _is_between(value: object, least: float, most: float) -> bool:
