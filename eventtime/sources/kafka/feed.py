@@ -134,12 +134,13 @@ class KafkaFeed:
             messages = [message for message in messages if message.offset() < lane.end]
         if not messages:
             return
+        now_us = self._clock.now_us()
         for rows, offset in self._decoder.decoded(lane.where, messages):
             lane.offset, lane.is_at_end = offset, False
             if rows is None:
                 self._mail.stand(lane.name, lane.position)
             else:
-                self._mail.put(lane.name, rows, lane.position)
+                self._mail.put(lane.name, rows, lane.position, arrived_us=now_us)
         if lane.has_ended:
             self._end(lane)
 

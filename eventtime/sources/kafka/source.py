@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
@@ -17,11 +18,9 @@ from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
 from eventtime.sources.kafka.payloads import FORMATS, RAW_SCHEMA, payload
 from eventtime.sources.schemas import check_columns, plain
-from eventtime.timestamp import to_us
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position
@@ -232,9 +231,7 @@ def _start(start: object, place: str) -> Start | int:
     """Return the word, or a time in microseconds."""
     if is_one_of(start, ("earliest", "latest")):
         return "latest" if start == "latest" else "earliest"
-    try:
-        return int(to_us(pa.array([start]))[0])
-    except (TypeError, ValueError, pa.ArrowException) as error:
-        msg = f"start={shown(start)} is no place to start"
-        remedy = "'earliest', 'latest', or a datetime with a zone"
-        raise PlanError(msg, place=place, remedy=remedy) from error
+    if isinstance(start, datetime) and start.tzinfo is not None:
+        return round(start.timestamp() * 1e6)
+    msg = f"start={shown(start)} is no place to start"
+    raise PlanError(msg, place=place, remedy="'earliest', 'latest', or a datetime with a zone")

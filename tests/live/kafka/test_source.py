@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pytest
 
 import eventtime as et
-from live.kafka.topics import SCHEMA, ipc, message
+from eventtime.clock import SystemClock
+from eventtime.errors import SourceError
+from eventtime.parsed import parse
+from eventtime.sources.feed import Arrived
+from eventtime.sources.mailbox import Mailbox
+from live.kafka.topics import SCHEMA, Running, ipc, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from kafka_server import KafkaServer
     from live.kafka.topics import Topic
 
     MakeTopic = Callable[..., Topic]
@@ -115,3 +125,173 @@ def test_a_run_goes_on_from_its_checkpoint(topic: MakeTopic, tmp_path: Path) -> 
     with contextlib.closing(sqlite3.connect(tmp_path / "out.db")) as database:
         rows = database.execute("SELECT n FROM out ORDER BY window_start").fetchall()
     assert rows == [(20,)] * 9
+
+
+def test_start_is_a_time_or_the_end(topic: MakeTopic) -> None:
+    made = topic()
+    for second in range(1, 10):
+        made.send(0, message(second), timestamp=second * 1_000)
+    at = datetime.fromtimestamp(6, tz=UTC)
+    assert windows(counted(made, start=at).run().table()) == [(0, 4)]
+    assert counted(made, start="latest").run().table().num_rows == 0
+
+
+def test_a_partition_that_is_new_is_read_from_its_beginning(
+    topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8: found later, it starts from the combined watermark."""
+    monkeypatch.setattr("eventtime.sources.kafka.source._DISCOVER_US", 50_000)
+    made = topic(1)
+    made.rows(0, 1, 2)
+    with Running(counted(made, end=None, start="latest")) as running:
+        made.rows(0, 11)
+        running.until(lambda: running.rows == 1)
+        made.widen(2)
+        made.rows(1, 12, 13)
+        running.until(lambda: running.rows == 3)
+    assert sorted(running.ran.ledger.partitions) == [f"{made.name}-0", f"{made.name}-1"]
+
+
+def test_what_came_while_nothing_ran_is_read_though_nothing_had_come_before(
+    topic: MakeTopic, tmp_path: Path
+) -> None:
+    """S27: a partition that began at its end has a position before its first row."""
+    made = topic(2)
+    made.rows(0, 1)
+    made.rows(1, 1)
+    stream = counted(made, end=None, start="latest")
+    with Running(stream, checkpoint=tmp_path) as running:
+        made.rows(0, 11)
+        running.until(lambda: running.rows == 1)
+    made.rows(1, 12, 13)
+    with Running(stream, checkpoint=tmp_path) as running:
+        running.until(lambda: running.rows == 3)
+    running.ran.assert_balanced()
+
+
+def test_a_partition_at_its_end_falls_idle_and_comes_back(topic: MakeTopic) -> None:
+    """S6: it no longer holds the others back."""
+    made = topic(2)
+    made.rows(0, 1)
+    stream = read(made, end=None).watermark(et.ascending(), idle_after="100ms")
+    with Running(stream.window(et.tumbling("10s")).aggregate(n=et.count())) as running:
+        made.rows(1, 1, 25)
+        running.until(lambda: running.results == 1)
+        made.rows(0, 26)
+        made.rows(1, 40)
+        running.until(lambda: running.rows == 5)
+    running.ran.assert_balanced()
+
+
+def test_partitions_far_ahead_wait_at_the_broker(topic: MakeTopic) -> None:
+    """Alignment: every message once, also of those that were paused again and again."""
+    made = topic(2)
+    made.rows(0, *range(0, 3_000, 3))
+    made.rows(1, *range(1_000))
+    stream = read(made).watermark(et.ascending(), max_ahead="20s")
+    ran = stream.window(et.tumbling("100s")).aggregate(n=et.count()).run()
+    assert sum(n for _, n in windows(ran.table())) == 2_000
+    assert ran.side("late").num_rows == 0
+    ran.assert_balanced()
+
+
+def test_the_broker_goes_and_comes_back(broker: KafkaServer, topic: MakeTopic) -> None:
+    """The feed goes on; while nobody answers no partition is silent (S6)."""
+    made = topic(2)
+    stream = read(made, end=None).watermark(et.ascending(), idle_after="1s")
+    with Running(stream.window(et.tumbling("10s")).aggregate(n=et.count())) as running:
+        made.rows(0, 1, 2)
+        made.rows(1, 1, 2)
+        running.until(lambda: running.rows == 4)
+        broker.kill()
+        broker.start()
+        made.rows(0, 11)
+        made.rows(1, 12, 21)
+        running.until(lambda: running.rows == 7)
+        running.until(lambda: running.results == 2)
+    running.ran.assert_balanced()
+
+
+def test_messages_behind_the_checkpoint_that_are_gone_are_an_error(
+    topic: MakeTopic, tmp_path: Path
+) -> None:
+    """S27: no silent jump."""
+    made = topic()
+    made.rows(0, 1, 2)
+    with Running(counted(made, end=None), checkpoint=tmp_path) as running:
+        running.until(lambda: running.rows == 2)
+    made.rows(0, 3, 4, 5)
+    made.forget(0, 4)
+    with pytest.raises(SourceError, match=r"goes on at offset 2, but the broker keeps only .* 4"):
+        counted(made).run(checkpoint=tmp_path)
+
+
+def test_what_cannot_be_read_is_said_at_the_start(broker: KafkaServer, topic: MakeTopic) -> None:
+    def refused(name: str, **more: Any) -> str:
+        known: dict[str, Any] = {"servers": broker.servers, "schema": SCHEMA, "time": "t", **more}
+        stream = et.read_kafka(name, **known).watermark(et.ascending())
+        with pytest.raises(SourceError) as told:
+            stream.window(et.tumbling("1s")).aggregate(n=et.count()).run()
+        return str(told.value)
+
+    assert "'none' is closed to us: Broker: Unknown topic" in refused("none")
+    assert "the client refuses its options" in refused("none", options={"no.such": 1})
+    login = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanisms": "PLAIN",
+        "sasl.username": "eventtime",
+        "sasl.password": "wrong",
+    }
+    name = topic().name
+    answer = refused(name, servers=broker.servers_with_login, options=login)
+    assert "the broker refuses the login" in answer
+    right = {**login, "sasl.password": "right"}
+    stream = et.read_kafka(
+        name, servers=broker.servers_with_login, schema=SCHEMA, time="t", end="now", options=right
+    )
+    marked = stream.watermark(et.ascending()).window(et.tumbling("1s"))
+    assert marked.aggregate(n=et.count()).run().is_finished
+
+
+def test_live_equals_the_replay_of_the_topic(topic: MakeTopic) -> None:
+    """S4: row for row under the order in which the live run took the rows."""
+    made, draw = topic(3), np.random.default_rng(3)
+    for partition in range(3):
+        seconds = np.arange(0, 300, 0.25) - draw.exponential(2, 1_200)
+        made.rows(partition, *map(float, seconds + 100))
+    stream = counted(made, end=None)
+    source: Any = parse(stream.node).sources[0][0]
+    taken: list[tuple[str, int]] = []
+
+    class Recorded(Mailbox):
+        def take(self, most_rows: int, held: Any) -> Any:
+            news = super().take(300, held)
+            taken.extend((n.partition, n.rows.num_rows) for n in news if isinstance(n, Arrived))
+            return news
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eventtime.sources.kafka.feed.Mailbox", Recorded)
+        with Running(stream) as running:
+            running.until(lambda: running.rows == 3_600)
+    live = running.ran
+
+    rows: dict[str, pa.Table] = {}
+    feed = replace(source, is_bounded=True).follow(None, None, SystemClock())
+    feed.start(lambda: None)
+    while not feed.is_over:
+        for news in feed.take(10_000, ()):
+            if isinstance(news, Arrived):
+                assert isinstance(news.rows, pa.RecordBatch)
+                some = pa.Table.from_batches([news.rows])
+                known = rows.get(news.partition, some[:0])
+                rows[news.partition] = pa.concat_tables([known, some])
+    feed.close()
+    engine = et.Engine(stream, partitions=sorted(rows))
+    for name, n in taken:
+        some, rows[name] = rows[name][:n], rows[name][n:]
+        engine.push(name, some.combine_chunks().to_batches()[0])
+    engine.finish_all()
+    assert not any(left.num_rows for left in rows.values())
+    assert engine.results().equals(live.table())
+    assert live.side("late").num_rows > 0
+    assert live.ledger.operators == engine.ledger.operators

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import threading
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import eventtime as et
 
 _NUMBERS = itertools.count()
 _ROOM_S = 60
@@ -50,9 +53,21 @@ class Topic:
         """Write a JSON message for each second."""
         self.send(partition, *(message(second, x) for second in seconds))
 
+    def forget(self, partition: int, offset: int) -> None:
+        """Delete the messages in front of an offset."""
+        at = TopicPartition(self.name, partition, offset)
+        self.admin.delete_records([at])[at].result()
+
     def widen(self, partitions: int) -> None:
         """Let it have more partitions."""
         self.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result()
+        self._producer = None  # it knows those that there were
+
+        def are_there() -> bool:
+            known = self.admin.list_topics(self.name, timeout=_ROOM_S).topics[self.name]
+            return len(known.partitions) == partitions
+
+        until(are_there)
 
 
 SCHEMA = pa.schema([("t", pa.timestamp("us", "UTC")), ("x", pa.int64())])
@@ -108,3 +123,45 @@ def committed(servers: str, topic: str) -> list[tuple[Any, Any]]:
             consumer.close()
             return found
     raise AssertionError
+
+
+class Running:
+    """A live run in a thread, which is stopped at the end of a block.
+
+    Args:
+        stream: the pipeline.
+        how: of `run`.
+    """
+
+    def __init__(self, stream: et.Stream, **how: Any) -> None:
+        self._stream, self._how = stream, {"drain": "checkpoint" not in how, **how}
+        self._stops = threading.Event()
+        self._ended: Future[et.Run] = Future()
+        self.rows = self.results = 0
+        self.has_begun = False
+
+    def __enter__(self) -> Running:
+        threading.Thread(target=self._run).start()
+        self.until(lambda: self.has_begun)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stops.set()
+        self.ran = self._ended.result(_ROOM_S)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for a condition while it runs."""
+        until(lambda: self._ended.done() or is_so())
+        if self._ended.done():
+            self._ended.result()
+
+    def _run(self) -> None:
+        try:
+            ran = self._stream.run(progress=self._watch, stop=self._stops.is_set, **self._how)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread of the test
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(ran)
+
+    def _watch(self, report: et.ProgressReport) -> None:
+        self.rows, self.results, self.has_begun = report.rows, report.results, True
