@@ -31,7 +31,7 @@ from eventtime.errors import (
 )
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
-from eventtime.live_readers import from_batches, generate, read_kafka, read_sql
+from eventtime.live_readers import from_batches, generate, hybrid, read_kafka, read_sql
 from eventtime.memory import MemoryLimit, memory_limit
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
@@ -161,6 +161,7 @@ __all__ = (
     "from_batches",
     "generate",
     "global_window",
+    "hybrid",
     "last",
     "list_state",
     "live",

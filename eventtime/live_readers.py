@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from eventtime.checks import check_text, check_whole, shown
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError
+from eventtime.plan import Read
+from eventtime.sources.feed import is_live
+from eventtime.sources.hybrid import HybridSource
 from eventtime.sources.inference import as_schema
 from eventtime.sources.iterated import IteratedSource
 from eventtime.sources.kafka.source import KafkaSource
@@ -18,17 +22,18 @@ from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     import pyarrow as pa
 
     from eventtime.duration import DurationLike
+    from eventtime.sources.base import Source
+    from eventtime.sources.feed import AnySource
     from eventtime.sources.iterated import Batches
     from eventtime.sources.kafka.payloads import Format
     from eventtime.sources.kafka.source import Start
     from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("from_batches", "generate", "read_kafka", "read_sql")
+__all__ = ("from_batches", "generate", "hybrid", "read_kafka", "read_sql")
 
 
 def from_batches(
@@ -128,6 +133,51 @@ def generate(
         parse_us(tick, name="tick", zero=False),
     )
     return Stream.read(source)
+
+
+def hybrid(first: Stream, then: Stream, *, at: datetime | None = None) -> Stream:
+    """Read what is stored to its end, then follow what goes on, as one stream.
+
+    Rows before `at` come from the first, rows from `at` on from the second, whichever of them has
+    them: no row is missing and none comes twice, if each has all rows of its side. The live source
+    is opened when the first has been read. Partitions of the first are named ``first/…``; they end
+    when those of the second are known, so that the watermark goes on from where they stood.
+
+    With checkpoints the run goes on in whichever it was. Let the live source begin at a fixed
+    place, such as ``read_kafka(…, start=at)``: 'latest' would leave a gap.
+
+    Args:
+        first: a bounded source, such as files, without steps.
+        then: a live source with the same columns, without steps.
+        at: event time of the switch, with a zone; None: all rows of both, for sources that adjoin.
+
+    Raises:
+        PlanError: one of them is of the other kind, has steps or another time column.
+        SchemaError: when run: their columns differ.
+
+    >>> import eventtime as et, pyarrow as pa
+    >>> batch = pa.record_batch({"t": pa.array([1, 12])})
+    >>> stored = et.from_arrow(batch, time="t", time_unit="s")
+    >>> live = from_batches(lambda n: [batch], schema=batch.schema, time="t", time_unit="s")
+    >>> print(hybrid(stored, live).node.source.describe().partition(";")[2])
+     then iterators of batches: 1 partition(s) (batches), time=t
+    """
+    place = "hybrid(first, then)"
+    bounded, live = (_source_of(stream, place) for stream in (first, then))
+    if is_live(bounded) or not is_live(live):
+        msg = "the first is to be bounded, and the second to go on"
+        raise PlanError(msg, place=place, remedy="such as hybrid(read_parquet(…), read_kafka(…))")
+    if (bounded.time, bounded.time_unit) != (live.time, live.time_unit):
+        msg = f"their times are {bounded.time!r} and {live.time!r}, or in other units"
+        raise PlanError(msg, place=place, remedy="give both the same time= and time_unit=")
+    if at is None:
+        return Stream.read(HybridSource(cast("Source", bounded), live, None))
+    given: object = at
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        msg = f"at={shown(at)} is no time with a zone"
+        raise PlanError(msg, place=place, remedy="such as datetime(2024, 5, 1, tzinfo=UTC)")
+    at_us = (given - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return Stream.read(HybridSource(cast("Source", bounded), live, at_us))
 
 
 def read_kafka(
@@ -265,3 +315,11 @@ def _is_between(value: object, least: float, most: float) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return least <= value <= most
+
+
+def _source_of(stream: object, place: str) -> AnySource:
+    node = getattr(stream, "node", None)
+    if not isinstance(node, Read):
+        msg = f"{shown(stream)} is no source as it is read"
+        raise PlanError(msg, place=place, remedy="give steps such as filter behind hybrid(…)")
+    return node.source

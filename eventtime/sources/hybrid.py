@@ -1,0 +1,201 @@
+"""First what is stored, then what goes on: one source that switches over, without gap or double.
+
+first   ─────────────────┤ rows before `at`
+then                     ├──────────────────► rows from `at` on
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled
+from eventtime.sources.reader_feed import ReaderFeed
+from eventtime.sources.schemas import check_columns, check_same
+from eventtime.sources.seeking import open_source
+from eventtime.timestamp import to_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from eventtime.clock import Clock
+    from eventtime.sources.base import Position, Source
+    from eventtime.sources.feed import Feed, LiveSource, News
+
+__all__ = ("FIRST", "HybridSource")
+
+FIRST: Final = "first/"
+"""What the names of the partitions of the first source begin with."""
+
+_BATCH_ROWS: Final = 16_384
+
+
+@dataclass(frozen=True)
+class HybridSource:
+    """A bounded source, and a live one behind it; made by `eventtime.hybrid`.
+
+    Attributes:
+        first: read to its end.
+        then: followed from there on.
+        at_us: event time from which on rows are those of the live one; None: all rows of both.
+    """
+
+    first: Source
+    then: LiveSource
+    at_us: int | None
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column."""
+        return self.first.time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column."""
+        return self.first.time_unit
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Whether one of them does."""
+        of_files = hasattr(getattr(self.first, "format", None), "on_malformed")
+        return self.then.reports_malformed or of_files
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of both.
+
+        Raises:
+            SchemaError: they differ.
+        """
+        named = [(source.describe(), source.schema()) for source in (self.first, self.then)]
+        return check_same(named)
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> _HybridFeed:
+        """Open the first source, or the live one if an earlier run came so far.
+
+        Raises:
+            SourceError: one of them cannot be read.
+        """
+        wanted = check_columns(self.schema(), columns).names
+        held = dict(positions or {})
+        behind = {name: held[name] for name in held if not name.startswith(FIRST)}
+        feed = _HybridFeed(self, wanted, clock)
+        if behind:
+            feed.switch(behind, [name for name in held if name.startswith(FIRST)])
+        else:
+            feed.begin({name.removeprefix(FIRST): known for name, known in held.items()})
+        return feed
+
+    def describe(self) -> str:
+        """Return one line with both."""
+        return f"first {self.first.describe()}; then {self.then.describe()}"
+
+
+class _HybridFeed:
+    """The feed of the first source until it is over, then that of the live one."""
+
+    def __init__(self, source: HybridSource, wanted: Sequence[str], clock: Clock) -> None:
+        self._source, self._wanted, self._clock = source, wanted, clock
+        self._feed: Feed
+        self._is_first = True
+        self._names: list[str] = []
+        self._unended: list[str] = []
+        self._wake: Callable[[], None] = lambda: None
+
+    def begin(self, positions: Mapping[str, Position]) -> None:
+        """Open the first source."""
+        readers = open_source(self._source.first, self._wanted, _BATCH_ROWS, positions or None)
+        self._feed = ReaderFeed(readers, self._clock, every_us=None)
+        self._names = [FIRST + reader.name for reader in readers]
+
+    def switch(self, positions: Mapping[str, Position] | None, unended: Sequence[str] = ()) -> None:
+        """Open the live source.
+
+        Args:
+            positions: of it.
+            unended: partitions of the first source whose end is told at last.
+        """
+        self._unended = list(unended)
+        self._feed = self._source.then.follow(self._wanted, positions, self._clock)
+        self._is_first = False
+
+    @property
+    def known(self) -> Sequence[str]:
+        return self._names if self._is_first else self._feed.known
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._feed.start(wake)
+
+    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
+        if not self._is_first:
+            told = [self._kept(news) for news in self._feed.take(most_rows, held)]
+            if self._unended and self._feed.is_over:
+                told += [Ended(name) for name in self._unended]
+                self._unended = []
+            return told
+        inside = {name.removeprefix(FIRST) for name in held}
+        told = [self._kept(news) for news in self._feed.take(most_rows, inside)]
+        # Their ends would let every window fire: they come when others hold the watermark.
+        told = [news for news in told if not isinstance(news, Ended)]
+        return [*told, *self._go_over()] if self._feed.is_over else told
+
+    def settled(self, positions: Mapping[str, Position]) -> None:
+        if not self._is_first:
+            behind = {name: at for name, at in positions.items() if not name.startswith(FIRST)}
+            self._feed.settled(behind)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._is_first and not self._unended and self._feed.is_over
+
+    def close(self) -> None:
+        self._feed.close()
+
+    def _go_over(self) -> list[News]:
+        self._feed.close()
+        self.switch(None)
+        known = list(self._feed.known)
+        news: list[News] = [Found(name) for name in known]
+        if known:
+            news += [Ended(name) for name in self._names]
+        else:
+            news += [Left(name) for name in self._names]
+            self._unended = list(self._names)
+        self._feed.start(self._wake)
+        self._wake()
+        return news
+
+    def _kept(self, news: News) -> News:
+        """Return news under the name of the partition here, with the rows of the right side."""
+        if self._is_first:
+            news = _renamed(news)
+        if not isinstance(news, Arrived) or isinstance(news.rows, MalformedRows):
+            return news
+        rows = self._own(news.rows)
+        if not rows.num_rows:
+            return Stands(news.partition, news.position)
+        return Arrived(news.partition, rows, news.position)
+
+    def _own(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        at_us = self._source.at_us
+        if at_us is None:
+            return rows
+        times_us, admitted = to_us(rows.column(self._source.time), self._source.time_unit)
+        is_own = times_us < at_us if self._is_first else times_us >= at_us
+        if admitted is not None:
+            is_own |= ~admitted
+        return rows if is_own.all() else rows.filter(pa.array(is_own))
+
+
+def _renamed(news: News) -> News:
+    if isinstance(news, Silent | Unpolled):
+        return replace(news, partitions=[FIRST + name for name in news.partitions])
+    return replace(news, partition=FIRST + news.partition)

@@ -1,0 +1,130 @@
+"""First what is stored, then what goes on: the switch, restarts around it, other columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eventtime as et
+from eventtime.sources.feed import Ended, Silent
+from live.script import SCHEMA, SECOND, Alarm, Script, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from eventtime.sources.hybrid import HybridSource
+
+AT = datetime(1970, 1, 1, 0, 0, 50, tzinfo=UTC)
+
+
+def behind(n: int) -> Iterator[pa.RecordBatch]:
+    """Live rows of seconds 40 to 99, behind so many."""
+    yield rows(*range(40 + n, 100))
+
+
+def stored(*partitions: range) -> et.Stream:
+    return et.from_arrow({f"p{n}": rows(*part) for n, part in enumerate(partitions)}, time="t")
+
+
+def windows(first: et.Stream, then: et.Stream, at: datetime | None = AT) -> et.Stream:
+    stream = et.hybrid(first, then, at=at).watermark(et.ascending())
+    return stream.window(et.tumbling("10s")).aggregate(n=et.count(), x=et.sum("x"))
+
+
+def live(make: Any = behind) -> et.Stream:
+    return et.from_batches(make, schema=SCHEMA, time="t")
+
+
+def test_each_row_counts_once_on_its_side_of_the_switch() -> None:
+    """S8, S9: both hold rows of the other's side; nothing is late, every window has its ten."""
+    ran = windows(stored(range(0, 60, 2), range(1, 60, 2)), live()).run()
+    ran.assert_balanced()
+    assert ran.table().column("n").to_pylist() == [10] * 10
+    assert ran.side("late").num_rows == 0
+    assert sorted(ran.ledger.partitions) == ["batches", "first/p0", "first/p1"]
+
+
+def test_without_a_time_all_rows_of_both_count() -> None:
+    ran = windows(stored(range(40)), live(), at=None).run()
+    assert ran.table().column("n").to_pylist() == [10] * 10
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.integers(0, 100))
+def test_the_switch_is_a_union_cut_at_a_time(seconds: list[int], at: int) -> None:
+    """S4: wherever the switch is, the result is that of all rows."""
+    seconds = sorted(seconds)
+    whole = et.from_arrow(rows(*seconds), time="t").watermark(et.ascending())
+    moment = datetime.fromtimestamp(at, UTC)
+    ran = windows(
+        et.from_arrow(rows(*seconds), time="t"), live(lambda n: [rows(*seconds[n:])]), moment
+    ).run()
+    expected = whole.window(et.tumbling("10s")).aggregate(n=et.count(), x=et.sum("x")).run()
+    assert ran.table().equals(expected.table())
+
+
+@pytest.mark.parametrize("stop", [5, 30, 49, 50, 51, 60, 95])
+def test_a_run_stopped_anywhere_goes_on(tmp_path: Path, stop: int) -> None:
+    """S28: in the first, at the switch, in the second."""
+    whole = windows(stored(range(60)), live()).run().table()
+
+    def slowly(n: int) -> Iterator[pa.RecordBatch]:
+        for second in range(40 + n, 100):
+            yield rows(second)
+
+    seen = [0]
+
+    def watch(report: et.ProgressReport) -> None:
+        seen[0] = report.rows
+
+    first = et.from_arrow({"p0": [rows(n) for n in range(60)]}, time="t")
+    windows(first, live(slowly)).run(
+        checkpoint=tmp_path, progress=watch, stop=lambda: seen[0] >= stop
+    )
+    ran = windows(first, live(slowly)).run(checkpoint=tmp_path)
+    ran.assert_balanced()
+    assert ran.table().equals(whole)
+
+
+def test_news_of_the_second_go_through_and_the_first_ends_at_last() -> None:
+    """S6, S8: one that knows no partition at the switch."""
+    script = Script([(0, Silent(["a"])), (1, "a", rows(70)), (2, Ended("a"))], ("a",))
+    stream = windows(stored(range(60)), et.Stream.read(script))
+    ran = stream.run(live=et.live(clock=script.clock, alarm=Alarm(script.clock)))
+    assert ran.table().column("n").to_pylist() == [10, 10, 10, 10, 10, 1]
+    assert ran.is_finished
+    assert script.clock.now_us() >= 2 * SECOND
+
+
+def source(stream: et.Stream) -> HybridSource:
+    read: Any = stream.node
+    found: HybridSource = read.source
+    return found
+
+
+def test_other_columns_are_refused() -> None:
+    other = et.from_batches([], schema=SCHEMA.append(pa.field("y", pa.int8())), time="t")
+    with pytest.raises(et.SchemaError, match="column 'y'"):
+        source(et.hybrid(stored(range(3)), other)).schema()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "at"),
+    [
+        (live(), live(), AT),
+        (stored(range(3)), stored(range(3)), AT),
+        (stored(range(3)).select("t"), live(), AT),
+        (stored(range(3)), None, AT),
+        (stored(range(3)), live(), datetime(2024, 1, 1)),  # noqa: DTZ001 - that is refused
+        (stored(range(3)), live(), "2024-01-01"),
+        (stored(range(3)), et.generate(1), AT),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_the_door(first: Any, then: Any, at: Any) -> None:
+    with pytest.raises(et.PlanError):
+        et.hybrid(first, then, at=at)
