@@ -47,6 +47,9 @@ def observed(plan: CompiledPlan, live: Live | None) -> Iterator[Board | None]:
             board.serves(server.url)
         try:
             yield board
+        except KeyboardInterrupt:
+            board.end("stopped")
+            raise
         except BaseException:
             board.end("failed")
             raise

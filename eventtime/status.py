@@ -27,7 +27,9 @@ __all__ = (
 )
 
 PartitionState = Literal["active", "idle", "held", "left", "ended"]
-RunState = Literal["starting", "running", "restarting", "suspended", "finished", "failed"]
+RunState = Literal[
+    "starting", "running", "restarting", "suspended", "finished", "stopped", "failed"
+]
 _MOST_SLICES: Final = 96
 _RATE_OVER_US: Final = 2_000_000
 
@@ -62,7 +64,8 @@ class Life:
     """How a run fares as a whole, over its restarts.
 
     Args:
-        state: 'starting' until the first turn; 'restarting' after a failure that may pass.
+        state: 'starting' until the first turn; 'restarting' after a failure that may pass;
+            'stopped' by Ctrl-C at once, without being suspended.
         started_us: reading of the clock.
         turned_us: when the loop was last seen at work.
         error: first line of what went wrong last; empty: nothing did.

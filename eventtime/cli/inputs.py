@@ -44,6 +44,7 @@ def stream_of_files(
     file_format: str | None = None,
     on_malformed: str | None = None,
     types: Sequence[str] = (),
+    follow: bool = False,
 ) -> Stream:
     """Describe the files as a stream.
 
@@ -55,6 +56,7 @@ def stream_of_files(
         file_format: one of `FORMATS`; None: by suffix.
         on_malformed: 'error' or 'quarantine', of text formats.
         types: of columns of text formats, as `NAME=TYPE`.
+        follow: whether to go on as files grow and new ones come.
 
     Raises:
         PlanError: the format cannot be told, or an option does not go with it.
@@ -73,6 +75,7 @@ def stream_of_files(
         time=time,
         time_unit=time_unit,
         partition_by=partitioning(partition_by),
+        follow=follow,
         **options,
     )
 

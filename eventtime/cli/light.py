@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ("lighten",)
 
-_RUN_NO_USER_CODE: Final = frozenset({"advise", "checkpoint", "demo", "replay"})
+_RUN_NO_USER_CODE: Final = frozenset({"advise", "checkpoint", "demo", "replay", "tail", "top"})
 """Commands in which nobody's code can miss what is left out."""
 _LEFT_OUT: Final = frozenset({"coverage", "pandas"})
 """Imported unasked where they are installed: pandas by pyarrow for the first array that it makes

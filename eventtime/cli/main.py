@@ -15,7 +15,9 @@ from eventtime.cli.demo import demo
 from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
+from eventtime.cli.tail import tail
 from eventtime.cli.termination import TERMINATED, hear_sigterm
+from eventtime.cli.top import top
 from eventtime.errors import (
     AggregateOverflowError,
     CheckpointError,
@@ -108,7 +110,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for _command in (replay, run, explain, advise, demo, checkpoint):
+for _command in (replay, run, tail, top, explain, advise, demo, checkpoint):
     cli.add_command(_command)
 
 
@@ -173,6 +175,8 @@ def _interrupted(session: Session) -> int:
         _complain(f"{how} after the outputs were complete", session)
     elif session.goes_on_from is not None:
         _complain(f"{how}; the same command goes on from {session.goes_on_from!r}", session)
+    elif session.follows:
+        _complain(f"{how}; with --checkpoint DIR the same command would go on from here", session)
     else:
         _complain(f"{how}; nothing was written under the final name", session)
     return code
@@ -200,6 +204,10 @@ _WORDS: Final = (
     ("percentile(share=…)", "--percentile"),
     ("on_malformed='quarantine'", "--on-malformed quarantine"),
     ("schema=", "--type NAME=TYPE"),
+    ("live(ui=…)", "--ui"),
+    ("live(ui_token=…)", "--ui-token"),
+    ("idle_after=", "--idle-after"),
+    ("max_ahead=", "--max-ahead"),
     ("--offset=", "--offset"),
     ("--window=", "--window"),
     ("--slide=", "--slide"),

@@ -10,6 +10,7 @@ import click
 from eventtime.cli.aggregates import parse_aggregates
 from eventtime.cli.inputs import FORMATS, stream_of_files
 from eventtime.cli.surviving import CHECKPOINT_OPTIONS
+from eventtime.cli.watching import WATCH_OPTIONS
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError
 from eventtime.plan import DROP
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from eventtime.watermark import WatermarkGenerator
     from eventtime.windows.assigner import GridAssigner
 
-__all__ = ("declared_stream", "input_options", "pipeline_options", "run_options")
+__all__ = (
+    "declared_stream",
+    "input_options",
+    "live_options",
+    "pipeline_options",
+    "run_options",
+    "watch_options",
+)
 
 Command = Any
 
@@ -126,6 +134,16 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
         help="Rows to print when there is no --out.",
     ),
 )  # fmt: skip
+_LIVE: Final[tuple[Callable[[Command], Command], ...]] = (
+    click.option(
+        "--idle-after", metavar="SPAN",
+        help="A partition that had nothing for so long holds nobody back; default: it does.",
+    ),
+    click.option(
+        "--max-ahead", metavar="SPAN",
+        help="A partition further ahead of the slowest one waits in its source.",
+    ),
+)  # fmt: skip
 
 
 def _adding(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
@@ -140,18 +158,25 @@ def _adding(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Comm
 input_options = _adding(_INPUT)
 pipeline_options = _adding((*_INPUT, *_PIPELINE))
 run_options = _adding((*_RUN, *CHECKPOINT_OPTIONS))
+live_options = _adding((*_LIVE, *WATCH_OPTIONS))
+watch_options = _adding(WATCH_OPTIONS)
 
 
 def declared_stream(
-    files: tuple[str, ...], given: Mapping[str, Any], *, keeps_late: bool
+    files: tuple[str, ...],
+    given: Mapping[str, Any],
+    *,
+    keeps_late: bool,
+    read: Callable[[], Stream] | None = None,
 ) -> Stream:
     """Build the stream that the options declare.
 
     Args:
         files: input.
-        given: the values of `pipeline_options` by name.
+        given: the values of `pipeline_options` by name; for live runs, those of `live_options` too.
         keeps_late: whether late rows go somewhere; if not they are only counted, so that no column
             has to be read for them.
+        read: makes the stream of the input; None: files, read to their ends.
 
     Raises:
         PlanError: options are missing, contradict each other, or cannot be read.
@@ -165,18 +190,15 @@ def declared_stream(
         raise PlanError(msg, place="--agg", remedy="add --agg 'count()', or another aggregate")
     windows = _windows(given)
     generator = _generator(files, given)
-    for option in ("allowed_lateness", "max_future"):
-        if given[option] is not None:
+    for option in ("allowed_lateness", "max_future", "idle_after", "max_ahead"):
+        if given.get(option) is not None:
             parse_us(given[option], name=_flag(option))
-    stream = stream_of_files(
-        files,
-        time=given["time"],
-        time_unit=given["time_unit"],
-        partition_by=given["partition_by"],
-        file_format=given["file_format"],
-        on_malformed=given["on_malformed"],
-        types=given["types"],
-    ).watermark(generator, max_future=given["max_future"])
+    stream = (read or (lambda: _files_stream(files, given)))().watermark(
+        generator,
+        max_future=given["max_future"],
+        idle_after=given.get("idle_after"),
+        max_ahead=given.get("max_ahead"),
+    )
     keyed = stream.key_by(*given["keys"]) if given["keys"] else stream
     return keyed.window(
         windows,
@@ -184,6 +206,19 @@ def declared_stream(
         mode=given["mode"],
         late=None if keeps_late else DROP,
     ).aggregate(**aggregates)
+
+
+def _files_stream(files: tuple[str, ...], given: Mapping[str, Any]) -> Stream:
+    return stream_of_files(
+        files,
+        time=given["time"],
+        time_unit=given["time_unit"],
+        partition_by=given["partition_by"],
+        file_format=given["file_format"],
+        on_malformed=given["on_malformed"],
+        types=given["types"],
+        follow=given.get("follow", False),
+    )
 
 
 def _windows(given: Mapping[str, Any]) -> GridAssigner:

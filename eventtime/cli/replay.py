@@ -6,10 +6,16 @@ from typing import Any
 
 import click
 
-from eventtime.cli.options import declared_stream, pipeline_options, run_options
+from eventtime.cli.options import (
+    declared_stream,
+    pipeline_options,
+    run_options,
+    watch_options,
+)
 from eventtime.cli.pipeline_file import stream_in_file
 from eventtime.cli.running import Targets, late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
+from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
 
 __all__ = ("explain", "replay", "run")
@@ -68,6 +74,7 @@ Such a file:
 \b
 Examples:
   eventtime run pipeline.py --out hourly.parquet --late late.parquet
+  eventtime run live.py --checkpoint state --ui :8080 --log json
   eventtime run pipelines.py --name daily"""
 
 
@@ -112,10 +119,12 @@ def explain(session: Session, /, files: tuple[str, ...], name: str | None, **giv
 @click.argument("file", metavar="FILE.py")
 @click.option("--name", metavar="VAR", help="Which stream of the file, if it has several.")
 @run_options
+@watch_options
 @common_options
 @click.pass_obj
 def run(session: Session, /, file: str, name: str | None, **given: Any) -> None:
     """Run the pipeline of a file."""
     stream = stream_in_file(file, name)
     targets = Targets.of(given, late_tags(stream))
-    tell(run_stream(stream, targets, session), session)
+    live = live_of(given, stream, session)
+    tell(run_stream(stream, targets, session, live), session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventtime.cli.outputs import Discard, FirstRows
+from eventtime.cli.printed import PrintedRows
 from eventtime.cli.progress import ProgressLine
 from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from eventtime.cli.session import Session
     from eventtime.ledger import PartitionLedger
+    from eventtime.live import Live
     from eventtime.memory import MemoryLimit
     from eventtime.run import Run
     from eventtime.sinks.base import AnySink
@@ -99,6 +102,7 @@ class Finished:
         late_tags: tags of the side outputs of late rows, by window; None: these are dropped.
         seconds: it took.
         exit_code: 0, or that of the signal that ended it early.
+        is_live: whether results were printed as they came, so that stdout is theirs.
     """
 
     run: Run
@@ -107,6 +111,7 @@ class Finished:
     late_tags: list[str | None]
     seconds: float
     exit_code: int = 0
+    is_live: bool = False
 
     @property
     def rows(self) -> int:
@@ -152,17 +157,31 @@ def late_tags(stream: Stream) -> list[str | None]:
     return [None if tag == DROP else tag for tag in named]
 
 
-def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
-    """Run to the end of input, or to a signal; rows that nobody asked for are let go."""
+def run_stream(
+    stream: Stream, targets: Targets, session: Session, live: Live | None = None
+) -> Finished:
+    """Run to the end of input, or to a signal; rows that nobody asked for are let go.
+
+    Args:
+        stream: to run.
+        targets: where its rows go.
+        session: of the command.
+        live: how it runs; None: it is a replay.
+    """
     tags, survival = late_tags(stream), targets.survival
     first = FirstRows(targets.rows)
     sides: dict[str, str | AnySink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
     say = line.say if line else partial(click.echo, err=True)
+    shown: AnySink = first
+    if live is not None:
+        as_table = sys.stdout.isatty() and not session.json
+        shown = PrintedRows(as_table, line.say if line and as_table else None)
     suspension = Suspension(session)
     has_checkpoints = survival.checkpoints is not None
     session.goes_on_from = None if survival.checkpoints is None else survival.checkpoints.path
+    session.follows = live is not None
     start = now_s()
     try:
         with (
@@ -170,7 +189,7 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
             suspension.heard() if has_checkpoints else contextlib.nullcontext(),
         ):
             run = stream.run(
-                targets.out or first,
+                targets.out or shown,
                 sides=sides,
                 shards=targets.shards,
                 overwrite=targets.overwrite,
@@ -181,6 +200,7 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
                 drain=survival.drain,
                 restart=survival.policy(suspension, say),
                 memory=targets.memory,
+                live=live,
             )
             session.is_published = bool(targets.out or targets.sides) and run.is_finished
             if suspension.is_wanted and survival.savepoint is not None:
@@ -193,7 +213,8 @@ def run_stream(stream: Stream, targets: Targets, session: Session) -> Finished:
     code = 0
     if suspension.is_wanted:
         code = TERMINATED if session.is_terminated else INTERRUPTED
-    return Finished(run, first, targets, tags, now_s() - start, code)
+    is_live = live is not None
+    return Finished(run, first, targets, tags, now_s() - start, code, is_live)
 
 
 def tell(finished: Finished, session: Session) -> None:
@@ -202,7 +223,9 @@ def tell(finished: Finished, session: Session) -> None:
     Raises:
         click.exceptions.Exit: with the code of the signal that ended it early.
     """
-    if session.json:
+    if finished.is_live and finished.targets.out is None:
+        _tell_counts(finished, session)
+    elif session.json:
         click.echo(json.dumps(_document(finished), default=str))
     elif finished.had_nothing_to_do:
         _tell_that_nothing_was_done(finished, session)
@@ -245,6 +268,18 @@ def _tell_results(finished: Finished, session: Session) -> None:
         session.say(f"{aside}{kept}")
     session.say()
     show_ledger(run.ledger)
+
+
+def _tell_counts(finished: Finished, session: Session) -> None:
+    """Say on stderr what came of a live run, whose results were printed."""
+    if session.quiet or session.json:
+        return
+    report = finished.run.report
+    click.echo(
+        f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s, "
+        f"{counted(report.results, 'result')}, {report.late:,} late",
+        err=True,
+    )
 
 
 def _tell_that_nothing_was_done(finished: Finished, session: Session) -> None:

@@ -31,6 +31,7 @@ class Session:
         is_terminated: what interrupts the command is SIGTERM.
         goes_on_from: folder of checkpoints from which the same command goes on; None: there is
             none.
+        follows: the run is live: what it has committed stays, and is not gone on with.
     """
 
     traceback: bool = False
@@ -39,6 +40,7 @@ class Session:
     is_published: bool = False
     is_terminated: bool = False
     goes_on_from: str | None = None
+    follows: bool = False
 
     def say(self, text: str = "") -> None:
         """Print a line for people on stdout; not with `--json` or `--quiet`."""

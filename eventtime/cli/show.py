@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventtime.ledger import Ledger
 
-__all__ = ("json_rows", "show_ledger", "show_rows", "show_table")
+__all__ = ("json_rows", "row_cells", "show_ledger", "show_rows", "show_table")
 
 _PARTITIONS_SHOWN: Final = 20
 _TRAILING_ZEROS: Final = re.compile(r"(?::00)?(?:\.0+)?$")
@@ -72,12 +72,15 @@ def show_table(
 
 def show_rows(title: str, table: pa.Table) -> None:
     """Print the rows of an Arrow table."""
-    columns = [_cells(column) for column in table.columns]
     numbers = [_is_number(field.type) for field in table.schema]
     left = next((i for i, is_number in enumerate(numbers) if is_number), len(numbers))
-    show_table(
-        title, table.column_names, [list(row) for row in zip(*columns, strict=True)], left=left
-    )
+    show_table(title, table.column_names, row_cells(table), left=left)
+
+
+def row_cells(table: pa.Table) -> list[list[str]]:
+    """Return the rows of an Arrow table as text for people."""
+    columns = [_cells(column) for column in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def show_ledger(ledger: Ledger) -> None:

@@ -1,0 +1,143 @@
+"""The command that follows what goes on: files that grow, pipes, sockets, HTTP, Kafka."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from eventtime.cli.column_types import parse_types
+from eventtime.cli.options import declared_stream, live_options, pipeline_options, run_options
+from eventtime.cli.running import Targets, late_tags, run_stream, tell
+from eventtime.cli.session import Session, common_options
+from eventtime.cli.watching import live_of
+from eventtime.errors import PlanError
+from eventtime.live_readers import generate, read_kafka
+from eventtime.wire_readers import read_http, read_socket, read_stdin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eventtime.stream import Stream
+
+__all__ = ("tail",)
+
+_TAIL_HELP: Final = """Follow SOURCE, and print each result as soon as its window is complete.
+
+The same as replay, for input that goes on: results, late rows and the ledger are those that a
+replay of the same rows gives. It ends when the source does, or with Ctrl-C.
+
+\b
+SOURCE is one of:
+  -                              standard input
+  FILES...                       files that grow, folders and globs that get new ones
+  tcp://HOST:PORT, unix:PATH     a socket to listen at; --connect connects to it instead
+  http://HOST:PORT/PATH          POSTs to that address; --token asks for a bearer token
+  kafka://HOST:PORT[,…]/TOPIC    a topic of Kafka, or several: TOPIC,TOPIC
+  generate:RATE                  rows made up, so many a second: time, key, value, number
+All but files and generate need the types of the columns: --type NAME=TYPE for each.
+
+\b
+Examples:
+  tail -F app.log | eventtime tail - --type ts=timestamp[us] --type level=string \\
+    --time ts --key level --window 1m --agg 'count()' --max-disorder 10s
+  eventtime tail logs/*.jsonl --time ts --window 1m --agg 'count()' --max-disorder 10s --ui :8080
+  eventtime tail kafka://broker:9092/clicks --type t=timestamp[ms] --type page=string --time t \\
+    --key page --window 10s --agg 'count() as n' --max-disorder 5s --idle-after 30s \\
+    --checkpoint state --out clicks.db
+
+\b
+Try it, and look at it:
+  eventtime tail generate:1000 --time time --key key --window 5s --agg 'mean(value)' \\
+    --max-disorder 1s --ui :8080"""
+
+_WIRE: Final = {"jsonl": "jsonl", "csv": "csv", "ipc": "arrow"}
+_NO_FILES: Final = ("tcp", "unix", "http", "kafka", "generate")
+
+
+@click.command(help=_TAIL_HELP, short_help="Follow input that goes on.")
+@click.argument("source", nargs=-1, required=True, metavar="SOURCE...")
+@pipeline_options
+@live_options
+@click.option("--connect", is_flag=True, help="Connect to the socket, again and again.")
+@click.option("--token", envvar="EVENTTIME_TOKEN", metavar="TOKEN", help="That POSTs must bear.")
+@run_options
+@common_options
+@click.pass_obj
+def tail(session: Session, /, source: tuple[str, ...], **given: Any) -> None:
+    """Follow what the options declare."""
+    given["follow"] = True
+    keeps_late = given["late"] is not None
+    stream = declared_stream(source, given, keeps_late=keeps_late, read=_reader(source, given))
+    targets = Targets.of(given, late_tags(stream))
+    live = live_of(given, stream, session)
+    tell(run_stream(stream, targets, session, live), session)
+
+
+def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], Stream] | None:
+    """Return what makes the stream of the source; None: it is files."""
+    first, kind = source[0], source[0].partition(":")[0]
+    is_files = first != "-" and (kind not in _NO_FILES or ":" not in first)
+    _check_needless(given, kind="files" if is_files else kind)
+    if is_files:
+        return None
+    if len(source) > 1:
+        msg = f"{first!r} is one source, and {source[1]!r} is another"
+        raise PlanError(msg, place="SOURCE", remedy="follow one at a time")
+    if kind == "generate":
+        return partial(_made_up, first)
+    if not given["types"]:
+        msg = f"{first!r} does not say which columns its rows have"
+        remedy = "add --type NAME=TYPE for each, such as --type ts=timestamp[us]"
+        raise PlanError(msg, place="--type", remedy=remedy)
+    columns: dict[str, Any] = {
+        "schema": parse_types(given["types"]),
+        "time": given["time"],
+        "time_unit": given["time_unit"],
+    }
+    if given["on_malformed"] and kind != "http":
+        columns["on_malformed"] = given["on_malformed"]
+    if kind == "kafka":
+        servers, _, topics = first.removeprefix("kafka://").partition("/")
+        columns["value"] = "arrow" if _format(given, ("jsonl", "ipc")) == "ipc" else "json"
+        return partial(read_kafka, topics.split(","), servers=servers.split(","), **columns)
+    columns["format"] = _WIRE[_format(given, tuple(_WIRE))]
+    if first == "-":
+        return partial(read_stdin, **columns)
+    if kind == "http":
+        url = urlsplit(first)
+        path = url.path if url.path.strip("/") else "/events"
+        return partial(read_http, url.netloc, path=path, token=given["token"], **columns)
+    address = first.removeprefix("tcp://")
+    return partial(read_socket, address, connect=given["connect"], **columns)
+
+
+def _format(given: Mapping[str, Any], known: tuple[str, ...]) -> str:
+    chosen: str = given["file_format"] or "jsonl"
+    if chosen not in known:
+        msg = f"rows of this source do not come as {chosen}"
+        raise PlanError(msg, place="--format", remedy=f"one of {', '.join(known)}")
+    return chosen
+
+
+def _made_up(text: str) -> Stream:
+    rate = text.removeprefix("generate:")
+    try:
+        number = float(rate)
+    except ValueError as error:
+        msg = f"{rate!r} is no number of rows a second"
+        raise PlanError(msg, place="SOURCE", remedy="such as generate:1000") from error
+    return generate(number, partitions=4, disorder="500ms", late_share=0.001, late_by="30s")
+
+
+def _check_needless(given: Mapping[str, Any], kind: str) -> None:
+    sockets = ("tcp", "unix")
+    for name, kinds in (("connect", sockets), ("token", ("http",))):
+        if given[name] and kind not in kinds:
+            msg = f"--{name} has no meaning for this source"
+            raise PlanError(msg, place=f"--{name}", remedy="leave it out")
+    if kind not in {"files"} and given["partition_by"] != "file":
+        msg = f"--partition-by {given['partition_by']} is for files"
+        raise PlanError(msg, place="--partition-by", remedy="leave it out")
