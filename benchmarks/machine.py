@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("numpy", "pyarrow", "numba", "duckdb", "deltalake", "polars", "bytewax")
+LIBRARIES = (
+    "numpy",
+    "pyarrow",
+    "numba",
+    "duckdb",
+    "deltalake",
+    "polars",
+    "bytewax",
+    "confluent-kafka",
+)
 
 
 def describe() -> dict[str, Any]:

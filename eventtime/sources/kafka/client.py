@@ -74,7 +74,9 @@ class Client:
             "auto_offset_reset": "error",
             "group_id": group or "eventtime-without-a-group",
         }
-        config = settings(servers, options, **own) | {"error_cb": self.troubles.hear}
+        # Instead of a second, for which a partition that is read fast would stand still.
+        chosen = {"fetch.queue.backoff.ms": 10, **dict(options)}
+        config = settings(servers, chosen.items(), **own) | {"error_cb": self.troubles.hear}
         try:
             self.consumer: Consumer = confluent_kafka.Consumer(config)
         except confluent_kafka.KafkaException as error:
