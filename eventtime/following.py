@@ -182,9 +182,11 @@ class Following:
             "kind": "live",
             "told": deepcopy(self._telling.positions),
         }
-        names = {p: name for opened in self._feeds for name, p in opened.indexes.items()}
+        feeds = self._feeds
+        readers = {p: (name, it) for it in feeds for name, p in it.indexes.items()}
         for p, known in enumerate(head["partitions"]):
-            known |= {"reader": names[p], "position": self._positions[p]}
+            name, it = readers[p]
+            known |= {"reader": name, "position": self._positions[p], "is_held": name in it.held}
         return head
 
     def settled(self, head: dict[str, Any]) -> None:
@@ -223,6 +225,8 @@ class Following:
             for p, partition in enumerate(self._saved.head["partitions"]):
                 if partition["branch"] == opened.branch:
                     opened.indexes[partition["reader"]] = p
+                    if partition["is_held"]:
+                        opened.held.add(partition["reader"])
                     if partition["reader"] not in known:
                         self._leave(opened, partition["reader"])
         for name in known:

@@ -171,6 +171,9 @@ class Progress:
         self.unpolled(index)
         if self.partitions[index].counts:
             self._change(index, idle=True)
+            if self._counting:
+                # If it was the last, nobody is silent: there is nothing to flush (S7).
+                self.combine()
 
     def finish(self, index: int) -> None:
         """Note the end of a partition: it leaves the minimum (S9)."""

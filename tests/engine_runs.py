@@ -192,13 +192,14 @@ def windowed(stream: Stream, spec: Spec) -> Stream:
     return windows.aggregate(**{a.name: aggregate_of(a) for a in spec.aggregates})
 
 
-def watermarked(stream: Stream, spec: Spec) -> Stream:
-    """The watermark of a spec, and its filter behind it."""
+def watermarked(stream: Stream, spec: Spec, *, max_ahead: int | None = None) -> Stream:
+    """The watermark of a spec, and its filter behind it; how far ahead a partition may be."""
     marked = stream.watermark(
         generator_of(spec),
         idle_after=None if spec.idle_after is None else us(spec.idle_after),
         all_idle=spec.all_idle,  # type: ignore[arg-type]
         max_future=None if spec.max_future is None else us(spec.max_future),
+        max_ahead=None if max_ahead is None else us(max_ahead),
     )
     return marked if spec.where is None else marked.filter(pc.field(spec.where))
 

@@ -180,6 +180,45 @@ def test_a_run_that_is_suspended_goes_on_where_it_was(tmp_path: Path) -> None:
     second.assert_balanced()
 
 
+def test_who_left_holds_nobody_back_from_then_on() -> None:
+    """S5: also where no row comes any more; the slowest of the others says how far all are."""
+    script = Script(
+        [
+            (0, "a", rows(50)),
+            (0, "b", rows(1)),
+            (1, Left("b")),
+            (9, Ended("a")),
+            (9, Ended("b")),
+        ],
+        ("a", "b"),
+    )
+    seen: list[tuple[int, int]] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append((script.clock.now_us() // 1_000_000, report.watermark_us))
+
+    run(script, progress=watch)
+    assert next(second for second, reached in seen if reached == 50_000_000) == 1
+
+
+def test_who_was_held_back_still_is_after_a_restart(tmp_path: Path) -> None:
+    """S28: what waits in the feed does not slip in first."""
+    events: list[Any] = [
+        (0, "a", rows(1)),
+        (0, "b", rows(100)),
+        (1, "b", rows(200)),
+        (5, "a", rows(95)),
+        (6, Ended("a")),
+        (6, Ended("b")),
+    ]
+    first = Script(events, ("a", "b"))
+    held = counted(first, max_ahead="30s")
+    run(first, held, checkpoint=tmp_path, stop=lambda: first.clock.now_us() >= 2_000_000)
+    second = Script(events, ("a", "b"))
+    run(second, counted(second, max_ahead="30s"), checkpoint=tmp_path)
+    assert second.heard[0] == {"b"}
+
+
 def test_what_is_to_arrive_at_least_once_does_so_before_the_checkpoint(tmp_path: Path) -> None:
     events: list[Any] = [(0, "a", rows(1)), (1, "a", rows(12)), (60, Ended("a"))]
     script = Script(events, ("a",))

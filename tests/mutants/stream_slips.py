@@ -81,8 +81,8 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ),
         (
             "a partition that left goes on holding back",
-            "self._change(index, idle=True)\n\n    def finish",
-            "pass\n\n    def finish",
+            "self._change(index, idle=True)\n            if",
+            "pass\n            if",
             "by hand",
         ),
         (
