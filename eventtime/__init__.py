@@ -50,7 +50,9 @@ from eventtime.sinks.json_lines import to_json_lines
 from eventtime.sinks.kafka import to_kafka
 from eventtime.sinks.parquet import to_parquet
 from eventtime.sinks.postgres import to_postgres
+from eventtime.sinks.redis import to_redis
 from eventtime.sinks.sqlite import to_sqlite
+from eventtime.sinks.stdout import to_stdout
 from eventtime.sources.partitions import by_column
 from eventtime.state.declared import (
     aggregating_state,
@@ -90,7 +92,7 @@ from eventtime.windows.aggregate import min_ as min  # noqa: A004 - read as et.m
 from eventtime.windows.aggregate import sum_ as sum  # noqa: A004 - read as et.sum
 from eventtime.windows.assigner import global_window, sliding, tumbling
 from eventtime.windows.user_aggregate import UserAggregate
-from eventtime.wire_readers import read_http, read_socket, read_stdin
+from eventtime.wire_readers import read_http, read_redis, read_socket, read_stdin
 
 if _typing.TYPE_CHECKING:
     from eventtime.engine import Engine
@@ -179,6 +181,7 @@ __all__ = (
     "read_json_lines",
     "read_kafka",
     "read_parquet",
+    "read_redis",
     "read_socket",
     "read_sql",
     "read_stdin",
@@ -196,7 +199,9 @@ __all__ = (
     "to_kafka",
     "to_parquet",
     "to_postgres",
+    "to_redis",
     "to_sqlite",
+    "to_stdout",
     "tumbling",
     "union",
     "user",

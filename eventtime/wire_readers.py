@@ -1,21 +1,23 @@
-"""Where live streams begin that others send: sockets, standard input, HTTP."""
+"""Where live streams begin that others send: sockets, standard input, HTTP, Redis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventtime.checks import check_flag, check_text, check_whole, shown
+from eventtime.checks import check_flag, check_names, check_text, check_whole, shown
 from eventtime.errors import PlanError
+from eventtime.redis_client import check_url
 from eventtime.sources.address import address as read_address
 from eventtime.sources.http_ingest import HttpSource
+from eventtime.sources.redis_streams import RedisSource
 from eventtime.sources.sockets import SocketSource
 from eventtime.sources.standard_input import StandardInput
 from eventtime.sources.wire import wire
 from eventtime.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TypeAlias
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
 
     import pyarrow as pa
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     Types: TypeAlias = "pa.Schema | Mapping[str, pa.DataType]"
 
-__all__ = ("read_http", "read_socket", "read_stdin")
+__all__ = ("read_http", "read_redis", "read_socket", "read_stdin")
 
 
 def read_socket(
@@ -159,4 +161,53 @@ def read_http(
     coming = wire(format, schema, time, time_unit, "error", place=place)
     where = read_address(address, place="read_http(address)")
     source = HttpSource(coming, where, path, token, body_bytes, connections, partitions)
+    return Stream.read(source)
+
+
+def read_redis(
+    url: str,
+    streams: str | Sequence[str],
+    *,
+    schema: Types,
+    time: str,
+    time_unit: str | None = None,
+    field: str | None = None,
+) -> Stream:
+    """Follow streams of Redis, each a partition; the position is the id of an entry.
+
+    With checkpoints every entry counts exactly once. A run without one begins with the first
+    entries that are there. Nothing is acknowledged or deleted: trim what is older than the oldest
+    checkpoint. Entries that were trimmed before they were read are an error when a run goes on.
+
+    Needs the extra ``eventtime[redis]``.
+
+    Args:
+        url: such as 'redis://localhost:6379/0', 'rediss://…', or 'unix:///run/redis.sock'.
+        streams: one name or more; those that are not there yet are waited for.
+        schema: columns and their types.
+        time: event-time column.
+        time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
+        field: of an entry that holds a JSON object, such as 'row' of `to_redis`; None: each field
+            is a column of its text. An entry that does not fit goes to the side output
+            'quarantine', with stream and id.
+
+    Raises:
+        PlanError, TimeColumnError: an argument is wrong.
+        SourceError: when run: nobody answers, or a name is that of something else.
+
+    >>> import pyarrow as pa
+    >>> stream = read_redis(
+    ...     "redis://localhost", "clicks", schema={"t": pa.timestamp("ms")}, time="t"
+    ... )
+    >>> stream.node.source.describe()
+    'Redis streams clicks, time=t'
+    """
+    place = "read_redis(…)"
+    names: Any = [streams] if isinstance(streams, str) else streams
+    check_names(names, place=f"{place}: streams", remedy="such as 'clicks' or ['a', 'b']")
+    if field is not None:
+        check_text(field, what="field", place=place, remedy="such as field='row'")
+    coming = wire("jsonl", schema, time, time_unit, "quarantine", place=place)
+    address = check_url(url, place=place)
+    source = RedisSource(address, tuple(names), coming.columns, time, time_unit, field)
     return Stream.read(source)

@@ -20,6 +20,7 @@ DRIVERS: Final = (
     "adbc_driver_manager",
     "adbc_driver_postgresql",
     "confluent_kafka",
+    "redis",
 )
 
 
