@@ -33,6 +33,7 @@ from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
 from eventtime.live_readers import from_batches, generate, hybrid, read_kafka, read_sql
 from eventtime.memory import MemoryLimit, memory_limit
+from eventtime.metrics_otel import open_telemetry
 from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
@@ -172,6 +173,7 @@ __all__ = (
     "mean",
     "memory_limit",
     "min",
+    "open_telemetry",
     "operator_state",
     "percentile",
     "punctuated",
