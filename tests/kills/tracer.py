@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import signal
+import socket
 import sys
 import threading
 from collections import Counter
@@ -37,6 +38,8 @@ _CALLS: Final = {
     for place, calls in ((0, _PATH_0), (1, _PATH_1), (3, _PATH_3), (None, _FILE))
     for name, number in calls.items()
 }
+_PIDFD_GETFD: Final = 438
+_SERVER: Final = "server"
 _CREATES: Final = os.O_CREAT | os.O_TRUNC
 LOOKS: Final = ("close", "openat to read")
 """Calls that change nothing."""
@@ -78,7 +81,8 @@ class Fault:
 
     Args:
         is_hit: whether this is the call.
-        number: of the error that the call gives instead; None: the process is killed before it.
+        number: of the error that the call gives instead, a connection being broken by it; None: the
+            process is killed before it.
     """
 
     is_hit: Callable[[Call], bool]
@@ -115,7 +119,8 @@ class Tracer:
         self._counts: Counter[tuple[str, str]] = Counter()
         self.calls: list[Call] = []
         self._failing: set[int] = set()
-        self._ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._ptrace = self._libc.ptrace
         self._ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         self._ptrace.restype = ctypes.c_long
         self._info = _Info()
@@ -171,8 +176,22 @@ class Tracer:
             if self._fault.number is None:
                 os.kill(self._pid, signal.SIGKILL)
             else:
+                if call.path == _SERVER:
+                    self._hang_up(self._info.arguments[0])
                 self._failing.add(thread)
                 self._ask(_POKE, thread, _ORIG_RAX, -1)
+
+    def _hang_up(self, number: int) -> None:
+        """Break a connection: one on which sending fails is broken, and who sends relies on it.
+
+        Args:
+            number: of its file in the process.
+        """
+        process = os.pidfd_open(self._pid)
+        mine = self._libc.syscall(_PIDFD_GETFD, process, number, 0)
+        os.close(process)
+        with socket.socket(fileno=mine) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _call(self) -> Call | None:
         name, place = _CALLS.get(self._info.number, ("", None))
@@ -189,7 +208,7 @@ class Tracer:
         if path.startswith(self._folder):
             path = path.removeprefix(self._folder)
         elif name.startswith("send") and path.startswith(b"socket:"):
-            path = b"server"
+            path = _SERVER.encode()
         else:
             return None
         if name == "openat" and not arguments[2] & _CREATES:
