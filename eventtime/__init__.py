@@ -54,6 +54,7 @@ from eventtime.sinks.postgres import to_postgres
 from eventtime.sinks.redis import to_redis
 from eventtime.sinks.sqlite import to_sqlite
 from eventtime.sinks.stdout import to_stdout
+from eventtime.sinks.webhook import to_webhook
 from eventtime.sources.partitions import by_column
 from eventtime.state.declared import (
     aggregating_state,
@@ -204,6 +205,7 @@ __all__ = (
     "to_redis",
     "to_sqlite",
     "to_stdout",
+    "to_webhook",
     "tumbling",
     "union",
     "user",

@@ -8,9 +8,7 @@ from eventtime.checks import check_flag, check_names, check_text, check_whole, s
 from eventtime.errors import PlanError
 from eventtime.redis_client import check_url
 from eventtime.sources.address import address as read_address
-from eventtime.sources.http_ingest import HttpSource
 from eventtime.sources.redis_streams import RedisSource
-from eventtime.sources.sockets import SocketSource
 from eventtime.sources.standard_input import StandardInput
 from eventtime.sources.wire import wire
 from eventtime.stream import Stream
@@ -71,6 +69,8 @@ def read_socket(
     >>> read_socket(":9000", schema={"t": pa.timestamp("us")}, time="t").node.source.describe()
     'jsonl from socket at 127.0.0.1:9000, time=t'
     """
+    from eventtime.sources.sockets import SocketSource
+
     place = "read_socket(…)"
     check_flag(connect, place="read_socket(connect=…)")
     what, remedy = "a number of connections", "give one of 1 or more"
@@ -145,6 +145,8 @@ def read_http(
     >>> read_http(":8080", schema={"t": pa.timestamp("us")}, time="t").node.source.describe()
     'HTTP posts to 127.0.0.1:8080/events, time=t'
     """
+    from eventtime.sources.http_ingest import HttpSource
+
     place = "read_http(…)"
     check_text(path, what="path", place=place, remedy="such as '/events'")
     if not path.startswith("/") or not path.isprintable() or " " in path or "?" in path:

@@ -144,8 +144,8 @@ class _HybridFeed:
         inside = {name.removeprefix(FIRST) for name in held}
         told = [self._kept(news) for news in self._feed.take(most_rows, inside)]
         # Their ends would let every window fire: they come when others hold the watermark.
-        told = [news for news in told if not isinstance(news, Ended)]
-        return [*told, *self._go_over()] if self._feed.is_over else told
+        kept: list[News] = [news for news in told if not isinstance(news, Ended)]
+        return [*kept, *self._go_over()] if self._feed.is_over else kept
 
     def settled(self, positions: Mapping[str, Position]) -> None:
         if not self._is_first:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from eventtime.sources.schemas import check_columns, conform, difference, withou
 from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Collection, Coroutine, Sequence
 
     from eventtime.clock import Clock
@@ -153,6 +153,8 @@ class _IteratedFeed:
             else:
                 self._begin(partial(self._iterate, name, iterable))
         if waiting:
+            import asyncio
+
             self._loop = asyncio.new_event_loop()
             self._begin(partial(self._run, [self._iterate_async(*one) for one in waiting]))
 
@@ -201,6 +203,8 @@ class _IteratedFeed:
             self._mail.fail(self._named(name, error))
 
     def _run(self, work: list[Coroutine[Any, Any, None]]) -> None:
+        import asyncio
+
         loop = self._loop
         assert loop is not None
 
@@ -216,6 +220,8 @@ class _IteratedFeed:
             loop.close()
 
     async def _iterate_async(self, name: str, iterable: AsyncIterable[Any]) -> None:
+        import asyncio
+
         try:
             async for item in iterable:
                 while not self._mail.has_room(name):
@@ -258,5 +264,7 @@ class _IteratedFeed:
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     for task in asyncio.all_tasks(loop):
         task.cancel()

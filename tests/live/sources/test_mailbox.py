@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from eventtime.errors import SourceError
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.base import MalformedRows
+from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Unpolled
 from eventtime.sources.mailbox import Mailbox
 from live.script import rows
-
-if TYPE_CHECKING:
-    from eventtime.sources.feed import News
 
 
 def mailbox(*names: str) -> Mailbox:
@@ -33,6 +29,7 @@ def test_neighbours_are_joined_and_the_position_is_the_last_one() -> None:
         mail.put("a", rows(n), {"rows": n + 1})
     (arrived,) = mail.take(100, ())
     assert isinstance(arrived, Arrived)
+    assert not isinstance(arrived.rows, MalformedRows)
     assert arrived.rows.num_rows == 3
     assert arrived.position == {"rows": 3}
     assert mail.take(100, ()) == []

@@ -134,7 +134,7 @@ def test_rows_in_front_of_what_cannot_be_read_are_not_lost() -> None:
     data = arrow([rows_of(range(3))])[:-8]
     decoder = coming("arrow").decoder(None, "here")
     (rows,) = decoder.feed(data + b"rubbish, and more")
-    assert isinstance(rows, pa.RecordBatch)
+    assert not isinstance(rows, MalformedRows)
     assert rows.num_rows == 3
     with pytest.raises(et.SourceError, match="begins with"):
         decoder.end()
