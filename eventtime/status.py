@@ -6,7 +6,7 @@ the loop ──► Status ──► Board ──► threads that serve it; they 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from eventtime.latency import BOUNDS_US, Latency
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
@@ -30,8 +30,6 @@ PartitionState = Literal["active", "idle", "held", "left", "ended"]
 RunState = Literal[
     "starting", "running", "restarting", "suspended", "finished", "stopped", "failed"
 ]
-_MOST_SLICES: Final = 96
-_RATE_OVER_US: Final = 2_000_000
 
 
 class PartitionStatus(NamedTuple):
