@@ -35,6 +35,7 @@ _OWN: Final = frozenset(
         "group.id",
         "logger",
         "on_delivery",
+        "partition.assignment.strategy",
         "transactional.id",
     }
 )

@@ -190,6 +190,7 @@ def read_kafka(
     schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
     key: str | None = None,
     headers: str | None = None,
+    group: str | None = None,
     start: Start | datetime = "earliest",
     end: Literal["now"] | None = None,
     on_malformed: OnMalformed = "quarantine",
@@ -197,8 +198,9 @@ def read_kafka(
 ) -> Stream:
     """Follow topics of Kafka; each of their partitions is one of the stream, such as ``clicks-3``.
 
-    All partitions are read, also those that are added later. With checkpoints every message counts
-    exactly once: their offsets are in the checkpoint, and no offset is committed to the broker.
+    All partitions are read, also those that are added later; with ``group``, those that the group
+    gives this member. With checkpoints every message counts exactly once: their offsets are in the
+    checkpoint. Offsets are committed to the broker for a group only.
     Messages of transactions are read once these are committed.
 
     Needs the extra ``eventtime[kafka]``.
@@ -214,6 +216,8 @@ def read_kafka(
         schema: columns of the value; of JSON, fields it does not name are not read.
         key: name of a column for the key of the message (binary).
         headers: the same for its headers (a list of structs of key and value).
+        group: of consumers that share the partitions (cooperative rebalancing). A partition that
+            goes to another member goes on there; what this one has taken from it stays here.
         start: of a run without a checkpoint: 'earliest', 'latest', or the time of the first
             message. Partitions that are added later are read from their beginning.
         end: 'now': the partitions end where they end when the run begins.
@@ -237,6 +241,7 @@ def read_kafka(
             schema=schema,
             key=key,
             headers=headers,
+            group=group,
             start=start,
             end=end,
             on_malformed=on_malformed,

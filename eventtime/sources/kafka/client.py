@@ -76,6 +76,9 @@ class Client:
         }
         # Instead of a second, for which a partition that is read fast would stand still.
         chosen = {"fetch.queue.backoff.ms": 10, **dict(options)}
+        if group is not None:
+            chosen = {"topic.metadata.refresh.interval.ms": 10_000, **chosen}
+            own["partition_assignment_strategy"] = "cooperative-sticky"
         config = settings(servers, chosen.items(), **own) | {"error_cb": self.troubles.hear}
         try:
             self.consumer: Consumer = confluent_kafka.Consumer(config)
@@ -139,6 +142,13 @@ class Client:
 
         at = [TopicPartition(lane.topic, lane.number, lane.offset) for lane in lanes]
         self.consumer.incremental_assign(at)
+
+    def commit(self, offsets: Sequence[tuple[Lane, int]]) -> None:
+        """Commit offsets of partitions for the group, and wait until it has them."""
+        from confluent_kafka import TopicPartition
+
+        at = [TopicPartition(lane.topic, lane.number, offset) for lane, offset in offsets]
+        self.consumer.commit(offsets=at, asynchronous=False)
 
     def unassign(self, lane: Lane) -> None:
         """Read a partition no more."""

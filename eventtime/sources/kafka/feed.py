@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eventtime.sources.feed import News
     from eventtime.sources.kafka.client import Client
     from eventtime.sources.kafka.lane import TopicPartitionName
+    from eventtime.sources.kafka.membership import Membership
     from eventtime.sources.kafka.messages import Decoder
 
 __all__ = ("KafkaFeed",)
@@ -43,6 +44,7 @@ class KafkaFeed:
         topics: whose new partitions are looked for.
         clock: of the machine's time.
         discover_us: how often; None: never.
+        membership: in a group, which tells whose partitions are whose; None: all are ours.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class KafkaFeed:
         clock: Clock,
         *,
         discover_us: int | None,
+        membership: Membership | None = None,
     ) -> None:
         self._client, self._decoder, self._clock = client, decoder, clock
         self._topics, self._discover_us = topics, discover_us
+        self._membership = membership
         self._mail = Mailbox()
         self._lanes: dict[tuple[str, int], Lane] = {lane.place: lane for lane in lanes}
         for lane in lanes:
@@ -80,26 +84,38 @@ class KafkaFeed:
 
     def take(self, most_rows: int, held: Collection[str]) -> list[News]:
         self._held = frozenset(held)
-        return self._mail.take(most_rows, self._held)
+        news = self._mail.take(most_rows, self._held)
+        if self._membership is not None:
+            self._membership.note(news)
+        return news
 
     def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
+        """Tell the group, if there is one."""
+        if self._membership is not None:
+            self._membership.settled(positions)
 
     @property
     def is_over(self) -> bool:
-        return self._mail.all_ended
+        return self._membership is None and self._mail.all_ended
 
     def close(self) -> None:
         self._closing.set()
         self._mail.wake_waiting()
         if self._thread is not None:
             self._thread.join()
+        if self._membership is not None:
+            self._membership.leave()
         self._client.close()
 
     def _run(self) -> None:
         with self._failing():
-            self._begin(list(self._lanes.values()))
-            while not (self._closing.is_set() or all(x.has_ended for x in self._lanes.values())):
+            if self._membership is None:
+                self._begin(list(self._lanes.values()))
+            else:
+                self._membership.begin(self._lanes, self._mail)
+            while not (self._closing.is_set() or self._all_ended()):
+                if self._membership is not None:
+                    self._membership.commit_settled()
                 if not self._has_room():
                     continue
                 self._pause()
@@ -107,6 +123,10 @@ class KafkaFeed:
                 if messages:
                     self._take_in(messages)
                 self._look_around()
+
+    def _all_ended(self) -> bool:
+        lanes = self._lanes.values()
+        return self._membership is None and all(lane.has_ended for lane in lanes)
 
     def _has_room(self) -> bool:
         """Wait a moment for a partition that is full, and is not paused, to be taken from."""
@@ -124,9 +144,10 @@ class KafkaFeed:
         for place, group in groupby(messages, key=_place):
             by_place.setdefault(place, []).extend(group)
         for place, those in by_place.items():
-            self._keep(self._lanes[place], those)
+            if place in self._lanes:  # else it went to another member meanwhile
+                self._keep(self._lanes[place], those)
         for event in events:
-            if self._client.is_end(event):
+            if self._client.is_end(event) and _place(event) in self._lanes:
                 self._reached(self._lanes[_place(event)], event.offset())
 
     def _keep(self, lane: Lane, messages: list[Any]) -> None:
@@ -168,8 +189,8 @@ class KafkaFeed:
         held = self._held
         if held != self._paused:
             names = {lane.name: lane for lane in self._lanes.values()}
-            self._client.pause([names[name] for name in held - self._paused])
-            self._client.resume([names[name] for name in self._paused - held])
+            self._client.pause([names[name] for name in held - self._paused if name in names])
+            self._client.resume([names[name] for name in self._paused - held if name in names])
             self._paused = held
 
     def _look_around(self) -> None:

@@ -15,6 +15,7 @@ from eventtime.sources.inference import as_schema
 from eventtime.sources.kafka.client import Client
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
+from eventtime.sources.kafka.membership import Membership
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
 from eventtime.sources.kafka.payloads import FORMATS, RAW_SCHEMA, payload
 from eventtime.sources.schemas import check_columns, plain
@@ -50,6 +51,7 @@ class KafkaSource:
     timestamp: str | None
     key: str | None
     headers: str | None
+    group: str | None
     start: Start | int
     is_bounded: bool
     on_malformed: OnMalformed
@@ -73,14 +75,38 @@ class KafkaSource:
     ) -> KafkaFeed:
         """Connect, ask for the partitions, and find the place in each."""
         decoder = self._decoder(columns)
-        client = Client(self.servers, None, self.options, self.describe())
+        client = Client(self.servers, self.group, self.options, self.describe())
+        known = {name: int(at["offset"]) for name, at in (positions or {}).items()}
         try:
-            lanes = self._lanes(client, positions)
+            partitions = client.partitions(self.topics)
+            if self.group is not None:
+                return self._member(client, decoder, known, clock)
+            lanes = self._lanes(client, partitions, None if positions is None else known)
         except BaseException:
             client.close()
             raise
         discover_us = None if self.is_bounded else _DISCOVER_US
         return KafkaFeed(client, decoder, lanes, self.topics, clock, discover_us=discover_us)
+
+    def _member(
+        self, client: Client, decoder: Decoder, known: Mapping[str, int], clock: Clock
+    ) -> KafkaFeed:
+        """Join the group: which partitions there are is told later."""
+
+        def place(
+            partitions: Sequence[TopicPartitionName], committed: Mapping[str, int]
+        ) -> list[Lane]:
+            names = {f"{each.topic}-{each.number}" for each in partitions}
+            later = {
+                name: max(known.get(name, 0), committed.get(name, 0))
+                for name in names & (known.keys() | committed.keys())
+            }
+            return self._lanes(client, partitions, later, is_new=not later)
+
+        membership = Membership(client, self.topics, place)
+        return KafkaFeed(
+            client, decoder, [], self.topics, clock, discover_us=None, membership=membership
+        )
 
     def describe(self) -> str:
         """One line for `explain()`, without options."""
@@ -101,19 +127,33 @@ class KafkaSource:
             self.on_malformed,
         )
 
-    def _lanes(self, client: Client, positions: Mapping[str, Position] | None) -> list[Lane]:
-        partitions = client.partitions(self.topics)
+    def _lanes(
+        self,
+        client: Client,
+        partitions: Sequence[TopicPartitionName],
+        offsets: Mapping[str, int] | None,
+        *,
+        is_new: bool = False,
+    ) -> list[Lane]:
+        """Find the place in each partition.
+
+        Args:
+            client: connected.
+            partitions: to begin with.
+            offsets: where to go on, by name; others begin at their beginning.
+            is_new: whether all of them begin where `start` says, as they do without offsets.
+        """
         spans = client.spans(partitions)
         lanes = [
             Lane(*each, offset=span.first, end=span.end if self.is_bounded else None)
             for each, span in spans.items()
         ]
-        if positions is None:
+        if offsets is None or is_new:
             self._begin(client, lanes, spans)
         else:
             for lane, span in zip(lanes, spans.values(), strict=True):
-                if lane.name in positions:
-                    lane.offset = self._checked(positions[lane.name]["offset"], lane, span)
+                if lane.name in offsets:
+                    lane.offset = self._checked(offsets[lane.name], lane, span)
         return lanes
 
     def _begin(
@@ -159,6 +199,7 @@ class KafkaSource:
         schema: pa.Schema | Mapping[str, pa.DataType] | None,
         key: str | None,
         headers: str | None,
+        group: str | None,
         start: Start | datetime,
         end: Literal["now"] | None,
         on_malformed: OnMalformed,
@@ -181,6 +222,11 @@ class KafkaSource:
         if end not in {None, "now"}:
             msg = f"end={shown(end)} is unknown"
             raise PlanError(msg, place=place, remedy="'now', or None to follow the topic")
+        if group is not None:
+            check_text(group, what="group", place=place, remedy="such as group='hourly'")
+        if group is not None and end is not None:
+            msg = f"group={shown(group)} beside end='now': members of a group go on"
+            raise PlanError(msg, place=place, remedy="leave out one of them")
         source = cls(
             tuple(names),
             check_servers(servers, place=place),
@@ -191,6 +237,7 @@ class KafkaSource:
             _TIME if time is None else None,
             key,
             headers,
+            group,
             _start(start, place),
             end == "now",
             on_malformed,

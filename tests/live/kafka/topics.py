@@ -53,6 +53,15 @@ class Topic:
         """Write a JSON message for each second."""
         self.send(partition, *(message(second, x) for second in seconds))
 
+    def committed(self, group: str) -> dict[int, int]:
+        """Offsets that a group has committed, by partition."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group, "log_level": 0})
+        numbers = consumer.list_topics(self.name, timeout=_ROOM_S).topics[self.name].partitions
+        asked = [TopicPartition(self.name, number) for number in numbers]
+        known = consumer.committed(asked, timeout=_ROOM_S)
+        consumer.close()
+        return {at.partition: at.offset for at in known}
+
     def forget(self, partition: int, offset: int) -> None:
         """Delete the messages in front of an offset."""
         at = TopicPartition(self.name, partition, offset)

@@ -1,0 +1,168 @@
+"""From messages to rows, without a broker: everything is there once, at its place (S11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eventtime as et
+from eventtime.errors import MalformedRowError, PlanError
+from eventtime.sources.kafka.messages import TIMESTAMP, Decoder
+from eventtime.sources.kafka.payloads import payload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SCHEMA = pa.schema([("x", pa.int64())])
+
+
+@dataclass
+class Told:
+    """A message."""
+
+    content: bytes | None
+    number: int
+
+    def value(self) -> Any:
+        return self.content
+
+    def key(self) -> Any:
+        return str(self.number).encode()
+
+    def offset(self) -> Any:
+        return self.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self.number * 1_000) if self.number % 2 else (0, 0)
+
+    def headers(self) -> Any:
+        return None
+
+
+def told(contents: Sequence[bytes | None]) -> list[Told]:
+    return [Told(content, i + 5) for i, content in enumerate(contents)]
+
+
+KINDS = {
+    b'{"x": 1}': [1],
+    b'{"x": 1}\n{"x": 2}\n': [1, 2],
+    b'{\r\n"x":\n3}': [3],
+    b'{"y": 1}': [None],
+    b"": None,
+    b"\n\n": None,
+    b'{"x": "a"}': None,
+    b"{": None,
+    b'{"x": 1}{"x": 2}': None,
+    b"[1]": None,
+    b"null": None,
+    b"\xff": None,
+    None: None,
+}
+
+
+@given(contents=st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=20))
+def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | None]) -> None:
+    decoder = Decoder(payload("json", SCHEMA), SCHEMA)
+    offset, got = 5, []
+    for rows, behind in decoder.decoded("topic 't', partition 0", told(contents)):
+        assert behind > offset
+        if isinstance(rows, pa.RecordBatch):
+            got.append(rows["x"].to_pylist())
+        else:
+            assert rows is not None
+            assert rows.rows["line"].to_pylist() == list(range(offset, behind))
+            assert not any(KINDS[content] for content in contents[offset - 5 : behind - 5])
+        offset = behind
+    assert offset == 5 + len(contents)
+    wanted = [x for content in contents for x in KINDS[content] or ()]
+    assert [x for rows in got for x in rows] == wanted
+
+
+def test_columns_from_beside_the_value_follow_its_rows() -> None:
+    schema = pa.schema([("at", TIMESTAMP), ("x", pa.int64()), ("key", pa.binary())])
+    decoder = Decoder(payload("json", SCHEMA), schema, timestamp="at", key="key")
+    messages = told([b'{"x": 1}', b'{"x": 2}\n{"x": 3}', b'{"x": 4}'])
+    [(rows, behind)] = decoder.decoded("", messages)
+    assert isinstance(rows, pa.RecordBatch)
+    assert behind == 8
+    assert rows.schema == schema
+    assert rows["key"].to_pylist() == [b"5", b"6", b"6", b"7"]
+    assert rows["at"].cast(pa.int64()).to_pylist() == [5_000, None, None, 7_000]
+
+
+def test_raw_values_may_lack() -> None:
+    schema = pa.schema([("value", pa.binary())])
+    [(rows, _)] = Decoder(payload("raw", schema), schema).decoded("", told([b"a", None]))
+    assert isinstance(rows, pa.RecordBatch)
+    assert rows["value"].to_pylist() == [b"a", None]
+
+
+def test_arrow_of_other_columns_is_set_aside() -> None:
+    def stream(batch: pa.RecordBatch) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        return bytes(sink.getvalue())
+
+    contents = [
+        stream(pa.record_batch({"y": ["a"], "x": pa.array([1], pa.int32())})),
+        stream(pa.record_batch({"y": [1]})),
+        stream(pa.record_batch({"x": ["a"]})),
+        stream(pa.record_batch({"x": [2, 3]})),
+        b"no arrow",
+    ]
+    found = list(Decoder(payload("arrow", SCHEMA), SCHEMA).decoded("topic", told(contents)))
+    kinds = [type(rows).__name__ for rows, _ in found]
+    assert kinds == ["RecordBatch", "MalformedRows", "RecordBatch", "MalformedRows"]
+    bad: Any = found[1][0]
+    assert bad.rows["line"].to_pylist() == [6, 7]
+    assert bad.rows["error"][0].as_py() == "topic, offset 6: it has no column 'x'"
+
+
+def test_a_message_that_does_not_parse_can_be_an_error() -> None:
+    decoder = Decoder(payload("json", SCHEMA), SCHEMA, on_malformed="error")
+    with pytest.raises(MalformedRowError, match=r"the message does not parse: .*it is '{'"):
+        list(decoder.decoded("topic 't', partition 0", told([b'{"x": 1}', b"{"])))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"topics": []}, "[] are not one or more different"),
+        ({"servers": ""}, "'' names no broker"),
+        ({"servers": 9092}, "9092 names no broker"),
+        ({"value": "xml"}, "value='xml' is unknown"),
+        ({"schema": None}, "value='json' needs a schema"),
+        ({"value": "raw"}, "schema= means nothing with value='raw'"),
+        ({"schema": {"timestamp": pa.int64()}}, "two columns have the name 'timestamp'"),
+        ({"key": "x"}, "two columns have the name 'x'"),
+        ({"start": "soon"}, "start='soon' is no place to start"),
+        ({"end": "never"}, "end='never' is unknown"),
+        ({"end": "now", "group": "g"}, "group='g' beside end='now'"),
+        ({"on_malformed": "drop"}, "on_malformed='drop' is unknown"),
+        ({"options": {"enable.auto.commit": True}}, "'enable.auto.commit' is ours to set"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(more: dict[str, Any], words: str) -> None:
+    known: dict[str, Any] = {"topics": "t", "servers": "h:1", "schema": {"x": pa.int64()}, **more}
+    with pytest.raises(PlanError) as refused:
+        et.read_kafka(known.pop("topics"), **known)
+    assert words in str(refused.value)
+
+
+def test_a_source_says_what_it_is_and_no_secret() -> None:
+    stream = et.read_kafka(
+        ["a", "b"],
+        servers=["h:1", "h:2"],
+        schema={"x": pa.int64()},
+        options={"sasl.password": "secret"},
+    )
+    source: Any = stream.node
+    assert source.source.describe() == "Kafka topics a, b"
+    assert "secret" not in repr(source.source)
+    assert source.source.schema().names == ["x", "timestamp"]
