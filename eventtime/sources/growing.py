@@ -14,7 +14,7 @@ from eventtime.sources.decoding import LineDecoder
 from eventtime.sources.filescan import physical, with_constants
 from eventtime.sources.hive import Constants
 from eventtime.sources.marks import FILE_START, START_ANEW, Mark
-from eventtime.sources.open_files import FileIdentity, OpenFiles, identity
+from eventtime.sources.open_files import FileIdentity, OpenFiles, identity, is_as_read
 from eventtime.sources.positions import checked
 from eventtime.sources.textblocks import BLOCK_BYTES_MAX
 
@@ -159,6 +159,8 @@ class GrowingFile:
             self._begin(identity(self._path))
             return self._file is not None
         offset = self._decoder.mark.offset + self._decoder.waiting
+        if not self._is_last and is_as_read(self._path, self._file, offset):
+            return False
         data = self._shared.read(self._file, self._path, BLOCK_BYTES_MAX, offset)
         if data is None and identity(self._path) is None:
             return False

@@ -8,7 +8,7 @@ import zlib
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-__all__ = ("FileIdentity", "OpenFiles", "find_file", "identity")
+__all__ = ("FileIdentity", "OpenFiles", "find_file", "identity", "is_as_read")
 
 _MOST_OPEN: Final = 256
 _HEAD_BYTES: Final = 1_024
@@ -28,6 +28,15 @@ def identity(path: str) -> FileIdentity | None:
     except FileNotFoundError:
         return None
     return FileIdentity(found.st_dev, found.st_ino)
+
+
+def is_as_read(path: str, file: FileIdentity, size: int) -> bool:
+    """Tell whether a path leads to a file of just that size: what most looks find, quickly."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return found.st_size == size and (found.st_dev, found.st_ino) == file
 
 
 def find_file(folder: str, wanted: FileIdentity) -> str | None:

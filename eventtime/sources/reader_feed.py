@@ -31,6 +31,12 @@ _ROOM_S: Final = 0.05
 _NAP_US: Final = 50_000
 """The longest nap of the thread that readers share: the clock may have been moved meanwhile."""
 
+_LEAST_NAP_US: Final = 20_000
+"""The shortest nap, so that many who are due one after another are asked together."""
+
+_LOOK_SHARE: Final = 200
+"""Looking for new partitions takes this part of the time at most, however many there are."""
+
 _CLOSE_S: Final = 2.0
 
 
@@ -141,19 +147,23 @@ class ReaderFeed:
 
     def _ask_in_turn(self) -> None:
         self._schedule.add(self._asked, self._clock.now_us())
-        looked_us = self._clock.now_us()
+        looked_us, every_us = self._clock.now_us(), self._discover_every_us
+        least_us = min(self._schedule.every_us, _LEAST_NAP_US)
         while not self._closing.is_set():
             now_us = self._clock.now_us()
             for name in self._schedule.due(now_us):
                 if self._closing.is_set():
                     return
                 self._ask_one(name)
-            if self._discover is not None and abs(now_us - looked_us) >= self._discover_every_us:
-                looked_us = now_us
+            if self._discover is not None and abs(now_us - looked_us) >= every_us:
+                begun_us = self._clock.now_us()
                 self._take_in()
+                looked_us = self._clock.now_us()
+                every_us = max(self._discover_every_us, _LOOK_SHARE * (looked_us - begun_us))
             rest_us = self._schedule.rest_us(self._clock.now_us())
             if rest_us:
-                self._closing.wait(min(rest_us, _NAP_US) / 1e6)
+                # Not for each of many by itself: waking costs more than asking.
+                self._closing.wait(min(max(rest_us, least_us), _NAP_US) / 1e6)
 
     def _ask_one(self, name: str) -> None:
         """Ask a reader of the shared thread, and say when it is asked again."""
