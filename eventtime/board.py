@@ -56,7 +56,7 @@ class Board:
     """Passes on what a live run looks like, and costs it nothing while nobody looks.
 
     The loop: `is_due`, `show`. The run: `begin`, `failed`, `end`. Others, from any thread:
-    `latest`, `fresh`, `life`, `past`.
+    `latest`, `fresh`, `life`, `past`; `took_us` is how long the last status took.
 
     Args:
         clock: of the run.
@@ -77,7 +77,7 @@ class Board:
         self._shown_us: int | None = None
         self._is_asked = False
         self._status: Status | None = None
-        self._turned_us = 0
+        self._turned_us = self.took_us = 0
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._changed = Condition()
         now_us = clock.now_us()
@@ -100,6 +100,7 @@ class Board:
 
     def show(self, status: Status) -> None:
         """Take a status; what the run knows of checkpoints, and how it fares, is added."""
+        begun_ns = self._stopwatch_ns()  # of one that was not due, such as the last
         self._shown_us, report = status.at_us, self.complete(status.report)
         with self._changed:
             self._life = replace(self._life, state="running", turned_us=status.at_us)
@@ -109,8 +110,9 @@ class Board:
             self._changed.notify_all()
         for observer in self._observers:
             observer(status)
-        took_us = (self._stopwatch_ns() - self._begun_ns) // 1_000
-        self._between_us = max(_LEAST_BETWEEN_US, took_us * _SHARE)
+        self.took_us = (self._stopwatch_ns() - (self._begun_ns or begun_ns)) // 1_000
+        self._begun_ns = 0
+        self._between_us = max(_LEAST_BETWEEN_US, self.took_us * _SHARE)
 
     def begin(self) -> None:
         """Note that the run starts, or starts again."""

@@ -94,9 +94,8 @@ class HttpSource:
         Raises:
             SourceError: somebody else listens there.
         """
-        del clock
         self.wire.decoder(columns, self.path)  # columns that are not there
-        mail = Mailbox()
+        mail = Mailbox(clock)
         mail.add("http", is_found=False)
         rows = {name: int(known.get("rows", 0)) for name, known in (positions or {}).items()}
         for name in rows:

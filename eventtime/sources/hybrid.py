@@ -182,7 +182,7 @@ class _HybridFeed:
         rows = self._own(news.rows)
         if not rows.num_rows:
             return Stands(news.partition, news.position)
-        return Arrived(news.partition, rows, news.position)
+        return replace(news, rows=rows)
 
     def _own(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         at_us = self._source.at_us

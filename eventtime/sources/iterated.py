@@ -88,7 +88,6 @@ class IteratedSource:
         Raises:
             SourceError: there is a position, and what was given is no function to be asked again.
         """
-        del clock
         held = {
             name: checked(position, _POSITION, partition=name)
             for name, position in (positions or {}).items()
@@ -101,7 +100,7 @@ class IteratedSource:
                 remedy = "give a function of the number of rows to leave out, such as lambda n: …"
                 raise SourceError(msg, place="from_batches(data)", remedy=remedy)
         wanted = check_columns(self.known_schema, columns)
-        return _IteratedFeed(self, wanted, held)
+        return _IteratedFeed(self, wanted, held, clock)
 
     def describe(self) -> str:
         """Return one line that names the partitions."""
@@ -120,10 +119,14 @@ class _IteratedFeed:
     """Plain iterators have a thread each; async ones share one with a loop of its own."""
 
     def __init__(
-        self, source: IteratedSource, wanted: pa.Schema, held: Mapping[str, Position]
+        self,
+        source: IteratedSource,
+        wanted: pa.Schema,
+        held: Mapping[str, Position],
+        clock: Clock,
     ) -> None:
         self._source, self._wanted = source, wanted
-        self._mail, self._closing = Mailbox(), threading.Event()
+        self._mail, self._closing = Mailbox(clock), threading.Event()
         self._rows = {name: int(held.get(name, {}).get("rows", 0)) for name in source.parts}
         self._left = [name for name in source.parts if not held.get(name, {}).get("ended")]
         for name in source.parts:

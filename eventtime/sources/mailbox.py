@@ -20,6 +20,7 @@ from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, St
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
 
 __all__ = ("Mailbox",)
@@ -67,9 +68,13 @@ class Mailbox:
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
+
+    Args:
+        clock: says when rows are put in, where who puts them does not; None: nobody does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock
         self.wake: Callable[[], None] = lambda: None
         self._lanes: dict[str, _Lane] = {}
         self._found: list[Found] = []
@@ -135,6 +140,8 @@ class Mailbox:
         """
         with self._room:
             lane = self._lanes[name]
+            if arrived_us is None and self._clock is not None:
+                arrived_us = self._clock.now_us()
             lane.waiting.append(Arrived(name, rows, position, arrived_us))
             lane.is_quiet, lane.stands = is_quiet, None
             lane.rows += _rows(rows)

@@ -77,8 +77,7 @@ class SocketSource:
         Raises:
             SourceError: somebody else listens there.
         """
-        del clock
-        mail = Mailbox()
+        mail = Mailbox(clock)
         self.wire.decoder(columns, str(self.address))  # columns that are not there
         rows = {name: int(known.get("rows", 0)) for name, known in (positions or {}).items()}
         if self.connects:

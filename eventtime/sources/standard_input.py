@@ -68,10 +68,9 @@ class StandardInput:
         clock: Clock,
     ) -> _PipeFeed:
         """Begin to read; what another run has read is gone."""
-        del clock
         known = (positions or {}).get(_NAME, {})
         decoder = self.wire.decoder(columns, _NAME)
-        return _PipeFeed(self, decoder, int(known.get("rows", 0)))
+        return _PipeFeed(self, decoder, int(known.get("rows", 0)), clock)
 
     def describe(self) -> str:
         """Return one line."""
@@ -81,9 +80,9 @@ class StandardInput:
 class _PipeFeed:
     """A thread that looks at the pipe, so that it can end while nothing comes."""
 
-    def __init__(self, source: StandardInput, decoder: Decoder, rows: int) -> None:
+    def __init__(self, source: StandardInput, decoder: Decoder, rows: int, clock: Clock) -> None:
         self._source, self._decoder, self._rows = source, decoder, rows
-        self._mail, self._closing = Mailbox(), threading.Event()
+        self._mail, self._closing = Mailbox(clock), threading.Event()
         self._mail.add(_NAME, is_found=False)
         self._thread = threading.Thread(target=self._run, name="eventtime-stdin", daemon=True)
 

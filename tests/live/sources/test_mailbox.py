@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventtime.clock import ManualClock
 from eventtime.errors import SourceError
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Unpolled
@@ -33,6 +34,22 @@ def test_neighbours_are_joined_and_the_position_is_the_last_one() -> None:
     assert arrived.rows.num_rows == 3
     assert arrived.position == {"rows": 3}
     assert mail.take(100, ()) == []
+
+
+def test_joined_rows_have_come_when_the_first_of_them_did() -> None:
+    """So the latency of results counts the time that rows wait here."""
+    clock = ManualClock(5)
+    mail = Mailbox(clock)
+    mail.add("a", is_found=False)
+    mail.put("a", rows(1), {})
+    clock.advance(3)
+    mail.put("a", rows(2), {})
+    mail.put("a", rows(3), {}, arrived_us=2)
+    (arrived,) = mail.take(100, ())
+    assert isinstance(arrived, Arrived)
+    assert arrived.arrived_us == 5
+    mail.put("a", rows(4), {}, arrived_us=2)
+    assert [item.arrived_us for item in mail.take(9, ()) if isinstance(item, Arrived)] == [2]
 
 
 def test_rows_beyond_the_most_wait_for_the_next_turn() -> None:
