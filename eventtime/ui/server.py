@@ -195,17 +195,16 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    server: _Server
     timeout = _QUIET_S
     server_version, sys_version = "eventtime", ""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        pages = self.server.pages
+        pages = self._ours.pages
         if url.path in {"/health", "/ready"}:
             status, text = pages.health() if url.path == "/health" else pages.ready()
             self._answer(status, "text/plain", text)
-        elif self.server.checks_host and not _is_local_name(self.headers.get("Host", "")):
+        elif self._ours.checks_host and not _is_local_name(self.headers.get("Host", "")):
             self._answer(403, "text/plain", b"ask under the name localhost, or set a token\n")
         elif not self._is_allowed(parse_qs(url.query)):
             more = {"WWW-Authenticate": "Bearer"}
@@ -224,11 +223,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - as above
 
+    @property
+    def _ours(self) -> _Server:
+        assert isinstance(self.server, _Server)
+        return self.server
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - of http.server
         """Say nothing: stderr is the run's."""
 
     def _is_allowed(self, query: Mapping[str, list[str]]) -> bool:
-        token = self.server.token
+        token = self._ours.token
         if token is None:
             return True
         kind, _, given = self.headers.get("Authorization", "").partition(" ")
