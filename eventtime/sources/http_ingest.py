@@ -36,6 +36,8 @@ _KINDS: Final[dict[str, WireFormat]] = {
 }
 _RETRY_S: Final = 1
 _NAME_MAX: Final = 64
+_LINGER_S: Final = 1.0
+_LINGER_READS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ class _Ingest:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 while await self._one(reader, writer):
                     pass
+                await _linger(reader, writer)
         finally:
             writer.close()
 
@@ -248,6 +251,19 @@ class _Ingest:
         except SourceError as error:
             raise HttpError(400, f"{error.place}: {error.what}", closes=False) from error
         return pa.concat_batches(items) if items else pa.RecordBatch.from_pylist([], _NOTHING)
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read on for a moment: closed with bytes unread, the answer might not reach the client."""
+
+    async def discard() -> None:
+        for _ in range(_LINGER_READS):
+            if not await reader.read(65_536):
+                return
+
+    if writer.can_write_eof():
+        writer.write_eof()
+    await asyncio.wait_for(discard(), _LINGER_S)
 
 
 _NOTHING: Final = pa.schema([])
