@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -71,18 +72,22 @@ def top(session: Session, /, url: str, token: str | None, *, once: bool, every: 
     console = Console()
     from rich.live import Live
 
-    with Live(drawn(told, console.height, console.width), console=console, screen=True) as screen:
-        while True:
+    ended = ""
+    # Ctrl-C ends the looking: that is how one leaves it.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(drawn(told, console.height, console.width), console=console, screen=True) as screen,
+    ):
+        while not ended:
             time.sleep(every)
             try:
                 told = _ask(where, token)
             except SourceError as error:
-                screen.stop()
-                click.echo(
-                    f"{told['holding']}\nthe run has ended, or does not answer: {error.what}"
-                )
-                return
-            screen.update(drawn(told, console.height, console.width))
+                ended = error.what
+            else:
+                screen.update(drawn(told, console.height, console.width), refresh=True)
+    if ended:
+        click.echo(f"{told['holding']}\nthe run has ended: {ended}")
 
 
 def drawn(told: dict[str, Any], lines: int, columns: int) -> RenderableType:
