@@ -46,7 +46,7 @@ def jars() -> Path | str:
 
     It is the one that EVENTTIME_KAFKA_JARS names, or `.kafka` in the checkout.
     """
-    folder = Path(os.environ.get("EVENTTIME_KAFKA_JARS", ROOT / ".kafka"))
+    folder = Path(os.environ.get("EVENTTIME_KAFKA_JARS") or ROOT / ".kafka")
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if missing[:1] == ["java"] or (missing and not folder.exists()):
         return f"a Kafka broker needs {' and '.join(missing)}"

@@ -45,7 +45,7 @@ def kafka_case(servers: str, value: Format) -> SinkCase:
             return [json.loads(text) for text in values]
         return [row for text in values for row in pa.ipc.open_stream(text).read_all().to_pylist()]
 
-    return SinkCase(make, read, kills=1_000 if NIGHTLY else 5)
+    return SinkCase(make, read, kills=1_000 if NIGHTLY else 4)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import eventtime as et
 from eventtime.clock import SystemClock
 from eventtime.errors import SourceError
 from eventtime.parsed import parse
+from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived
 from eventtime.sources.mailbox import Mailbox
 from live.kafka.topics import SCHEMA, Running, ipc, message
@@ -266,7 +267,10 @@ def test_live_equals_the_replay_of_the_topic(topic: MakeTopic) -> None:
     class Recorded(Mailbox):
         def take(self, most_rows: int, held: Any) -> Any:
             news = super().take(300, held)
-            taken.extend((n.partition, n.rows.num_rows) for n in news if isinstance(n, Arrived))
+            for each in news:
+                if isinstance(each, Arrived):
+                    assert not isinstance(each.rows, MalformedRows)
+                    taken.append((each.partition, each.rows.num_rows))
             return news
 
     with pytest.MonkeyPatch.context() as patch:
