@@ -148,6 +148,7 @@ class Running:
         self._ended: Future[et.Run] = Future()
         self.rows = self.results = 0
         self.has_begun = False
+        self.report: et.ProgressReport | None = None
 
     def __enter__(self) -> Running:
         threading.Thread(target=self._run).start()
@@ -160,7 +161,11 @@ class Running:
 
     def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for a condition while it runs."""
-        until(lambda: self._ended.done() or is_so())
+        try:
+            until(lambda: self._ended.done() or is_so())
+        except AssertionError:
+            msg = f"after {self.rows} rows and {self.results} results: {self.report}"
+            raise AssertionError(msg) from None
         if self._ended.done():
             self._ended.result()
 
@@ -173,4 +178,5 @@ class Running:
             self._ended.set_result(ran)
 
     def _watch(self, report: et.ProgressReport) -> None:
+        self.report = report
         self.rows, self.results, self.has_begun = report.rows, report.results, True
