@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,6 @@ class Draining:
         clock: of the machine's time.
     """
 
-    stops: ClassVar[bool] = False
-
     def __init__(self, stop: Callable[[], bool], clock: Clock) -> None:
         self._stop, self.clock = stop, clock
         self._execution: Execution | Following | None = None
@@ -39,3 +37,7 @@ class Draining:
 
     def pause(self, *, is_end: bool) -> None:
         """Save nothing."""
+
+    @property
+    def stops(self) -> bool:
+        return False

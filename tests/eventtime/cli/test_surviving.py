@@ -260,7 +260,8 @@ def test_late_rows_that_had_an_output_are_not_dropped_in_silence(
 
 def test_an_output_that_would_miss_earlier_rows_is_refused(tmp_path: Path) -> None:
     """S28: it is named from the start or not at all, with checkpoints and from a savepoint."""
-    outs = dict(zip(("--out", "--late", "--quarantine"), to(tmp_path)[1::2], strict=True))
+    names: list[str] = ["--out", "--late", "--quarantine"]
+    outs = dict(zip(names, to(tmp_path)[1::2], strict=True))
     state, point = tmp_path / "state", tmp_path / "now.savepoint"
     late = ("--late", outs["--late"])
     first = signalled("SIGTERM", 4, *REPLAY, *late, "--checkpoint", state)
