@@ -163,15 +163,22 @@ class Transactions(_Base):
         self._id, self._timeout_s = f"eventtime-{name}", timeout_s
         self._groups: dict[str, Consumer] = {}
         self._producer: Producer | None = None
+        self._fenced: FencedError | None = None
         self._fresh: Producer | None = self._connected()
         self.check(self._fresh)
 
     def begin_anew(self) -> None:
         """Take over: what an earlier process of this job has not committed is undone by that.
 
+        One that was fenced off does not: it would fence off its successor, whose marker may not be
+        readable yet.
+
         Raises:
+            FencedError: a newer process had taken over.
             SinkError: no broker answers.
         """
+        if self._fenced is not None:
+            raise self._fenced
         producer, self._fresh = self._fresh or self._connected(), None
         with self._naming(producer):
             self._again(lambda: producer.init_transactions(WAIT_S))
@@ -283,7 +290,8 @@ class Transactions(_Base):
                 self._producer = None
                 msg = f"a newer process has taken over {self.where.place}: {told.str()}"
                 remedy = "let this process end; the newer one goes on"
-                raise FencedError(msg, place=self.where.place, remedy=remedy) from error
+                self._fenced = FencedError(msg, place=self.where.place, remedy=remedy)
+                raise self._fenced from error
             producer.poll(0)
             failed, self._failed = self._failed, []
             raise self._refused(failed[0].str() if failed else told.str()) from error

@@ -11,7 +11,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 import eventtime as et
-from eventtime.errors import SinkError
+from eventtime.errors import FencedError, SinkError
+from eventtime.sinks.kafka_producer import Marker, Transactions
 from eventtime.testing import SINK_CHECKS, SinkCase
 from eventtime.testing.sinks import values_of_every_type_come_back
 from live.kafka.topics import committed
@@ -58,6 +59,27 @@ def test_kafka_passes_the_kit(
     check: Callable[..., Any], tmp_path: Path, broker: KafkaServer
 ) -> None:
     check(kafka_case(broker.servers, "json"), tmp_path / "case")
+
+
+def test_one_that_was_fenced_off_does_not_fence_off_its_successor(
+    topic: Callable[..., Topic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S28: not even while the successor's marker cannot be read yet."""
+    made = topic(1)
+    sink = et.to_kafka(made.name, servers=made.servers)
+    schema = pa.schema([("n", pa.int64())])
+    rows = [pa.record_batch([[1]], schema=schema)]
+    old, new = sink.open_epochs(schema, "job/results"), sink.open_epochs(schema, "job/results")
+    old.recover(1)
+    new.recover(2)
+    with pytest.raises(FencedError):
+        old.commit(1, rows, 1)
+    monkeypatch.setattr(Transactions, "marker", lambda self, *, is_settled: Marker(1, 0))
+    with pytest.raises(FencedError):
+        old.commit(1, rows, 1)
+    new.commit(1, rows, 2)
+    new.close()
+    old.close()
 
 
 def test_rows_of_arrow_come_back_as_they_were(tmp_path: Path, broker: KafkaServer) -> None:
