@@ -20,6 +20,7 @@ from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import (
+    Accepting,
     Arrived,
     Ended,
     Found,
@@ -58,6 +59,7 @@ __all__ = ("Following",)
 _MOST_ROWS: Final = 65_536
 """Of a partition in one turn: what is joined is cheap for each row, and ends soon."""
 
+_ALL_ROWS: Final = 2**62
 _FEW_ROWS: Final = 4_096
 """So many in a turn are worth one: what a turn costs is little beside them."""
 
@@ -256,6 +258,10 @@ class Following:
             if is_end:
                 return
             if self._pauses is not None and self._pauses.is_due(rows):
+                if self._pauses.stops:
+                    self._take_accepted()
+                    yield from self._taken()
+                    self._commit()
                 self._sight.latencies.cut()
                 self._pauses.pause(is_end=False)
                 self.is_suspended = self._pauses.stops
@@ -280,6 +286,7 @@ class Following:
         # A clock that was stepped back adds nothing.
         self._core.progress.listened(max(0, min(passed_us, _MOST_LISTENED_US)))
         if self._is_ending:
+            self._take_accepted()
             self._finish_all()
             return 0
         rows = self._telling.turn()
@@ -291,6 +298,19 @@ class Following:
                 self._align(opened, {news.partition for news in told if isinstance(news, Arrived)})
         self._core.advance()
         return rows
+
+    def _take_accepted(self) -> None:
+        """Take what feeds accepted, and nobody would send again: the run ends here.
+
+        Queues are bounded, so all at once. A connection that is cut off now has not left.
+        """
+        for opened in self._feeds:
+            if isinstance(opened.feed, Accepting):
+                opened.feed.cease()
+                for news in opened.feed.take(_ALL_ROWS, ()):
+                    if isinstance(news, Found | Arrived):
+                        self._hear(opened, news)
+        self._core.advance()
 
     def _hear(self, opened: Opened, news: News) -> int:
         """Act on news; returns the number of rows."""

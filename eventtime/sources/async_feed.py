@@ -66,12 +66,16 @@ class AsyncFeed:
     def is_over(self) -> bool:
         return not self._goes_on and self._mail.all_ended
 
-    def close(self) -> None:
+    def cease(self) -> None:
+        """End the work, and with it all that fills the mailbox (see `Accepting`)."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None and thread.is_alive():
             assert self._task is not None
             loop.call_soon_threadsafe(self._task.cancel)
             thread.join(_CLOSE_S)
+
+    def close(self) -> None:
+        self.cease()
         self._let_go()
 
     @staticmethod

@@ -10,7 +10,7 @@ the clock, it does the same (S4, S28).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position, Rows, Source
 
 __all__ = (
+    "Accepting",
     "AnySource",
     "Arrived",
     "Ended",
@@ -188,6 +189,15 @@ class Feed(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads; also before `start`, and more than once."""
+        ...
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A feed whose senders do not send again what it accepted: a run that ends takes it first."""
+
+    def cease(self) -> None:
+        """Accept nothing more; what was accepted can still be taken. After `start` only."""
         ...
 
 

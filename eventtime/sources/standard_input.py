@@ -105,6 +105,10 @@ class _PipeFeed:
     def is_over(self) -> bool:
         return self._mail.all_ended
 
+    def cease(self) -> None:
+        """Read no more; what was read last is put (see `Accepting`)."""
+        self.close()
+
     def close(self) -> None:
         self._closing.set()
         self._mail.wake_waiting()
@@ -136,9 +140,9 @@ class _PipeFeed:
 
     def _put(self, items: Sequence[Rows]) -> None:
         for item in items:
-            while not self._mail.wait_for_room(_NAME, _LOOK_S):
-                if self._closing.is_set():
-                    return
+            # What was read when the run ends is put all the same: nobody has it any more.
+            while not self._closing.is_set() and not self._mail.wait_for_room(_NAME, _LOOK_S):
+                pass
             rows = item.rows if isinstance(item, MalformedRows) else item
             self._rows += rows.num_rows
             self._mail.put(_NAME, item, {"rows": self._rows}, is_quiet=True)

@@ -21,6 +21,7 @@ from live.sources.waiting import taken_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Client:
@@ -271,3 +272,30 @@ def test_a_run_takes_what_is_posted() -> None:
     client.close()
     done[0].assert_balanced()
     assert done[0].table().column("n").to_pylist() == [10, 10, 5]
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_what_was_accepted_is_in_the_run_that_is_stopped(tmp_path: Path, *, drain: bool) -> None:
+    """S9: rows in the queue were answered with 202, so nobody sends them again."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    stream = et.read_http(f":{port}", schema=SCHEMA, time="t", time_unit="s")
+    windows = stream.watermark(et.ascending()).window(et.tumbling("10s")).aggregate(n=et.count())
+    accepted: list[int] = []
+
+    def post(rows: int) -> None:
+        # Each on a connection of its own: none may be open when the run ends.
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as it:
+            it.request("POST", "/events", b'{"t": 1}\n' * rows, {"Connection": "close"})
+            accepted.append(json.loads(it.getresponse().read())["accepted"])
+
+    def stop() -> bool:
+        # Asked behind a turn: what is posted here waits in the queue when the run ends.
+        if not accepted:
+            post(3)
+            post(4)
+        return True
+
+    ran = windows.run(checkpoint=tmp_path / "state", stop=stop, drain=drain)
+    assert sum(accepted) == 7
+    assert ran.ledger.total.rows_in == 7

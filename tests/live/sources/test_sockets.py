@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import eventtime as et
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.feed import Accepting, Arrived, Ended, Found, Left, Silent, Unpolled
 from live.sources.test_wire import SCHEMA, arrow, encoded, rows_of
 from live.sources.waiting import taken_until, until
 
@@ -190,8 +192,6 @@ def test_a_lost_connection_is_made_again() -> None:
 
 
 def piped(**more: Any) -> tuple[Feed, int]:
-    from dataclasses import replace
-
     read, write = os.pipe()
     stdin = source(et.read_stdin(schema=SCHEMA, time="t", time_unit="s", **more))
     feed = replace(stdin, descriptor=read).follow(None, None, et.SystemClock())
@@ -216,6 +216,26 @@ def test_a_pipe_is_a_partition_that_ends() -> None:
 def test_a_pipe_can_be_let_go_while_nothing_comes() -> None:
     feed, write = piped(format="arrow")
     taken_until(feed, has(Silent(["stdin"])))
+    feed.close()
+    os.close(write)
+
+
+def test_what_was_read_from_a_pipe_is_there_when_the_run_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S9: also what waits for room in the queue, for the pipe does not have it any more."""
+    monkeypatch.setattr("eventtime.sources.mailbox._MOST_ROWS", 1)
+    read, write = os.pipe()
+    stdin = source(et.read_stdin(schema=SCHEMA, time="t", time_unit="s"))
+    feed: Any = replace(stdin, descriptor=read).follow(None, None, et.SystemClock())
+    feed.start(lambda: None)
+    for n in range(2):
+        os.write(write, b'{"t": %d}\n' % n)
+        until(lambda: not select.select([read], [], [], 0)[0], "it is read")
+    is_accepting = isinstance(feed, Accepting)
+    assert is_accepting
+    feed.cease()
+    assert numbers(feed.take(100, ())) == [0, 1]
     feed.close()
     os.close(write)
 
