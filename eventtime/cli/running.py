@@ -274,10 +274,10 @@ def _tell_counts(finished: Finished, session: Session) -> None:
     """Say on stderr what came of a live run, whose results were printed."""
     if session.quiet or session.json:
         return
-    report = finished.run.report
+    report, aside = finished.run.report, _aside(finished.run.ledger.total)
     click.echo(
         f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s, "
-        f"{counted(report.results, 'result')}, {report.late:,} late",
+        f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}",
         err=True,
     )
 

@@ -69,6 +69,13 @@ def test_tail_of_standard_input_prints_json_lines_into_a_pipe() -> None:
     assert "4 rows in" in told.stderr
 
 
+def test_tail_says_how_many_rows_were_set_aside() -> None:
+    """S26: standard input sets aside what does not parse, rather than stop."""
+    ran = ended("tail", "-", *OF_LINES, stdin=LINES + "rubbish\n")
+    assert ran.returncode == 0
+    assert "1 row set aside (1 malformed)" in ran.stderr
+
+
 def test_tail_gives_what_replay_gives(tmp_path: Path) -> None:
     """The same options, the same rows: once followed, once read to their end."""
     (tmp_path / "in.jsonl").write_text(LINES)
