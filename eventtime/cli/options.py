@@ -52,7 +52,7 @@ _INPUT: Final[tuple[Callable[[Command], Command], ...]] = (
     ),
     click.option(
         "--on-malformed", type=click.Choice(["error", "quarantine"]),
-        help="Rows of CSV and JSON lines that do not parse: stop (default), or set aside.",
+        help="Rows that do not parse: stop (default of files), or set aside (default of others).",
     ),
     click.option(
         "--type", "types", multiple=True, metavar="NAME=TYPE",

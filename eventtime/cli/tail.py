@@ -87,6 +87,7 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
         msg = f"{first!r} is one source, and {source[1]!r} is another"
         raise PlanError(msg, place="SOURCE", remedy="follow one at a time")
     if kind == "generate":
+        _check_made_up(given)
         return partial(_made_up, first)
     if not given["types"]:
         msg = f"{first!r} does not say which columns its rows have"
@@ -101,6 +102,9 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
         columns["on_malformed"] = given["on_malformed"]
     if kind == "kafka":
         servers, _, topics = first.removeprefix("kafka://").partition("/")
+        if not topics:
+            msg = f"{first!r} names no topic"
+            raise PlanError(msg, place="SOURCE", remedy="such as kafka://localhost:9092/clicks")
         columns["value"] = "arrow" if _format(given, ("jsonl", "ipc")) == "ipc" else "json"
         return partial(read_kafka, topics.split(","), servers=servers.split(","), **columns)
     columns["format"] = _WIRE[_format(given, tuple(_WIRE))]
@@ -130,6 +134,13 @@ def _made_up(text: str) -> Stream:
         msg = f"{rate!r} is no number of rows a second"
         raise PlanError(msg, place="SOURCE", remedy="such as generate:1000") from error
     return generate(number, partitions=4, disorder="500ms", late_share=0.001, late_by="30s")
+
+
+def _check_made_up(given: Mapping[str, Any]) -> None:
+    if given["types"] or given["time"] not in {None, "time"}:
+        place, what = ("--type", "types") if given["types"] else ("--time", "a time")
+        msg = f"rows that are made up have {what} of their own: time, key, value, number"
+        raise PlanError(msg, place=place, remedy="leave it out, or write --time time")
 
 
 def _check_needless(given: Mapping[str, Any], kind: str) -> None:
