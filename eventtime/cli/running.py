@@ -179,14 +179,15 @@ def run_stream(
         as_table = sys.stdout.isatty() and not session.json
         shown = PrintedRows(as_table, line.say if line and as_table else None)
     suspension = Suspension(session)
-    has_checkpoints = survival.checkpoints is not None
+    survival.check_drain(is_live=live is not None)
+    is_heard = survival.checkpoints is not None or survival.drain
     session.goes_on_from = None if survival.checkpoints is None else survival.checkpoints.path
     session.follows = live is not None
     start = now_s()
     try:
         with (
             session.compiling(line.say if line else None),
-            suspension.heard() if has_checkpoints else contextlib.nullcontext(),
+            suspension.heard() if is_heard else contextlib.nullcontext(),
         ):
             run = stream.run(
                 targets.out or shown,
@@ -196,7 +197,7 @@ def run_stream(
                 progress=line,
                 checkpoint=survival.checkpoints,
                 start_from=survival.start_from,
-                stop=(lambda: suspension.is_wanted) if has_checkpoints else None,
+                stop=(lambda: suspension.is_wanted) if is_heard else None,
                 drain=survival.drain,
                 restart=survival.policy(suspension, say),
                 memory=targets.memory,

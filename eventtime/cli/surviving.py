@@ -88,7 +88,7 @@ class Survival:
         folder, savepoint = given["checkpoint"], given["savepoint"]
         if folder is None:
             _check_needless(given)
-            return cls(start_from=given["start_from"])
+            return cls(start_from=given["start_from"], drain=given["drain"])
         every = given["checkpoint_every"] or _DEFAULT_EVERY
         parse_us(every, name="--checkpoint-every", zero=False)
         if not folder:
@@ -100,6 +100,12 @@ class Survival:
             _check_free(savepoint)
         described = checkpoints(folder, every=every, keep=given["keep"] or _DEFAULT_KEEP)
         return cls(described, given["start_from"], given["restarts"], savepoint, given["drain"])
+
+    def check_drain(self, *, is_live: bool) -> None:
+        """Refuse to drain a replay without checkpoints: it would only stop half-way."""
+        if self.drain and self.checkpoints is None and not is_live:
+            msg = "--drain has no meaning without checkpoints"
+            raise PlanError(msg, place="--drain", remedy="add --checkpoint DIR, or leave it out")
 
     def policy(self, suspension: Suspension, say: Callable[[str], None]) -> Restart | None:
         """Return what is done when sources and sinks fail."""
@@ -152,7 +158,6 @@ def _check_needless(given: Mapping[str, Any]) -> None:
         "keep": "--keep",
         "restarts": "--restart",
         "savepoint": "--stop-with-savepoint",
-        "drain": "--drain",
     }
     for name, flag in flags.items():
         if given[name]:

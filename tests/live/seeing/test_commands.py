@@ -122,6 +122,18 @@ def test_a_live_run_is_suspended_by_sigterm_and_goes_on(tmp_path: Path) -> None:
     assert out == "" or json.loads(out.splitlines()[0])["n"] > 0
 
 
+def test_a_live_run_without_checkpoints_can_be_drained(tmp_path: Path) -> None:
+    """S9: its file is complete; without --drain nothing of it would be left."""
+    path = tmp_path / "out.jsonl"
+    running = process(*GENERATE, "--log", "json", "--out", path, "--drain")
+    line_of(running, '"event": "started"')
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=BOUND_S)
+    assert running.returncode == 143, err
+    assert path.exists(), err
+    assert "all windows have fired" in err
+
+
 def test_run_of_a_file_shows_its_page_and_top_reads_it(tmp_path: Path) -> None:
     """`eventtime run FILE.py --ui :0`, and `eventtime top URL --once` beside it."""
     (tmp_path / "live.py").write_text(
