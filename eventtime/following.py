@@ -18,7 +18,7 @@ from eventtime.core import Core
 from eventtime.doors import reports_malformed
 from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
-from eventtime.sources.base import MalformedRows
+from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import (
     Accepting,
     Arrived,
@@ -348,9 +348,9 @@ class Following:
     def _receive(self, p: int, rows: Rows) -> int:
         if isinstance(rows, MalformedRows):
             self._core.take_malformed(p, rows.rows)
-            return int(rows.rows.num_rows)
-        self._core.take(p, rows)
-        return int(rows.num_rows)
+        else:
+            self._core.take(p, rows)
+        return count_of(rows)
 
     def _align(self, opened: Opened, moved: set[str]) -> None:
         """Hold partitions that are too far ahead of the slowest, until it has come closer."""

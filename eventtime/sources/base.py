@@ -19,6 +19,8 @@ __all__ = (
     "Position",
     "Rows",
     "Source",
+    "count_of",
+    "without_first",
 )
 
 MALFORMED_SCHEMA = pa.schema([("line", pa.int64()), ("raw", pa.string()), ("error", pa.string())])
@@ -46,7 +48,7 @@ class MalformedRows:
     rows: pa.RecordBatch
 
 
-Rows = pa.RecordBatch | MalformedRows
+Rows: TypeAlias = pa.RecordBatch | MalformedRows
 """What a scan yields: readable rows, or unreadable ones at their place."""
 
 Position: TypeAlias = dict[str, Any]
@@ -141,3 +143,15 @@ class Source(Protocol):
     def total_rows(self) -> int | None:
         """Return the number of rows if it can be known without reading them, otherwise None."""
         ...
+
+
+def count_of(rows: Rows) -> int:
+    """Return how many rows there are, readable or not."""
+    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
+
+
+def without_first(rows: Rows, n: int) -> Rows:
+    """Leave out the first `n` rows, without copying."""
+    if not n:
+        return rows
+    return MalformedRows(rows.rows.slice(n)) if isinstance(rows, MalformedRows) else rows.slice(n)

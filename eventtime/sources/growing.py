@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows, Poll
+from eventtime.sources.base import MalformedRows, Poll, count_of, without_first
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.decoding import LineDecoder
 from eventtime.sources.filescan import physical, with_constants
@@ -207,14 +207,13 @@ class GrowingFile:
         """
         behind, rows = _Spot(self._decoder.mark, 0), 0
         for item in items:
-            size = _size(item)
+            size = count_of(item)
             dropped = min(self._skip, size)
             self._skip -= dropped
             rows += size
-            kept = _without_first(item, dropped)
-            if kept is not None:
+            if dropped < size:
                 at = behind if item is items[-1] else _Spot(start, rows)
-                self._queue.append((self._whole(kept), at))
+                self._queue.append((self._whole(without_first(item, dropped)), at))
         if not (self._queue or self._skip):
             self._spot = behind
         if self._file is not None and self._head[0] < min(behind.mark.offset, 1_024):
@@ -229,13 +228,3 @@ class GrowingFile:
         msg = f"the file changed while it was followed: {difference}"
         remedy = "rotate by renaming, and keep the old file beside the new one; or " + START_ANEW
         raise SourceError(msg, place=self._path, remedy=remedy)
-
-
-def _size(rows: Rows) -> int:
-    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
-
-
-def _without_first(rows: Rows, n: int) -> Rows | None:
-    if n >= _size(rows):
-        return None
-    return MalformedRows(rows.rows.slice(n)) if isinstance(rows, MalformedRows) else rows.slice(n)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from eventtime.sources.base import MalformedRows
+from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Stands, Unpolled
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Mailbox:
                 arrived_us = self._clock.now_us()
             lane.waiting.append(Arrived(name, rows, position, arrived_us))
             lane.is_quiet, lane.stands = is_quiet, None
-            lane.rows += _rows(rows)
+            lane.rows += count_of(rows)
             size = _bytes(rows)
             lane.bytes += size
             self._bytes += size
@@ -246,7 +246,7 @@ class Mailbox:
         if taken:
             lane.is_told_silent = False
             size = sum(_bytes(item.rows) for item in taken)
-            lane.rows -= sum(_rows(item.rows) for item in taken)
+            lane.rows -= sum(count_of(item.rows) for item in taken)
             lane.bytes -= size
             self._bytes -= size
             news += _joined(taken)
@@ -273,10 +273,6 @@ class Mailbox:
         return lane.rows < _MOST_ROWS and lane.bytes < _MOST_BYTES
 
 
-def _rows(rows: Rows) -> int:
-    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
-
-
 def _bytes(rows: Rows) -> int:
     return int((rows.rows if isinstance(rows, MalformedRows) else rows).nbytes)
 
@@ -286,7 +282,7 @@ def _taken(waiting: deque[Arrived], most_rows: int) -> list[Arrived]:
     n = 0
     while waiting and n < most_rows:
         taken.append(waiting.popleft())
-        n += _rows(taken[-1].rows)
+        n += count_of(taken[-1].rows)
     return taken
 
 

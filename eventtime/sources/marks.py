@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows, Rows
+from eventtime.sources.base import Rows, count_of, without_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,12 +96,12 @@ def placed(items: Iterable[Marked], begin: Place, *, where: str) -> Iterator[Pla
     for at, item in items:
         if at != mark:
             mark, rows_since = at, 0
-        size = _count(item)
+        size = count_of(item)
         rows_since += size
         dropped = min(rows_left, size)
         rows_left -= dropped
         if dropped < size:
-            yield _without_first(item, dropped), Place(begin.file, mark, rows_since)
+            yield without_first(item, dropped), Place(begin.file, mark, rows_since)
     if rows_left:
         message = f"{rows_left:,} row(s) read before the checkpoint are not there any more"
         raise SourceError(message, place=where, remedy=START_ANEW)
@@ -128,13 +128,3 @@ def pieces(rows: pa.RecordBatch, place: Place, size: int) -> Iterator[Placed]:
         piece = rows.slice(start, size)
         behind = rows.num_rows - start - piece.num_rows
         yield piece, place._replace(rows=place.rows - behind)
-
-
-def _count(rows: Rows) -> int:
-    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
-
-
-def _without_first(rows: Rows, n: int) -> Rows:
-    if not n:
-        return rows
-    return MalformedRows(rows.rows.slice(n)) if isinstance(rows, MalformedRows) else rows.slice(n)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from eventtime.errors import SourceError
 from eventtime.redis_client import connected
-from eventtime.sources.base import MalformedRows
+from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.fetched_rows import TupleRows
 from eventtime.sources.jsonlines import JsonLinesFormat
 from eventtime.sources.mailbox import Mailbox
@@ -106,7 +106,7 @@ class RedisSource:
         parse = JsonLinesFormat(self.time).parser(self.columns, wanted.names)
         block = Block(FILE_START, b"\n".join([*texts, b""]))
         items = [rows for _, rows in parse_blocks(stream, iter([block]), parse, "quarantine")]
-        return [(_named(rows, stream, ids), _size(rows)) for rows in items]
+        return [(_named(rows, stream, ids), count_of(rows)) for rows in items]
 
     def _columns(
         self, stream: str, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], wanted: pa.Schema
@@ -231,10 +231,6 @@ def _named(rows: Rows, stream: str, ids: Sequence[str]) -> Rows:
         why = row["error"].removeprefix(prefix).partition(": ")[2]
         bad.append((row["line"], row["raw"], f"{stream}, entry {ids[row['line'] - 1]}: {why}"))
     return malformed(bad)
-
-
-def _size(rows: Rows) -> int:
-    return int((rows.rows if isinstance(rows, MalformedRows) else rows).num_rows)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from eventtime.errors import SourceError
 from eventtime.sources.address import Address, listening
 from eventtime.sources.async_feed import AsyncFeed
-from eventtime.sources.base import MalformedRows
+from eventtime.sources.base import count_of
 from eventtime.sources.mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ class _Connection:
     async def _put(self, items: Sequence[Rows]) -> None:
         for item in items:
             await AsyncFeed.room(self._mail, self._name)
-            rows = item.rows if isinstance(item, MalformedRows) else item
-            self.rows += rows.num_rows
+            self.rows += count_of(item)
             self._mail.put(self._name, item, {"rows": self.rows}, is_quiet=True)
 
 

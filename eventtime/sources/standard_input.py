@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows
+from eventtime.sources.base import count_of
 from eventtime.sources.mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -143,6 +143,5 @@ class _PipeFeed:
             # What was read when the run ends is put all the same: nobody has it any more.
             while not self._closing.is_set() and not self._mail.wait_for_room(_NAME, _LOOK_S):
                 pass
-            rows = item.rows if isinstance(item, MalformedRows) else item
-            self._rows += rows.num_rows
+            self._rows += count_of(item)
             self._mail.put(_NAME, item, {"rows": self._rows}, is_quiet=True)
