@@ -15,10 +15,9 @@ from eventtime.transform import Transform
 if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.compiled import Branch, CompiledPlan
-    from eventtime.sources.feed import AnySource
     from eventtime.state.keys import KeyCodec
 
-__all__ = ("admitted", "door", "reports_malformed")
+__all__ = ("admitted", "door")
 
 
 def door(
@@ -83,11 +82,3 @@ def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordB
             msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
             raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
     return batch.select(schema.names)
-
-
-def reports_malformed(source: AnySource) -> bool:
-    """Tell whether rows of a source may be set aside because they do not parse."""
-    told: object = getattr(source, "reports_malformed", None)
-    if told is not None:
-        return bool(told)
-    return hasattr(getattr(source, "format", None), "on_malformed")

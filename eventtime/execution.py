@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.bookmarks import Bookmarks
-from eventtime.doors import door, reports_malformed
+from eventtime.doors import door
 from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
@@ -21,6 +21,7 @@ from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step
 from eventtime.report import ProgressReport
+from eventtime.sources.feed import reports_malformed
 from eventtime.sources.seeking import open_source
 from eventtime.stages import Stages
 from eventtime.transform import Transform

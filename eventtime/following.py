@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.alarm import ThreadAlarm
 from eventtime.core import Core
-from eventtime.doors import reports_malformed
 from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows, count_of
@@ -30,6 +29,7 @@ from eventtime.sources.feed import (
     Stands,
     Unpolled,
     is_live,
+    reports_malformed,
 )
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.seeking import open_source

@@ -35,6 +35,7 @@ __all__ = (
     "Stands",
     "Unpolled",
     "is_live",
+    "reports_malformed",
 )
 
 
@@ -256,3 +257,11 @@ AnySource: TypeAlias = "Source | LiveSource"
 def is_live(source: object) -> TypeGuard[LiveSource]:
     """Tell whether a source is followed as it goes, rather than read to its end."""
     return callable(getattr(source, "follow", None))
+
+
+def reports_malformed(source: AnySource) -> bool:
+    """Tell whether rows of a source may be set aside because they do not parse."""
+    told: object = getattr(source, "reports_malformed", None)
+    if told is not None:
+        return bool(told)
+    return hasattr(getattr(source, "format", None), "on_malformed")

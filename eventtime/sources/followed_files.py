@@ -14,6 +14,7 @@ from eventtime.sources.ahead import AheadReader
 from eventtime.sources.arriving import ArrivingFiles
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.datafile import COMPRESSED
+from eventtime.sources.feed import reports_malformed
 from eventtime.sources.filescan import FileSet, scan_partition
 from eventtime.sources.growing import GrowingFile
 from eventtime.sources.hive import hive_schema
@@ -86,7 +87,7 @@ class FollowedFiles:
     @property
     def reports_malformed(self) -> bool:
         """Whether rows that do not parse are set aside."""
-        return hasattr(self.files.format, "on_malformed")
+        return reports_malformed(self.files)
 
     def schema(self) -> pa.Schema:
         """Return the columns of the files that are there, or those given.

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled
+from eventtime.sources.feed import (
+    Arrived,
+    Ended,
+    Found,
+    Left,
+    Silent,
+    Stands,
+    Unpolled,
+    reports_malformed,
+)
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.schemas import check_columns, check_same
 from eventtime.sources.seeking import open_source
@@ -60,8 +69,7 @@ class HybridSource:
     @property
     def reports_malformed(self) -> bool:
         """Whether one of them does."""
-        of_files = hasattr(getattr(self.first, "format", None), "on_malformed")
-        return self.then.reports_malformed or of_files
+        return reports_malformed(self.first) or reports_malformed(self.then)
 
     def schema(self) -> pa.Schema:
         """Return the columns of both.
