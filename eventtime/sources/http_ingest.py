@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -16,6 +16,7 @@ from eventtime.sources.address import Address, listening
 from eventtime.sources.async_feed import AsyncFeed
 from eventtime.sources.http_requests import HttpError, Request, answer, read_request
 from eventtime.sources.mailbox import Mailbox
+from eventtime.sources.wire import WireSource
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position
-    from eventtime.sources.wire import Wire, WireFormat
+    from eventtime.sources.wire import WireFormat
 
 __all__ = ("HttpSource",)
 
@@ -38,10 +39,11 @@ _RETRY_S: Final = 1
 _NAME_MAX: Final = 64
 _LINGER_S: Final = 1.0
 _LINGER_READS: Final = 64
+_NOTHING: Final = pa.schema([])
 
 
 @dataclass(frozen=True)
-class HttpSource:
+class HttpSource(WireSource):
     """Rows that are posted; made by `eventtime.read_http`.
 
     Attributes:
@@ -55,7 +57,6 @@ class HttpSource:
         head_s, body_s, idle_s: how long a client may take.
     """
 
-    wire: Wire
     address: Address
     path: str
     token: str | None = field(repr=False)
@@ -67,23 +68,9 @@ class HttpSource:
     idle_s: float = 60.0
 
     @property
-    def time(self) -> str:
-        """Name of the event-time column."""
-        return self.wire.time
-
-    @property
-    def time_unit(self) -> str | None:
-        """Unit of an integer time column."""
-        return self.wire.time_unit
-
-    @property
     def reports_malformed(self) -> bool:
         """Never: requests with such rows are refused."""
         return False
-
-    def schema(self) -> pa.Schema:
-        """Return the columns as they were given."""
-        return self.wire.columns
 
     def follow(
         self,
@@ -237,8 +224,6 @@ class _Ingest:
 
     def _decoded(self, request: Request) -> pa.RecordBatch:
         """Decode a body; one row that does not parse refuses all of it."""
-        from dataclasses import replace
-
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         form = _KINDS.get(kind, self._source.wire.format)
         wire = replace(self._source.wire, format=form, on_malformed="error")
@@ -264,6 +249,3 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     if writer.can_write_eof():
         writer.write_eof()
     await asyncio.wait_for(discard(), _LINGER_S)
-
-
-_NOTHING: Final = pa.schema([])

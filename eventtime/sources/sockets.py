@@ -13,16 +13,15 @@ from eventtime.sources.address import Address, listening
 from eventtime.sources.async_feed import AsyncFeed
 from eventtime.sources.base import count_of
 from eventtime.sources.mailbox import Mailbox
+from eventtime.sources.wire import WireSource
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
-
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.wire import Decoder, Wire
+    from eventtime.sources.wire import Decoder
 
 __all__ = ("SocketSource",)
 
@@ -32,7 +31,7 @@ _MOST_REST_S: Final = 10.0
 
 
 @dataclass(frozen=True)
-class SocketSource:
+class SocketSource(WireSource):
     """Rows that come over sockets; made by `eventtime.read_socket`.
 
     Attributes:
@@ -42,29 +41,9 @@ class SocketSource:
         most: connections at once; others are closed at once.
     """
 
-    wire: Wire
     address: Address
     connects: bool
     most: int
-
-    @property
-    def time(self) -> str:
-        """Name of the event-time column."""
-        return self.wire.time
-
-    @property
-    def time_unit(self) -> str | None:
-        """Unit of an integer time column."""
-        return self.wire.time_unit
-
-    @property
-    def reports_malformed(self) -> bool:
-        """Always: what cannot be read is set aside."""
-        return True
-
-    def schema(self) -> pa.Schema:
-        """Return the columns as they were given."""
-        return self.wire.columns
 
     def follow(
         self,

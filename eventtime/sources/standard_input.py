@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 from eventtime.errors import SourceError
 from eventtime.sources.base import count_of
 from eventtime.sources.mailbox import Mailbox
+from eventtime.sources.wire import WireSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    import pyarrow as pa
-
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
     from eventtime.sources.feed import News
-    from eventtime.sources.wire import Decoder, Wire
+    from eventtime.sources.wire import Decoder
 
 __all__ = ("StandardInput",)
 
@@ -31,7 +30,7 @@ _CLOSE_S: Final = 2.0
 
 
 @dataclass(frozen=True)
-class StandardInput:
+class StandardInput(WireSource):
     """Rows from standard input; made by `eventtime.read_stdin`.
 
     Attributes:
@@ -39,27 +38,7 @@ class StandardInput:
         descriptor: of the pipe.
     """
 
-    wire: Wire
     descriptor: int = 0
-
-    @property
-    def time(self) -> str:
-        """Name of the event-time column."""
-        return self.wire.time
-
-    @property
-    def time_unit(self) -> str | None:
-        """Unit of an integer time column."""
-        return self.wire.time_unit
-
-    @property
-    def reports_malformed(self) -> bool:
-        """Always: what cannot be read is set aside."""
-        return True
-
-    def schema(self) -> pa.Schema:
-        """Return the columns as they were given."""
-        return self.wire.columns
 
     def follow(
         self,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import MalformedRows, Rows
     from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("Decoder", "Wire", "WireFormat", "wire")
+__all__ = ("Decoder", "Wire", "WireFormat", "WireSource", "wire")
 
 WireFormat = Literal["jsonl", "csv", "arrow"]
 
@@ -82,6 +82,36 @@ class Wire:
         if self.on_malformed == "error" or isinstance(error, MalformedRowError):
             raise error
         return malformed([(1, "", f"{error.place}: {error.what}")])
+
+
+@dataclass(frozen=True)
+class WireSource:
+    """What sources share whose rows come over a wire; each says how to follow it.
+
+    Attributes:
+        wire: what comes.
+    """
+
+    wire: Wire
+
+    @property
+    def time(self) -> str:
+        """Name of the event-time column."""
+        return self.wire.time
+
+    @property
+    def time_unit(self) -> str | None:
+        """Unit of an integer time column."""
+        return self.wire.time_unit
+
+    @property
+    def reports_malformed(self) -> bool:
+        """Always: what cannot be read is set aside."""
+        return True
+
+    def schema(self) -> pa.Schema:
+        """Return the columns as they were given."""
+        return self.wire.columns
 
 
 def wire(
