@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -102,7 +103,7 @@ class RateSource:
         is_late = _unit(by[1]) < self.late_share
         times -= np.where(is_late, self.late_by_us, 0)
         keys = (by[2] % np.uint64(self.keys)).astype(np.int64)
-        names = pa.array([f"k{k}" for k in range(self.keys)]).take(pa.array(keys))
+        names = _key_names(self.keys).take(pa.array(keys))
         columns = [pa.array(times, RATE_SCHEMA.field("time").type), names, pa.array(_unit(by[3]))]
         return pa.RecordBatch.from_arrays([*columns, pa.array(numbers)], schema=RATE_SCHEMA)
 
@@ -145,6 +146,12 @@ class RateReader:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+@cache
+def _key_names(n: int) -> pa.Array:
+    """Name the keys, once and not for each batch."""
+    return pa.array([f"k{k}" for k in range(n)])
 
 
 def _share(rows: int, partitions: int, p: int) -> int:
