@@ -6,12 +6,12 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Final
 
+from eventtime.sources.mail_feed import MailFeed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from eventtime.sources.base import Position
-    from eventtime.sources.feed import News
     from eventtime.sources.mailbox import Mailbox
 
 __all__ = ("AsyncFeed",)
@@ -21,7 +21,7 @@ _NAP_S: Final = 0.005
 _STEPS: Final = 5
 
 
-class AsyncFeed:
+class AsyncFeed(MailFeed):
     """Feeds the loop with what a coroutine puts in a mailbox.
 
     Args:
@@ -39,15 +39,11 @@ class AsyncFeed:
         goes_on: bool = True,
         let_go: Callable[[], None] = lambda: None,
     ) -> None:
-        self._work, self._mail, self._goes_on, self._let_go = work, mail, goes_on, let_go
-        self._known = mail.names
+        super().__init__(mail)
+        self._work, self._goes_on, self._let_go = work, goes_on, let_go
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
-
-    @property
-    def known(self) -> Sequence[str]:
-        return self._known
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -55,12 +51,6 @@ class AsyncFeed:
         self._task = self._loop.create_task(self._work())
         self._thread = threading.Thread(target=self._run, name="eventtime-feed", daemon=True)
         self._thread.start()
-
-    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
-        return self._mail.take(most_rows, held)
-
-    def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
 
     @property
     def is_over(self) -> bool:

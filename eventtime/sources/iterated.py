@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from eventtime.checks import shown
 from eventtime.errors import PlanError, SchemaError, SourceError
+from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.positions import check_known, checked
 from eventtime.sources.schemas import check_columns, conform, difference, without_views
@@ -19,11 +20,10 @@ from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Collection, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position
-    from eventtime.sources.feed import News
 
 __all__ = ("Batches", "IteratedSource")
 
@@ -115,7 +115,7 @@ def _check_part(name: str, part: object) -> None:
         raise PlanError(msg, place="from_batches(data)", remedy=_REMEDY)
 
 
-class _IteratedFeed:
+class _IteratedFeed(MailFeed):
     """Plain iterators have a thread each; async ones share one with a loop of its own."""
 
     def __init__(
@@ -126,17 +126,14 @@ class _IteratedFeed:
         clock: Clock,
     ) -> None:
         self._source, self._wanted = source, wanted
-        self._mail, self._closing = Mailbox(clock), threading.Event()
+        super().__init__(Mailbox(clock))
+        self._closing = threading.Event()
         self._rows = {name: int(held.get(name, {}).get("rows", 0)) for name in source.parts}
         self._left = [name for name in source.parts if not held.get(name, {}).get("ended")]
         for name in source.parts:
             self._mail.add(name, is_found=False)
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def known(self) -> Sequence[str]:
-        return self._mail.names
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -160,12 +157,6 @@ class _IteratedFeed:
 
             self._loop = asyncio.new_event_loop()
             self._begin(partial(self._run, [self._iterate_async(*one) for one in waiting]))
-
-    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
-        return self._mail.take(most_rows, held)
-
-    def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
 
     @property
     def is_over(self) -> bool:

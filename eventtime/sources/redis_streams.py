@@ -13,6 +13,7 @@ from eventtime.redis_client import connected
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.fetched_rows import TupleRows
 from eventtime.sources.jsonlines import JsonLinesFormat
+from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.marks import FILE_START
 from eventtime.sources.positions import check_known, checked
@@ -20,11 +21,10 @@ from eventtime.sources.schemas import check_columns
 from eventtime.sources.textblocks import Block, malformed, parse_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.feed import News
 
 __all__ = ("RedisSource",)
 
@@ -120,7 +120,7 @@ class RedisSource:
         return [(rows, len(indexes)) for rows, indexes in told]
 
 
-class _StreamsFeed:
+class _StreamsFeed(MailFeed):
     """A thread that asks for new entries of all streams that have room."""
 
     def __init__(
@@ -135,7 +135,8 @@ class _StreamsFeed:
         self._client, self._failure = client, failure
         self._last = {name: str(held.get(name, {}).get("id", "0-0")) for name in source.streams}
         self._rows = {name: int(held.get(name, {}).get("rows", 0)) for name in source.streams}
-        self._mail, self._closing = Mailbox(), threading.Event()
+        super().__init__(Mailbox())
+        self._closing = threading.Event()
         for name in source.streams:
             self._mail.add(name, is_found=False)
         self._thread = threading.Thread(target=self._run, name="eventtime-redis", daemon=True)
@@ -159,19 +160,9 @@ class _StreamsFeed:
                 remedy = "trim only what was read, or start anew without the checkpoint"
                 raise SourceError(msg, place=place, remedy=remedy)
 
-    @property
-    def known(self) -> Sequence[str]:
-        return list(self._source.streams)
-
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
         self._thread.start()
-
-    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
-        return self._mail.take(most_rows, held)
-
-    def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told: streams keep their entries."""
 
     @property
     def is_over(self) -> bool:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
 from eventtime.sources.base import count_of
+from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.wire import WireSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.feed import News
     from eventtime.sources.wire import Decoder
 
 __all__ = ("StandardInput",)
@@ -56,29 +56,20 @@ class StandardInput(WireSource):
         return f"{self.wire.format} from standard input, time={self.time}"
 
 
-class _PipeFeed:
+class _PipeFeed(MailFeed):
     """A thread that looks at the pipe, so that it can end while nothing comes."""
 
     def __init__(self, source: StandardInput, decoder: Decoder, rows: int, clock: Clock) -> None:
         self._source, self._decoder, self._rows = source, decoder, rows
-        self._mail, self._closing = Mailbox(clock), threading.Event()
+        super().__init__(Mailbox(clock))
+        self._closing = threading.Event()
         self._mail.add(_NAME, is_found=False)
         self._thread = threading.Thread(target=self._run, name="eventtime-stdin", daemon=True)
-
-    @property
-    def known(self) -> Sequence[str]:
-        return [_NAME]
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
         self._mail.quiet(_NAME)
         self._thread.start()
-
-    def take(self, most_rows: int, held: Collection[str]) -> list[News]:
-        return self._mail.take(most_rows, held)
-
-    def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
 
     @property
     def is_over(self) -> bool:
