@@ -1,5 +1,31 @@
-"""What a sink of your own must pass before a pipeline trusts it."""
+"""For tests of your own: what can happen to a pipeline, and what a sink must pass."""
 
 from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
+from eventtime.testing.steps import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    Heartbeat,
+    PollEmpty,
+    Push,
+    Restart,
+    Row,
+    Step,
+    Streams,
+)
 
-__all__ = ("SINK_CHECKS", "SinkCase", "check_sink")
+__all__ = (
+    "SINK_CHECKS",
+    "AddPartition",
+    "AdvanceClock",
+    "Finish",
+    "Heartbeat",
+    "PollEmpty",
+    "Push",
+    "Restart",
+    "Row",
+    "SinkCase",
+    "Step",
+    "Streams",
+    "check_sink",
+)

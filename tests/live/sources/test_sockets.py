@@ -43,7 +43,8 @@ def followed(where: str, **more: Any) -> Any:
 def connected(path: Path) -> Iterator[socket.socket]:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
         client.settimeout(20)
-        client.connect(str(path))
+        # Its file is there a moment before it listens.
+        until(lambda: client.connect_ex(str(path)) == 0, "it listens")
         yield client
 
 
