@@ -15,10 +15,11 @@ from eventtime.compiled import compile_plan
 from eventtime.core import Core
 from eventtime.doors import admitted
 from eventtime.engine_checkpoints import EngineCheckpoints
+from eventtime.engine_look import look_at
 from eventtime.errors import PlanError
 from eventtime.fingerprint import check_fingerprint
 from eventtime.memory import MemoryLike, limit_of
-from eventtime.savepoint import check_origin, read_savepoint, resumed_from, write_savepoint
+from eventtime.savepoint import check_origin, named, read_savepoint, resumed_from, write_savepoint
 from eventtime.soundness import Soundness
 from eventtime.timestamp import as_us
 
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
     from eventtime.checkpoints import Checkpoints
+    from eventtime.engine_look import EngineLook
     from eventtime.ledger import Ledger
     from eventtime.report import Resumed
+    from eventtime.savepoint import SavepointPlace
     from eventtime.state.parts import Saved
     from eventtime.stream import Stream
 
@@ -42,10 +45,9 @@ class Engine:
     """A pipeline that is fed by its caller, one partition's rows at a time.
 
     Feeding: `push`, `advance_to`, `poll_empty`. Partitions: `add_partition`, `finish`. Stopping:
-    `finish_all`, `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`,
+    `finish_all`, `suspend`. Taking: `results`, `side`. Looking: `watermark_us`, `ledger`, `look`,
     `is_empty`. Surviving: `checkpoint`, `checkpoint_if_due`, `resumed`, `notes`; `savepoint`,
-    `restore`. Not for several
-    threads at once.
+    `restore`. Not for several threads at once.
 
     Args:
         stream: declares the pipeline; its sources give the schema only and are not read.
@@ -242,7 +244,7 @@ class Engine:
 
     def savepoint(
         self,
-        path: str | os.PathLike[str],
+        path: SavepointPlace,
         *,
         overwrite: bool = False,
         filesystem: FileSystem | None = None,
@@ -253,7 +255,7 @@ class Engine:
         results and side outputs is in it, too.
 
         Args:
-            path: of the file, or a URI that pyarrow.fs opens.
+            path: of the file, a URI that pyarrow.fs opens, or a binary stream to write to.
             overwrite: replace a file that is there; it stays whole until the new one is.
             filesystem: of pyarrow or fsspec, for what a URI cannot say.
 
@@ -270,7 +272,7 @@ class Engine:
     def restore(
         cls,
         stream: Stream,
-        path: str | os.PathLike[str],
+        path: SavepointPlace,
         *,
         clock: Clock | None = None,
         shards: int = 1,
@@ -281,7 +283,7 @@ class Engine:
 
         Args:
             stream: declares the same pipeline (S29).
-            path: of the savepoint, or a URI.
+            path: of the savepoint, a URI, or a binary stream to read.
             clock: of processing time; what passed meanwhile is no silence of partitions (S6).
             shards: threads that share the keys; any number.
             filesystem: of pyarrow or fsspec.
@@ -305,24 +307,28 @@ class Engine:
         """
         engine = cls(stream, [], clock=clock, shards=shards, memory=memory)
         pack = read_savepoint(path, filesystem)
-        what, place = f"the savepoint {str(path)!r}", "Engine.restore(stream, path)"
+        what, place = f"the savepoint {named(path)!r}", "Engine.restore(stream, path)"
         check_origin(pack, "engine", what, place)
         check_fingerprint(pack.head["pipeline"], engine._core.plan, what, place)
         engine._go_on(pack)
         return engine
 
-    def results(self) -> pa.Table:
-        """Return results since the last call, in the order of S24."""
-        return self._core.kept.take_results(self._core.plan.schema)
+    def results(self, *, keep: bool = False) -> pa.Table:
+        """Return results since the last call, in the order of S24; `keep` leaves them there."""
+        return self._core.kept.take_results(self._core.plan.schema, keep=keep)
 
-    def side(self, tag: str) -> pa.Table:
-        """Return rows of a side output since the last call."""
+    def side(self, tag: str, *, keep: bool = False) -> pa.Table:
+        """Return rows of a side output since the last call; `keep` leaves them there."""
         schemas = self._core.side_schemas
         if not is_one_of(tag, list(schemas)):
             msg = f"there is no side output {shown(tag)}"
             raise PlanError(msg, place="side(...)", remedy=f"tags are {', '.join(schemas)}")
         self._core.stages.flush()
-        return self._core.kept.take_side(tag, schemas[tag])
+        return self._core.kept.take_side(tag, schemas[tag], keep=keep)
+
+    def look(self) -> EngineLook:
+        """Look at partitions, timers and what is held. Cost: O(keys held) and O(timers)."""
+        return look_at(self._core)
 
     @property
     def watermark_us(self) -> int:
@@ -340,14 +346,12 @@ class Engine:
         return self._core.stages.is_empty
 
     def _add(self, name: str, *, known_at_start: bool, historical: bool) -> None:
-        check_text(
-            name, what="name", place="add_partition(name)", remedy="name the partition, such as 'a'"
-        )
+        remedy = "name the partition, such as 'a'"
+        check_text(name, what="name", place="add_partition(name)", remedy=remedy)
         if name in self._core.names:
             msg = f"partition {name!r} is known already"
-            raise PlanError(
-                msg, place="add_partition(...)", remedy="give each partition its own name"
-            )
+            remedy = "give each partition its own name"
+            raise PlanError(msg, place="add_partition(...)", remedy=remedy)
         self._core.add(name, known_at_start=known_at_start, historical=historical)
 
     def _go_on(self, saved: Saved) -> None:
@@ -365,11 +369,8 @@ class Engine:
         self._soundness.check_going_on(f"partition {shown(partition)}")
         if not is_one_of(partition, self._core.names):
             msg = f"there is no partition {shown(partition)}"
-            raise PlanError(
-                msg,
-                place="engine",
-                remedy=f"partitions are {', '.join(self._core.names)}; see add_partition",
-            )
+            remedy = f"partitions are {', '.join(self._core.names)}; see add_partition"
+            raise PlanError(msg, place="engine", remedy=remedy)
         p = self._core.names.index(partition)
         if self._core.progress.partitions[p].finished:
             msg = f"partition {partition!r} has finished"

@@ -31,14 +31,19 @@ class Kept:
         """Keep rows of a side output."""
         self.sides.setdefault(tag, []).append(batch)
 
-    def take_results(self, schema: pa.Schema) -> pa.Table:
-        """Hand results over, once."""
-        taken, self.results = self.results, []
-        return pa.Table.from_batches(taken, schema)
+    def take_results(self, schema: pa.Schema, *, keep: bool = False) -> pa.Table:
+        """Hand results over, once unless they are kept."""
+        taken = pa.Table.from_batches(self.results, schema)
+        if not keep:
+            self.results = []
+        return taken
 
-    def take_side(self, tag: str, schema: pa.Schema) -> pa.Table:
-        """Hand the rows of a side output over, once."""
-        return pa.Table.from_batches(self.sides.pop(tag, []), schema)
+    def take_side(self, tag: str, schema: pa.Schema, *, keep: bool = False) -> pa.Table:
+        """Hand the rows of a side output over, once unless they are kept."""
+        taken = pa.Table.from_batches(self.sides.get(tag, []), schema)
+        if not keep:
+            self.sides.pop(tag, None)
+        return taken
 
     def save(self, pack: PartWriter) -> None:
         """Write everything."""

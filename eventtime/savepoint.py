@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Origin",
+    "SavepointPlace",
     "check_origin",
+    "named",
     "origin_of",
     "read_savepoint",
     "resumed_from",
@@ -36,10 +38,17 @@ __all__ = (
 
 Origin: TypeAlias = Literal["engine", "replay", "live"]
 """Whose state it is: that of an engine driven by hand, of a replay, or of a live run."""
+SavepointPlace: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A path, a URI, or an open binary stream."""
+
+
+def named(path: SavepointPlace) -> str:
+    """Name a place, for messages."""
+    return str(path) if isinstance(path, str | os.PathLike) else "stream"
 
 
 def write_savepoint(
-    path: str | os.PathLike[str],
+    path: SavepointPlace,
     filesystem: FileSystem | None,
     fill: Callable[[PackWriter], dict[str, Any]],
     *,
@@ -48,7 +57,7 @@ def write_savepoint(
     """Write a savepoint: under its name it is whole or not there.
 
     Args:
-        path: of the file, or a URI.
+        path: of the file, a URI, or a stream to write to, which stays open.
         filesystem: of pyarrow or fsspec.
         fill: adds the blocks, and returns what goes into the footer.
         overwrite: replace a file that is there.
@@ -57,6 +66,10 @@ def write_savepoint(
         OutputExistsError: the file is there, and not to be replaced.
         SinkError: the place cannot be written.
     """
+    if not isinstance(path, str | os.PathLike) and hasattr(path, "write"):
+        pack = PackWriter(path)
+        pack.finish(fill(pack))
+        return
     found, plain = resolve(path_of(path), filesystem)
     staging = (
         LocalFile(plain, overwrite=overwrite)
@@ -83,12 +96,14 @@ def write_savepoint(
         raise
 
 
-def read_savepoint(path: str | os.PathLike[str], filesystem: FileSystem | None) -> Pack:
+def read_savepoint(path: SavepointPlace, filesystem: FileSystem | None) -> Pack:
     """Read a savepoint and verify each of its bytes.
 
     Raises:
         CheckpointError: there is none, it cannot be read, or it is not as it was written.
     """
+    if not isinstance(path, str | os.PathLike) and hasattr(path, "read"):
+        return read_pack(pa.py_buffer(path.read()), named(path))
     found, plain = resolve(path_of(path), filesystem)
     try:
         with pa.OSFile(plain, "rb") if found is None else found.open_input_file(plain) as file:

@@ -1,5 +1,6 @@
 """For tests of your own: what can happen to a pipeline, and what a sink must pass."""
 
+from eventtime.testing.harness import Harness
 from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
 from eventtime.testing.steps import (
     AddPartition,
@@ -19,6 +20,7 @@ __all__ = (
     "AddPartition",
     "AdvanceClock",
     "Finish",
+    "Harness",
     "Heartbeat",
     "PollEmpty",
     "Push",

@@ -1,0 +1,354 @@
+"""A pipeline driven by hand in a test: rows, watermarks and the clock move when told to."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import pyarrow as pa
+
+from eventtime.checks import shown
+from eventtime.clock import ManualClock
+from eventtime.duration import DurationLike, parse_us
+from eventtime.engine import Engine
+from eventtime.errors import PlanError
+from eventtime.plan import DROP, Processed, Read, Windowed, walk
+from eventtime.testing.rows import Instant, batch_of, instant_us, iso
+from eventtime.testing.steps import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    Heartbeat,
+    PollEmpty,
+    Push,
+    Restart,
+    Row,
+    Step,
+    Streams,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from eventtime.engine_look import EngineLook, HeldState, PartitionLook, Timer
+    from eventtime.ledger import Ledger
+    from eventtime.memory import MemoryLike
+    from eventtime.stream import Stream
+
+__all__ = ("Harness",)
+
+_LATE: Final = "late"
+_QUARANTINE: Final = "quarantine"
+
+
+class Harness:
+    """A pipeline in a test. Nothing sleeps, nothing is written to disk.
+
+    Driving: `push`, `advance_watermark`, `advance_clock`, `poll_empty`, `add_partition`, `finish`,
+    `finish_all`; `do`, `play`. Surviving: `snapshot`, `restore`, `restart`. What came out since it
+    was last asked for: `results`, `side`. All that came out so far: `all_results`, `all_of`,
+    `late`, `quarantine`. Looking: `watermark`, `watermark_of`, `held_by`, `is_idle`, `ledger`,
+    `timers`, `state`, `is_empty`. Ending: `close`, or `with`.
+
+    Args:
+        pipeline: declares what to compute; its sources give the schema only and are not read.
+        partitions: names of those known at the start: nothing fires before each was heard (S8).
+        start: what the clock shows: ISO 8601 text, a datetime, or microseconds since 1970.
+        shards: threads that share the keys.
+        memory: how much of the state may be in memory; see `Stream.run`.
+
+    >>> import pyarrow as pa, eventtime as et
+    >>> schema = pa.schema({"t": pa.timestamp("s", "UTC"), "x": pa.int64()})
+    >>> stream = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    >>> harness = Harness(stream.window(et.tumbling("1m")).aggregate(x=et.sum("x")))
+    >>> harness.push("a", [{"t": "1970-01-01T00:00:10Z", "x": 1}])
+    >>> harness.advance_watermark("a", "1970-01-01T00:01:00Z")
+    >>> harness.results().column("x").to_pylist()
+    [1]
+    """
+
+    def __init__(
+        self,
+        pipeline: Stream,
+        partitions: Sequence[str] = ("a",),
+        *,
+        start: Instant = 0,
+        shards: int = 1,
+        memory: MemoryLike | None = None,
+    ) -> None:
+        self.clock = ManualClock(instant_us(start, place="Harness(start=…)"))
+        self._pipeline, self._shards, self._memory = pipeline, shards, memory
+        # A text is no list of names: the engine says so.
+        names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
+        self.engine = Engine(pipeline, names, clock=self.clock, shards=shards, memory=memory)
+        self._taken: dict[str | None, list[pa.Table]] = {}
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Stream,
+        streams: Streams,
+        *,
+        shards: int = 1,
+        memory: MemoryLike | None = None,
+    ) -> Self:
+        """Make a harness that has the partitions and the clock of `streams`, and `play` them."""
+        names, start = streams.partitions, streams.start_us
+        harness = cls(pipeline, names, start=start, shards=shards, memory=memory)
+        harness.play(streams)
+        return harness
+
+    # Driving
+
+    def push(self, partition: str, rows: Sequence[Row] | pa.RecordBatch | pa.Table) -> None:
+        """Let rows arrive in a partition, as one batch.
+
+        Args:
+            partition: a known name, or that of a broadcast stream.
+            rows: values by column, times as ISO 8601 text, datetimes or whole units of the column;
+                what a row leaves out is null. Or a batch, or a table.
+
+        Raises:
+            PlanError: as `Engine.push`; or a row has a column that there is not.
+            SchemaError: a value does not fit its column.
+        """
+        self.engine.push(partition, self.laid_out(partition, rows))
+
+    def laid_out(
+        self, partition: str, rows: Sequence[Row] | pa.RecordBatch | pa.Table
+    ) -> pa.RecordBatch:
+        """Return rows as the batch that `push` makes of them."""
+        source, place = self._source(partition), f"push({shown(partition)}, rows)"
+        time, unit = source.time, source.time_unit
+        return batch_of(rows, source.schema(), time=time, time_unit=unit, place=place)
+
+    def advance_watermark(self, partition: str, time: Instant) -> None:
+        """Move a partition's watermark without rows: a heartbeat; see `Engine.advance_to`."""
+        self.engine.advance_to(partition, instant_us(time, place="advance_watermark(…, time)"))
+
+    def advance_clock(self, by: DurationLike) -> None:
+        """Let processing time pass, such as '5s'; below zero, the clock is stepped back."""
+        self.clock.advance(parse_us(by, name="by", negative=True))
+
+    def poll_empty(self, partition: str) -> None:
+        """Poll a partition that has nothing: long enough, and it is idle (S6)."""
+        self.engine.poll_empty(partition)
+
+    def add_partition(self, name: str, *, historical: bool = False) -> None:
+        """Let a partition be found: it starts at the combined watermark, or not at all (S8)."""
+        self.engine.add_partition(name, historical=historical)
+
+    def finish(self, partition: str) -> None:
+        """Let a partition end; after the last one every window fires (S9)."""
+        self.engine.finish(partition)
+
+    def finish_all(self) -> None:
+        """Let all partitions end that have not."""
+        self.engine.finish_all()
+
+    def do(self, step: Step) -> None:
+        """Do one step of the kit's alphabet."""
+        match step:
+            case Push(partition, rows):
+                self.push(partition, rows)
+            case PollEmpty(partition):
+                self.poll_empty(partition)
+            case AdvanceClock(by_us):
+                self.clock.advance(by_us)
+            case Heartbeat(partition, time_us):
+                self.engine.advance_to(partition, time_us)
+            case AddPartition(partition, historical):
+                self.add_partition(partition, historical=historical)
+            case Finish(partition):
+                self.finish(partition)
+            case Restart():
+                self.restart()
+
+    def play(self, streams: Streams | Sequence[Step]) -> None:
+        """Do all steps, in their order."""
+        for step in streams.steps if isinstance(streams, Streams) else streams:
+            self.do(step)
+
+    # Surviving
+
+    def snapshot(self) -> bytes:
+        """Return all state, and what came out and was not taken, as a savepoint's bytes (S27)."""
+        stream = io.BytesIO()
+        self.engine.savepoint(stream)
+        return stream.getvalue()
+
+    @classmethod
+    def restore(
+        cls,
+        pipeline: Stream,
+        snapshot: bytes,
+        *,
+        start: Instant = 0,
+        shards: int = 1,
+        memory: MemoryLike | None = None,
+    ) -> Self:
+        """Make a harness that goes on where another was when its `snapshot` was taken (S28).
+
+        Args:
+            pipeline: declares the same (S29).
+            snapshot: of the other.
+            start: what the clock shows now; what passed meanwhile is no silence (S6).
+            shards, memory: as for a new one; they may be others than before.
+
+        Raises:
+            CheckpointError: it is no whole snapshot, or one of another pipeline.
+        """
+        harness = cls(pipeline, (), start=start, shards=shards, memory=memory)
+        harness._go_on(snapshot)
+        return harness
+
+    def restart(self, *, shards: int | None = None) -> None:
+        """Save, destroy and restore: nothing that can be seen from outside may change (S28).
+
+        Args:
+            shards: from here on; None: as many as before.
+        """
+        saved = self.snapshot()
+        self._shards = self._shards if shards is None else shards
+        self._go_on(saved)
+
+    def _go_on(self, saved: bytes) -> None:
+        self.engine.suspend()
+        clock, shards, memory = self.clock, self._shards, self._memory
+        self.engine = Engine.restore(
+            self._pipeline, io.BytesIO(saved), clock=clock, shards=shards, memory=memory
+        )
+
+    def close(self) -> None:
+        """Stop the threads of shards, and remove scratch files; `with` does so too."""
+        self.engine.suspend()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Taking
+
+    def results(self) -> pa.Table:
+        """Return results since the last call, in the order of S24."""
+        return self._take(None)
+
+    def side(self, tag: str) -> pa.Table:
+        """Return rows of a side output since the last call."""
+        return self._take(tag)
+
+    @property
+    def all_results(self) -> pa.Table:
+        """All results so far; `results` still returns what is new to it."""
+        return self._all(None)
+
+    def all_of(self, tag: str) -> pa.Table:
+        """Return all rows of a side output so far; `side` still returns what is new to it."""
+        return self._all(tag)
+
+    @property
+    def late(self) -> pa.Table:
+        """All late rows of the first window so far (S20)."""
+        windows = [n for n in walk(self._pipeline.node) if isinstance(n, Windowed)]
+        if not windows or windows[-1].late == DROP:
+            what = "are only counted: window(late=et.DROP)" if windows else "are not: no window"
+            msg = f"late rows {what}"
+            remedy = "leave late=… out, or look at the ledger"
+            raise PlanError(msg, place="harness.late", remedy=remedy)
+        return self._all(windows[-1].late or _LATE)
+
+    @property
+    def quarantine(self) -> pa.Table:
+        """All quarantined rows so far (S12)."""
+        return self._all(_QUARANTINE)
+
+    # Looking
+
+    @property
+    def watermark(self) -> str:
+        """The combined watermark, as ISO 8601 text; '-inf' and '+inf' at its ends."""
+        return iso(self.engine.watermark_us)
+
+    @property
+    def watermark_us(self) -> int:
+        """The combined watermark, int64 microseconds UTC."""
+        return self.engine.watermark_us
+
+    def watermark_of(self, partition: str) -> str:
+        """Return a partition's own watermark, as ISO 8601 text."""
+        return iso(self.partition(partition).watermark_us)
+
+    def is_idle(self, partition: str) -> bool:
+        """Tell whether a partition is idle (S6)."""
+        return self.partition(partition).is_idle
+
+    def partition(self, name: str) -> PartitionLook:
+        """Return how far a partition is.
+
+        Raises:
+            PlanError: there is none of that name.
+        """
+        partitions = {known.name: known for known in self.look().partitions}
+        if name not in partitions:
+            msg = f"there is no partition {shown(name)}"
+            remedy = f"partitions are {', '.join(partitions)}"
+            raise PlanError(msg, place="harness", remedy=remedy)
+        return partitions[name]
+
+    @property
+    def held_by(self) -> str | None:
+        """Name of the partition that holds the watermark back; None: none counts."""
+        return self.look().held_by
+
+    @property
+    def ledger(self) -> Ledger:
+        """The balance as of now (S26): it stays as it is while more rows come."""
+        return copy.deepcopy(self.engine.ledger)
+
+    @property
+    def timers(self) -> tuple[Timer, ...]:
+        """Timers that are set, in the order of operators, then of time."""
+        return self.look().timers
+
+    @property
+    def state(self) -> tuple[HeldState, ...]:
+        """What each operator holds: keys, rows, bytes."""
+        return self.look().operators
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no state is held (S30)."""
+        return self.engine.is_empty
+
+    def look(self) -> EngineLook:
+        """Return all that can be seen at once. Cost: O(keys held) and O(timers)."""
+        return self.engine.look()
+
+    def _take(self, tag: str | None) -> pa.Table:
+        new: pa.Table = self.engine.results() if tag is None else self.engine.side(tag)
+        self._taken.setdefault(tag, []).append(new)
+        return new
+
+    def _all(self, tag: str | None) -> pa.Table:
+        keep = True
+        new = self.engine.results(keep=keep) if tag is None else self.engine.side(tag, keep=keep)
+        return pa.concat_tables([*self._taken.get(tag, []), new])
+
+    def _source(self, partition: str) -> Any:
+        """Return what says the schema of a partition's rows, or of those of a broadcast stream."""
+        nodes = list(walk(self._pipeline.node))
+        for node in nodes:
+            if isinstance(node, Processed):
+                for name, broadcast in node.broadcast:
+                    if name == partition:
+                        return broadcast.source
+        return next(node.source for node in nodes if isinstance(node, Read))

@@ -1,0 +1,195 @@
+"""Rows as people write them, laid out in Arrow's columns; instants as text and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from eventtime.checks import shown
+from eventtime.duration import parse_us
+from eventtime.errors import EventTimeError, PlanError, SchemaError
+from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY, as_us
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.testing.steps import Row
+
+__all__ = ("Instant", "batch_of", "instant_us", "iso")
+
+Instant = datetime | str | int
+"""ISO 8601 text, a datetime, or microseconds since 1970; UTC where no zone is said."""
+_INFINITIES = {"-inf": MINUS_INFINITY, "+inf": PLUS_INFINITY}
+
+
+def instant_us(time: Instant, *, place: str) -> int:
+    """Read an instant, in microseconds UTC.
+
+    Args:
+        time: see `Instant`.
+        place: for messages.
+
+    Raises:
+        PlanError: it is none.
+
+    >>> instant_us("1970-01-01T00:01Z", place="push(rows)")
+    60000000
+    """
+    if isinstance(time, str):
+        try:
+            return _ticks_of_text(time, "us")
+        except pa.ArrowInvalid as error:
+            msg = f"{shown(time)} is no instant"
+            remedy = "write it as '2024-03-01T12:00:00Z', or give a datetime or whole microseconds"
+            raise PlanError(msg, place=place, remedy=remedy) from error
+    if isinstance(time, datetime) and time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return as_us(time, place=place)
+
+
+def iso(time_us: int) -> str:
+    """Write an instant as ISO 8601 text; infinities as '-inf' and '+inf'.
+
+    >>> iso(60_000_000), iso(1_500_000), iso(MINUS_INFINITY)
+    ('1970-01-01T00:01:00Z', '1970-01-01T00:00:01.5Z', '-inf')
+    """
+    for text, infinity in _INFINITIES.items():
+        if time_us == infinity:
+            return text
+    text = str(np.datetime64(time_us, "us"))
+    return f"{text.rstrip('0').rstrip('.')}Z"
+
+
+def batch_of(
+    rows: Sequence[Row] | pa.RecordBatch | pa.Table,
+    schema: pa.Schema,
+    *,
+    time: str | None = None,
+    time_unit: str | None = None,
+    place: str = "rows",
+) -> pa.RecordBatch:
+    """Lay rows out in columns; what a row leaves out is null.
+
+    Args:
+        rows: values by column. Times may be ISO 8601 text, datetimes (UTC where no zone is said) or
+            whole units of the column; durations text such as '90s', timedeltas or whole units.
+            A batch or a table stays as it is.
+        schema: of the columns.
+        time: name of the event-time column; time_unit: its unit, where it holds integers.
+        place: for messages.
+
+    Raises:
+        PlanError: they are no rows, or a row has a column that the schema has not.
+        SchemaError: a value does not fit its column.
+
+    >>> schema = pa.schema({"t": pa.timestamp("s", "UTC"), "n": pa.int64()})
+    >>> batch_of([{"t": "1970-01-01T00:00:05", "n": 1}, {"t": 7}], schema).to_pydict()["n"]
+    [1, None]
+    """
+    if isinstance(rows, pa.RecordBatch):
+        return rows
+    if isinstance(rows, pa.Table):
+        batches = rows.combine_chunks().to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], rows.schema)
+    _check_rows(rows, schema, place)
+    columns = []
+    for field in schema:
+        unit = time_unit if field.name == time else None
+        values = [row.get(field.name) for row in rows]
+        columns.append(_column(values, field, unit, place))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _check_rows(rows: object, schema: pa.Schema, place: str) -> None:
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
+        msg = f"{shown(rows)} are no rows"
+        remedy = "give a list of dicts, a pyarrow.RecordBatch or a pyarrow.Table"
+        raise PlanError(msg, place=place, remedy=remedy)
+    for i, row in enumerate(rows):
+        for name in row:
+            if name not in schema.names:
+                msg = f"there is no column {shown(name)}"
+                remedy = f"columns are {', '.join(schema.names)}"
+                raise PlanError(msg, place=f"{place}, row {i}", remedy=remedy)
+
+
+def _column(values: list[Any], field: pa.Field, time_unit: str | None, place: str) -> pa.Array:
+    kind = field.type
+    try:
+        if pa.types.is_timestamp(kind):
+            ticks = [_ticks(value, kind.unit) for value in values]
+            return pa.array(ticks, pa.int64()).view(kind)
+        if time_unit is not None and pa.types.is_integer(kind):
+            return pa.array([_ticks(value, time_unit) for value in values], kind)
+        if pa.types.is_duration(kind):
+            ticks = [_length(value, kind.unit) for value in values]
+            return pa.array(ticks, pa.int64()).view(kind)
+        if pa.types.is_date(kind):
+            values = [_date(value) for value in values]
+            plain = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+            if any(isinstance(value, int) for value in values):
+                return pa.array(values, plain).view(kind)
+        return pa.array(values, kind)
+    except (pa.ArrowException, EventTimeError, TypeError, ValueError, OverflowError) as error:
+        msg = f"{_culprit(values, kind)} is no {kind}"
+        where = f"{place}, column {field.name!r}"
+        raise SchemaError(msg, place=where, remedy=f"give values of that type ({error})") from error
+
+
+def _culprit(values: list[Any], kind: pa.DataType) -> str:
+    """Show the first value that the column does not take alone."""
+    for value in values:
+        try:
+            pa.array([value], kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return shown(value)
+    return shown(values)
+
+
+def _ticks(value: object, unit: str) -> int | None:
+    """Return an instant in whole units since 1970."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str):
+        return _ticks_of_text(value, unit)
+    if isinstance(value, datetime):
+        return _in_units(instant_us(value, place="rows"), unit)
+    msg = f"{shown(value)} is no instant"
+    raise ValueError(msg)
+
+
+def _ticks_of_text(text: str, unit: str) -> int:
+    if text in _INFINITIES:
+        msg = f"{text} is the time of no row"
+        raise pa.ArrowInvalid(msg)
+    scalar = pa.scalar(text.strip())
+    try:
+        found = scalar.cast(pa.timestamp(unit))
+    except pa.ArrowInvalid:
+        found = scalar.cast(pa.timestamp(unit, "UTC"))
+    ticks: int = found.value
+    return ticks
+
+
+def _length(value: object, unit: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    duration: Any = value
+    return _in_units(parse_us(duration, name="value", negative=True), unit)
+
+
+def _date(value: Any) -> Any:
+    return pa.scalar(value).cast(pa.date32()).as_py() if isinstance(value, str) else value
+
+
+def _in_units(us: int, unit: str) -> int:
+    factor = EPOCH_UNITS[unit]
+    if factor < 0:
+        return us * -factor
+    if us % factor:
+        msg = f"the column counts whole {unit}"
+        raise ValueError(msg)
+    return us // factor
