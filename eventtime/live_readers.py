@@ -14,6 +14,7 @@ from eventtime.sources.hybrid import HybridSource
 from eventtime.sources.inference import as_schema
 from eventtime.sources.iterated import IteratedSource
 from eventtime.sources.kafka.source import KafkaSource
+from eventtime.sources.kafka.values import Coding
 from eventtime.sources.rate import RateSource
 from eventtime.sources.sql_polling import SqlSource
 from eventtime.sources.sql_tables import named_table
@@ -22,6 +23,7 @@ from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Source
     from eventtime.sources.feed import AnySource
     from eventtime.sources.iterated import Batches
-    from eventtime.sources.kafka.payloads import Format
     from eventtime.sources.kafka.source import Start
+    from eventtime.sources.kafka.values import Format
     from eventtime.sources.textblocks import OnMalformed
 
 __all__ = ("from_batches", "generate", "hybrid", "read_kafka", "read_sql")
@@ -188,6 +190,10 @@ def read_kafka(
     time_unit: str | None = None,
     value: Format = "json",
     schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
+    avro_schema: Mapping[str, Any] | str | Path | None = None,
+    message: Any = None,
+    registry: str | None = None,
+    framed: bool = False,
     key: str | None = None,
     headers: str | None = None,
     group: str | None = None,
@@ -212,8 +218,18 @@ def read_kafka(
             (milliseconds, UTC).
         time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
         value: what a message holds: 'json' (an object, or several, one a line), 'arrow' (an Arrow
-            IPC stream of any number of rows), 'raw' (the bytes, as a column 'value').
-        schema: columns of the value; of JSON, fields it does not name are not read.
+            IPC stream of any number of rows), 'raw' (the bytes, as a column 'value'), 'avro' (a
+            record; needs the extra ``eventtime[avro]``), 'protobuf' (a message;
+            ``eventtime[protobuf]``).
+        schema: columns of the value; fields it does not name are not read. Avro and Protobuf can do
+            without: all fields, in the types of Arrow that are theirs.
+        avro_schema: of a record: a dict, its JSON text, or the path of a file of it. With
+            `registry` it is the reader's: what was written with another is resolved to it.
+        message: type of the messages of Protobuf: a generated class, its descriptor, or a pair of
+            the path of a FileDescriptorSet and the name, such as 'shop.Click'.
+        registry: address of a schema registry (HTTP, that of Confluent): values of Avro begin with
+            its header, and it is asked for the schema that each was written with.
+        framed: values have the header of a registry, which is passed over, as nobody is asked.
         key: name of a column for the key of the message (binary).
         headers: the same for its headers (a list of structs of key and value).
         group: of consumers that share the partitions (cooperative rebalancing). A partition that
@@ -228,8 +244,8 @@ def read_kafka(
 
     Raises:
         PlanError: an argument is wrong, or the schema is missing.
-        SourceError: when run: no broker answers, no such topic, login refused, or messages behind
-            the checkpoint are gone.
+        SourceError: when run: no broker or registry answers, no such topic, login refused, or
+            messages behind the checkpoint are gone.
     """
     return Stream.read(
         KafkaSource.of(
@@ -239,6 +255,7 @@ def read_kafka(
             time_unit=time_unit,
             value=value,
             schema=schema,
+            coding=Coding(avro_schema, message, registry, framed),
             key=key,
             headers=headers,
             group=group,

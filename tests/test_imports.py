@@ -21,6 +21,8 @@ DRIVERS: Final = (
     "adbc_driver_postgresql",
     "confluent_kafka",
     "redis",
+    "fastavro",
+    "google.protobuf",
 )
 
 

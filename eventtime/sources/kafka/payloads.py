@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -15,18 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = (
-    "FORMATS",
     "RAW_SCHEMA",
     "ArrowPayload",
-    "Format",
     "JsonPayload",
     "Parsed",
     "Payload",
     "RawPayload",
-    "payload",
+    "all_there",
 )
-
-Format = Literal["json", "arrow", "raw"]
 
 
 class Parsed(NamedTuple):
@@ -44,6 +40,15 @@ class Parsed(NamedTuple):
 class Payload(Protocol):
     """A format of values, for some columns."""
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    def only(self, schema: pa.Schema) -> Payload:
+        """Return the same for some of its columns."""
+        ...
+
     def parse(self, values: Sequence[bytes | None]) -> Parsed:
         """Parse the values of messages.
 
@@ -57,7 +62,7 @@ class Payload(Protocol):
         ...
 
 
-def _all_there(values: Sequence[bytes | None]) -> Sequence[bytes]:
+def all_there(values: Sequence[bytes | None]) -> Sequence[bytes]:
     """Refuse messages without a value, which stand for the removal of a key."""
     there = [value for value in values if value is not None]
     if len(there) != len(values):
@@ -74,7 +79,7 @@ class JsonPayload:
 
     def parse(self, values: Sequence[bytes | None]) -> Parsed:
         """Parse all as one text, where none has a line end; where they have, count the lines."""
-        values = _all_there(values)
+        values = all_there(values)
         data = b"\n".join(values)
         is_plain = data.count(b"\n") == len(values) - 1
         if len(values) == 1 and not is_plain:
@@ -87,6 +92,9 @@ class JsonPayload:
             message = "it is empty"
             raise pa.ArrowInvalid(message)
         return Parsed(rows, counts)
+
+    def only(self, schema: pa.Schema) -> JsonPayload:
+        return replace(self, schema=schema)
 
     def text(self, value: bytes) -> str:
         return value.decode("utf-8", errors="replace")
@@ -111,13 +119,16 @@ class ArrowPayload:
         """Read each for itself; columns are taken by name."""
         batches: list[pa.RecordBatch] = []
         counts: list[int] = []
-        for value in _all_there(values):
+        for value in all_there(values):
             with pa.ipc.open_stream(value) as reader:
                 held = [self._conformed(batch) for batch in reader]
             counts.append(sum(batch.num_rows for batch in held))
             batches += held
         rows = join(batches) if batches else pa.RecordBatch.from_pylist([], self.schema)
         return Parsed(rows, counts)
+
+    def only(self, schema: pa.Schema) -> ArrowPayload:
+        return replace(self, schema=schema)
 
     def text(self, value: bytes) -> str:
         return base64.b64encode(value).decode()
@@ -147,20 +158,11 @@ class RawPayload:
         column = pa.array(values, pa.binary())
         return Parsed(pa.RecordBatch.from_arrays([column], schema=self.schema), None)
 
+    def only(self, schema: pa.Schema) -> RawPayload:
+        return replace(self, schema=schema)
+
     def text(self, value: bytes) -> str:
         return base64.b64encode(value).decode()
 
 
 RAW_SCHEMA: Final = pa.schema([("value", pa.binary())])
-
-_FORMATS: Final[dict[Format, type[JsonPayload | ArrowPayload | RawPayload]]] = {
-    "json": JsonPayload,
-    "arrow": ArrowPayload,
-    "raw": RawPayload,
-}
-FORMATS: Final = tuple(_FORMATS)
-
-
-def payload(value: Format, schema: pa.Schema) -> Payload:
-    """Return the format of a name, for some columns."""
-    return _FORMATS[value](schema)

@@ -11,14 +11,13 @@ import pyarrow as pa
 from eventtime.checks import check_names, check_text, is_one_of, shown
 from eventtime.errors import PlanError, SourceError
 from eventtime.kafka_client import check_options, check_servers
-from eventtime.sources.inference import as_schema
 from eventtime.sources.kafka.client import Client
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.membership import Membership
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
-from eventtime.sources.kafka.payloads import FORMATS, RAW_SCHEMA, payload
-from eventtime.sources.schemas import check_columns, plain
+from eventtime.sources.kafka.values import payload
+from eventtime.sources.schemas import check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position
     from eventtime.sources.kafka.client import Span
     from eventtime.sources.kafka.lane import TopicPartitionName
-    from eventtime.sources.kafka.payloads import Format
+    from eventtime.sources.kafka.payloads import Payload
+    from eventtime.sources.kafka.values import Coding, Format
     from eventtime.sources.textblocks import OnMalformed
 
 __all__ = ("KafkaSource", "Start")
@@ -46,8 +46,7 @@ class KafkaSource:
     servers: str
     time: str
     time_unit: str | None
-    value: Format
-    values: pa.Schema
+    payload: Payload
     timestamp: str | None
     key: str | None
     headers: str | None
@@ -65,7 +64,7 @@ class KafkaSource:
     def schema(self) -> pa.Schema:
         """Columns of the value, then those from beside it."""
         beside = [(self.timestamp, TIMESTAMP), (self.key, KEY), (self.headers, HEADERS)]
-        return pa.schema([*self.values, *((name, kind) for name, kind in beside if name)])
+        return pa.schema([*self.payload.schema, *((name, kind) for name, kind in beside if name)])
 
     def follow(
         self,
@@ -117,9 +116,10 @@ class KafkaSource:
     def _decoder(self, columns: Sequence[str] | None) -> Decoder:
         """Read only the columns that are wanted; one at least, which tells how many rows."""
         schema = check_columns(self.schema(), columns)
-        wanted = [f for f in self.values if f.name in schema.names] or [self.values.field(0)]
+        values = self.payload.schema
+        wanted = [f for f in values if f.name in schema.names] or [values.field(0)]
         return Decoder(
-            payload(self.value, pa.schema(wanted)),
+            self.payload.only(pa.schema(wanted)),
             schema,
             self.timestamp,
             self.key,
@@ -197,6 +197,7 @@ class KafkaSource:
         time_unit: str | None,
         value: Format,
         schema: pa.Schema | Mapping[str, pa.DataType] | None,
+        coding: Coding,
         key: str | None,
         headers: str | None,
         group: str | None,
@@ -213,9 +214,6 @@ class KafkaSource:
         place = "read_kafka(…)"
         names: Any = [topics] if isinstance(topics, str) else topics
         check_names(names, place=f"{place}: topics", remedy="such as 'clicks'")
-        if not is_one_of(value, FORMATS):
-            msg = f"value={shown(value)} is unknown"
-            raise PlanError(msg, place=place, remedy=f"one of {', '.join(FORMATS)}")
         if not is_one_of(on_malformed, ("error", "quarantine")):
             msg = f"on_malformed={shown(on_malformed)} is unknown"
             raise PlanError(msg, place=place, remedy="use 'error' or 'quarantine'")
@@ -232,8 +230,7 @@ class KafkaSource:
             check_servers(servers, place=place),
             _TIME if time is None else time,
             time_unit,
-            value,
-            _values(value, schema, place),
+            payload(value, schema, coding, place=place),
             _TIME if time is None else None,
             key,
             headers,
@@ -255,23 +252,6 @@ class KafkaSource:
             msg = f"two columns have the name {twice[0]!r}"
             remedy = "give key=, headers= another; with time= there is no column 'timestamp'"
             raise PlanError(msg, place=place, remedy=remedy)
-
-
-def _values(
-    value: Format, schema: pa.Schema | Mapping[str, pa.DataType] | None, place: str
-) -> pa.Schema:
-    """Return the columns that come from the value."""
-    if value == "raw":
-        if schema is not None:
-            msg = "schema= means nothing with value='raw', which is one column of bytes"
-            raise PlanError(msg, place=place, remedy="leave it out, or name the format")
-        return RAW_SCHEMA
-    given = as_schema(schema)
-    if given is None or not given.names:
-        msg = f"value={value!r} needs a schema: a topic does not say what is in its messages"
-        remedy = "schema={'t': pa.timestamp('us', 'UTC'), 'user': pa.string(), …}"
-        raise PlanError(msg, place=f"{place}: schema=…", remedy=remedy)
-    return plain(given)
 
 
 def _start(start: object, place: str) -> Start | int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,35 +13,13 @@ import eventtime as et
 from eventtime.errors import MalformedRowError, PlanError
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.kafka.messages import TIMESTAMP, Decoder
-from eventtime.sources.kafka.payloads import payload
+from eventtime.sources.kafka.payloads import ArrowPayload, JsonPayload, RawPayload
+from kafka_messages import Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCHEMA = pa.schema([("x", pa.int64())])
-
-
-@dataclass
-class Told:
-    """A message."""
-
-    content: bytes | None
-    number: int
-
-    def value(self) -> Any:
-        return self.content
-
-    def key(self) -> Any:
-        return str(self.number).encode()
-
-    def offset(self) -> Any:
-        return self.number
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, self.number * 1_000) if self.number % 2 else (0, 0)
-
-    def headers(self) -> Any:
-        return None
 
 
 def told(contents: Sequence[bytes | None]) -> list[Told]:
@@ -68,7 +45,7 @@ KINDS = {
 
 @given(contents=st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=20))
 def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | None]) -> None:
-    decoder = Decoder(payload("json", SCHEMA), SCHEMA)
+    decoder = Decoder(JsonPayload(SCHEMA), SCHEMA)
     offset, got = 5, []
     for rows, behind in decoder.decoded("topic 't', partition 0", told(contents)):
         assert behind > offset
@@ -86,7 +63,7 @@ def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | 
 
 def test_columns_from_beside_the_value_follow_its_rows() -> None:
     schema = pa.schema([("at", TIMESTAMP), ("x", pa.int64()), ("key", pa.binary())])
-    decoder = Decoder(payload("json", SCHEMA), schema, timestamp="at", key="key")
+    decoder = Decoder(JsonPayload(SCHEMA), schema, timestamp="at", key="key")
     messages = told([b'{"x": 1}', b'{"x": 2}\n{"x": 3}', b'{"x": 4}'])
     [(found, behind)] = decoder.decoded("", messages)
     rows: Any = found
@@ -98,7 +75,7 @@ def test_columns_from_beside_the_value_follow_its_rows() -> None:
 
 def test_raw_values_may_lack() -> None:
     schema = pa.schema([("value", pa.binary())])
-    [(found, _)] = Decoder(payload("raw", schema), schema).decoded("", told([b"a", None]))
+    [(found, _)] = Decoder(RawPayload(schema), schema).decoded("", told([b"a", None]))
     rows: Any = found
     assert rows["value"].to_pylist() == [b"a", None]
 
@@ -117,7 +94,7 @@ def test_arrow_of_other_columns_is_set_aside() -> None:
         stream(pa.record_batch({"x": [2, 3]})),
         b"no arrow",
     ]
-    found = list(Decoder(payload("arrow", SCHEMA), SCHEMA).decoded("topic", told(contents)))
+    found = list(Decoder(ArrowPayload(SCHEMA), SCHEMA).decoded("topic", told(contents)))
     kinds = [type(rows).__name__ for rows, _ in found]
     assert kinds == ["RecordBatch", "MalformedRows", "RecordBatch", "MalformedRows"]
     bad: Any = found[1][0]
@@ -126,7 +103,7 @@ def test_arrow_of_other_columns_is_set_aside() -> None:
 
 
 def test_a_message_that_does_not_parse_can_be_an_error() -> None:
-    decoder = Decoder(payload("json", SCHEMA), SCHEMA, on_malformed="error")
+    decoder = Decoder(JsonPayload(SCHEMA), SCHEMA, on_malformed="error")
     with pytest.raises(MalformedRowError, match=r"the message does not parse: .*it is '{'"):
         list(decoder.decoded("topic 't', partition 0", told([b'{"x": 1}', b"{"])))
 

@@ -1,0 +1,77 @@
+"""A schema registry on loopback, and messages as its clients write them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import fastavro
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("FakeRegistry", "avro", "framed", "registry")
+
+
+class FakeRegistry:
+    """What it answers, and what it was asked.
+
+    Args:
+        url: where it is.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.logins: list[str | None] = []
+        self.failures: list[int] = []
+
+    def add(self, number: int, schema: Any, **more: Any) -> None:
+        """Register a schema under an id."""
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        self.answers[f"/schemas/ids/{number}"] = {"schema": text, **more}
+
+
+@contextlib.contextmanager
+def registry() -> Iterator[FakeRegistry]:
+    """Serve one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            made.logins.append(self.headers.get("Authorization"))
+            told = made.answers.get(self.path)
+            code = made.failures.pop(0) if made.failures else 404 if told is None else 200
+            body = json.dumps(told if code == 200 else {"error_code": code}).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        made = FakeRegistry(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+def avro(schema: Any, row: Any) -> bytes:
+    """Write a record."""
+    sink = BytesIO()
+    fastavro.schemaless_writer(sink, fastavro.parse_schema(schema), row)
+    return sink.getvalue()
+
+
+def framed(number: int, body: bytes) -> bytes:
+    """Put the header of a registry in front."""
+    return b"\0" + number.to_bytes(4) + body
