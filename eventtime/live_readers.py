@@ -13,8 +13,8 @@ from eventtime.sources.feed import is_live
 from eventtime.sources.hybrid import HybridSource
 from eventtime.sources.inference import as_schema
 from eventtime.sources.iterated import IteratedSource
-from eventtime.sources.kafka.source import KafkaSource
-from eventtime.sources.kafka.values import Coding
+from eventtime.sources.kafka.source import Beside, KafkaSource
+from eventtime.sources.kafka.values import Coding, payload
 from eventtime.sources.rate import RateSource
 from eventtime.sources.sql_polling import SqlSource
 from eventtime.sources.sql_tables import named_table
@@ -206,10 +206,8 @@ def read_kafka(
 
     All partitions are read, also those that are added later; with ``group``, those that the group
     gives this member. With checkpoints every message counts exactly once: their offsets are in the
-    checkpoint. Offsets are committed to the broker for a group only.
-    Messages of transactions are read once these are committed.
-
-    Needs the extra ``eventtime[kafka]``.
+    checkpoint. Offsets are committed to the broker for a group only. Messages of transactions are
+    read once these are committed. Needs the extra ``eventtime[kafka]``.
 
     Args:
         topics: one or more.
@@ -247,24 +245,13 @@ def read_kafka(
         SourceError: when run: no broker or registry answers, no such topic, login refused, or
             messages behind the checkpoint are gone.
     """
-    return Stream.read(
-        KafkaSource.of(
-            topics,
-            servers=servers,
-            time=time,
-            time_unit=time_unit,
-            value=value,
-            schema=schema,
-            coding=Coding(avro_schema, message, registry, framed),
-            key=key,
-            headers=headers,
-            group=group,
-            start=start,
-            end=end,
-            on_malformed=on_malformed,
-            options=options,
-        )
+    coding = Coding(avro_schema, message, registry, framed)
+    values = payload(value, schema, coding, place="read_kafka(…)")
+    beside = Beside(time, time_unit, key, headers)
+    source = KafkaSource.of(
+        topics, servers, values, beside, group, start, end, on_malformed, options
     )
+    return Stream.read(source)
 
 
 def read_sql(

@@ -53,7 +53,7 @@ def registry() -> Iterator[FakeRegistry]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
+        def log_request(self, code: object = "-", size: object = "-") -> None:
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

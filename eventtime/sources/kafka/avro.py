@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventtime.sources.kafka.avro_types import AvroColumn
 
-__all__ = ("AvroPayload", "avro_payload")
+__all__ = ("AvroPayload", "AvroSchema", "avro_payload")
 
 # What fastavro raises at bytes that are no record of the schema.
 _BAD: Final = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError)

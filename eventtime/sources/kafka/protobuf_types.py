@@ -191,10 +191,9 @@ def shape_of(field: Any) -> _Field:
 
 
 def _field(field: Any, around: tuple[str, ...]) -> _Field:
-    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-    if is_map:
-        parts = field.message_type.fields_by_name
-        keys, values = (_one(parts[part], around) for part in ("key", "value"))
+    message = field.message_type
+    if message is not None and message.GetOptions().map_entry:
+        keys, values = (_one(message.fields_by_name[part], around) for part in ("key", "value"))
         return _Field(field.name, _Maps(keys, values), may_lack=False)
     shape = _one(field, around)
     if field.is_repeated:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -16,7 +16,6 @@ from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.membership import Membership
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
-from eventtime.sources.kafka.values import payload
 from eventtime.sources.schemas import check_columns
 
 if TYPE_CHECKING:
@@ -27,15 +26,23 @@ if TYPE_CHECKING:
     from eventtime.sources.kafka.client import Span
     from eventtime.sources.kafka.lane import TopicPartitionName
     from eventtime.sources.kafka.payloads import Payload
-    from eventtime.sources.kafka.values import Coding, Format
     from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("KafkaSource", "Start")
+__all__ = ("Beside", "KafkaSource", "Start")
 
 Start = Literal["earliest", "latest"]
 
 _TIME: Final = "timestamp"
 _DISCOVER_US: Final = 10_000_000
+
+
+class Beside(NamedTuple):
+    """Names of columns: the time, and what comes from beside the value; as in `read_kafka`."""
+
+    time: str | None
+    time_unit: str | None
+    key: str | None
+    headers: str | None
 
 
 @dataclass(frozen=True)
@@ -191,15 +198,9 @@ class KafkaSource:
     def of(
         cls,
         topics: str | Sequence[str],
-        *,
         servers: str | Sequence[str],
-        time: str | None,
-        time_unit: str | None,
-        value: Format,
-        schema: pa.Schema | Mapping[str, pa.DataType] | None,
-        coding: Coding,
-        key: str | None,
-        headers: str | None,
+        values: Payload,
+        beside: Beside,
         group: str | None,
         start: Start | datetime,
         end: Literal["now"] | None,
@@ -228,12 +229,12 @@ class KafkaSource:
         source = cls(
             tuple(names),
             check_servers(servers, place=place),
-            _TIME if time is None else time,
-            time_unit,
-            payload(value, schema, coding, place=place),
-            _TIME if time is None else None,
-            key,
-            headers,
+            _TIME if beside.time is None else beside.time,
+            beside.time_unit,
+            values,
+            _TIME if beside.time is None else None,
+            beside.key,
+            beside.headers,
             group,
             _start(start, place),
             end == "now",
