@@ -190,7 +190,7 @@ def read_kafka(
     time_unit: str | None = None,
     value: Format = "json",
     schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
-    avro_schema: Mapping[str, Any] | str | Path | None = None,
+    avro_schema: dict[str, Any] | str | Path | None = None,
     message: Any = None,
     registry: str | None = None,
     framed: bool = False,

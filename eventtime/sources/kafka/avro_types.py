@@ -85,7 +85,7 @@ def parsed(schemas: Sequence[Any]) -> tuple[Any, dict[str, AvroColumn]]:
         schemas: it is the last; in front of it are those that it refers to.
 
     Raises:
-        ValueError: it is no schema, or of no record.
+        ValueError: it is no schema, or of no record of fields.
     """
     from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
@@ -97,13 +97,13 @@ def parsed(schemas: Sequence[Any]) -> tuple[Any, dict[str, AvroColumn]]:
         for schema in schemas:
             read = parse_schema(schema, names)
             whole = parse_schema(schema, long_names, expand=True)
-    except (SchemaParseException, UnknownType, KeyError, TypeError) as error:
+        if not (isinstance(whole, dict) and whole.get("type") == "record" and whole["fields"]):
+            msg = "it is not of a record of fields"
+            raise ValueError(msg)
+        return read, columns_of(whole)
+    except (SchemaParseException, UnknownType, LookupError, TypeError, AttributeError) as error:
         msg = f"{type(error).__name__}: {error}"
         raise ValueError(msg) from error
-    if not isinstance(whole, dict) or whole.get("type") != "record":
-        msg = "it is not of a record"
-        raise ValueError(msg)
-    return read, columns_of(whole)
 
 
 def columns_of(record: dict[str, Any]) -> dict[str, AvroColumn]:

@@ -99,7 +99,7 @@ class Registry:
             raise pa.ArrowInvalid(message)
         texts: dict[str, None] = {}
         self._gather(told, texts)
-        found = Registered(told.get("schemaType", "AVRO"), tuple(texts))
+        found = Registered(told.get("schemaType") or "AVRO", tuple(texts))
         self._known[number] = found
         return found
 
@@ -108,7 +108,9 @@ class Registry:
         from urllib.parse import quote
 
         for other in told.get("references") or ():
-            subject, version = quote(str(other["subject"]), safe=""), int(other["version"])
+            subject, version = (
+                quote(str(other.get(part)), safe="") for part in ("subject", "version")
+            )
             found = self._asked(f"subjects/{subject}/versions/{version}")
             if found is None:
                 message = f"the schema registry does not know what it refers to: {other}"

@@ -189,6 +189,13 @@ def test_without_a_reader_columns_are_those_of_each_writer(served: FakeRegistry)
     ]
 
 
+def test_a_reference_that_nobody_knows_is_malformed(served: FakeRegistry) -> None:
+    served.add(1, record(at="Place"), references=[{"name": "Place"}])
+    read = reading(registry=served.url, schema={"at": pa.int32()})
+    with pytest.raises(pa.ArrowInvalid, match="does not know what it refers to"):
+        read.parse([framed(1, b"\x02")])
+
+
 def test_a_schema_that_refers_to_others_is_read_with_them(served: FakeRegistry) -> None:
     inner = {"type": "record", "name": "Place", "fields": [{"name": "x", "type": "int"}]}
     served.add(
@@ -289,6 +296,13 @@ LOOP = record(a="int", next=["null", "Click"])
         ({"avro_schema": "{"}, "'{' is no schema of Avro"),
         ({"avro_schema": {"type": "int"}}, "it is not of a record"),
         ({"avro_schema": record(a="Nowhere")}, "cannot be read with: Unknown"),
+        (
+            {"avro_schema": {"type": "record", "name": "A", "fields": []}},
+            "it is not of a record of fields",
+        ),
+        ({"avro_schema": record(a=5)}, "cannot be read with: "),
+        ({"avro_schema": record(a={"type": "fixed", "name": "F"})}, "cannot be read with: "),
+        ({"avro_schema": record(a=logical("bytes", "decimal"))}, "cannot be read with: "),
         ({"avro_schema": LOOP}, "field 'next' has no type in Arrow: 'Click' holds itself"),
         ({"avro_schema": record(a="int"), "schema": {"b": pa.int64()}}, "no field 'b'"),
         (
