@@ -1,4 +1,4 @@
-"""The function that `oracle_broadcast` computes, for the engine: row by row, and by batches."""
+"""The function that `broadcast_model` computes, for the engine: row by row, and by batches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import eventtime as et
+from broadcast_model import SETS, WIPES
 from engine_runs import SCHEMA, CutSource, batch_of, watermarked
-from oracle_broadcast import SETS, WIPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from broadcast_model import Told
     from eventtime.stream import Stream
-    from oracle_broadcast import Told
-    from oracle_spec import Row, Spec
+    from eventtime.testing.reference import Row, Spec
 
 __all__ = ("limited", "told")
 

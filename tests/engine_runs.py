@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 
 import eventtime as et
 from eventtime.sources.base import Poll
-from oracle import Ascending, Bounded, Custom, PunctuatedColumn, PunctuatedWhere
+from eventtime.testing.reference import (
+    Ascending,
+    Bounded,
+    Custom,
+    PunctuatedColumn,
+    PunctuatedWhere,
+)
 from strategies import AddPartition, AdvanceClock, Finish, PollEmpty, Push
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from eventtime.engine import Engine
     from eventtime.sources.base import PartitionReader, Position
     from eventtime.stream import Stream, WindowedStream
-    from oracle import Aggregate, Oracle, Row, Spec
+    from eventtime.testing.reference import Aggregate, Oracle, Row, Spec
     from strategies import Step
 
 TIME = pa.timestamp("us")

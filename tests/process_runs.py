@@ -1,4 +1,4 @@
-"""The function that `oracle_process` computes, for the engine: row by row, and by batches."""
+"""The function that `process_model` computes, for the engine: row by row, and by batches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 import eventtime as et
 from engine_runs import SCHEMA, watermarked
-from oracle_process import longer
+from process_model import longer
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
-    from oracle_process import Settings
-    from oracle_spec import Row, Spec
+    from eventtime.testing.reference import Row, Spec
+    from process_model import Settings
 
 VALUES = {
     "last": pa.string(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from oracle import (
+from eventtime.testing.reference import (
     TIME_LIMIT,
     Aggregate,
     Ascending,
@@ -28,7 +28,7 @@ from oracle import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 COLUMNS = ("t", "key", "name", "n", "x", "b", "mark", "is_mark")
 """Columns of every row: event time, two keys, three values, two carriers of watermarks."""

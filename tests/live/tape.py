@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from eventtime.clock import Clock, ManualClock
     from eventtime.sources.base import Position
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 _MOST_WAITS: Final = 10_000
 

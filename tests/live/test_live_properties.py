@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import eventtime as et
 from engine_runs import assert_ledger, assert_rows, ipc_bytes, watermarked, windowed, without_detail
 from eventtime.sources.feed import Ended, Found, Left, Silent, Unpolled
+from eventtime.testing.reference import Oracle
 from live.tape import Tape, Waits
-from oracle import Oracle
 from strategies import cut, cuts, row_lists, specs
 
 if TYPE_CHECKING:
+    from eventtime.testing.reference import Spec
     from live.tape import Event, Turn, What
-    from oracle import Spec
 
 SECOND = 1_000_000
 LONGEST_TURN = 2 * SECOND

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventtime as et
+from broadcast_model import SETS, WIPES, Told, ToldOperator
 from broadcast_runs import limited, told
 from engine_runs import (
     all_null_times,
@@ -28,9 +29,8 @@ from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
 from eventtime.execution import Execution
 from eventtime.state.pack import Pack, read_pack
+from eventtime.testing.reference import TIME_LIMIT, Aggregate, Oracle, Row, replay
 from lives import KilledError, Life
-from oracle import TIME_LIMIT, Aggregate, Oracle, Row, replay
-from oracle_broadcast import SETS, WIPES, Told, ToldOperator
 from strategies import Case, Push, Schedule, cases, cut, cuts, drive, schedules, values
 
 if TYPE_CHECKING:

@@ -30,14 +30,14 @@ from engine_runs import (
 )
 from eventtime.sinks.local_disk import LocalDisk
 from eventtime.state.storage import SystemDisk
-from oracle import Aggregate
+from eventtime.testing.reference import Aggregate
 from strategies import Case, cases, cut, cuts, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventtime.stream import Stream
-    from oracle import Row, Spec
+    from eventtime.testing.reference import Row, Spec
 
 
 class KilledError(BaseException):

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from engine_runs import assert_ledger, assert_rows, ipc_bytes, source_of, stream_of
+from eventtime.testing.reference import Aggregate, Bounded, Spec, replay
 from eventtime.windows.cold import ColdSlices
-from oracle import Aggregate, Bounded, Spec, replay
 from strategies import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 SECOND = 1_000_000
 WORDS = tuple(Aggregate(f"{f}_{c}", f, c) for f in ("sum", "min", "last") for c in "nx")

@@ -23,11 +23,11 @@ from engine_runs import (
     windowed,
     without_detail,
 )
-from oracle import Aggregate, Operator, Spec, replay
+from eventtime.testing.reference import Aggregate, Operator, Spec, replay
 from strategies import Case, cases, specs
 
 if TYPE_CHECKING:
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 FIRST = (Aggregate("rows", "count"), Aggregate("sum_n", "sum", "n"), Aggregate("max_x", "max", "x"))
 SECOND = (

@@ -22,7 +22,7 @@ from engine_runs import (
 from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
 from eventtime.execution import Execution
-from oracle import Aggregate, replay
+from eventtime.testing.reference import Aggregate, replay
 from strategies import Case, Push, cases, cut, cut_cases, schedules
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from engine_runs import (
     without_detail,
 )
 from eventtime.engine import Engine
-from oracle import Aggregate, Ascending, Bounded, Oracle, Spec
+from eventtime.testing.reference import Aggregate, Ascending, Bounded, Oracle, Spec
 from strategies import (
     AddPartition,
     AdvanceClock,
@@ -36,7 +36,7 @@ from strategies import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from oracle import Row
+    from eventtime.testing.reference import Row
     from strategies import Step
 
 INFINITIES = {-(2**63): -math.inf, 2**63 - 1: math.inf}

@@ -22,8 +22,8 @@ from engine_runs import (
     without_detail,
 )
 from eventtime.engine import Engine
-from oracle import Oracle, replay
-from oracle_process import KeyedOperator, Settings
+from eventtime.testing.reference import Oracle, replay
+from process_model import KeyedOperator, Settings
 from process_runs import forgetting_often, processed
 from strategies import (
     Case,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.stream import Stream
-    from oracle_spec import Spec
+    from eventtime.testing.reference import Spec
     from strategies import Step
 
 

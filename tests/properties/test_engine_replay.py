@@ -16,7 +16,7 @@ from engine_runs import (
     stream_of,
     without_detail,
 )
-from oracle import replay
+from eventtime.testing.reference import replay
 from strategies import Case, cases
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import eventtime as et
 from engine_runs import drive_engine, ipc_bytes, source_of, stream_of, windowed
 from eventtime.engine import Engine
-from oracle import Aggregate, Bounded, Spec
+from eventtime.testing.reference import Aggregate, Bounded, Spec
 from strategies import (
     Finish,
     Push,

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from engine_runs import assert_ledger, assert_rows, rows_of, source_of, stream_of
-from oracle import Aggregate, Spec, replay
+from eventtime.testing.reference import Aggregate, Spec, replay
 from strategies import specs
 
 if TYPE_CHECKING:
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 CENTS = st.integers(-(10**7), 10**7).map(lambda n: Decimal(n).scaleb(-2))
 VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any], str]] = {

@@ -29,8 +29,16 @@ from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
 from eventtime.execution import Execution
 from eventtime.state.pack import read_pack
+from eventtime.testing.reference import (
+    Aggregate,
+    Ascending,
+    Bounded,
+    Operator,
+    Oracle,
+    Spec,
+    replay,
+)
 from lives import KilledError, Life
-from oracle import Aggregate, Ascending, Bounded, Operator, Oracle, Spec, replay
 from properties.test_engine_live import at
 from strategies import (
     Case,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from engine_runs import all_null_times, ipc_bytes, source_of, stream_of
-from oracle import Aggregate
+from eventtime.testing.reference import Aggregate
 from strategies import Case, cases, cut
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from engine_runs import all_null_times, ipc_bytes, source_of, stream_of, windowe
 from eventtime.compiled import compile_plan
 from eventtime.execution import Execution
 from eventtime.state.pack import Pack, read_pack
+from eventtime.testing.reference import Aggregate
 from lives import KilledError, Life
-from oracle import Aggregate
 from strategies import Case, cases, cut, cuts, specs
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
-    from oracle import Spec
+    from eventtime.testing.reference import Spec
 
 RESULTS = ""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from oracle import (
+from eventtime.testing.reference import (
     INFINITY,
     TIME_LIMIT,
     Aggregate,
@@ -31,7 +31,7 @@ from oracle import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oracle import Row
+    from eventtime.testing.reference import Row
 
 TENS = Spec(size=10, keys=())
 

@@ -1,4 +1,4 @@
-"""Each aggregate over a list of rows: the SQL meaning (D10) and the order of float sums (D7)."""
+"""Each aggregate over a list of rows: the SQL meaning, and the order of float sums (S24)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from oracle_spec import Row, Spec, Window
+    from eventtime.testing.reference.spec import Row, Spec, Window
+
+__all__ = ("aggregate",)
 
 INT64_LIMIT = 2**63
 
@@ -57,7 +59,7 @@ def _slice(row: Row, spec: Spec) -> int:
 
 
 def _sum(values: Sequence[Any], slices: Sequence[int], window: Window, spec: Spec) -> Any:
-    """A sum; of floats in the order D7, which defines the bits; of integers exact."""
+    """A sum; of floats in the order of S24, which defines the bits; of integers exact."""
     if isinstance(values[0], (bool, int)):
         total = sum(values)
         if not -INT64_LIMIT <= total < INT64_LIMIT:

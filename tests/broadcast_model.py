@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oracle_process import Key, in_order
+from eventtime.testing.reference import INFINITY
+from process_model import Key, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from oracle_spec import Row, Time
+    from eventtime.testing.reference import Row, Time
 
 __all__ = ("SETS", "WIPES", "Told", "ToldOperator")
 
-INFINITY = math.inf
 SETS, WIPES = "sets", "wipes"
 """Streams: one sets a limit, or takes it away where it is null, the other takes all away."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from oracle_spec import Row, Time
+from eventtime.testing.reference import INFINITY, TIME_LIMIT
 
-INFINITY = math.inf
-TIME_LIMIT = 2**62
+if TYPE_CHECKING:
+    from eventtime.testing.reference import Row, Time
+
 Key = tuple[Any, ...]
 STATES = ("last", "total", "least", "code", "longest", "mean", "brief", "listed", "mapped", "ticks")
 

@@ -1,4 +1,4 @@
-"""What the oracle computes: a pipeline as plain values, with all times and durations in µs."""
+"""What is to be computed: a pipeline as plain values, with all times and durations in µs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,26 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = (
+    "INFINITY",
+    "TIME_LIMIT",
+    "Aggregate",
+    "Ascending",
+    "Bounded",
+    "Custom",
+    "Generator",
+    "PunctuatedColumn",
+    "PunctuatedWhere",
+    "Row",
+    "Spec",
+    "Time",
+    "Window",
+    "generate",
+)
+
+INFINITY = math.inf
 TIME_LIMIT = 2**62
+"""No time below minus this or above it is admitted (S1)."""
 Time: TypeAlias = int | float
 """Microseconds; a float only for the two infinities."""
 Row: TypeAlias = dict[str, Any]
@@ -90,7 +109,7 @@ class Spec:
 def generate(spec: Spec) -> Callable[[Row], Time | None]:
     """A new instance of the generator, as a function of the row (S3)."""
     generator = spec.generator
-    largest = -math.inf
+    largest: Time = -INFINITY
     custom = generator.make() if isinstance(generator, Custom) else None
 
     def propose(row: Row) -> Time | None:

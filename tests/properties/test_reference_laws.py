@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 
-from oracle import Oracle, replay, windows_of
+from eventtime.testing.reference import Oracle, replay, windows_of
 from strategies import Case, Push, Schedule, cases, drive, schedules
 
 
