@@ -14,6 +14,7 @@ from eventtime.testing.steps import (
     Step,
     Streams,
 )
+from eventtime.testing.timeline import timeline
 
 __all__ = (
     "SINK_CHECKS",
@@ -30,4 +31,5 @@ __all__ = (
     "Step",
     "Streams",
     "check_sink",
+    "timeline",
 )
