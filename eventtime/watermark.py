@@ -23,6 +23,9 @@ from eventtime.running_custom import BatchGenerator, RunningCustom
 from eventtime.timestamp import MINUS_INFINITY, check_time_type, to_us
 
 __all__ = (
+    "BoundedDisorder",
+    "Custom",
+    "Punctuated",
     "RunningGenerator",
     "WatermarkGenerator",
     "ascending",
@@ -93,12 +96,12 @@ def bounded_disorder(bound: DurationLike) -> WatermarkGenerator:
     >>> bounded_disorder("4h").describe()
     "bounded_disorder('4h')"
     """
-    return _BoundedDisorder(parse_us(bound, name="bound"))
+    return BoundedDisorder(parse_us(bound, name="bound"))
 
 
 def ascending() -> WatermarkGenerator:
     """Promise that times never descend: W = max(t). Equal times are on time."""
-    return _BoundedDisorder(0)
+    return BoundedDisorder(0)
 
 
 def punctuated(
@@ -124,7 +127,7 @@ def punctuated(
         check_text(column, what="column name", place="punctuated(column=…)", remedy=remedy)
     else:
         check_expression(where, place="punctuated(where=…)")
-    return _Punctuated(column, where)
+    return Punctuated(column, where)
 
 
 def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerator:
@@ -140,7 +143,7 @@ def custom(generator: BatchGenerator | type[BatchGenerator]) -> WatermarkGenerat
     if not callable(generator) and not hasattr(generator, "on_batch"):
         msg = f"{shown(generator)} has no on_batch(timestamps_us)"
         raise PlanError(msg, place="custom(generator=…)", remedy="see eventtime.BatchGenerator")
-    return _Custom(generator)
+    return Custom(generator)
 
 
 def percentile(
@@ -177,7 +180,9 @@ def percentile(
 
 
 @dataclass(frozen=True)
-class _BoundedDisorder:
+class BoundedDisorder:
+    """Made by `bounded_disorder` and `ascending`."""
+
     lag_us: int
     columns: tuple[str | pc.Expression, ...] = ()
 
@@ -198,7 +203,9 @@ class _BoundedDisorder:
 
 
 @dataclass(frozen=True)
-class _Punctuated:
+class Punctuated:
+    """Made by `punctuated`."""
+
     column: str | None
     where: Any
     lag_us: int = 0
@@ -235,7 +242,9 @@ class _Punctuated:
 
 
 @dataclass(frozen=True)
-class _Custom:
+class Custom:
+    """Made by `custom`."""
+
     generator: Any
     columns: tuple[str | pc.Expression, ...] = ()
 

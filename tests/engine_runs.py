@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 import eventtime as et
 from eventtime.sources.base import Poll
@@ -19,6 +20,7 @@ from eventtime.testing.reference import (
     PunctuatedColumn,
     PunctuatedWhere,
 )
+from eventtime.testing.reference.spec import Asked
 from strategies import AddPartition, AdvanceClock, Finish, PollEmpty, Push
 
 if TYPE_CHECKING:
@@ -49,6 +51,16 @@ SCHEMA = pa.schema(
 
 
 # In
+
+
+@dataclass(frozen=True)
+class Where:
+    """A filter behind the watermark: rows in which a boolean column is true go on."""
+
+    column: str
+
+    def __call__(self, row: Row) -> Row | None:
+        return row if row[self.column] else None
 
 
 def batch_of(rows: Sequence[Row], schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
@@ -172,6 +184,8 @@ def generator_of(spec: Spec) -> Any:
             return et.punctuated(where=pc.field(column))
         case Custom(make):
             return et.custom(lambda: RowByRow(make))  # type: ignore[arg-type]  # a function that makes one will do
+        case Asked():
+            pytest.fail("a generator that was read off a plan has one already")
 
 
 def aggregate_of(aggregate: Aggregate) -> et.Aggregate:
@@ -207,7 +221,8 @@ def watermarked(stream: Stream, spec: Spec, *, max_ahead: int | None = None) -> 
         max_future=None if spec.max_future is None else us(spec.max_future),
         max_ahead=None if max_ahead is None else us(max_ahead),
     )
-    return marked if spec.where is None else marked.filter(pc.field(spec.where))
+    where = spec.behind
+    return marked.filter(pc.field(where.column)) if isinstance(where, Where) else marked
 
 
 def stream_of(stream: Stream, spec: Spec) -> Stream:

@@ -1,6 +1,7 @@
 """For tests of your own: what can happen to a pipeline, and what a sink must pass."""
 
 from eventtime.testing.harness import Harness
+from eventtime.testing.reference.expected import Expected, oracle
 from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
 from eventtime.testing.steps import (
     AddPartition,
@@ -20,6 +21,7 @@ __all__ = (
     "SINK_CHECKS",
     "AddPartition",
     "AdvanceClock",
+    "Expected",
     "Finish",
     "Harness",
     "Heartbeat",
@@ -31,5 +33,6 @@ __all__ = (
     "Step",
     "Streams",
     "check_sink",
+    "oracle",
     "timeline",
 )

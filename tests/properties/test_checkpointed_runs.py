@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import eventtime as et
 from engine_runs import (
     SCHEMA,
+    Where,
     all_null_times,
     batch_of,
     ipc_bytes,
@@ -129,7 +130,9 @@ def survivors(draw: st.DrawFn) -> Survivor:
     case = draw(
         cases(floats="free", max_size=30).filter(lambda c: not all_null_times(c.partitions))
     )
-    spec, second = replace(case.spec, where=draw(st.sampled_from([None, None, "b"]))), None
+    spec, second = case.spec, None
+    if draw(st.sampled_from([False, False, True])):
+        spec = replace(spec, behind=Where("b"))
     if draw(st.sampled_from([False, False, True])) and spec.size is not None:
         spec = replace(spec, mode="discarding", aggregates=(Aggregate("rows", "count"),))
         over = (Aggregate("total", "sum", "rows"), Aggregate("all", "collect", "rows"))

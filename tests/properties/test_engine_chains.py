@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from engine_runs import (
+    Where,
     all_null_times,
     assert_ledger,
     assert_rows,
@@ -84,7 +85,7 @@ def test_windows_over_windows_equal_composed_oracles(chain: Chain) -> None:
 
 def check_filter_behind(case: Case) -> None:
     """Rows that are filtered behind the watermark move it all the same."""
-    spec = replace(case.spec, where="b")
+    spec = replace(case.spec, behind=Where("b"))
     if all_null_times(case.partitions):
         return
     run, oracle = stream_of(source_of(case.partitions), spec).run(), replay(case.partitions, spec)

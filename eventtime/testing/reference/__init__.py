@@ -2,6 +2,7 @@
 
 `spec` has a pipeline as plain values, `partitions` takes its rows, `operator` puts them in windows,
 `aggregates` says what a window holds, and `replay` reads partitions that are all there already.
+`planned` reads a pipeline off its plan, and `expected` says what comes out of it: `oracle`.
 Times are integers (µs); the two infinities are floats, which Python compares exactly with integers.
 The rules cited (S1 …) are those of docs/semantics.md.
 

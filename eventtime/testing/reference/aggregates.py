@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventtime.errors import AggregateOverflowError
+from eventtime.testing.reference.near import Near
+from eventtime.testing.reference.plain import laid, plain
+from eventtime.testing.reference.spec import Folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eventtime.testing.reference.spec import Row, Spec, Window
+    import pyarrow as pa
+
+    from eventtime.testing.reference.spec import Aggregate, Row, Spec, Window
 
 __all__ = ("aggregate",)
 
 INT64_LIMIT = 2**63
+DECIMAL_DIGITS = 38
+EXACT = Context(prec=200)
+LARGEST_SQUARED = 1e150
+"""No float holds the squares of what is larger, and what comes of them is not promised."""
 
 
-def aggregate(
-    function: str, column: str | None, rows: Sequence[Row], window: Window, spec: Spec
-) -> Any:
-    """One result value over the rows of one (key, window), which are in arrival order."""
+def aggregate(wanted: Aggregate, rows: Sequence[Row], window: Window, spec: Spec) -> Any:
+    """One result value over the rows of one (key, window), which are in arrival order.
+
+    Raises:
+        AggregateOverflowError: a sum does not fit its type.
+    """
+    if isinstance(wanted, Folded):
+        return _folded(wanted, rows, window, spec)
+    column = wanted.column
     if column is None:
         return len(rows)
     known = [row for row in rows if row[column] is not None]
     values = [row[column] for row in known]
-    if function == "count":
+    if wanted.function == "count":
         return len(values)
-    if function == "count_distinct":
+    if wanted.function == "count_distinct":
         return len({"nan" if value != value else value for value in values})  # noqa: PLR0124 - NaN is one value
-    return _of_known(function, column, known, window, spec) if known else None
+    return _of_known(wanted, column, known, window, spec) if known else None
 
 
-def _of_known(function: str, column: str, known: Sequence[Row], window: Window, spec: Spec) -> Any:
+def _of_known(
+    wanted: Aggregate, column: str, known: Sequence[Row], window: Window, spec: Spec
+) -> Any:
     """The value over rows in which the column is not null, at least one."""
     values = [row[column] for row in known]
-    if function in {"sum", "mean"}:
-        total = _sum(values, [_slice(row, spec) for row in known], window, spec)
-        return total if function == "sum" else float(total) / len(values)
-    if function in {"first", "last"}:
-        return _by_time(function, known, column, spec)
-    return SIMPLE[function](values)
+    match wanted.function:
+        case "sum":
+            return _fitting(_sum(column, known, window, spec), wanted, window)
+        case "mean":
+            return _mean(values, _sum(column, known, window, spec))
+        case "first" | "last":
+            return _by_time(wanted.function, known, column, spec)
+        case "var":
+            return _variance(values, wanted.ddof)
+        case "stddev":
+            return _deviation(values, wanted.ddof)
+        case other:
+            return SIMPLE[other](values)
 
 
 def _by_time(function: str, known: Sequence[Row], column: str, spec: Spec) -> Any:
@@ -50,6 +78,76 @@ def _by_time(function: str, known: Sequence[Row], column: str, spec: Spec) -> An
     return known[len(times) - 1 - times[::-1].index(max(times))][column]
 
 
+# Sums
+
+
+def _sum(column: str, known: Sequence[Row], window: Window, spec: Spec) -> Any:
+    """A sum; of floats in the order of S24, which defines the bits; of all others exact."""
+    values = [row[column] for row in known]
+    if isinstance(values[0], float):
+        return _over_slices(
+            known, window, spec, lambda rows: _left([r[column] for r in rows]), _add
+        )
+    with localcontext(EXACT):
+        return sum(values)
+
+
+def _fitting(total: Any, wanted: Aggregate, window: Window) -> Any:
+    """The sum, if its type holds it."""
+    fits = True
+    if isinstance(total, int):
+        fits = -INT64_LIMIT <= total < INT64_LIMIT
+    elif isinstance(total, Decimal):
+        fits = len(total.as_tuple().digits) <= DECIMAL_DIGITS
+    if fits:
+        return total
+    what = f"{wanted.name} = sum({wanted.column}) is {total}, which does not fit"
+    raise AggregateOverflowError(what, place=f"window {window}")
+
+
+def _mean(values: Sequence[Any], total: Any) -> float:
+    """Sum by number: of floats the bits of their sum decide, others may be rounded twice."""
+    mean = float(total) / len(values)
+    if isinstance(total, float) or (isinstance(total, int) and abs(total) < INT64_LIMIT):
+        return mean
+    return Near(mean, float(sum(map(abs, values))) / len(values) * 2.0**-50)
+
+
+def _over_slices(
+    rows: Sequence[Row],
+    window: Window,
+    spec: Spec,
+    fold: Callable[[Sequence[Row]], Any],
+    merge: Callable[[Any, Any], Any],
+) -> Any:
+    """Fold rows slice by slice, in order, and merge slices as S24 says.
+
+    A window that is a block of slices is merged from the left; another one is the end of a block,
+    merged from the right, and then the begin of the next one, merged from the left.
+    """
+    by_slice: dict[int, list[Row]] = {}
+    for row in rows:
+        by_slice.setdefault(_slice(row, spec), []).append(row)
+    parts = {number: fold(some) for number, some in by_slice.items()}
+    first = last = 0
+    if spec.size is not None:
+        grid = math.gcd(spec.size, spec.step)
+        first = int(window[0] - spec.offset % spec.step) // grid
+        last = first + spec.size // grid
+    count = max(last - first, 1)
+    border = -(-first // count) * count
+    halves = []
+    before = [parts[number] for number in sorted(parts) if number < border]
+    while len(before) > 1:
+        right, left = before.pop(), before.pop()
+        before.append(merge(left, right))
+    halves += before
+    after = [parts[number] for number in sorted(parts) if number >= border]
+    if after:
+        halves.append(_merged(after, merge))
+    return _merged(halves, merge)
+
+
 def _slice(row: Row, spec: Spec) -> int:
     """Number of the slice of gcd(size, slide) that holds the row; 0 in the global window."""
     if spec.size is None:
@@ -58,37 +156,48 @@ def _slice(row: Row, spec: Spec) -> int:
     return number
 
 
-def _sum(values: Sequence[Any], slices: Sequence[int], window: Window, spec: Spec) -> Any:
-    """A sum; of floats in the order of S24, which defines the bits; of integers exact."""
-    if isinstance(values[0], (bool, int)):
-        total = sum(values)
-        if not -INT64_LIMIT <= total < INT64_LIMIT:
-            message = f"sum {total} of window {window} leaves int64"
-            raise OverflowError(message)
-        return total
-    parts: dict[int, Any] = {}
-    for number, value in zip(slices, values, strict=True):
-        parts[number] = parts[number] + value if number in parts else value
-    first = last = 0
-    if spec.size is not None:
-        grid = math.gcd(spec.size, spec.step)
-        first = int(window[0] - spec.offset % spec.step) // grid
-        last = first + spec.size // grid
-    count = max(last - first, 1)
-    # A window that is a block folds left; another is a suffix of one and a prefix of the next.
-    border = first if first % count == 0 else (first // count + 1) * count
-    suffix = [parts[number] for number in sorted(parts, reverse=True) if number < border]
-    prefix = [parts[number] for number in sorted(parts) if number >= border]
-    halves = [_fold(half) for half in (suffix, prefix) if half]
-    return _fold(halves)
-
-
-def _fold(parts: Sequence[Any]) -> Any:
-    """Add up in this order; as a + b is b + a, a right fold is that of the reversed list."""
+def _merged(parts: Sequence[Any], merge: Callable[[Any, Any], Any]) -> Any:
     total = parts[0]
     for part in parts[1:]:
-        total = total + part
+        total = merge(total, part)
     return total
+
+
+def _add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+def _left(values: Sequence[Any]) -> Any:
+    return _merged(values, _add)
+
+
+# An aggregate of the user's
+
+
+def _folded(wanted: Folded, rows: Sequence[Row], window: Window, spec: Spec) -> Any:
+    """What the user's own methods make of the rows, given one at a time."""
+    own = wanted.own
+    both = np.array([0, 1])
+
+    def fold(some: Sequence[Row]) -> tuple[np.ndarray, ...]:
+        state = tuple(own.create(1))
+        for row in some:
+            values = [laid([row[n]], t) for n, t in zip(wanted.columns, wanted.types, strict=True)]
+            own.add(state, both[:1], *values)
+        return state
+
+    def merge(
+        left: tuple[np.ndarray, ...], right: tuple[np.ndarray, ...]
+    ) -> tuple[np.ndarray, ...]:
+        state = tuple(np.concatenate(pair) for pair in zip(left, right, strict=True))
+        own.merge(state, both[:1], both[1:])
+        return tuple(array[:1] for array in state)
+
+    result: pa.Array = own.result(_over_slices(rows, window, spec, fold, merge), both[:1])
+    return plain(result)[0]
+
+
+# Functions of the values alone
 
 
 def _least(values: Sequence[Any]) -> Any:
@@ -103,26 +212,32 @@ def _greatest(values: Sequence[Any]) -> Any:
     return unknown[0] if unknown else max(values)
 
 
-def _variance(values: Sequence[Any]) -> float | None:
-    """Sample variance, exact until the last rounding; none of fewer than two values."""
-    if len(values) < 2:
+def _variance(values: Sequence[Any], ddof: int) -> float | None:
+    """Variance, exact until the last rounding; none of `ddof` values or fewer."""
+    if len(values) <= ddof:
         return None
+    if not all(math.isfinite(value) for value in values):
+        return math.nan
     exact = [Fraction(value) for value in values]
     mean = sum(exact) / len(exact)
-    return float(sum((value - mean) ** 2 for value in exact) / (len(exact) - 1))
+    variance = sum((value - mean) ** 2 for value in exact) / (len(exact) - ddof)
+    greatest = float(max(abs(value) for value in exact))
+    if greatest > LARGEST_SQUARED:
+        return Near(math.inf, math.inf)
+    return Near(float(variance), len(values) * greatest * 2.0**-51, is_square=True)
 
 
-def _deviation(values: Sequence[Any]) -> float | None:
-    """Square root of the sample variance."""
-    variance = _variance(values)
-    return None if variance is None else math.sqrt(variance)
+def _deviation(values: Sequence[Any], ddof: int) -> float | None:
+    """Square root of the variance."""
+    variance = _variance(values, ddof)
+    if not isinstance(variance, Near) or math.isinf(variance):
+        return variance
+    return Near(math.sqrt(variance), variance.within)
 
 
 SIMPLE: dict[str, Callable[[Sequence[Any]], Any]] = {
     "min": _least,
     "max": _greatest,
-    "var": _variance,
-    "stddev": _deviation,
     "any": any,
     "all": all,
     "collect": list,

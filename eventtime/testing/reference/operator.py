@@ -10,11 +10,11 @@ from eventtime.testing.reference.aggregates import aggregate
 from eventtime.testing.reference.spec import INFINITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from eventtime.testing.reference.spec import Row, Spec, Time, Window
 
-__all__ = ("Contents", "Operator", "windows_of")
+__all__ = ("Contents", "Operator", "beside", "windows_of")
 
 
 def windows_of(t: Time, spec: Spec) -> list[Window]:
@@ -27,6 +27,11 @@ def windows_of(t: Time, spec: Spec) -> list[Window]:
         found.append((start, start + spec.size))
         start -= spec.step
     return found[::-1]
+
+
+def beside(own: Row, told: Row) -> Row:
+    """Columns of a side output behind a row's own; of equal names the own becomes `row_<name>`."""
+    return {f"row_{n}" if n in told else n: value for n, value in own.items()} | told
 
 
 @dataclass
@@ -42,8 +47,8 @@ class Contents:
 class Operator:
     """Windows, lateness and firing under one combined watermark (S18 to S21)."""
 
-    def __init__(self, spec: Spec, downstream: Operator | None = None) -> None:
-        self.spec = spec
+    def __init__(self, spec: Spec, downstream: Operator | None = None, number: int = 1) -> None:
+        self.spec, self.number = spec, number
         self.downstream = downstream
         self.watermark: Time = -INFINITY
         self.state: dict[tuple[tuple[Any, ...], Window], Contents] = {}
@@ -82,22 +87,35 @@ class Operator:
         self.ledger["missed"] += len(missed)
         self.ledger["open"] += len(windows) - len(missed)
         if missed:
-            start, end = missed[-1]
             blameless = not self.missed(windows, own)
-            self.late.append(
-                row
-                | {
-                    "window_start": start,
-                    "window_end": end,
-                    "windows_missed": len(missed),
-                    "windows_total": len(windows),
-                    "watermark": self.watermark,
-                    "late_by": self.watermark - (end + self.lateness_of(end)),
-                    "partition": partition,
-                    "reason": "idle_partition" if blameless else "beyond_lateness",
-                }
-            )
+            reason = "idle_partition" if blameless else "beyond_lateness"
+            self._tell(row, windows, missed, partition, reason)
         return not missed
+
+    def _tell(
+        self,
+        row: Row,
+        windows: Sequence[Window],
+        missed: Sequence[Window],
+        partition: str,
+        reason: str,
+    ) -> None:
+        """The row as it comes out of the side output for late ones (S20)."""
+        spec, (start, end) = self.spec, missed[-1]
+        over = self.watermark
+        late_by = None if math.isinf(over) else over - (end + self.lateness_of(end))
+        own = row if spec.late_columns is None else {name: row[name] for name in spec.late_columns}
+        told = {
+            "window_start": spec.written(start),
+            "window_end": spec.written(end),
+            "windows_missed": len(missed),
+            "windows_total": len(windows),
+            "watermark": spec.written(over),
+            "late_by": late_by,
+            "partition": partition,
+            "reason": reason,
+        }
+        self.late.append(beside(own, told))
 
     def advance(self, to: Time) -> None:
         """Move the watermark and fire at each point passed, in ascending order (S21)."""
@@ -123,19 +141,23 @@ class Operator:
         bases = {spec.offset, spec.offset + spec.lateness}
         return min(base + ((self.watermark - base) // grid + 1) * grid for base in bases)
 
-    def _fire(self, point: Time, *, is_end: bool) -> list[Row]:
-        """All result rows of one point: by window end, window start and key, nulls last (S24)."""
+    def _fire(self, point: Time, *, is_end: bool) -> list[tuple[Time, Row]]:
+        """All result rows of one point, each with the start of its window.
+
+        By window end, window start and key, nulls last (S24).
+        """
         due = [
             (w[1], w[0], tuple((value is None, value) for value in key), key, w, c)
             for (key, w), c in self.state.items()
             if c.fresh and w[1] <= point
         ]
-        emitted: list[Row] = []
+        emitted: list[tuple[Time, Row]] = []
         for end, _, _, key, window, contents in sorted(due, key=lambda item: item[:3]):
             timing = "on_time" if end == point else "late"
             is_final = is_end or end + self.spec.lateness <= point
-            emitted += self._emit(key, window, contents, timing=timing, is_final=is_final)
-        self.results += emitted
+            rows = self._emit(key, window, contents, timing=timing, is_final=is_final)
+            emitted += [(window[0], row) for row in rows]
+        self.results += [row for _, row in emitted]
         return emitted
 
     def _emit(
@@ -152,9 +174,12 @@ class Operator:
         rows = contents.fresh if spec.mode == "discarding" else contents.rows
         contents.version += 1
         result: Row = dict(zip(spec.keys, key, strict=True))
-        result |= {"window_start": window[0], "window_end": window[1]}
+        result |= {
+            "window_start": spec.written(window[0]),
+            "window_end": spec.written(window[1]),
+        }
         for wanted in spec.aggregates:
-            result[wanted.name] = aggregate(wanted.function, wanted.column, rows, window, spec)
+            result[wanted.name] = aggregate(wanted, rows, window, spec)
         result |= {"version": contents.version, "timing": timing, "is_final": is_final}
         self.ledger["emitted"] += len(contents.fresh)
         self.ledger["open"] -= len(contents.fresh)
@@ -173,15 +198,17 @@ class Operator:
                     "a window expired with rows in no result"
                 )
 
-    def _send(self, emitted: list[Row]) -> None:
+    def _send(self, emitted: Sequence[tuple[Time, Row]]) -> None:
         """Hand result rows on; W is the start of the earliest window yet to fire on time (S25)."""
         if self.downstream is None:
             return
-        for row in emitted:
-            as_input = row | {self.downstream.spec.time: row["window_start"]}
-            self.downstream.take(as_input, "", self.downstream.watermark)
+        below = self.downstream
+        for start, row in emitted:
+            as_input = below.spec.behind(row | {below.spec.time: start})
+            if as_input is not None:
+                below.take(as_input, f"window {self.number}", below.watermark)
         to = self.watermark
         if math.isfinite(to):
             assert self.spec.size is not None
             to = windows_of(to - self.spec.size, self.spec)[-1][0] + self.spec.step
-        self.downstream.advance(max(to, self.downstream.watermark))
+        below.advance(max(to, below.watermark))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventtime.testing.reference.operator import Operator
-from eventtime.testing.reference.spec import INFINITY, TIME_LIMIT, generate
+from eventtime.testing.reference.operator import Operator, beside
+from eventtime.testing.reference.spec import INFINITY, generate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from eventtime.testing.reference.spec import Row, Spec, Time
+    from eventtime.testing.reference.spec import Proposals, Row, Spec, Time
 
 __all__ = ("Oracle", "Partition")
 
@@ -21,7 +21,7 @@ class Partition:
     """One partition: its own watermark, and whether it takes part in the minimum."""
 
     name: str
-    generate: Callable[[Row], Time | None]
+    propose: Proposals
     watermark: Time = -INFINITY
     is_finished: bool = False
     is_idle: bool = False
@@ -57,25 +57,48 @@ class Oracle:
     def add_partition(self, name: str, *, historical: bool = False) -> None:
         """A partition found now starts at the combined watermark, unless historical (S8)."""
         start = -INFINITY if historical else self.operator.watermark
-        self.partitions[name] = Partition(name, generate(self.spec), start)
+        self.partitions[name] = Partition(name, generate(self.spec, name), start)
         reasons = ("rows_in", "windowed", "late", "null_time", "future", "malformed", "filtered")
         self.ledger[name] = dict.fromkeys(reasons, 0)
 
-    def push(self, name: str, rows: Sequence[Row]) -> None:
-        """Rows of a live partition; the future guard looks at the clock (S11)."""
-        limit = None if self.spec.max_future is None else self.now + self.spec.max_future
-        for row in rows:
-            t = row[self.spec.time]
-            self.row(name, row, is_future=limit is not None and t is not None and t > limit)
+    def push(self, name: str, rows: Sequence[Row], left_out: int = 0) -> None:
+        """Rows of a live partition; the future guard looks at the clock (S11).
+
+        `left_out` rows came with them that steps before the watermark left out.
+        """
+        counts, ahead = self.ledger[name], self.spec.max_future
+        limit = INFINITY if ahead is None else self.now + ahead
+        if rows or left_out:
+            self._heard(name)
+        counts["rows_in"] += left_out
+        counts["filtered"] += left_out
+        times = [row[self.spec.time] for row in rows]
+        reasons = [self._reason(t, is_future=t is not None and t > limit) for t in times]
+        admitted = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
+        # Asked once for all of them: a generator of the user's may say one thing of a batch.
+        proposed = iter(self.partitions[name].propose(admitted) if admitted else ())
+        for row, reason in zip(rows, reasons, strict=True):
+            if reason:
+                self._set_aside(name, row, reason)
+            else:
+                self._take(name, row, next(proposed))
 
     def poll_empty(self, name: str) -> None:
         """A poll that had nothing; only time between two such polls in a row counts (S6)."""
         partition = self.partitions[name]
         if partition.empty_since is not None:
-            partition.idle_for += self.now - partition.empty_since
+            # A clock stepped back adds nothing.
+            partition.idle_for += max(0, self.now - partition.empty_since)
         partition.empty_since = self.now
         if self.spec.idle_after is not None and partition.idle_for > self.spec.idle_after:
             partition.is_idle = True
+        self._combine()
+
+    def advance_to(self, name: str, time: int) -> None:
+        """Somebody knows that no rows before a time will come: it was heard (S5, S6)."""
+        partition = self.partitions[name]
+        partition.is_idle, partition.empty_since, partition.idle_for = False, None, 0
+        partition.watermark = max(partition.watermark, time)
         self._combine()
 
     def finish(self, name: str) -> None:
@@ -88,22 +111,45 @@ class Oracle:
         self.now += by
 
     def row(self, name: str, row: Row, *, is_future: bool) -> None:
-        """One row: door, judgement by W before it, then its partition's watermark (S4, S12)."""
-        partition, counts = self.partitions[name], self.ledger[name]
+        """One row of a replayed partition, whose neighbours say whether it is ahead (S11)."""
+        self._heard(name)
+        reason = self._reason(row[self.spec.time], is_future=is_future)
+        if reason:
+            self._set_aside(name, row, reason)
+        else:
+            (proposed,) = self.partitions[name].propose([row])
+            self._take(name, row, proposed)
+
+    def _heard(self, name: str) -> None:
+        """A partition that was idle counts again, with its own watermark (S6)."""
+        partition = self.partitions[name]
         partition.is_idle, partition.empty_since, partition.idle_for = False, None, 0
         self._combine()
+
+    def _reason(self, t: int | None, *, is_future: bool) -> str:
+        """Why a row cannot be admitted, or nothing (S1, S11, S12)."""
+        if t is None:
+            return "null_time"
+        if not -self.spec.limit <= t <= self.spec.limit:
+            return "malformed"
+        return "future" if is_future else ""
+
+    def _set_aside(self, name: str, row: Row, reason: str) -> None:
+        """Quarantine: it moves no watermark (S12)."""
+        self.ledger[name]["rows_in"] += 1
+        self.ledger[name][reason] += 1
+        self.quarantine.append(beside(row, {"partition": name, "reason": reason}))
+
+    def _take(self, name: str, row: Row, proposed: Time | None) -> None:
+        """One row: judged by W before it, and then its partition's watermark moves (S4)."""
+        partition, counts = self.partitions[name], self.ledger[name]
         counts["rows_in"] += 1
-        reason = _quarantine_reason(row[self.spec.time], is_future=is_future)
-        if reason:
-            counts[reason] += 1
-            self.quarantine.append(row | {"partition": name, "reason": reason})
-            return
-        if self.spec.where is not None and not row[self.spec.where]:
+        behind = self.spec.behind(row)
+        if behind is None:
             counts["filtered"] += 1
         else:
-            missed = not self.operator.take(row, name, partition.watermark)
+            missed = not self.operator.take(behind, name, partition.watermark)
             counts["late" if missed else "windowed"] += 1
-        proposed = partition.generate(row)
         if proposed is not None:
             partition.watermark = max(partition.watermark, proposed)
         self._combine()
@@ -120,12 +166,3 @@ class Oracle:
         elif unfinished and self.spec.all_idle == "flush_max":
             combined = max(p.watermark for p in unfinished)
         self.operator.advance(max(combined, self.operator.watermark))
-
-
-def _quarantine_reason(t: int | None, *, is_future: bool) -> str:
-    """Why a row cannot be admitted, or nothing (S1, S11, S12)."""
-    if t is None:
-        return "null_time"
-    if not -TIME_LIMIT <= t <= TIME_LIMIT:
-        return "malformed"
-    return "future" if is_future else ""

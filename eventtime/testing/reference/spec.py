@@ -7,16 +7,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.windows.user_aggregate import UserAggregate
 
 __all__ = (
     "INFINITY",
     "TIME_LIMIT",
     "Aggregate",
     "Ascending",
+    "Asked",
     "Bounded",
     "Custom",
+    "Folded",
     "Generator",
+    "Proposals",
     "PunctuatedColumn",
     "PunctuatedWhere",
     "Row",
@@ -68,7 +75,19 @@ class Custom:
     make: Callable[[], Callable[[int], int | None]]
 
 
-Generator: TypeAlias = Bounded | Ascending | PunctuatedColumn | PunctuatedWhere | Custom
+@dataclass(frozen=True)
+class Asked:
+    """W = what a function of rows that came together returns for each of them.
+
+    `make` gives each partition, by name, its own;
+    """
+
+    make: Callable[[str], Proposals]
+
+
+Proposals: TypeAlias = "Callable[[Sequence[Row]], Sequence[Time | None]]"
+"""The watermark after each row, lower ones and None being no news."""
+Generator: TypeAlias = Bounded | Ascending | PunctuatedColumn | PunctuatedWhere | Custom | Asked
 
 
 @dataclass(frozen=True)
@@ -78,11 +97,40 @@ class Aggregate:
     name: str
     function: str
     column: str | None = None
+    ddof: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded(Aggregate):
+    """One result column that an object of the user's makes of columns of these types."""
+
+    own: UserAggregate
+    columns: tuple[str, ...]
+    types: tuple[pa.DataType, ...]
+
+
+def same(value: Any) -> Any:
+    """The value itself."""
+    return value
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Watermark, keyed windows, aggregates; durations in µs; `size=None`: the global window."""
+    """Watermark, keyed windows, aggregates; durations in µs.
+
+    Args:
+        size: of windows; None: the global window; slide: None: as the size; offset: of windows.
+        lateness, mode: of the window.
+        keys: names of key columns.
+        aggregates: what is computed.
+        generator: of watermarks; max_future, idle_after, all_idle: beside it.
+        time: the column that holds the event time.
+        behind: what a row becomes behind the watermark, or between two windows; None: it is
+            filtered out.
+        late_columns: own columns of late rows; None: all.
+        written: how a time is written in results, from µs.
+        limit: no time below minus this or above it is admitted (S1).
+    """
 
     size: int | None
     slide: int | None = None
@@ -96,8 +144,10 @@ class Spec:
     idle_after: int | None = None
     all_idle: str = "hold"
     time: str = "t"
-    where: str | None = None
-    """A boolean column: behind the watermark only rows in which it is true go on."""
+    behind: Callable[[Row], Row | None] = same
+    late_columns: tuple[str, ...] | None = None
+    written: Callable[[Time], Any] = same
+    limit: int = TIME_LIMIT
 
     @property
     def step(self) -> int:
@@ -106,9 +156,11 @@ class Spec:
         return self.size if self.slide is None else self.slide
 
 
-def generate(spec: Spec) -> Callable[[Row], Time | None]:
-    """A new instance of the generator, as a function of the row (S3)."""
+def generate(spec: Spec, partition: str) -> Proposals:
+    """A new instance of the generator, as a function of the rows (S3)."""
     generator = spec.generator
+    if isinstance(generator, Asked):
+        return generator.make(partition)
     largest: Time = -INFINITY
     custom = generator.make() if isinstance(generator, Custom) else None
 
@@ -130,4 +182,4 @@ def generate(spec: Spec) -> Callable[[Row], Time | None]:
                 assert custom is not None
                 return custom(t)
 
-    return propose
+    return lambda rows: [propose(row) for row in rows]

@@ -1,0 +1,158 @@
+"""What must come out of a pipeline, row by row, from its plan and what happens to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventtime.testing.reference.operator import Operator
+from eventtime.testing.reference.partitions import Oracle
+from eventtime.testing.reference.planned import TIME, Planned
+from eventtime.testing.steps import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    Heartbeat,
+    PollEmpty,
+    Push,
+    Restart,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.stream import Stream
+    from eventtime.testing.reference.spec import Row, Time
+    from eventtime.testing.steps import Step, Streams
+
+__all__ = ("Expected", "Standing", "oracle")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand after a step.
+
+    Args:
+        results: how many rows have come out.
+        sides: how many of each side output.
+        watermark: the combined one, in µs; infinities are floats.
+    """
+
+    results: int
+    sides: dict[str, int]
+    watermark: Time
+
+
+@dataclass(frozen=True)
+class Expected:
+    """All that must come out of a pipeline.
+
+    Rows are dicts by column, as `plain_rows` makes them of a table: times and durations are whole
+    units of the column's type.
+
+    Args:
+        results: in the order of S24.
+        late: rows that missed windows of the first operator, even where the plan drops them (S20).
+        sides: side outputs by tag: those for late rows, and 'quarantine' (without `detail`, and
+            with all columns that rows have at the watermark).
+        quarantine: rows without a usable time (S12).
+        ledger: by 'partitions' (by name) and 'operators' (in order) (S26).
+        watermark: the combined one, in µs; infinities are floats.
+        after: how things stand after each step.
+    """
+
+    results: list[Row]
+    late: list[Row]
+    sides: dict[str, list[Row]]
+    quarantine: list[Row]
+    ledger: dict[str, Any]
+    watermark: Time
+    after: tuple[Standing, ...]
+
+
+def oracle(pipeline: Stream, streams: Streams) -> Expected:
+    """Compute what must come out of a pipeline, slowly, in plain Python.
+
+    It knows tumbling, sliding and global windows, one behind another, with lateness and all modes;
+    all aggregates, those of yours through their own methods; steps, each applied to one row at a
+    time; all generators, where the percentile and those of yours are asked themselves; idleness,
+    heartbeats, partitions that come and end. Restarts change nothing (S28). The engine has no part
+    in it.
+
+    Args:
+        pipeline: declares what to compute; its sources give the schema only and are not read.
+        streams: what happens to it.
+
+    Raises:
+        PlanError: it cannot run, or has a process function, a union of streams that differ, or one
+            generator of yours for all partitions: of those it does not guess.
+        AggregateOverflowError: a sum does not fit its type.
+
+    >>> import pyarrow as pa, eventtime as et
+    >>> from eventtime.testing import Finish, Push, Streams
+    >>> schema = pa.schema({"t": pa.timestamp("s"), "x": pa.int64()})
+    >>> stream = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    >>> stream = stream.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
+    >>> rows = [{"t": 0, "x": 1}, {"t": 70, "x": 2}, {"t": 10, "x": 3}]
+    >>> expected = oracle(stream, Streams(("a",), (Push("a", rows), Finish("a"))))
+    >>> [row["x"] for row in expected.results], [row["late_by"] for row in expected.late]
+    ([1, 2], [10000000])
+    """
+    return expected_of(Planned(pipeline.node), streams)
+
+
+def expected_of(plan: Planned, streams: Streams) -> Expected:
+    """As `oracle`, of a plan that was read before."""
+    operators: list[Operator] = []
+    for i, stage in reversed(list(enumerate(plan.stages, 1))):
+        operators.insert(0, Operator(stage.spec, operators[0] if operators else None, i))
+    model = Oracle(plan.stages[0].spec, streams.partitions, by=operators[0])
+    model.now = streams.start_us
+    results: list[Row] = []
+    after = []
+    for step in streams.steps:
+        _do(plan, model, step)
+        taken, operators[-1].results = operators[-1].results, []
+        results += plan.results(taken)
+        counts = {tag: len(rows) for tag, rows in _sides(plan, model, operators).items()}
+        after.append(Standing(len(results), counts, operators[0].watermark))
+    ledgers = {"partitions": model.ledger, "operators": [o.ledger for o in operators]}
+    told = _sides(plan, model, operators)
+    sides = {tag: [_own(row) for row in rows] for tag, rows in told.items()}
+    return Expected(
+        [_own(row) for row in results],
+        [_own(row) for row in model.late],
+        sides,
+        sides["quarantine"],
+        ledgers,
+        operators[0].watermark,
+        tuple(after),
+    )
+
+
+def _sides(plan: Planned, model: Oracle, operators: Sequence[Operator]) -> dict[str, list[Row]]:
+    late = zip(plan.stages, operators, strict=True)
+    sides = {stage.tag: o.late for stage, o in late if stage.tag is not None}
+    return {**sides, "quarantine": model.quarantine}
+
+
+def _own(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != TIME}
+
+
+def _do(plan: Planned, model: Oracle, step: Step) -> None:
+    match step:
+        case Push(name, rows):
+            model.push(name, *plan.admitted(rows))
+        case PollEmpty(name):
+            model.poll_empty(name)
+        case AdvanceClock(by_us):
+            model.advance_clock(by_us)
+        case Heartbeat(name, time_us):
+            model.advance_to(name, time_us)
+        case AddPartition(name, historical):
+            model.add_partition(name, historical=historical)
+        case Finish(name):
+            model.finish(name)
+        case Restart():
+            pass
