@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eventtime.testing.reference.spec import Row, Time
     from eventtime.testing.steps import Step, Streams
 
-__all__ = ("Expected", "Standing", "oracle")
+__all__ = ("Expected", "Standing", "expected_of", "oracle")
 
 
 @dataclass(frozen=True)

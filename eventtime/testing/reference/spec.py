@@ -31,6 +31,7 @@ __all__ = (
     "Time",
     "Window",
     "generate",
+    "same",
 )
 
 INFINITY = math.inf
