@@ -19,6 +19,7 @@ from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import (
+    ALL_ROWS,
     Accepting,
     Arrived,
     Ended,
@@ -59,7 +60,6 @@ __all__ = ("Following",)
 _MOST_ROWS: Final = 65_536
 """Of a partition in one turn: what is joined is cheap for each row, and ends soon."""
 
-_ALL_ROWS: Final = 2**62
 _FEW_ROWS: Final = 4_096
 """So many in a turn are worth one: what a turn costs is little beside them."""
 
@@ -300,14 +300,13 @@ class Following:
         return rows
 
     def _take_accepted(self) -> None:
-        """Take what feeds accepted, and nobody would send again: the run ends here.
-
-        Queues are bounded, so all at once. A connection that is cut off now has not left.
-        """
+        """Take what feeds accepted, and nobody would send again: the run ends here."""
+        self._telling.take_accepted()
         for opened in self._feeds:
             if isinstance(opened.feed, Accepting):
                 opened.feed.cease()
-                for news in opened.feed.take(_ALL_ROWS, ()):
+                for news in opened.feed.take(ALL_ROWS, ()):
+                    # A connection that is cut off now has not left.
                     if isinstance(news, Found | Arrived):
                         self._hear(opened, news)
         self._core.advance()

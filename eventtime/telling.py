@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.process.broadcast import malformed
 from eventtime.process.plan import ProcessPlan
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, is_live
+from eventtime.sources.feed import ALL_ROWS, Accepting, Arrived, is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +72,14 @@ class Telling:
 
     def turn(self) -> int:
         """Hand over what has come; returns the number of rows."""
-        rows = 0
+        return sum(self._take(name, _MOST_ROWS) for name in self._feeds)
+
+    def take_accepted(self) -> None:
+        """Hand over what feeds accepted, and nobody would send again: the run ends here."""
         for name, feed in self._feeds.items():
-            for news in feed.take(_MOST_ROWS, ()):
-                if isinstance(news, Arrived):
-                    rows += self._tell(name, news.rows)
-                    self.positions[name][news.partition] = news.position
-        return rows
+            if isinstance(feed, Accepting):
+                feed.cease()
+                self._take(name, ALL_ROWS)
 
     def settled(self, head: dict[str, Any]) -> None:
         """Tell the sources what is safe; from the thread that wrote the checkpoint."""
@@ -89,6 +90,14 @@ class Telling:
         """Let go of the sources."""
         for feed in self._feeds.values():
             feed.close()
+
+    def _take(self, name: str, most_rows: int) -> int:
+        rows = 0
+        for news in self._feeds[name].take(most_rows, ()):
+            if isinstance(news, Arrived):
+                rows += self._tell(name, news.rows)
+                self.positions[name][news.partition] = news.position
+        return rows
 
     def _tell(self, name: str, rows: Rows) -> int:
         if isinstance(rows, MalformedRows):

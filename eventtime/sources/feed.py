@@ -10,7 +10,7 @@ the clock, it does the same (S4, S28).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position, Rows, Source
 
 __all__ = (
+    "ALL_ROWS",
     "Accepting",
     "AnySource",
     "Arrived",
@@ -191,6 +192,10 @@ class Feed(Protocol):
     def close(self) -> None:
         """Let go of connections and threads; also before `start`, and more than once."""
         ...
+
+
+ALL_ROWS: Final = 2**62
+"""Of each partition: what a feed has, for queues are bounded."""
 
 
 @runtime_checkable

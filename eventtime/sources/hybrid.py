@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import (
+    Accepting,
     Arrived,
     Ended,
     Found,
@@ -112,7 +113,7 @@ class _HybridFeed:
     def __init__(self, source: HybridSource, wanted: Sequence[str], clock: Clock) -> None:
         self._source, self._wanted, self._clock = source, wanted, clock
         self._feed: Feed
-        self._is_first = True
+        self._is_first, self._is_ceasing = True, False
         self._names: list[str] = []
         self._unended: list[str] = []
         self._wake: Callable[[], None] = lambda: None
@@ -153,12 +154,19 @@ class _HybridFeed:
         told = [self._kept(news) for news in self._feed.take(most_rows, inside)]
         # Their ends would let every window fire: they come when others hold the watermark.
         kept: list[News] = [news for news in told if not isinstance(news, Ended)]
-        return [*kept, *self._go_over()] if self._feed.is_over else kept
+        goes_over = self._feed.is_over and not self._is_ceasing
+        return [*kept, *self._go_over()] if goes_over else kept
 
     def settled(self, positions: Mapping[str, Position]) -> None:
         if not self._is_first:
             behind = {name: at for name, at in positions.items() if not name.startswith(FIRST)}
             self._feed.settled(behind)
+
+    def cease(self) -> None:
+        """Accept nothing more (see `Accepting`): a live source not open yet is not opened."""
+        self._is_ceasing = True
+        if not self._is_first and isinstance(self._feed, Accepting):
+            self._feed.cease()
 
     @property
     def is_over(self) -> bool:

@@ -81,6 +81,25 @@ class Script:
         return "a script"
 
 
+@dataclass(frozen=True)
+class Accepted(Script):
+    """A script with rows that were accepted, and wait until there is nothing more to accept.
+
+    Args:
+        queue: of one partition.
+    """
+
+    queue: tuple[str, pa.RecordBatch] = ("a", rows())
+
+    def follow(
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
+    ) -> AcceptedFeed:
+        return AcceptedFeed(self, list(columns or SCHEMA.names), dict(positions or {}))
+
+
 class ScriptFeed:
     """Plays it; rows of partitions that are held wait."""
 
@@ -131,3 +150,11 @@ class ScriptFeed:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class AcceptedFeed(ScriptFeed):
+    """Plays it, and hands the queue over at the end."""
+
+    def cease(self) -> None:
+        assert isinstance(self._script, Accepted)
+        self._left.append((0, *self._script.queue))

@@ -12,7 +12,7 @@ import pytest
 
 import eventtime as et
 from eventtime.sources.feed import Ended, Found, Heartbeat, Left, Silent, Stands, Unpolled
-from live.script import Alarm, Script, rows
+from live.script import Accepted, Alarm, Script, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -297,6 +297,18 @@ def test_a_live_broadcast_stream_changes_what_comes_after_it(tmp_path: Path) -> 
     again = Script(events, ("a",))
     stream = above(again, et.Stream.read(Script(told, ("r",), again.clock)))
     assert run(again, stream, checkpoint=tmp_path).table().column("x").to_pylist() == [5, 5, 9]
+
+
+def test_what_a_broadcast_stream_accepted_is_in_the_run_that_is_suspended(tmp_path: Path) -> None:
+    """S9, S28: nobody sends it again."""
+    events: list[Any] = [(0, "a", rows(1, x=5)), (4, "a", rows(25, x=9)), (5, "a", rows(26, x=5))]
+    first = Script([*events, (6, Ended("a"))], ("a",))
+    told = Accepted([], ("r",), first.clock, queue=("r", rows(10, x=6)))
+    stream = above(first, et.Stream.read(told))
+    run(first, stream, checkpoint=tmp_path, stop=lambda: first.clock.now_us() >= 3_000_000)
+    again = Script([*events, (6, Ended("a"))], ("a",))
+    stream = above(again, et.Stream.read(Script([], ("r",), again.clock)))
+    assert run(again, stream, checkpoint=tmp_path).table().column("x").to_pylist() == [5, 9]
 
 
 def test_a_bounded_broadcast_stream_is_read_when_a_live_run_begins() -> None:

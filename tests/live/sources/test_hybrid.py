@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from eventtime.sources.feed import Ended, Silent
-from live.script import SCHEMA, SECOND, Alarm, Script, rows
+from live.script import SCHEMA, SECOND, Accepted, Alarm, Script, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +99,30 @@ def test_news_of_the_second_go_through_and_the_first_ends_at_last() -> None:
     assert ran.table().column("n").to_pylist() == [10, 10, 10, 10, 10, 1]
     assert ran.is_finished
     assert script.clock.now_us() >= 2 * SECOND
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_what_the_second_accepted_is_in_the_run_that_is_stopped(
+    tmp_path: Path, *, drain: bool
+) -> None:
+    """S9: nobody sends it again."""
+    script = Accepted([(0, Silent(["a"]))], ("a",), queue=("a", rows(70, 71, 20)))
+    stream = windows(stored(range(60)), et.Stream.read(script))
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock))
+    ran = stream.run(live=live, checkpoint=tmp_path, drain=drain, stop=lambda: bool(script.heard))
+    assert ran.ledger.total.rows_in == 52
+    assert ran.ledger.partitions["a"].rows_in == 2
+
+
+def test_a_stop_in_the_first_opens_no_second(tmp_path: Path) -> None:
+    """S9: it would accept rows that nobody takes."""
+    script = Accepted([], ("a",), queue=("a", rows(70)))
+    stream = windows(stored(range(60)), et.Stream.read(script))
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock))
+    ran = stream.run(live=live, checkpoint=tmp_path, stop=lambda: True)
+    assert "a" not in ran.ledger.partitions
+    ran = stream.run(live=live, checkpoint=tmp_path, stop=lambda: bool(script.heard))
+    assert ran.ledger.partitions["a"].rows_in == 1
 
 
 def source(stream: et.Stream) -> HybridSource:
