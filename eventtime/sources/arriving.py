@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows, Poll
+from eventtime.sources.base import MalformedRows, Moving, Poll
 from eventtime.sources.positions import checked
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ class ArrivingFiles:
             else:
                 self._inside = self._reader.position
                 return answer
+
+    def moved(self) -> Position | None:
+        reader: object = self._reader
+        inside = reader.moved() if isinstance(reader, Moving) else None
+        if inside is None:
+            return None
+        self._inside = inside
+        return self.position
 
     def close(self) -> None:
         if self._reader is not None:

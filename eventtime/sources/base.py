@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = (
     "MALFORMED_SCHEMA",
     "MalformedRows",
+    "Moving",
     "PartitionReader",
     "Poll",
     "Position",
@@ -85,6 +86,15 @@ class PartitionReader(Protocol):
 
     def close(self) -> None:
         """Let go of files, threads and batches; also before the end, and more than once."""
+        ...
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A reader whose position moves now and then although it hands no row over."""
+
+    def moved(self) -> Position | None:
+        """Return the position once it has, after `read` had nothing; None: it has not."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,13 @@ from eventtime.sources.arriving import ArrivingFiles
 from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.datafile import COMPRESSED
 from eventtime.sources.feed import reports_malformed
+from eventtime.sources.file_tail import Lines
 from eventtime.sources.filescan import FileSet, scan_partition
 from eventtime.sources.growing import GrowingFile
 from eventtime.sources.hive import hive_schema
 from eventtime.sources.jsonlines import JsonLinesFormat
-from eventtime.sources.locate import common_root, locate
-from eventtime.sources.open_files import FileIdentity, OpenFiles, find_file, identity
+from eventtime.sources.locate import common_root, locate, would_locate
+from eventtime.sources.open_files import FileIdentity, OpenFiles, identity
 from eventtime.sources.partitions import ByColumn, FilePartition
 from eventtime.sources.positions import FilePositions
 from eventtime.sources.reader_feed import ReaderFeed
@@ -104,7 +104,7 @@ class FollowedFiles:
         clock: Clock,
     ) -> ReaderFeed:
         """Open what is there, and look for more now and then."""
-        opened = self.partitions(columns, positions)
+        opened = self.partitions(columns, positions, clock)
         by_file = self.files.partition_by == "file"
         return ReaderFeed(
             opened.readers(),
@@ -117,19 +117,22 @@ class FollowedFiles:
         )
 
     def partitions(
-        self, columns: Sequence[str] | None, positions: Mapping[str, Position] | None
+        self,
+        columns: Sequence[str] | None,
+        positions: Mapping[str, Position] | None,
+        clock: Clock,
     ) -> FollowedPartitions:
         """Open what is to be followed, without a thread."""
         files = self._file_set()
         wanted = check_columns(files.schema, columns)
-        return FollowedPartitions(self, files, wanted, dict(positions or {}))
+        return FollowedPartitions(self, files, wanted, dict(positions or {}), clock)
 
     def describe(self) -> str:
         """Return one line with format, paths and partitioning."""
         return f"{self.files.describe()}; followed"
 
     def located(self) -> tuple[DataFile, ...]:
-        """Find the files that are there now and have a byte."""
+        """Find the files that are there now; whole ones that have a byte."""
         suffixes = self.files.format.suffixes
         if self.grows:
             suffixes = tuple(s for s in suffixes if not s.endswith(COMPRESSED))
@@ -144,7 +147,7 @@ class FollowedFiles:
             msg = "files that grow can be followed on a local disk only"
             remedy = "follow a folder of whole files (Parquet, Arrow IPC), or copy them here"
             raise SourceError(msg, place=found[0].path, remedy=remedy)
-        return tuple(file for file in found if file.size)
+        return tuple(file for file in found if file.size or self.grows)
 
     def _file_set(self) -> FileSet:
         if "files" not in self._known:
@@ -177,8 +180,10 @@ class FollowedPartitions:
         files: FileSet,
         wanted: pa.Schema,
         held: dict[str, Position],
+        clock: Clock,
     ) -> None:
         self._source, self._files, self._wanted, self._held = source, files, wanted, held
+        self._clock = clock
         self._base = common_root(source.files.paths, source.files.filesystem)
         self._shared = OpenFiles()
         self._readers: dict[str, ArrivingFiles | GrowingFile] = {}
@@ -186,9 +191,6 @@ class FollowedPartitions:
 
     def readers(self) -> list[PartitionReader]:
         """Open what is there, and what was there before a restart."""
-        for name, position in self._held.items():
-            if self._is_by_file and self._source.grows and not self._is_there(name, position):
-                self._seen.add(name)
         return self.discover()
 
     def discover(self) -> list[PartitionReader]:
@@ -203,19 +205,37 @@ class FollowedPartitions:
         return self._source.files.partition_by == "file"
 
     def _by_growing_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
-        known = {file for reader in self._readers.values() for file in _identities(reader)}
-        known |= {file for position in self._held.values() for file in _read_by(position)}
+        known = self._known()
         new: list[PartitionReader] = []
         for file in files:
-            name, held = self._name(file.path), self._held.pop(self._name(file.path), None)
-            is_other_name = held is None and identity(file.path) in known
-            if name in self._seen or is_other_name:
+            name = self._name(file.path)
+            if name in self._seen:
                 continue
-            reader = GrowingFile(name, file, self._files, self._wanted, self._shared, held)
+            held = self._held.pop(name, None)
+            # One that was rotated before a restart has more, while the new one has no byte yet.
+            is_new = held is not None or (file.size and identity(file.path) not in known)
+            if not is_new:
+                continue
+            reader = self._growing(name, file, held)
             self._readers[name] = reader
             self._seen.add(name)
             new.append(reader)
         return new
+
+    def _growing(self, name: str, file: DataFile, held: Position | None) -> GrowingFile:
+        lines = Lines.of(file, self._files, self._wanted, self._shared)
+        return GrowingFile(name, lines, self._clock, self._is_known, held)
+
+    def _known(self) -> set[FileIdentity]:
+        """Return the files that are read, or were before a restart."""
+        known = {file for reader in self._readers.values() for file in _identities(reader)}
+        return known | {file for position in self._held.values() for file in _read_by(position)}
+
+    def _is_known(self, file: FileIdentity, path: str) -> bool:
+        """Tell whether a file is read by another than asks, or will be as it is found."""
+        files = self._source.files
+        finds = would_locate(path, files.paths, files.filesystem, files.format.suffixes)
+        return finds or file in self._known()
 
     def _by_whole_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
         new: list[PartitionReader] = []
@@ -235,7 +255,8 @@ class FollowedPartitions:
     def _by_folder(self, files: Sequence[DataFile]) -> list[PartitionReader]:
         folders: dict[str, list[DataFile]] = {}
         for file in files:
-            folders.setdefault(self._name(posixpath.dirname(file.path)), []).append(file)
+            if file.size:
+                folders.setdefault(self._name(posixpath.dirname(file.path)), []).append(file)
         for name in self._held:
             folders.setdefault(name, [])
         new: list[PartitionReader] = []
@@ -254,7 +275,7 @@ class FollowedPartitions:
     def _opener(self, name: str) -> Callable[[DataFile, Position | None], FileReader]:
         def opened(file: DataFile, held: Position | None) -> FileReader:
             if self._source.grows:
-                return GrowingFile(name, file, self._files, self._wanted, self._shared, held)
+                return self._growing(name, file, held)
             check_same(
                 [("the files before it", self._files.inside), (file.path, self._inside(file))]
             )
@@ -273,14 +294,6 @@ class FollowedPartitions:
         is_inside = inside != "." and not inside.startswith("..")
         return inside if is_inside else posixpath.basename(path)
 
-    def _is_there(self, name: str, position: Position) -> bool:
-        """Tell whether a file of before a restart is there, under whatever name."""
-        path = posixpath.normpath(posixpath.join(self._base, name))
-        if not os.path.exists(path) and posixpath.basename(self._base) == name:
-            path = self._base
-        was = _read_by(position)[-1:]
-        return os.path.exists(path) or bool(was and find_file(posixpath.dirname(path), was[0]))
-
 
 def _has_line(file: DataFile) -> bool:
     """Tell whether a first line is whole: what is being written tells no columns."""
@@ -296,5 +309,8 @@ def _identities(reader: ArrivingFiles | GrowingFile) -> list[FileIdentity]:
 
 
 def _read_by(position: Position) -> list[FileIdentity]:
-    files = [*position.get("passed", []), position.get("file") or []]
-    return [FileIdentity(*file) for file in files if file]
+    current, old = position.get("current"), position.get("old", [])
+    if not isinstance(current, dict):
+        return []
+    files = [*position["passed"], *(known["file"] for known in old), current["file"]]
+    return [FileIdentity(*file) for file in files]

@@ -1,230 +1,290 @@
-"""One text file that grows: whole lines as they are written, also over a rotation."""
+"""The text file at a path, as it grows and is rotated: rows of one after another, as written."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
-from eventtime.sources.base import MalformedRows, Poll, count_of, without_first
-from eventtime.sources.csvfile import CsvFormat
-from eventtime.sources.decoding import LineDecoder
-from eventtime.sources.filescan import physical, with_constants
-from eventtime.sources.hive import Constants
-from eventtime.sources.marks import FILE_START, START_ANEW, Mark
-from eventtime.sources.open_files import FileIdentity, OpenFiles, identity, is_as_read
+from eventtime.sources.base import MalformedRows, Poll
+from eventtime.sources.file_tail import TAIL, FileTail, LostError
+from eventtime.sources.marks import START_ANEW
+from eventtime.sources.open_files import FileIdentity, file_of, find_file, identity, look_at
 from eventtime.sources.positions import checked
-from eventtime.sources.textblocks import BLOCK_BYTES_MAX
+from eventtime.sources.rotated import file_between
+from eventtime.sources.textblocks import malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.datafile import DataFile
-    from eventtime.sources.decoding import TextFormat
-    from eventtime.sources.filescan import FileSet
+    from eventtime.sources.file_tail import Lines
 
 __all__ = ("GrowingFile",)
 
-_POSITION: Final = {
-    "file": list,
-    "head": list,
-    "offset": int,
-    "line": int,
-    "rows": int,
-    "passed": list,
-}
+_POSITION: Final = {"current": dict | None, "written_ns": int, "old": list, "passed": list}
+_OLD: Final = {**TAIL, "is_settled": bool}
 
+_SETTLED_US: Final = 10_000_000
+"""A file that was rotated away and does not grow for so long is taken as whole."""
 
-@dataclass(frozen=True)
-class _Spot:
-    """A mark, and rows behind it that were handed over."""
-
-    mark: Mark
-    rows: int
+_MOST_PASSED: Final = 16
 
 
 class GrowingFile:
-    """Reads a file by its path, and by its identity once it has been replaced.
+    """Reads the files that a path leads to, one after another.
 
     When the path leads to another file, which has bytes, the one before is read to its end first,
-    as it lies in the same folder under whatever name; its last line needs no line end then. One
-    that is gone altogether is quiet.
+    as it lies in the same folder under whatever name; then those that came between. One that was
+    rotated away is followed on until the next one is, for its writer may go on with it for a while:
+    its rows come among those of the new one, its last line, if that has no end, once the file has
+    not grown for 10 s. A path that leads nowhere is quiet.
 
-    A position has ``file`` (device and inode), ``head`` (length and checksum of its first bytes),
-    ``offset`` and ``line`` of a mark, the ``rows`` behind it, and ``passed``: files that were read
-    to their end at this path, so that one that was renamed is not taken for a new one.
+    A position has ``current``, where reading stands in a file (see `FileTail`) or null;
+    ``written_ns``, when that was written while the path led to it, or 0; ``old``, the same as
+    ``current`` of those that were rotated away, with ``is_settled``, whether they are taken as
+    whole; and ``passed``: files that were read before, which are not new under other names.
 
     Args:
         name: of the partition.
-        file: its path now, and what the path says.
-        files: format, columns inside and in paths.
-        wanted: columns to deliver.
-        shared: holds files open.
+        lines: path, and how its files are read.
+        clock: of the machine's time.
+        is_known: whether a file, at a path, is read by another partition.
         held: position to go on from.
     """
 
     def __init__(
         self,
         name: str,
-        file: DataFile,
-        files: FileSet,
-        wanted: pa.Schema,
-        shared: OpenFiles,
+        lines: Lines,
+        clock: Clock,
+        is_known: Callable[[FileIdentity, str], bool],
         held: Position | None = None,
     ) -> None:
-        self.name, self._path = name, file.path
-        self._files, self._wanted, self._shared = files, wanted, shared
-        self._names = list(physical(files.inside, wanted))
-        self._constants = Constants.of(file, files.in_paths)
-        self._queue: deque[tuple[Rows, _Spot]] = deque()
+        self.name, self._lines, self._clock, self._is_known = name, lines, clock, is_known
+        self._old: list[_Old] = []
         self._passed: list[FileIdentity] = []
-        self._head = [0, 0]
-        self._is_last = self._has_ended = False
-        self._file: FileIdentity | None = None
-        self._spot, self._skip = _Spot(FILE_START, 0), 0
-        if held is None:
-            self._begin(identity(self._path))
-        else:
+        self._told: list[Rows] = []
+        self._is_last = self._has_ended = self._has_moved = False
+        self._tail: FileTail | None = None
+        self._written_ns = 0
+        self._unbegun: FileIdentity | None = None
+        if held is not None:
             self._go_on(checked(held, _POSITION, partition=name))
+        if self._tail is None:
+            self._begin()
 
     @property
     def position(self) -> Position:
         return {
-            "file": list(self._file or ()),
-            "head": self._head,
-            "offset": self._spot.mark.offset,
-            "line": self._spot.mark.line,
-            "rows": self._spot.rows,
+            "current": self._tail and self._tail.position,
+            "written_ns": self._written_ns,
+            "old": [old.position for old in self._old],
             "passed": [list(file) for file in self._passed],
         }
 
     @property
     def identities(self) -> list[FileIdentity]:
         """Which files this has read, and reads."""
-        return [*self._passed, *([self._file] if self._file else [])]
+        old = [old.tail.file for old in self._old]
+        return [*self._passed, *old, *([self._tail.file] if self._tail else [])]
+
+    def moved(self) -> Position | None:
+        """See `Moving`: files were taken as whole, or left."""
+        moved, self._has_moved = self._has_moved, False
+        return self.position if moved else None
 
     def end(self) -> None:
         """Take the file as whole: once it has been read, its last line needs no line end."""
         self._is_last = True
 
     def read(self) -> pa.RecordBatch | MalformedRows | Poll:
-        while not self._queue:
+        while True:
+            rows = self._take()
+            if rows is not None:
+                return rows
             if self._has_ended:
                 return Poll.END
-            if not self._read_on():
+            if not self._look():
                 return Poll.PAUSE
-        rows, self._spot = self._queue.popleft()
-        return rows
 
     def close(self) -> None:
-        self._shared.close()
+        self._lines.shared.close()
 
-    def _begin(self, file: FileIdentity | None, mark: Mark = FILE_START) -> None:
-        self._file, self._spot = file, _Spot(mark, 0)
-        self._decoder = self._decoding(cast("TextFormat", self._files.format), mark)
+    def _take(self) -> Rows | None:
+        if self._told:
+            return self._told.pop()
+        for old in self._old:
+            if (rows := old.tail.take()) is not None:
+                return rows
+        return None if self._tail is None else self._tail.take()
 
-    def _decoding(self, form: TextFormat, mark: Mark) -> LineDecoder:
-        header: list[str] = []
-        if mark.offset and self._file is not None and isinstance(form, CsvFormat):
-            opening = LineDecoder(form, self._files.inside, self._names, self._path)
-            first = self._shared.read(self._file, self._path, BLOCK_BYTES_MAX, 0) or b""
-            opening.feed(first[: first.find(b"\n") + 1])
-            header = opening.header
-        return LineDecoder(form, self._files.inside, self._names, self._path, mark, header)
+    def _begin(self) -> bool:
+        file = identity(self._lines.path)
+        self._tail = None if file is None else FileTail(file, self._lines)
+        return file is not None
 
     def _go_on(self, held: Position) -> None:
         self._passed = [FileIdentity(*file) for file in held["passed"]]
-        if not held["file"]:
-            self._begin(identity(self._path))
-            return
-        file, mark = FileIdentity(*held["file"]), Mark(held["offset"], held["line"])
-        size = self._shared.size(file, self._path)
-        if size is None:
-            self._refuse(f"the file that was read up to byte {mark.offset:,} is gone")
-        elif size < mark.offset:
-            self._refuse(f"it had been read up to byte {mark.offset:,}, and now has {size:,}")
-        elif self._shared.head(file, self._path, held["head"][0]) != held["head"]:
-            self._refuse(f"its first {held['head'][0]:,} bytes are other ones now")
-        self._head = held["head"]
-        self._begin(file, mark)
-        self._skip = held["rows"]
-        self._spot = _Spot(mark, held["rows"])
-
-    def _read_on(self) -> bool:
-        """Read some more, or go over to the next file; False if there is nothing now."""
-        if self._file is None:
-            self._begin(identity(self._path))
-            return self._file is not None
-        offset = self._decoder.mark.offset + self._decoder.waiting
-        if not self._is_last and is_as_read(self._path, self._file, offset):
-            return False
-        data = self._shared.read(self._file, self._path, BLOCK_BYTES_MAX, offset)
-        if data is None and identity(self._path) is None:
-            return False
-        if data is None:
-            self._refuse(
-                f"it was replaced, and the one that was read up to byte {offset:,} is gone"
+        for known in held["old"]:
+            position = checked(known, _OLD, partition=self.name)
+            tail = FileTail(FileIdentity(*position["file"]), self._lines, position)
+            self._old.append(
+                _Old(tail, self._lines, self._clock, is_settled=position["is_settled"])
             )
-        if data:
-            self._keep(self._decoder.mark, self._decoder.feed(data))
-            return True
-        size = self._shared.size(self._file, self._path)
-        if size is not None and size < offset:
-            self._refuse(f"it had been read up to byte {offset:,}, and now has {size:,}")
-        return self._pass_on(offset)
+        self._written_ns = held["written_ns"]
+        if held["current"] is not None:
+            position = checked(held["current"], TAIL, partition=self.name)
+            self._tail = FileTail(FileIdentity(*position["file"]), self._lines, position)
+            try:
+                self._tail.check()
+            except LostError as lost:
+                raise self._refused(lost) from lost
 
-    def _pass_on(self, offset: int) -> bool:
-        """At the end of a file that is whole: take its last line, and the next file."""
-        there = identity(self._path)
-        # A writer may go on with the old file for a while: until it begins with the new one.
-        is_replaced = there is not None and there != self._file and os.path.getsize(self._path) > 0
-        if not (is_replaced or self._is_last):
+    def _look(self) -> bool:
+        """Read some more, or go over to the next file; False if there is nothing now."""
+        if self._old and self._look_at_old():
+            return True
+        if self._tail is None:
+            return self._begin()
+        found = look_at(self._lines.path)
+        if found is not None and self._tail.is_as_read(found) and not self._is_last:
             return False
-        assert self._file is not None
-        # What was written between the last read and the rename.
-        if self._shared.read(self._file, self._path, 1, offset):
-            return True
-        self._keep(self._decoder.mark, self._decoder.end())
+        return self._read_on(self._tail, found) or self._go_over(self._tail, found)
+
+    def _read_on(self, tail: FileTail, found: os.stat_result | None) -> bool:
+        if found is not None and file_of(found) == tail.file:
+            self._written_ns = found.st_mtime_ns
+        try:
+            return tail.read_on()
+        except LostError as lost:
+            if found is None and not self._is_last:
+                return False
+            raise self._refused(lost) from lost
+
+    def _go_over(self, tail: FileTail, found: os.stat_result | None) -> bool:
+        """At the end of what there is: go over to the next file, if there is one."""
         if self._is_last:
-            self._has_ended = True
+            self._end_all()
             return True
-        if self._queue:
-            return True
-        self._passed = [*self._passed[-15:], self._file]
-        self._head = [0, 0]
-        self._begin(there)
+        if found is None or file_of(found) == tail.file:
+            return False
+        there, is_begun = file_of(found), found.st_size > 0
+        if there == self._unbegun and not is_begun:
+            return False
+        since_ns = self._written_ns or tail.changed_ns or 0
+        between = file_between(self._lines.path, tail.file, since_ns, self._knows)
+        if between is None and not is_begun:
+            # A writer goes on with the old file for a while: until it begins with the new one.
+            self._unbegun = there
+            return False
+        self._pass_on(tail, between or there)
         return True
 
-    def _keep(self, start: Mark, items: list[Rows]) -> None:
-        """Queue rows with the place behind each; those of before a restart are left out.
+    def _pass_on(self, tail: FileTail, next_one: FileIdentity) -> None:
+        self._old.append(_Old(tail, self._lines, self._clock))
+        self._passed = [*self._passed[1 - _MOST_PASSED :], tail.file]
+        self._tail, self._written_ns = FileTail(next_one, self._lines), 0
+        self._has_moved = True
 
-        Args:
-            start: where the text of the rows begins.
-            items: all of its rows.
+    def _knows(self, file: FileIdentity, path: str) -> bool:
+        return file in self.identities or self._is_known(file, path)
+
+    def _look_at_old(self) -> bool:
+        """Look at the files that were rotated away; whether there are rows."""
+        # Before the one that was rotated away last, those that are whole are left.
+        self._old = [*(old for old in self._old[:-1] if not old.is_settled), self._old[-1]]
+        for old in list(self._old):
+            try:
+                if old.look():
+                    self._has_moved |= old.is_settled
+                    return True
+            except LostError as lost:
+                self._old.remove(old)
+                self._has_moved = True
+                self._lines.shared.forget(old.tail.file)
+                if not old.is_settled:
+                    self._told.append(self._untold(old, lost))
+                    return True
+        return False
+
+    def _end_all(self) -> None:
+        assert self._tail is not None
+        for tail in [*(old.tail for old in self._old if not old.is_settled), self._tail]:
+            tail.end()
+        self._has_ended = True
+
+    def _untold(self, old: _Old, lost: LostError) -> Rows:
+        """Set the fact aside that rows may be missing.
+
+        Raises:
+            SourceError: that is an error.
         """
-        behind, rows = _Spot(self._decoder.mark, 0), 0
-        for item in items:
-            size = count_of(item)
-            dropped = min(self._skip, size)
-            self._skip -= dropped
-            rows += size
-            if dropped < size:
-                at = behind if item is items[-1] else _Spot(start, rows)
-                self._queue.append((self._whole(without_first(item, dropped)), at))
-        if not (self._queue or self._skip):
-            self._spot = behind
-        if self._file is not None and self._head[0] < min(behind.mark.offset, 1_024):
-            self._head = self._shared.head(self._file, self._path, behind.mark.offset)
+        where = f"{self._lines.path}, line {old.tail.line}"
+        msg = f"after it was rotated away its writer may have added rows, but {lost}"
+        if self._lines.form.on_malformed != "error":
+            return malformed([(old.tail.line, "", f"{where}: {msg}")])
+        remedy = (
+            "compress or remove a file 10 s after it was renamed (delaycompress), or start anew "
+            "without the checkpoint; on_malformed='quarantine' sets this fact aside and goes on"
+        )
+        raise SourceError(msg, place=where, remedy=remedy)
 
-    def _whole(self, rows: Rows) -> Rows:
-        if isinstance(rows, MalformedRows):
-            return rows
-        return with_constants(rows, self._wanted, self._files.inside, self._constants)
-
-    def _refuse(self, difference: str) -> None:
-        msg = f"the file changed while it was followed: {difference}"
+    def _refused(self, lost: LostError) -> SourceError:
+        msg = f"the file changed while it was followed: {lost}"
         remedy = "rotate by renaming, and keep the old file beside the new one; or " + START_ANEW
-        raise SourceError(msg, place=self._path, remedy=remedy)
+        return SourceError(msg, place=self._lines.path, remedy=remedy)
+
+
+class _Old:
+    """A file that was rotated away, while its writer may go on with it.
+
+    Args:
+        tail: of it.
+        lines: how it is read.
+        clock: of the machine's time.
+        is_settled: whether it has not grown for a while, and its last line was taken.
+    """
+
+    def __init__(
+        self, tail: FileTail, lines: Lines, clock: Clock, *, is_settled: bool = False
+    ) -> None:
+        self.tail, self._lines, self._clock, self.is_settled = tail, lines, clock, is_settled
+        self._grew_us = self._looked_us = clock.now_us()
+        self._name: str | None = None
+
+    @property
+    def position(self) -> Position:
+        return {**self.tail.position, "is_settled": self.is_settled}
+
+    def look(self) -> bool:
+        """Read some more; whether there are rows.
+
+        Raises:
+            LostError: it cannot be read any more.
+        """
+        now_us = self._clock.now_us()
+        if self.is_settled and 0 <= now_us - self._looked_us < _SETTLED_US:
+            return False
+        self._looked_us, self._grew_us = now_us, min(self._grew_us, now_us)
+        if self.is_settled and self._is_as_it_was():
+            return False
+        if self.tail.read_on():
+            self._grew_us, self.is_settled = now_us, False
+            return True
+        if now_us - self._grew_us < _SETTLED_US:
+            return False
+        if not self.is_settled:
+            self.tail.end()
+        was_settled, self.is_settled = self.is_settled, True
+        # Looked at by its name from now on: removed, it gives its room on the disk back.
+        self._name = find_file(os.path.dirname(self._lines.path), self.tail.file)
+        self._lines.shared.forget(self.tail.file)
+        return not was_settled
+
+    def _is_as_it_was(self) -> bool:
+        found = None if self._name is None else look_at(self._name)
+        return found is not None and self.tail.is_as_read(found)

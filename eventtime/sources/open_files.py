@@ -8,7 +8,7 @@ import zlib
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-__all__ = ("FileIdentity", "OpenFiles", "find_file", "identity", "is_as_read")
+__all__ = ("FileIdentity", "OpenFiles", "file_of", "find_file", "identity", "look_at")
 
 _MOST_OPEN: Final = 256
 _HEAD_BYTES: Final = 1_024
@@ -23,20 +23,21 @@ class FileIdentity(NamedTuple):
 
 def identity(path: str) -> FileIdentity | None:
     """Return which file a path leads to; None: to none."""
+    found = look_at(path)
+    return None if found is None else file_of(found)
+
+
+def look_at(path: str) -> os.stat_result | None:
+    """Look at what a path leads to; None: at nothing."""
     try:
-        found = os.stat(path)
+        return os.stat(path)
     except FileNotFoundError:
         return None
+
+
+def file_of(found: os.stat_result) -> FileIdentity:
+    """Return which file it is that was looked at."""
     return FileIdentity(found.st_dev, found.st_ino)
-
-
-def is_as_read(path: str, file: FileIdentity, size: int) -> bool:
-    """Tell whether a path leads to a file of just that size: what most looks find, quickly."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return found.st_size == size and (found.st_dev, found.st_ino) == file
 
 
 def find_file(folder: str, wanted: FileIdentity) -> str | None:
@@ -75,11 +76,18 @@ class OpenFiles:
             descriptor = self._descriptor(file, path)
             return None if descriptor is None else os.pread(descriptor, size, offset)
 
-    def size(self, file: FileIdentity, path: str) -> int | None:
-        """Return the bytes of a file; None as `read`."""
+    def stat(self, file: FileIdentity, path: str) -> os.stat_result | None:
+        """Look at a file; None as `read`."""
         with self._lock:
             descriptor = self._descriptor(file, path)
-            return None if descriptor is None else os.fstat(descriptor).st_size
+            return None if descriptor is None else os.fstat(descriptor)
+
+    def forget(self, file: FileIdentity) -> None:
+        """Close a file, so that the disk has its room back if it was removed."""
+        with self._lock:
+            descriptor = self._open.pop(file, None)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def head(self, file: FileIdentity, path: str, upto: int) -> list[int]:
         """Return the length and checksum of the first bytes, `upto` at most."""
@@ -104,8 +112,7 @@ class OpenFiles:
             descriptor = os.open(name, os.O_RDONLY)
         except FileNotFoundError:
             return None
-        found = os.fstat(descriptor)
-        if FileIdentity(found.st_dev, found.st_ino) != file:
+        if file_of(os.fstat(descriptor)) != file:
             os.close(descriptor)
             return None
         self._open[file] = descriptor

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventtime.sources.base import Poll
+from eventtime.sources.base import Moving, Poll
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.schedule import Schedule
 
@@ -47,6 +47,12 @@ class _Asked:
     reader: PartitionReader
     answered_us: int | None = None
     is_over: bool = False
+    moved: Callable[[], Position | None] | None = None
+
+    @classmethod
+    def of(cls, reader: PartitionReader) -> _Asked:
+        """Begin to ask a reader."""
+        return cls(reader, moved=reader.moved if isinstance(reader, Moving) else None)
 
 
 class ReaderFeed:
@@ -83,7 +89,7 @@ class ReaderFeed:
         self._schedule = Schedule(every_us or 1, max(most_us, every_us or 1))
         self._gap_us = max(_GAP_US, 3 * self._schedule.most_us)
         self._mail = Mailbox()
-        self._asked = {reader.name: _Asked(reader) for reader in readers}
+        self._asked = {reader.name: _Asked.of(reader) for reader in readers}
         for name in self._asked:
             self._mail.add(name, is_found=False)
         self._known = list(self._asked)
@@ -185,7 +191,7 @@ class ReaderFeed:
     def _take_in(self) -> None:
         assert self._discover is not None
         for reader in self._discover():
-            asked = _Asked(reader)
+            asked = _Asked.of(reader)
             with self._lock:
                 self._asked[reader.name] = asked
             self._mail.add(reader.name, is_found=True)
@@ -202,6 +208,9 @@ class ReaderFeed:
         if before_us is not None and now_us - before_us > self._gap_us:
             self._mail.unpolled(name)
         if answer is Poll.PAUSE:
+            moved = asked.moved and asked.moved()
+            if moved is not None:
+                self._mail.stand(name, moved)
             self._mail.quiet(name)
         elif answer is Poll.END:
             asked.is_over = True

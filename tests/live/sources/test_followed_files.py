@@ -1,89 +1,25 @@
-"""Files that grow and folders that get new ones: whole lines, rotation, restarts."""
+"""Files that grow and folders that get new ones: whole lines, restarts, changes."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import eventtime as et
-from eventtime.sources.base import MalformedRows, Poll
 from eventtime.sources.feed import Arrived, Found, Left
+from live.sources.growing_files import TYPES, Reading, append, csv, jsonl, line, source
 from live.sources.waiting import taken_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from eventtime.sources.base import PartitionReader, Position
     from eventtime.sources.feed import News
     from eventtime.sources.followed_files import FollowedFiles
-
-TYPES = pa.schema([("t", pa.int64()), ("x", pa.string())])
-
-
-def source(stream: et.Stream) -> FollowedFiles:
-    read: Any = stream.node
-    found: FollowedFiles = read.source
-    return found
-
-
-def jsonl(path: Path, **more: Any) -> FollowedFiles:
-    how = {"on_malformed": "quarantine", "schema": TYPES, "follow": True, **more}
-    return source(et.read_json_lines(path, time="t", time_unit="s", **how))
-
-
-def csv(path: Path, **more: Any) -> FollowedFiles:
-    how = {"on_malformed": "quarantine", "schema": TYPES, "follow": True, **more}
-    return source(et.read_csv(path, time="t", time_unit="s", **how))
-
-
-def line(n: int, form: str = "jsonl") -> bytes:
-    text = "é" * (n % 3)
-    value = {"t": n, "x": text}
-    return (json.dumps(value) if form == "jsonl" else f'{n},"{text}"').encode()
-
-
-class Reading:
-    """Reads partitions by hand, and may be killed and started again."""
-
-    def __init__(self, make: Callable[[], FollowedFiles]) -> None:
-        self.make = make
-        self.seen: dict[str, list[Any]] = {}
-        self.positions: dict[str, Position] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        for reader in getattr(self, "readers", {}).values():
-            reader.close()
-        self.opened = self.make().partitions(None, dict(self.positions))
-        self.readers: dict[str, PartitionReader] = {r.name: r for r in self.opened.readers()}
-
-    def look(self, most: int = 1_000_000) -> None:
-        self.readers |= {r.name: r for r in self.opened.discover()}
-        for name, reader in self.readers.items():
-            for _ in range(most):
-                answer = reader.read()
-                if isinstance(answer, Poll):
-                    break
-                rows = self.seen.setdefault(name, [])
-                if isinstance(answer, MalformedRows):
-                    rows += [f"bad {raw}" for raw in answer.rows.column("raw").to_pylist()]
-                else:
-                    rows += answer.column("t").to_pylist()
-                self.positions[name] = json.loads(json.dumps(reader.position))
-
-
-def append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
 
 
 def test_only_whole_lines_are_read(tmp_path: Path) -> None:
@@ -100,82 +36,28 @@ def test_only_whole_lines_are_read(tmp_path: Path) -> None:
     assert reading.seen == {"a.jsonl": [1, 2]}
 
 
-ACTIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), st.integers(1, 40)),
-        st.tuples(st.just("look"), st.integers(1, 3)),
-        st.tuples(st.just("restart"), st.just(0)),
-        st.tuples(st.just("rotate"), st.just(0)),
-    ),
-    max_size=40,
-)
-
-
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
-@given(actions=ACTIONS, bad=st.sets(st.integers(0, 12)))
-def test_no_row_is_lost_or_doubled_however_it_is_written_read_and_restarted(
-    form: str, actions: list[tuple[str, int]], bad: set[int]
-) -> None:
-    """S4, S28: any cut of the bytes, stops at any place, rotations at any line."""
-    head = b"t,x\n" if form == "csv" else b""
-    folder = Path(tempfile.mkdtemp())
-    path = folder / f"log.{form}"
-    lines = [b"{bad" if n in bad else line(n, form) for n in range(30)]
-    wanted = [f"bad {text.decode()}" if n in bad else n for n, text in enumerate(lines)]
-    left = [text + b"\n" for text in lines]
-    path.write_bytes(head)
-    reading = Reading(lambda: (jsonl if form == "jsonl" else csv)(path))
-    rest, files = b"", 0
-    for action, n in actions:
-        if action == "write":
-            while left and len(rest) < n:
-                rest += left.pop(0)
-            append(path, rest[:n])
-            rest = rest[n:]
-        elif action == "look":
-            reading.look(n)
-        elif action == "restart":
-            reading.restart()
-        elif path.stat().st_size > len(head):
-            whole, feed, rest = rest.partition(b"\n")
-            append(path, whole + feed)
-            reading.look()  # or two rotations would be one
-            files += 1
-            path.rename(folder / f"log-{files}.old")
-            path.write_bytes(head)
-    append(path, rest + b"".join(left) + b"\n")
-    for _ in range(4):
+@pytest.mark.parametrize("size", [9, 3, 2])
+def test_a_file_written_anew_is_an_error_whatever_its_size(tmp_path: Path, size: int) -> None:
+    """S26: `copytruncate`, and as many bytes as before or more when somebody looks again."""
+    path = tmp_path / "log.jsonl"
+    append(path, b"".join(line(n) + b"\n" for n in (1, 4)))
+    reading = Reading(lambda: jsonl(path))
+    reading.look()
+    path.write_bytes(b"".join(line(7) + b"\n" for n in range(size)))
+    os.utime(path, ns=(2 * 10**18, 2 * 10**18))
+    with pytest.raises(et.SourceError, match="bytes are other ones now"):
         reading.look()
-    shutil.rmtree(folder)
-    assert reading.seen[f"log.{form}"] == wanted
 
 
-def test_a_file_that_was_renamed_is_not_a_new_one(tmp_path: Path) -> None:
-    """Rotation inside the folder that is followed, also over a restart."""
-    append(tmp_path / "log.jsonl", line(1) + b"\n")
-    reading = Reading(lambda: jsonl(tmp_path))
+def test_a_file_that_begins_as_before_is_known_by_what_was_read_last(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    banner = line(1) + b" " * 2_000 + b"\n"
+    append(path, banner + line(4) + b"\n")
+    reading = Reading(lambda: jsonl(path))
     reading.look()
-    append(tmp_path / "log.jsonl", line(2) + b"\n" + line(3))
-    (tmp_path / "log.jsonl").rename(tmp_path / "log-1.jsonl")
-    append(tmp_path / "log.jsonl", line(4) + b"\n")
-    reading.look()
-    assert reading.seen == {"log.jsonl": [1, 2, 3, 4]}
-    reading.restart()
-    reading.look()
-    assert reading.seen == {"log.jsonl": [1, 2, 3, 4]}
-
-
-def test_rotation_while_nobody_looked_is_made_up_for(tmp_path: Path) -> None:
-    """S28: the old file is found by what it is."""
-    append(tmp_path / "log.jsonl", line(1) + b"\n")
-    reading = Reading(lambda: jsonl(tmp_path / "log.jsonl"))
-    reading.look()
-    append(tmp_path / "log.jsonl", line(2) + b"\n")
-    (tmp_path / "log.jsonl").rename(tmp_path / "log.jsonl.1")
-    append(tmp_path / "log.jsonl", line(3) + b"\n")
-    reading.restart()
-    reading.look()
-    assert reading.seen == {"log.jsonl": [1, 2, 3]}
+    path.write_bytes(banner + line(7) + b"\n" + line(8) + b"\n")
+    with pytest.raises(et.SourceError, match=r"before byte .* are other ones now"):
+        reading.look()
 
 
 def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:

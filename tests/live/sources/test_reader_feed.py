@@ -11,7 +11,7 @@ import pytest
 from eventtime.clock import ManualClock
 from eventtime.errors import SourceError
 from eventtime.sources.base import MalformedRows, Poll
-from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Stands, Unpolled
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.schedule import Schedule
 from live.script import rows
@@ -56,6 +56,16 @@ class Reader:
         self.closed += 1
 
 
+class MovingReader(Reader):
+    """Goes over to another place once, without rows."""
+
+    has_moved = False
+
+    def moved(self) -> Position | None:
+        first, self.has_moved = not self.has_moved, True
+        return {"rows": 7} if first else None
+
+
 def fed(*readers: Reader, clock: ManualClock | None = None, **more: Any) -> ReaderFeed:
     feed = ReaderFeed(readers, clock or ManualClock(), **{"every_us": 1_000, **more})
     feed.start(lambda: None)
@@ -67,6 +77,15 @@ def has(kind: type, name: str) -> Any:
         return any(isinstance(n, kind) and name in str(vars(n)) for n in news)
 
     return looked
+
+
+def test_a_position_that_moves_without_rows_is_told_behind_those_before() -> None:
+    """S28: once."""
+    feed = fed(MovingReader("a", [rows(1)]))
+    news = taken_until(feed, has(Stands, "a"))
+    assert [type(n) for n in news if not isinstance(n, Silent)] == [Arrived, Stands]
+    assert news[-1] == Stands("a", {"rows": 7}) or news[-2] == Stands("a", {"rows": 7})
+    feed.close()
 
 
 @pytest.mark.parametrize("every_us", [None, 1_000])
