@@ -1,10 +1,19 @@
-"""Profiles of the property tests: few examples for each change, many at night."""
+"""Profiles of the property tests, few examples for each change, many at night; one PostgreSQL."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from postgres_server import started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postgres_server import PostgresServer
 
 settings.register_profile(
     "ci",
@@ -14,3 +23,19 @@ settings.register_profile(
 )
 settings.register_profile("nightly", parent=settings.get_profile("ci"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def postgres_if_any() -> Iterator[PostgresServer | None]:
+    """A server for the session; None if none is installed."""
+    with started() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_if_any: PostgresServer | None) -> PostgresServer:
+    """The same; its absence is an error where the tests must all run."""
+    if postgres_if_any is None:
+        missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return postgres_if_any

@@ -48,7 +48,10 @@ def started() -> Iterator[PostgresServer | None]:
 
 
 class PostgresServer:
-    """A server that listens on a socket in its folder; the owner of the folder may connect."""
+    """A server that listens on a socket in its folder; the owner of the folder may connect.
+
+    A role named `locked` needs its password.
+    """
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
@@ -59,6 +62,8 @@ class PostgresServer:
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self._run("initdb", "-D", f"{self._folder}/data", "-U", "eventtime", "-A", "trust", "-N")
+        access = self._folder / "data" / "pg_hba.conf"
+        access.write_text("local all locked scram-sha-256\nlocal all all trust\n")
         self._server: subprocess.Popen[Any] | None = None
         self.start()
 
@@ -66,6 +71,11 @@ class PostgresServer:
     def dsn(self) -> str:
         """Address of a database of the server."""
         return f"postgresql://eventtime@/postgres?host={self._folder}"
+
+    @property
+    def socket(self) -> Path:
+        """The socket that it listens on."""
+        return self._folder / ".s.PGSQL.5432"
 
     def start(self) -> None:
         """Start, and wait until it takes connections."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from eventtime.checks import check_text
 from eventtime.errors import SinkError
+from eventtime.postgres_client import bounded
 from eventtime.sinks.columns import last_of_each_key, refused, stored
 from eventtime.sinks.database import Database, driver_missing, quoted
 from eventtime.sinks.table_options import table_options
@@ -64,7 +65,8 @@ def to_postgres(
 
     A run writes in one transaction: all its rows, or none. With checkpoints it writes one
     transaction for each epoch, with the number of the epoch in it: exactly once. Rows go as binary
-    COPY. A server that went away is connected to again at the next epoch.
+    COPY. A server that went away is connected to again at the next epoch; one that says nothing
+    when it is connected to is an error after 10 s (``connect_timeout`` in the address, in seconds).
 
     Every number, text, time and list of them has its type: ``bigint``, ``double precision`` (with
     NaN and infinities), ``numeric``, ``text``, ``bytea``, ``timestamp with time zone``,
@@ -152,7 +154,7 @@ class _Postgres(Database):
             else:
                 return
         # Transactions are ours: with its own, the driver begins the next one at once.
-        self._connection = self._driver.connect(self._sink.dsn, autocommit=True)
+        self._connection = self._driver.connect(bounded(self._sink.dsn), autocommit=True)
         self.execute(f"SET lock_timeout = '{_WAIT_S}s'")
         self.execute("BEGIN")
 

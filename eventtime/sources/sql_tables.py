@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventtime.errors import SourceError
+from eventtime.postgres_client import bounded
 from eventtime.sources.fetched_rows import ArrowRows, TupleRows
 from eventtime.sources.schemas import without_views
 from eventtime.wording import without_secrets
@@ -86,7 +87,7 @@ class PostgresTable:
             raise SourceError(msg, place=place, remedy=remedy) from error
         self.failures: tuple[type[Exception], ...] = (adbc_driver_manager.Error,)
         try:
-            self._connection: Any = dbapi.connect(dsn, autocommit=True)
+            self._connection: Any = dbapi.connect(bounded(dsn), autocommit=True)
         except self.failures as error:
             msg = f"the database cannot be reached: {' '.join(str(error).split())}"
             remedy = "check that it runs, and the address, user and password"

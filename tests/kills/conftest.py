@@ -12,11 +12,12 @@ import pytest
 from kills.lives import Lives
 from kills.nursery import Nursery
 from kills.tracer import can_trace
-from postgres_server import started
 from tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +28,12 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def dsn() -> Iterator[str]:
-    """Address of a PostgreSQL server of our own; '' if none is installed."""
-    with started() as server:
-        yield "" if server is None else server.dsn
-
-
-@pytest.fixture(scope="session")
-def lives(nursery: Nursery, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Lives:
+def lives(
+    nursery: Nursery,
+    postgres_if_any: PostgresServer | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Lives:
+    dsn = "" if postgres_if_any is None else postgres_if_any.dsn
     return Lives(nursery, tmp_path_factory, dsn)
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 
-from postgres_server import started
 from s3_server import BUCKET, S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from postgres_server import PostgresServer
 
 
 @pytest.fixture
@@ -47,16 +43,6 @@ def tree() -> Callable[[Path], list[str]]:
         return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
     return walk
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A server for the session; its absence is an error where the tests must all run."""
-    with started() as server:
-        if server is None:
-            missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-        yield server
 
 
 @pytest.fixture(scope="session")

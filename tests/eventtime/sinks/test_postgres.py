@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import psycopg
 import pyarrow as pa
 import pytest
 
-from eventtime.errors import PlanError, SinkError
+import eventtime as et
+from eventtime.errors import PlanError, SinkError, SourceError
 from eventtime.sinks.postgres import to_postgres
 from postgres_server import PostgresServer, binaries
+from tcp_door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +88,84 @@ def test_a_server_that_is_gone_is_a_clear_error_and_then_forgotten(own: Postgres
     writer.commit(1, [ROWS], 1)
     writer.close()
     assert len(select(own.dsn, "rows")) == 2
+
+
+@pytest.fixture
+def door(postgres: PostgresServer) -> Iterator[Door]:
+    made = Door(postgres.socket)
+    yield made
+    made.remove()
+
+
+def through(door: Door, **options: object) -> str:
+    more = "".join(f"&{name}={value}" for name, value in options.items())
+    return f"postgresql://eventtime@{door.address}/postgres?sslmode=disable{more}"
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_says_nothing_is_given_up(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventtime.postgres_client._CONNECT_S", 2)
+    door.shut()
+    with pytest.raises(SinkError, match=r"did not take rows for 'x': .*timeout expired"):
+        to_postgres(through(door), table="x").open_epochs(SCHEMA, "job")
+    source = et.read_sql(through(door), table="x", by="origin", time="t")
+    with pytest.raises(SourceError, match=r"cannot be reached: .*timeout expired"):
+        source.watermark(et.ascending()).window(et.tumbling("1s")).aggregate(n=et.count()).run()
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_takes_nothing_more_is_given_up_in_the_middle(door: Door) -> None:
+    """And the epoch can be written to whoever answers next."""
+    dsn = through(door, tcp_user_timeout=500, connect_timeout=2)
+    writer = to_postgres(dsn, table="middle").open_epochs(SCHEMA, "job")
+    writer.recover(1)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield ROWS
+        door.shut(after=1_000_000)
+        wide = pa.record_batch([["x" * 100_000] * 200, [2] * 200, [0.5] * 200], schema=SCHEMA)
+        yield wide
+
+    with pytest.raises(SinkError, match="did not take rows for 'middle'"):
+        writer.commit(1, rows(), 1)
+    writer.close()
+
+
+def test_connections_are_probed(door: Door) -> None:
+    """The defaults reach the socket."""
+    before = set(psutil.Process().net_connections("tcp4"))
+    writer = to_postgres(through(door), table="probed").open_epochs(SCHEMA, "job")
+    port = int(door.address.rpartition(":")[2])
+    new = set(psutil.Process().net_connections("tcp4")) - before
+    mine = [connection.fd for connection in new if connection.raddr and connection.raddr[1] == port]
+    assert mine
+    for fd in mine:
+        with socket.socket(fileno=os.dup(fd)) as same:
+            known = [
+                same.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            ]
+            assert same.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert known == [30, 10, 3, 60_000]
+    writer.close()
+
+
+def test_wrong_credentials_are_a_clear_error_without_them(postgres: PostgresServer) -> None:
+    make(postgres.dsn, "CREATE ROLE locked LOGIN PASSWORD 'right'")
+    dsn = postgres.dsn.replace("eventtime@", "locked:mistaken@")
+    with pytest.raises(SinkError, match='password authentication failed for user "locked"') as told:
+        to_postgres(dsn, table="x").open_epochs(SCHEMA, "job")
+    assert "mistaken" not in str(told.value)
+    stream = et.read_sql(dsn, table="x", by="id", time="t").watermark(et.ascending())
+    with pytest.raises(SourceError, match=r"cannot be reached: .*password authentication failed"):
+        stream.window(et.tumbling("1s")).aggregate(n=et.count()).run()
 
 
 def test_two_writers_take_turns_at_the_marker(postgres: PostgresServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,6 @@ from hypothesis import strategies as st
 
 import eventtime as et
 from eventtime.sources.base import MalformedRows, Poll
-from postgres_server import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,16 +187,6 @@ def test_a_table_that_is_dropped_is_a_clear_error(tmp_path: Path) -> None:
         with pytest.raises(et.SourceError, match="cannot be read any more: no such table"):
             one.read()
         one.close()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """A server for the module; its absence is an error where the tests must all run."""
-    with started() as server:
-        if server is None:
-            missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-        yield server
 
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
