@@ -1,18 +1,22 @@
-"""Processes killed between a topic and a topic: who reads what is committed sees each result once.
+"""Processes killed between a topic and its sinks: each result is seen once by who reads them.
 
-The usual form kills five times; `EVENTTIME_KILLS=nightly` a hundred times.
+The usual form kills five times a process that writes to a topic and a table at once;
+`EVENTTIME_KILLS=nightly` a hundred times each way: to both, to a topic, to a table.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import multiprocessing
 import os
 import time
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import psycopg
 import pytest
 
 from live.kafka.jobs import Job, run_job
@@ -26,17 +30,23 @@ if TYPE_CHECKING:
 
     from kafka_server import KafkaServer
     from live.kafka.topics import Topic
+    from postgres_server import PostgresServer
 
 NIGHTLY: Final = os.environ.get("EVENTTIME_KILLS") == "nightly"
 KILLS: Final = 100 if NIGHTLY else 5
+WAYS: Final = ("both", "topic", "table") if NIGHTLY else ("both",)
 MOST_LIVES: Final = 1_000
+PARTITIONS: Final = 4
 ROWS: Final = 10_000
+WINDOW_S: Final = 10
 
 
 def started(job: Job) -> tuple[BaseProcess, Connection]:
     """Start a process, and wait until it begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["live.kafka.jobs", "confluent_kafka"])
+    context.set_forkserver_preload(
+        ["live.kafka.jobs", "confluent_kafka", "adbc_driver_postgresql.dbapi"]
+    )
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=run_job, args=(job, theirs))
     process.start()
@@ -45,55 +55,78 @@ def started(job: Job) -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def is_done(tell: Connection) -> bool:
-    """Whether the process came through, rather than being killed."""
+def balance(tell: Connection) -> dict[str, Any] | None:
+    """The ledger of a process that came through; None: it was killed."""
     try:
-        return bool(tell.recv() == "done")
+        told: dict[str, Any] = tell.recv()
     except EOFError:
-        return False
+        return None
+    return told
+
+
+def sent(source: Topic) -> Counter[tuple[int, float, int]]:
+    """Fill a topic with rows in some disorder; returns the results: key, window and count."""
+    draw, counts = np.random.default_rng(5), Counter[tuple[int, float]]()
+    for partition in range(PARTITIONS):
+        seconds = (np.arange(ROWS) * 0.1 - draw.random(ROWS) * 15 + 100).round(6).tolist()
+        keys = draw.integers(0, 20, ROWS).tolist()
+        source.send(partition, *(message(s, key) for s, key in zip(seconds, keys, strict=True)))
+        counts.update((key, s // WINDOW_S * WINDOW_S) for s, key in zip(seconds, keys, strict=True))
+    return Counter((key, start, n) for (key, start), n in counts.items())
+
+
+def written(job: Job) -> list[Counter[tuple[int, float, int]]]:
+    """What readers of each output of a job see."""
+    found = []
+    if job.target:
+        rows = [json.loads(value) for _, value in committed(job.servers, job.target)]
+        times = [datetime.fromisoformat(row["window_start"]).timestamp() for row in rows]
+        found.append(Counter((r["x"], t, r["n"]) for r, t in zip(rows, times, strict=True)))
+    if job.table:
+        with psycopg.connect(job.dsn) as database:
+            query = f"SELECT x, extract(epoch FROM window_start)::float8, n FROM {job.table}"
+            found.append(Counter(database.execute(query.encode()).fetchall()))
+    return found
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.timeout(20_000 if NIGHTLY else 300)
 def test_each_result_is_seen_once_however_often_it_is_killed(
-    broker: KafkaServer, topic: Callable[..., Topic], tmp_path: Path
+    way: str,
+    broker: KafkaServer,
+    topic: Callable[..., Topic],
+    postgres: PostgresServer,
+    tmp_path: Path,
 ) -> None:
-    """S27, S28, over Kafka at both ends."""
-    source, draw = topic(4), np.random.default_rng(5)
-    for partition in range(4):
-        seconds = np.arange(ROWS) * 0.1 - draw.random(ROWS) * 15
-        keys = draw.integers(0, 20, ROWS)
-        rows = zip(seconds + 100, keys, strict=True)
-        source.send(partition, *(message(float(s), int(key)) for s, key in rows))
+    """S26, S27, S28, from a topic into a topic and a table."""
+    source, draw, numbers = topic(PARTITIONS), np.random.default_rng(5), itertools.count()
+    wanted = sent(source)
+    assert len(wanted) > 1_000
 
-    whole = Job(broker.servers, source.name, topic(2).name, str(tmp_path / "whole"))
-    process, tell = started(whole)
-    began = time.perf_counter()
-    assert is_done(tell)
-    process.join()
-    seconds_whole = time.perf_counter() - began
-    wanted = Counter(value for _, value in committed(broker.servers, whole.target))
-    assert sum(wanted.values()) == len(wanted) > 1_000
+    def fresh() -> Job:
+        target = "" if way == "table" else topic(2).name
+        table = "" if way == "topic" else f"killed_{way}_{next(numbers)}"
+        folder = str(tmp_path / f"job-{next(numbers)}")
+        return Job(broker.servers, source.name, target, postgres.dsn, table, folder)
 
-    kills, jobs = 0, 0
-    job = whole
+    kills, job, seconds_whole = 0, fresh(), 0.0
     for life in range(MOST_LIVES):
-        if job is whole:
-            job = replace(whole, target=topic(2).name, folder=str(tmp_path / f"job-{jobs}"))
-            jobs += 1
         process, tell = started(job)
         began = time.perf_counter()
-        if kills < KILLS or life == 0:
+        if seconds_whole and kills < KILLS:
             process.join(float(draw.random()) * seconds_whole)
             process.kill()
-        done = is_done(tell)
+        told = balance(tell)
         process.join()
-        kills += not done
-        if done:
-            seconds_whole = min(seconds_whole, time.perf_counter() - began)
-            found = Counter(value for _, value in committed(broker.servers, job.target))
-            assert found == wanted
+        kills += told is None
+        if told is not None:
+            took = time.perf_counter() - began
+            seconds_whole = min(seconds_whole or took, took)
+            assert written(job) == [wanted] * len(written(job)), life
+            assert told["total"]["rows_in"] == told["total"]["windowed"] == PARTITIONS * ROWS
+            assert told["operators"][0]["emitted"] == PARTITIONS * ROWS
             if kills >= KILLS:
                 return
-            job = whole
+            job = fresh()
     pytest.fail("it was never killed so often")
