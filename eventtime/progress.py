@@ -46,12 +46,14 @@ class PartitionProgress:
         watermark_us: its own watermark.
         idle: whether it is left out of the minimum for now.
         finished: whether it has ended.
+        has_left: whether it is somebody else's for now; it is idle then.
     """
 
     name: str
     watermark_us: int = MINUS_INFINITY
     idle: bool = False
     finished: bool = False
+    has_left: bool = False
     empty_since_us: int | None = None
     silent_us: int = 0
     silent_from_us: int | None = None
@@ -109,7 +111,7 @@ class Progress:
         partition = self.partitions[index]
         partition.empty_since_us, partition.silent_from_us, partition.silent_us = None, None, 0
         if partition.idle:
-            self._change(index, idle=False)
+            self._change(index, idle=False, has_left=False)
 
     def moved(self, index: int, watermark_us: int) -> None:
         """Set a partition's own watermark, already clamped, and combine."""
@@ -169,11 +171,8 @@ class Progress:
     def leave(self, index: int) -> None:
         """Note that a partition is somebody else's for now: it counts again once it is heard."""
         self.unpolled(index)
-        if self.partitions[index].counts:
-            self._change(index, idle=True)
-            if self._counting:
-                # If it was the last, nobody is silent: there is nothing to flush (S7).
-                self.combine()
+        self._change(index, idle=True, has_left=True)
+        self.combine()
 
     def finish(self, index: int) -> None:
         """Note the end of a partition: it leaves the minimum (S9)."""
@@ -187,10 +186,8 @@ class Progress:
             reached = self._counting[0][0]
         elif not self._unfinished:
             reached = PLUS_INFINITY if self.partitions else MINUS_INFINITY
-        elif self.all_idle == "flush_max":
-            reached = max(p.watermark_us for p in self.partitions if not p.finished)
         else:
-            reached = self.combined_us
+            reached = self._all_idle_us()
         self.combined_us = max(self.combined_us, reached)
         return self.combined_us
 
@@ -202,6 +199,7 @@ class Progress:
                 "watermark_us": p.watermark_us,
                 "is_idle": p.idle,
                 "is_finished": p.finished,
+                "has_left": p.has_left,
                 "empty_for_us": None if p.empty_since_us is None else now_us - p.empty_since_us,
                 "silent_us": self._silence(p),
             }
@@ -215,7 +213,7 @@ class Progress:
         self._counting.clear()
         for p in saved:
             empty_us = None if p["empty_for_us"] is None else now_us - p["empty_for_us"]
-            flags = p["is_idle"], p["is_finished"]
+            flags = p["is_idle"], p["is_finished"], p["has_left"]
             known = PartitionProgress(
                 p["name"], p["watermark_us"], *flags, empty_us, p["silent_us"]
             )
@@ -252,6 +250,17 @@ class Progress:
             setattr(partition, name, value)
         if partition.counts:
             self._counting.add((partition.watermark_us, index))
+
+    def _all_idle_us(self) -> int:
+        """Where the watermark goes while no unfinished partition counts (S7).
+
+        What those that left have brought comes out with the rest. But where all have left nobody is
+        silent, and they are about to come back.
+        """
+        unfinished = [p for p in self.partitions if not p.finished]
+        if self.all_idle == "hold" or all(p.has_left for p in unfinished):
+            return self.combined_us
+        return max(p.watermark_us for p in unfinished)
 
     def _fall_idle(self, index: int) -> None:
         self._change(index, idle=True)

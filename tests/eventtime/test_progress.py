@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +125,38 @@ def test_when_all_are_idle_flush_max_goes_to_the_furthest() -> None:
     assert progress.combined_us == 20
     silence(progress, 1, 0, 11)
     assert progress.combined_us == 50
+
+
+def test_flush_max_with_a_partition_that_left_does_not_depend_on_what_came_first() -> None:
+    """S7: a is silent, b has gone and c, the furthest, is silent or has gone."""
+    for steps in itertools.permutations(["a falls silent", "b leaves", "c leaves"]):
+        progress = progress_of("a", "b", "c", all_idle="flush_max")
+        for index, watermark_us in enumerate((50, 20, 90)):
+            progress.moved(index, watermark_us)
+        for step in steps:
+            if step == "a falls silent":
+                silence(progress, 0, 0, 11)
+            else:
+                progress.leave("abc".index(step[0]))
+        assert progress.combined_us == 90, steps
+
+
+@pytest.mark.parametrize("all_idle", ["hold", "flush_max"])
+def test_where_all_have_left_nobody_is_silent(all_idle: str) -> None:
+    """S7, S28: the watermark holds, over a restart too, until one comes back and is silent."""
+    progress = progress_of("a", "b", all_idle=all_idle)
+    progress.moved(0, 50)
+    progress.moved(1, 20)
+    progress.leave(0)
+    progress.leave(1)
+    assert progress.combined_us == 20
+    again = progress_of(all_idle=all_idle)
+    again.restore(progress.combined_us, progress.save(0), 0)
+    assert again.combine() == 20
+    again.heard(1)
+    assert again.combine() == 20
+    silence(again, 1, 0, 11)
+    assert again.combined_us == (50 if all_idle == "flush_max" else 20)
 
 
 def test_an_unknown_all_idle_policy_is_refused_with_those_there_are() -> None:

@@ -135,14 +135,13 @@ class Told:
                 self._pause(name)
             case Found() if name in oracle.partitions:
                 self._begin_anew(name)
-                oracle.partitions[name].is_idle = False
+                oracle.partitions[name].is_idle = oracle.partitions[name].has_left = False
             case Found():
                 oracle.add_partition(name, historical=what.historical)
             case Left():
                 self._pause(name)
-                oracle.partitions[name].is_idle = True
-                if self._counting():
-                    oracle._combine()
+                oracle.partitions[name].is_idle = oracle.partitions[name].has_left = True
+                oracle._combine()
             case Ended():
                 self._begin_anew(name)
                 oracle.finish(name)

@@ -81,14 +81,20 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ),
         (
             "a partition that left goes on holding back",
-            "self._change(index, idle=True)\n            if",
-            "pass\n            if",
+            "self._change(index, idle=True, has_left=True)",
+            "pass",
             "by hand",
         ),
         (
             "all idle flushes to the minimum",
-            "reached = max(p.watermark_us",
-            "reached = min(p.watermark_us",
+            "return max(p.watermark_us",
+            "return min(p.watermark_us",
+            "by hand",
+        ),
+        (
+            "where all have left the watermark is flushed",
+            "all(p.has_left for p in unfinished)",
+            "False",
             "by hand",
         ),
         (

@@ -25,6 +25,7 @@ class Partition:
     watermark: Time = -INFINITY
     is_finished: bool = False
     is_idle: bool = False
+    has_left: bool = False
     empty_since: int | None = None
     idle_for: int = 0
 
@@ -124,6 +125,7 @@ class Oracle:
         """A partition that was idle counts again, with its own watermark (S6)."""
         partition = self.partitions[name]
         partition.is_idle, partition.empty_since, partition.idle_for = False, None, 0
+        partition.has_left = False
         self._combine()
 
     def _reason(self, t: int | None, *, is_future: bool) -> str:
@@ -163,6 +165,6 @@ class Oracle:
             combined = min(active)
         elif not unfinished and self.partitions:
             combined = INFINITY
-        elif unfinished and self.spec.all_idle == "flush_max":
+        elif self.spec.all_idle == "flush_max" and not all(p.has_left for p in unfinished):
             combined = max(p.watermark for p in unfinished)
         self.operator.advance(max(combined, self.operator.watermark))
