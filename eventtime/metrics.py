@@ -80,7 +80,7 @@ def _of_run(status: Status, now_us: int) -> Iterator[Family]:
     yield _one("restarts_total", "counter", "Restarts after failures.", report.restarts)
     says = "Slices of time that hold rows now."
     yield _one("open_windows", "gauge", says, status.n_slices)
-    says = "Bytes of windows' state in memory."
+    says = "Bytes of state in memory; of process functions about."
     yield _one("state_bytes", "gauge", says, status.state_bytes)
     if status.watermark_us is not None:
         says = "The combined watermark, Unix time."

@@ -135,7 +135,7 @@ class Sight:
             n_slices=looks[0].n_slices,
             late_by_idleness=looks[0].late_by_idleness,
             late_since_start=report.late - self._late,
-            state_bytes=sum(look.nbytes or 0 for look in looks),
+            state_bytes=sum(look.nbytes for look in looks),
             latency=self.latencies.now(),
             rows_per_s=rows_per_s,
             results_per_s=results_per_s,

@@ -95,7 +95,7 @@ class Status:
         late_by_idleness: rows late for another partition's silence since this process began; those
             `late` for other reasons are `late_since_start` less these.
         late_since_start: late rows since this process began.
-        state_bytes: of windows' state in memory.
+        state_bytes: of state in memory; of process functions about.
         latency: of results, from the arrival of the row that let them fire to the sink.
         rows_per_s, results_per_s: over the last few seconds.
         life: how the run fares as a whole.

@@ -15,6 +15,7 @@ from eventtime.state.keyed_collections import ListState, MapState
 from eventtime.state.keyed_objects import AggregatedObject, ObjectValue, ReducedObject
 from eventtime.state.keyed_room import KeyedRoom, can_leave
 from eventtime.state.keyed_rows import KeyedRows, columns_of
+from eventtime.state.keyed_size import size_of
 from eventtime.state.keyed_values import PackedReduced, PackedValue
 from eventtime.state.moment import OneForAll
 from eventtime.state.slots import SlotMap
@@ -49,7 +50,7 @@ class KeyedStates:
     """Keys and what is held for them.
 
     Entering: `most_rows`, `enter`. Timers: `timers`, `bring_due`, `timers_outside`. Bounding:
-    `is_outgrown`, `sweep`, `clear`. Surviving: `save`, `restore`.
+    `is_outgrown`, `nbytes`, `sweep`, `clear`. Surviving: `save`, `restore`.
 
     Args:
         declared: states by name.
@@ -171,6 +172,11 @@ class KeyedStates:
         # Keys that are out may be in memory, too.
         known = len(self._slots) + self._room.rows
         return known > 2 * self._alive + 2 * self._room.most_rows + _SMALL
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that is taken, about: see `size_of`."""
+        return size_of(self._slots, self._of_keys, self._shared, self.timers.values())
 
     @property
     def is_empty(self) -> bool:

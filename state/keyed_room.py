@@ -16,6 +16,7 @@ from eventtime.errors import ScratchError
 from eventtime.state.arrays import grown
 from eventtime.state.cold_keys import PARTS, ColdKeys, parts_of
 from eventtime.state.keyed_cells import CellState
+from eventtime.state.keyed_size import SLOT_BYTES, TIMER_BYTES
 from eventtime.state.timers import NEVER
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ __all__ = ("KeyedRoom", "can_leave")
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-# The key, its place among the free ones and in the hash table, when it was used, its objects.
-_SLOT_BYTES: Final = 16 + 8 + 16 + 8 + 8
-# An entry of a dict with a set of one, and their numbers.
-_TIMER_BYTES: Final = 400
 _LEAST_SLOTS: Final = 64
 _NONE: Final = np.iinfo(np.int64).max
 
@@ -74,7 +71,7 @@ class KeyedRoom:
         self._slots, self._rows, self._timers = slots, rows, timers
         self._of_objects = [state for state in states if isinstance(state, CellState)]
         self.cold = ColdKeys(spill.store, rows.schema, rows.living)
-        self._each = _SLOT_BYTES + sum(state.slot_bytes for state in states)
+        self._each = SLOT_BYTES + sum(state.slot_bytes for state in states)
         self._budget = max(_LEAST_SLOTS * self._each, spill.budget_bytes)
         # By slot: when it was used last, and how much its objects take.
         self._used: Ints = np.zeros(slots.capacity, np.int64)
@@ -99,7 +96,7 @@ class KeyedRoom:
         """
         self._weigh()
         held = len(self._slots) * self._each + int(self._objects.sum())
-        held += _TIMER_BYTES * sum(map(len, self._timers.values()))
+        held += TIMER_BYTES * sum(map(len, self._timers.values()))
         over = held + n * (self._each + self._each_object) - self._budget
         if over > 0:
             self._put_out(max(over, held - self._budget // 2), pinned)
@@ -222,7 +219,7 @@ class KeyedRoom:
         if nbytes is not None:
             sizes = np.full(slots.capacity, self._each) + self._objects[: slots.capacity]
             for _, who in timers.values():
-                np.add.at(sizes, who, _TIMER_BYTES)
+                np.add.at(sizes, who, TIMER_BYTES)
             by_use = out[np.argsort(self._used[out], kind="stable")]
             enough = int(np.searchsorted(np.cumsum(sizes[by_use]), nbytes)) + 1
             stays[by_use[enough:]] = True

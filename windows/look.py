@@ -42,7 +42,7 @@ class Look:
         assigned, emitted, missed: (row, window) pairs (S26).
         late_by_idleness: rows since this process began that were late for another partition's
             silence.
-        nbytes: of state in memory; None: not measured.
+        nbytes: of state in memory.
         slices: the first ones that hold rows, by time.
         n_slices: all of them.
     """
@@ -51,7 +51,7 @@ class Look:
     emitted: int = 0
     missed: int = 0
     late_by_idleness: int = 0
-    nbytes: int | None = None
+    nbytes: int = 0
     slices: tuple[OpenSlice, ...] = ()
     n_slices: int = 0
 

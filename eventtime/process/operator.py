@@ -135,9 +135,9 @@ class ProcessOperator:
         return OperatorCounts(self._rows, self._rows, 0, 0)
 
     def look(self, most: int) -> Look:
-        """Look at what is done; there are no windows, and state is not measured."""
+        """Look at what is held and done; there are no windows."""
         del most
-        return Look(self._rows, self._rows)
+        return Look(self._rows, self._rows, nbytes=self._held.nbytes)
 
     def keys_to_forget(self) -> bool:
         """Whether many more keys are known than were alive when that was last looked at."""

@@ -121,6 +121,36 @@ def test_the_figures_are_those_of_the_ledger() -> None:
     assert (last.n_slices, last.slices) == (0, ())
 
 
+class Remembers(et.ProcessFunction):
+    """Keeps of each key how often it came, and texts."""
+
+    n = et.value_state(pa.int64(), default=0)
+    texts = et.list_state(pa.string())
+
+    def on_row(self, ctx: Any, row: dict[str, Any]) -> None:
+        self.n.value += 1
+        self.texts.append("x" * 1_000)
+        ctx.set_timer(60 * SECOND)
+
+    def on_timer(self, ctx: Any, time_us: int) -> None:
+        """The end of the input is before."""
+
+
+def test_state_of_process_functions_is_seen_about() -> None:
+    """2,000 keys, each with a timer and a text of a kilobyte, then three; nothing at the end."""
+    several = rows(*[1.0] * 2_000).set_column(1, "x", pa.array(range(2_000)))
+    script = Script(
+        [(1, "a", several), (3, "a", several), (3, "a", several), (5, Ended("a"))], ("a",)
+    )
+    stream = et.Stream.read(script).watermark(et.ascending()).key_by("x")
+    seen = Seen()
+    run(script, seen, stream=stream.process(Remembers(), output=pa.schema({"n": pa.int64()})))
+    begun, once, thrice = (seen.at(second).state_bytes for second in (0.9, 2.5, 4.5))
+    assert begun == seen.statuses[-1].state_bytes == 0
+    assert 2_000 * 1_500 < once < 2_000 * 2_000
+    assert 2_000 * 2_000 < thrice - once < 2_000 * 2_300
+
+
 def test_windows_of_many_keys_tell_their_keys_only() -> None:
     """To add up rows of very many keys would hold up the loop."""
     clock = ManualClock()
