@@ -64,7 +64,7 @@ class HeldState:
             keys with state or timers.
         rows: folded into open slices; None: there are too many keys to count them, or it is a
             process function.
-        nbytes: of memory; of a process function, what its keys would take as Arrow data.
+        nbytes: of memory; of a process function about.
         slices: of time, in order; none of a process function.
     """
 
@@ -101,7 +101,7 @@ def look_at(core: Core) -> EngineLook:
             blocks = _Blocks()
             stage.operator.save(blocks)
             keyed = [rows for about, rows in blocks.all if about["kind"] == KEYED]
-            size = sum(rows.nbytes for _, rows in blocks.all)
+            size = stage.operator.look(0).nbytes
             held.append(HeldState(sum(rows.num_rows for rows in keyed), None, size))
             timers += sorted(
                 (timer for rows in keyed for timer in _timers(number, rows)),
@@ -112,7 +112,7 @@ def look_at(core: Core) -> EngineLook:
         counts = [s.rows for s in look.slices if s.rows is not None]
         rows = sum(counts) if len(counts) == len(look.slices) else None
         keys = sum(s.keys for s in look.slices)
-        held.append(HeldState(keys, rows, look.nbytes or 0, look.slices))
+        held.append(HeldState(keys, rows, look.nbytes, look.slices))
     known = progress.partitions
     partitions = tuple(PartitionLook(p.name, p.watermark_us, p.idle, p.finished) for p in known)
     return EngineLook(
