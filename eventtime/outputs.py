@@ -13,6 +13,7 @@ from eventtime.held import OUTPUT, HeldRows, held_rows
 from eventtime.sinks.base import commit_all, opens
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
 from eventtime.sinks.one_epoch import OneEpoch
+from eventtime.state.saved import Checkpoint
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
@@ -285,17 +286,27 @@ class StagedOutputs(Outputs):
     def _complete(
         self, tag: str, last: int, known: Mapping[str, Any], saved: Saved, token: int
     ) -> None:
-        """Commit the epoch of the checkpoint if its process did not come so far."""
+        """Commit the epoch of the checkpoint if its process did not come so far.
+
+        An output other than that which a savepoint knows has what comes from there on.
+        """
         epoch, sink = int(saved.head["epoch"]), self.taken[tag]
+        is_savepoint = not isinstance(saved, Checkpoint)
         if last > epoch:
             msg = f"{sink} has taken epoch {last}, and the checkpoint holds the older epoch {epoch}"
             remedy = "go on from the newest checkpoint, or write to another output"
             raise CheckpointError(msg, place=sink, remedy=remedy)
         if known["held"]:
             self._epochs[tag].commit(epoch, held_rows(saved, tag), token)
+        elif is_savepoint and not last and sink != known["sink"]:
+            self._epochs[tag].commit(epoch, [], token)
         elif last < epoch - 1:
             msg = f"{sink} has taken epoch {last} last, but the checkpoint holds epoch {epoch} only"
-            remedy = "put the output back as it was, or start over without the checkpoint"
+            remedy = "put the output back as it was, or " + (
+                "name another output, for what comes from there on"
+                if is_savepoint
+                else "start over without the checkpoint"
+            )
             raise CheckpointError(msg, place=sink, remedy=remedy)
         elif last < epoch:
             self._epochs[tag].commit(epoch, held_rows(saved, tag, epoch), token)

@@ -332,3 +332,39 @@ def test_a_savepoint_goes_on_in_another_folder_with_the_same_output(
     else:
         count = sum(pq.read_table(part).num_rows for part in parts.glob("part-*"))
     assert count == undisturbed().table().num_rows
+
+
+def rows_of(path: Path) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(path)) as there:
+        return there.execute("SELECT * FROM t ORDER BY rowid").fetchall()
+
+
+@pytest.mark.parametrize("dies", [None, 1, 3])
+def test_a_savepoint_is_gone_on_with_into_a_new_output(tmp_path: Path, dies: int | None) -> None:
+    """S28: it has what comes from there on, the other one what came before; also after a crash."""
+    whole = tmp_path / "whole"
+    stream().run(et.to_sqlite(whole, table="t"))
+    first, second = (et.to_sqlite(tmp_path / name, table="t") for name in ("first", "second"))
+    with pytest.raises(KilledError):
+        stream().run(first, checkpoint=every_step(tmp_path / "old"), progress=dies_at(8))
+    point = tmp_path / "now"
+    et.savepoint_of(tmp_path / "old", point)
+    new = every_step(tmp_path / "new")
+    if dies is not None:
+        with pytest.raises(KilledError):
+            stream().run(second, checkpoint=new, start_from=point, progress=dies_at(dies))
+    stream().run(second, checkpoint=new, start_from=point)
+    before, behind = rows_of(tmp_path / "first"), rows_of(tmp_path / "second")
+    assert before
+    assert behind
+    assert before + behind == rows_of(whole)
+
+
+def test_a_savepoint_whose_output_was_removed_is_refused(tmp_path: Path) -> None:
+    sink = et.to_sqlite(tmp_path / "one", table="t")
+    with pytest.raises(KilledError):
+        stream().run(sink, checkpoint=every_step(tmp_path / "old"), progress=dies_at(8))
+    et.savepoint_of(tmp_path / "old", tmp_path / "now")
+    (tmp_path / "one").unlink()
+    with pytest.raises(et.CheckpointError, match=r"another output, for what comes from there on"):
+        stream().run(sink, checkpoint=tmp_path / "new", start_from=tmp_path / "now")
