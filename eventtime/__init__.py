@@ -18,6 +18,7 @@ from eventtime.errors import (
     DurationError,
     EventTimeError,
     FencedError,
+    JournalError,
     LedgerError,
     MalformedRowError,
     OutputExistsError,
@@ -38,6 +39,7 @@ from eventtime.plan import DROP
 from eventtime.process.function import ProcessFunction
 from eventtime.readers import from_arrow, read_csv, read_ipc, read_json_lines, read_parquet
 from eventtime.report import ProgressReport, Resumed, WrittenCheckpoint
+from eventtime.rerun import replay_journal
 from eventtime.restarting import Restart, restart
 from eventtime.run import Run
 from eventtime.running_custom import BatchGenerator
@@ -118,6 +120,7 @@ __all__ = (
     "EpochWriter",
     "EventTimeError",
     "FencedError",
+    "JournalError",
     "KeyedStream",
     "Ledger",
     "LedgerError",
@@ -189,6 +192,7 @@ __all__ = (
     "read_sql",
     "read_stdin",
     "reducing_state",
+    "replay_journal",
     "restart",
     "savepoint_of",
     "sliding",

@@ -10,6 +10,7 @@ __all__ = (
     "DurationError",
     "EventTimeError",
     "FencedError",
+    "JournalError",
     "LedgerError",
     "MalformedRowError",
     "OutputExistsError",
@@ -99,6 +100,10 @@ class CheckpointError(EventTimeError):
 
 class FencedError(CheckpointError):
     """Raised when a newer process has taken the checkpoints over; let this one end."""
+
+
+class JournalError(EventTimeError):
+    """Raised when a journal cannot be written or read, or is not of this pipeline or its input."""
 
 
 class ScratchError(EventTimeError):

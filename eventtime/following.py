@@ -29,13 +29,12 @@ from eventtime.sources.feed import (
     Silent,
     Stands,
     Unpolled,
-    is_live,
     reports_malformed,
 )
-from eventtime.sources.reader_feed import ReaderFeed
-from eventtime.sources.seeking import open_source
+from eventtime.sources.following import follow
 from eventtime.telling import Telling
 from eventtime.timestamp import add
+from eventtime.turns import TurnClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,13 +44,13 @@ if TYPE_CHECKING:
     from eventtime.alarm import Alarm
     from eventtime.board import Board
     from eventtime.clock import Clock
-    from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.compiled import CompiledPlan
     from eventtime.execution import Pauses, SideOutput
     from eventtime.ledger import Ledger
     from eventtime.memory import MemoryLimit
     from eventtime.report import ProgressReport
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.feed import Feed, News
+    from eventtime.sources.feed import News
     from eventtime.state.parts import PartWriter, Saved
     from eventtime.status import Status
 
@@ -68,7 +67,6 @@ _MOST_LISTENED_US: Final = 2_000_000
 """A turn that lasted longer was our own work, or the machine slept: no silence (S6)."""
 
 _REPORT_US: Final = 100_000
-_BATCH_ROWS: Final = 16_384
 
 
 class Following:
@@ -77,7 +75,7 @@ class Following:
     Args:
         plan: compiled.
         side: takes rows of side outputs as they come, by tag.
-        clock: of processing time: idleness, the future guard, timers.
+        clock: of processing time: idleness, the future guard, timers; read once a turn for them.
         shards: threads that share the keys.
         pauses: asked after each turn whether it wants a cut; None: it cannot be saved.
         saved: what another run of the same plan saved, to go on from; None: from the beginning.
@@ -113,7 +111,8 @@ class Following:
         self._feeds: list[Opened] = []
         self._positions: list[Position | None] = []
         text = any(reports_malformed(branch.source) for branch in plan.branches)
-        self._core = Core(plan, clock, shards, limit, text=text)
+        self._turns = clock if isinstance(clock, TurnClock) else TurnClock(clock)
+        self._core = Core(plan, self._turns, shards, limit, text=text)
         self._telling = Telling(plan, self._core.stages, clock)
         self._turned_us = self._reported_us = clock.now_us()
 
@@ -202,7 +201,8 @@ class Following:
         head = None if self._saved is None else self._saved.head
         for i, branch in enumerate(self._plan.branches):
             before = None if head is None else positions_in(head, i)
-            self._feeds.append(Opened(self._follow(branch, before), i))
+            feed = follow(branch.source, branch.columns, before, self._clock)
+            self._feeds.append(Opened(feed, i))
         if self._saved is not None:
             self._core.restore(self._saved)
             self._positions = [known["position"] for known in self._saved.head["partitions"]]
@@ -212,13 +212,7 @@ class Following:
         self._telling.start(self._alarm.ring)
         for opened in self._feeds:
             opened.feed.start(self._alarm.ring)
-        self._turned_us = self._clock.now_us()
-
-    def _follow(self, branch: Branch, before: dict[str, Position] | None) -> Feed:
-        if is_live(branch.source):
-            return branch.source.follow(branch.columns, before, self._clock)
-        readers = open_source(branch.bounded, branch.columns, _BATCH_ROWS, before)
-        return ReaderFeed(readers, self._clock, every_us=None)
+        self._turned_us = self._turns.open()
 
     def _take_in_known(self, opened: Opened) -> None:
         """Take in what is there at the start; what was there before a restart waits to be found."""
@@ -280,7 +274,7 @@ class Following:
 
     def _turn(self) -> int:
         """Take what has come; returns the number of rows."""
-        now_us = self._clock.now_us()
+        now_us = self._turns.begin(is_ending=self._is_ending)
         passed_us = now_us - self._turned_us
         self._turned_us = now_us
         # A clock that was stepped back adds nothing.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventtime.checks import check_callable, check_flag, check_whole, shown
 from eventtime.errors import PlanError
+from eventtime.journal.opening import journalled
 from eventtime.live import Live
 from eventtime.observing import observed, watched
 from eventtime.process.plan import ProcessPlan
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from eventtime.compiled import CompiledPlan
     from eventtime.execution import Execution, Pauses, SideOutput
     from eventtime.following import Following
+    from eventtime.journal.file import JournalLike
+    from eventtime.journal.playing import Player
+    from eventtime.journal.recording import Recorder
     from eventtime.memory import MemoryLimit
     from eventtime.outputs import Outputs
     from eventtime.savepoint import Origin
@@ -68,6 +72,7 @@ def run_plan(
     surviving: Surviving,
     limit: MemoryLimit | None = None,
     live: Live | None = None,
+    journal: JournalLike | Player | None = None,
 ) -> Run:
     """Run to the end of input, or of patience, and publish; see `Stream.run`."""
     _check_arguments(targets, shards, progress)
@@ -79,8 +84,8 @@ def run_plan(
         live = Live()
     _check_surviving(surviving, is_live=live is not None)
     tell = None if progress is None else told(progress, place="run(progress=…)")
-    with observed(plan, live) as board:
-        how = _How(shards, tell, limit, live, board)
+    with observed(plan, live) as board, journalled(journal) as noted:
+        how = _How(shards, tell, limit, live, board, noted)
         if surviving.checkpoints is None:
             return watched(board, partial(_run_through, plan, targets, surviving, how))
         attempts = Attempts(surviving.restart)
@@ -97,6 +102,7 @@ class _How:
     limit: MemoryLimit | None
     live: Live | None
     board: Board | None = None
+    journal: Recorder | Player | None = None
 
     @property
     def origin(self) -> Origin:
@@ -105,49 +111,53 @@ class _How:
 
 def results_of(plan: CompiledPlan) -> Iterator[pa.RecordBatch]:
     """Run, and yield results as windows fire; side outputs are dropped."""
-    return _execution(plan, lambda tag, batch: None).results()
+    how = _How(1, None, None, Live() if _goes_on(plan) else None)
+    return _execution(plan, lambda tag, batch: None, how).results()
 
 
 def _execution(
     plan: CompiledPlan,
     side: SideOutput,
+    how: _How,
     *,
-    shards: int = 1,
     pauses: Pauses | None = None,
     saved: Saved | None = None,
-    limit: MemoryLimit | None = None,
-    live: Live | None = None,
     after_turn: Callable[[], bool] | None = None,
-    board: Board | None = None,
+    epoch: Callable[[], int] | None = None,
 ) -> Execution | Following:
     """Make what runs a plan: a replay, or a live run where a source goes on.
 
     Args:
         plan: compiled.
         side: takes rows of side outputs as they come.
-        shards, pauses, saved, limit: see `Execution`.
-        live: see `Following`, as after_turn and board.
+        how: see `Execution`, and `Following`.
+        pauses, saved, after_turn: see there.
+        epoch: number of the epoch that the next pause ends.
     """
     from eventtime.execution import Execution
     from eventtime.following import Following
 
-    if live is None and _goes_on(plan):
-        live = Live()
-    if live is None:
-        return Execution(plan, side, shards=shards, pauses=pauses, saved=saved, limit=limit)
-    return Following(
+    live, journal = how.live, how.journal
+    clock = None if live is None else live.clock
+    if journal is not None:
+        plan, clock = journal.begin(plan, saved, clock)
+        pauses, after_turn = journal.pausing(pauses, epoch), journal.noting(after_turn)
+    both: Any = {"shards": how.shards, "pauses": pauses, "saved": saved, "limit": how.limit}
+    if live is None or clock is None:
+        return Execution(plan, side, **both)
+    following = Following(
         plan,
         side,
-        clock=live.clock,
-        shards=shards,
-        pauses=pauses,
-        saved=saved,
-        limit=limit,
+        clock=clock,
         alarm=live.alarm,
         latency_us=live.latency_us,
         after_turn=after_turn,
-        board=board,
+        board=how.board,
+        **both,
     )
+    if journal is not None:
+        journal.runs(following)
+    return following
 
 
 def _run_through(
@@ -173,15 +183,7 @@ def _run_through(
     if live is not None and surviving.stop is not None:
         drains = Draining(surviving.stop, live.clock)
     execution = _execution(
-        plan,
-        outputs.take,
-        shards=how.shards,
-        pauses=drains,
-        saved=saved,
-        limit=how.limit,
-        live=live,
-        after_turn=outputs.turn,
-        board=how.board,
+        plan, outputs.take, how, pauses=drains, saved=saved, after_turn=outputs.turn
     )
     try:
         if drains is not None:
@@ -194,6 +196,7 @@ def _run_through(
         if watch is not None:
             # Before anything is published: it may raise, and a failed run leaves no output.
             watch(execution.report())
+        _note_end(how, execution)
         outputs.publish()
     except BaseException:
         # Ctrl-C included: nothing half-written stays under any name.
@@ -237,13 +240,11 @@ def _run_on(
     execution = _execution(
         plan,
         outputs.take,
-        shards=how.shards,
+        how,
         pauses=point,
         saved=point.saved,
-        limit=how.limit,
-        live=how.live,
         after_turn=outputs.turn,
-        board=how.board,
+        epoch=lambda: outputs.epoch.number,
     )
     try:
         # What the last process was about to publish may have its final name already.
@@ -255,6 +256,7 @@ def _run_on(
             outputs.take(RESULTS, batch)
         if watch is not None:
             watch(execution.report())
+        _note_end(how, execution)
         if execution.is_suspended:
             point.suspend()
         else:
@@ -271,6 +273,11 @@ def _run_on(
             how.board.checkpoint_failed()
         if point.has_written:
             attempts.made_progress()
+
+
+def _note_end(how: _How, execution: Execution | Following) -> None:
+    if how.journal is not None:
+        how.journal.end(is_finished=not execution.is_suspended)
 
 
 def _goes_on(plan: CompiledPlan) -> bool:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
     from eventtime.compiled import CompiledPlan
+    from eventtime.journal.file import JournalLike
     from eventtime.live import Live
     from eventtime.process.function import ProcessFunction
     from eventtime.report import ProgressReport
@@ -210,11 +211,11 @@ class Stream:
         drain: bool = False,
         restart: Restart | None = None,
         live: Live | None = None,
+        journal: JournalLike | None = None,
     ) -> Run:
         """Run over all input; at its end every window fires (S9).
 
-        Sources that go on are followed until they end, or `stop` says so; what comes out goes to
-        the sinks as it comes.
+        Sources that go on are followed until they end or are stopped; results go out as they come.
 
         Args:
             sink: where results go instead of memory, a path (by suffix) or a sink; see `Run.table`.
@@ -235,6 +236,7 @@ class Stream:
             drain: with `stop`: all input is taken as ended there, and every window fires.
             restart: how to go on when sources or sinks fail for a while (see `restart`).
             live: how a live run runs (see `live`).
+            journal: path of a file that is to tell what came when: see `replay_journal`.
 
         Returns:
             What stayed in memory, and the ledger.
@@ -256,6 +258,7 @@ class Stream:
             ),
             limit=limit_of(memory, place="run(memory=…)"),
             live=live,
+            journal=journal,
         )
 
     def to_table(self) -> pa.Table:

@@ -22,6 +22,7 @@ from eventtime.errors import (
     AggregateOverflowError,
     CheckpointError,
     EventTimeError,
+    JournalError,
     PlanError,
     SinkError,
     SourceError,
@@ -41,6 +42,7 @@ EXIT_CODES: Final[tuple[tuple[type[EventTimeError], int], ...]] = (
     (SinkError, 4),
     (UserCodeError, 5),
     (CheckpointError, 6),
+    (JournalError, 6),
 )
 """Exit codes by class of error; others end with 1."""
 
@@ -65,7 +67,8 @@ Exit codes:
   3  input: not found, cut short, schemas that differ, a sum that leaves its type
   4  output: exists already, not writable, disk full
   5  code of yours raised or returned something else
-  6  checkpoint or savepoint: damaged, not writable, of another pipeline; another process took over
+  6  checkpoint, savepoint or journal: damaged, not writable, of another pipeline or input;
+     another process took over
   130  interrupted by Ctrl-C; nothing is left half-written; with --checkpoint suspended
   143  terminated by SIGTERM; the same"""
 

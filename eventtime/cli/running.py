@@ -21,6 +21,7 @@ from eventtime.cli.termination import TERMINATED, Suspension
 from eventtime.errors import PlanError
 from eventtime.memory import memory_limit, parse_bytes
 from eventtime.plan import DROP, Windowed, walk
+from eventtime.rerun import replay_journal
 from eventtime.sinks.base import suffix_of
 from eventtime.starting import INTERRUPTED
 from eventtime.state_tools.savepoints import savepoint_of
@@ -183,26 +184,19 @@ def run_stream(
     is_heard = survival.checkpoints is not None or survival.drain
     session.goes_on_from = None if survival.checkpoints is None else survival.checkpoints.path
     session.follows = live is not None
+    more: Any = {
+        "progress": line,
+        "stop": (lambda: suspension.is_wanted) if is_heard else None,
+        "restart": survival.policy(suspension, say),
+        "live": live,
+    }
     start = now_s()
     try:
         with (
             session.compiling(line.say if line else None),
             suspension.heard() if is_heard else contextlib.nullcontext(),
         ):
-            run = stream.run(
-                targets.out or shown,
-                sides=sides,
-                shards=targets.shards,
-                overwrite=targets.overwrite,
-                progress=line,
-                checkpoint=survival.checkpoints,
-                start_from=survival.start_from,
-                stop=(lambda: suspension.is_wanted) if is_heard else None,
-                drain=survival.drain,
-                restart=survival.policy(suspension, say),
-                memory=targets.memory,
-                live=live,
-            )
+            run = _ran(stream, targets, targets.out or shown, sides, more)
             session.is_published = bool(targets.out or targets.sides) and run.is_finished
             if suspension.is_wanted and survival.savepoint is not None:
                 assert survival.checkpoints is not None
@@ -216,6 +210,25 @@ def run_stream(
         code = TERMINATED if session.is_terminated else INTERRUPTED
     is_live = live is not None
     return Finished(run, first, targets, tags, now_s() - start, code, is_live)
+
+
+def _ran(
+    stream: Stream, targets: Targets, out: str | AnySink, sides: Any, more: Mapping[str, Any]
+) -> Run:
+    survival = targets.survival
+    both: Any = {"sides": sides, "shards": targets.shards, "memory": targets.memory}
+    both["overwrite"] = targets.overwrite
+    if survival.from_journal is not None:
+        return replay_journal(stream, survival.from_journal, out, **both)
+    return stream.run(
+        out,
+        checkpoint=survival.checkpoints,
+        start_from=survival.start_from,
+        drain=survival.drain,
+        journal=survival.journal,
+        **both,
+        **more,
+    )
 
 
 def tell(finished: Finished, session: Session) -> None:

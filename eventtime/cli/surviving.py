@@ -56,6 +56,14 @@ CHECKPOINT_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
         help="On Ctrl-C or SIGTERM take all input as ended there: every window fires, and outputs "
         "are complete.",
     ),
+    click.option(
+        "--journal", metavar="FILE",
+        help="Write down what came when, without the rows, so that the run can be done again.",
+    ),
+    click.option(
+        "--from-journal", metavar="FILE",
+        help="Run as the journal tells it: the same rows at the same time, the same bytes.",
+    ),
 )  # fmt: skip
 
 
@@ -69,6 +77,8 @@ class Survival:
         restarts: so many, after failures in a row.
         savepoint: where to write one when the run is suspended.
         drain: whether a signal ends the input.
+        journal: file to write one to.
+        from_journal: file of one to be played.
     """
 
     checkpoints: Checkpoints | None = None
@@ -76,6 +86,8 @@ class Survival:
     restarts: int | None = None
     savepoint: str | None = None
     drain: bool = False
+    journal: str | None = None
+    from_journal: str | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Survival:
@@ -86,9 +98,13 @@ class Survival:
             OutputExistsError: the savepoint is there already.
         """
         folder, savepoint = given["checkpoint"], given["savepoint"]
+        if given["from_journal"] is not None:
+            _check_alone(given)
+            return cls(from_journal=given["from_journal"])
         if folder is None:
             _check_needless(given)
-            return cls(start_from=given["start_from"], drain=given["drain"])
+            start_from, drain = given["start_from"], given["drain"]
+            return cls(start_from=start_from, drain=drain, journal=given["journal"])
         every = given["checkpoint_every"] or _DEFAULT_EVERY
         parse_us(every, name="--checkpoint-every", zero=False)
         if not folder:
@@ -99,7 +115,8 @@ class Survival:
         if savepoint is not None and not given["overwrite"]:
             _check_free(savepoint)
         described = checkpoints(folder, every=every, keep=given["keep"] or _DEFAULT_KEEP)
-        return cls(described, given["start_from"], given["restarts"], savepoint, given["drain"])
+        how = given["start_from"], given["restarts"], savepoint, given["drain"], given["journal"]
+        return cls(described, *how)
 
     def check_drain(self, *, is_live: bool) -> None:
         """Refuse to drain a replay without checkpoints: it would only stop half-way."""
@@ -150,6 +167,15 @@ def bytes_in_words(size: int) -> str:
     while number >= 999.5 and unit != "TB":
         number, unit = number / 1_000, next(units)
     return f"{number:.3g} {unit}"
+
+
+def _check_alone(given: Mapping[str, Any]) -> None:
+    for name in ("checkpoint", "start_from", "journal", "drain"):
+        if given[name]:
+            flag = "--from" if name == "start_from" else f"--{name}"
+            msg = f"{flag} has no meaning where a journal says what happens"
+            raise PlanError(msg, place="--from-journal", remedy="leave out one of them")
+    _check_needless(given)
 
 
 def _check_needless(given: Mapping[str, Any]) -> None:

@@ -1,0 +1,219 @@
+"""A journal as a file: frames that are appended, each whole or cut away when it is read.
+
+magic  ETJ1
+frame  length, CRC-32 of the bytes, the bytes: entries; both 4 bytes, little endian
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from eventtime.errors import JournalError
+from eventtime.journal.entries import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventtime.journal.entries import Entry
+
+__all__ = ("JournalFile", "JournalLike", "JournalWriter", "LocalJournal", "Stored", "stored")
+
+_MAGIC: Final = b"ETJ1"
+_HEAD: Final = 8
+
+
+class JournalFile(Protocol):
+    """Bytes that grow at their end. Every method raises OSError if it cannot be done."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    def read(self) -> bytes:
+        """Return all bytes; none if there is no such file."""
+        ...
+
+    def cut(self, length: int) -> None:
+        """Cut away what stands behind so many bytes."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Write behind what is there; on return a process that is killed does not lose it."""
+        ...
+
+    def sync(self) -> None:
+        """Make all that was written durable: the machine may fail."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class LocalJournal:
+    """A journal on a disk; opened when it is first read or written."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.place = os.fspath(path)
+        self._handle: int | None = None
+
+    def read(self) -> bytes:
+        try:
+            with open(self.place, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def cut(self, length: int) -> None:
+        os.truncate(self.place, length)
+
+    def append(self, data: bytes) -> None:
+        if self._handle is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._handle = os.open(self.place, flags, 0o666)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._handle, left) :]
+
+    def sync(self) -> None:
+        if self._handle is not None:
+            os.fsync(self._handle)
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+
+JournalLike: TypeAlias = str | os.PathLike[str] | JournalFile
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds.
+
+    Args:
+        entries: of all whole frames, in order.
+        length: of those in bytes.
+        torn: bytes behind them: of a frame that a killed process did not write to its end.
+    """
+
+    entries: list[Entry]
+    length: int
+    torn: int
+
+
+def stored(file: JournalFile) -> Stored:
+    """Read a journal, as far as it is whole.
+
+    Raises:
+        JournalError: it cannot be read, is no journal, or is damaged before its end.
+    """
+    data = _read(file)
+    if not _MAGIC.startswith(data[: len(_MAGIC)]):
+        msg = f"{file.place!r} is no journal of eventtime"
+        raise JournalError(msg, place=file.place, remedy="name another file")
+    entries: list[Entry] = []
+    words, at = Words(), len(_MAGIC)
+    if len(data) < at:
+        return Stored([], 0, len(data))
+    for payload in _frames(data, file.place):
+        entries += words.decode(payload)
+        at += _HEAD + len(payload)
+    return Stored(entries, at, len(data) - at)
+
+
+def _read(file: JournalFile) -> bytes:
+    try:
+        return file.read()
+    except OSError as error:
+        raise _cannot(file, error) from error
+
+
+def _frames(data: bytes, place: str) -> Iterator[bytes]:
+    at = len(_MAGIC)
+    while (payload := _frame(data, at)) is not None:
+        yield payload
+        at += _HEAD + len(payload)
+    behind = at + _HEAD + int.from_bytes(data[at : at + 4], "little")
+    if _frame(data, behind) is not None:
+        msg = f"the journal {place!r} is damaged at byte {at:,} of {len(data):,}"
+        raise JournalError(msg, place=place, remedy="take a copy that is whole")
+
+
+def _frame(data: bytes, at: int) -> bytes | None:
+    """Return the frame at a place; None: there is no whole one."""
+    length, crc32 = (int.from_bytes(data[i : i + 4], "little") for i in (at, at + 4))
+    payload = data[at + _HEAD : at + _HEAD + length]
+    is_whole = bool(payload) and len(payload) == length and zlib.crc32(payload) == crc32
+    return payload if is_whole else None
+
+
+class JournalWriter:
+    """Appends entries: they wait for `flush`, which writes them as one frame.
+
+    Args:
+        file: of the journal; what is torn of it is cut away.
+
+    Raises:
+        JournalError: it cannot be read or written, or is no journal.
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        before = stored(file)
+        self._length, self.torn = before.length, before.torn
+        self._is_torn = before.torn > 0
+        self._words, self._waiting = Words(), bytearray()
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry; nobody sees it yet."""
+        self._waiting += self._words.encode(entry)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait."""
+        return len(self._waiting)
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Write what waits.
+
+        Args:
+            durable: whether it is to survive a failure of the machine, too.
+        """
+        try:
+            if self._waiting:
+                self._write(bytes(self._waiting))
+                self._waiting.clear()
+            if durable:
+                self._file.sync()
+        except OSError as error:
+            raise _cannot(self._file, error) from error
+
+    def drop(self) -> None:
+        """Forget what waits: the turn it is of did not come to its end. A life follows."""
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Let go of the file; what waits is not written."""
+        self._file.close()
+
+    def _write(self, payload: bytes) -> None:
+        if self._is_torn:
+            self._file.cut(self._length)
+        head = len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little")
+        data = (b"" if self._length else _MAGIC) + head + payload
+        self._is_torn = True
+        self._file.append(data)
+        self._is_torn = False
+        self._length += len(data)
+
+
+def _cannot(file: JournalFile, error: OSError) -> JournalError:
+    msg = f"the journal {file.place!r} cannot be used: {error.strerror or error}"
+    remedy = "check the disk, or name another file; what was written before is whole"
+    return JournalError(msg, place=file.place, remedy=remedy)
