@@ -162,7 +162,7 @@ def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(et.JournalError, match="tells of no run"):
         et.replay_journal(kept(rows(1)), tmp_path / "none.journal")
     with pytest.raises(et.PlanError, match="no place for a journal"):
-        run_script(script(), journal=3)  # type: ignore[arg-type]
+        run_script(script(), journal=3)
 
 
 def test_what_was_torn_is_told_and_cut(tmp_path: Path) -> None:
