@@ -84,6 +84,7 @@ class EngineLook:
         partitions: in the order in which they were taken in.
         operators: in the order of the pipeline.
         timers: in the order of operators, then of time.
+        tags: of the side outputs.
     """
 
     watermark_us: int
@@ -91,6 +92,7 @@ class EngineLook:
     partitions: tuple[PartitionLook, ...]
     operators: tuple[HeldState, ...]
     timers: tuple[Timer, ...]
+    tags: tuple[str, ...]
 
 
 def look_at(core: Core) -> EngineLook:
@@ -116,7 +118,12 @@ def look_at(core: Core) -> EngineLook:
     known = progress.partitions
     partitions = tuple(PartitionLook(p.name, p.watermark_us, p.idle, p.finished) for p in known)
     return EngineLook(
-        progress.combined_us, progress.held_by, partitions, tuple(held), tuple(timers)
+        progress.combined_us,
+        progress.held_by,
+        partitions,
+        tuple(held),
+        tuple(timers),
+        tuple(core.side_schemas),
     )
 
 

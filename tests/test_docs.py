@@ -63,6 +63,18 @@ def test_the_readme_shows_what_its_example_prints(
     assert capsys.readouterr().out == shown.group(1)
 
 
+def test_the_page_on_testing_shows_what_its_code_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in BLOCK.findall(text[: text.index("```text")]):
+        exec(compile(code, "docs/testing.md", "exec"), names)
+    shown = OUTPUT.search(text)
+    assert shown is not None
+    assert capsys.readouterr().out == shown.group(1)
+
+
 def test_rules_that_are_cited_exist() -> None:
     page = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
     rules = set(re.findall(r"^- \*\*(S\d+) ", page, flags=re.MULTILINE))

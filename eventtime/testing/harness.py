@@ -79,7 +79,7 @@ class Harness:
         memory: MemoryLike | None = None,
     ) -> None:
         self.clock = ManualClock(instant_us(start, place="Harness(start=…)"))
-        self._pipeline, self._shards, self._memory = pipeline, shards, memory
+        self._pipeline, self.shards, self._memory = pipeline, shards, memory
         # A text is no list of names: the engine says so.
         names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
         self.engine = Engine(pipeline, names, clock=self.clock, shards=shards, memory=memory)
@@ -211,12 +211,12 @@ class Harness:
             shards: from here on; None: as many as before.
         """
         saved = self.snapshot()
-        self._shards = self._shards if shards is None else shards
+        self.shards = self.shards if shards is None else shards
         self._go_on(saved)
 
     def _go_on(self, saved: bytes) -> None:
         self.engine.suspend()
-        clock, shards, memory = self.clock, self._shards, self._memory
+        clock, shards, memory = self.clock, self.shards, self._memory
         self.engine = Engine.restore(
             self._pipeline, io.BytesIO(saved), clock=clock, shards=shards, memory=memory
         )
@@ -258,13 +258,24 @@ class Harness:
     @property
     def late(self) -> pa.Table:
         """All late rows of the first window so far (S20)."""
+        tag = self.late_tag
+        if tag is None:
+            msg = "no late rows are kept: window(late=et.DROP), or there is no window"
+            raise PlanError(msg, place="harness.late", remedy="look at the ledger")
+        return self._all(tag)
+
+    @property
+    def late_tag(self) -> str | None:
+        """Tag of the late rows of the first window; None: it keeps none, or there is no window."""
         windows = [n for n in walk(self._pipeline.node) if isinstance(n, Windowed)]
         if not windows or windows[-1].late == DROP:
-            what = "are only counted: window(late=et.DROP)" if windows else "are not: no window"
-            msg = f"late rows {what}"
-            remedy = "leave late=… out, or look at the ledger"
-            raise PlanError(msg, place="harness.late", remedy=remedy)
-        return self._all(windows[-1].late or _LATE)
+            return None
+        return windows[-1].late or _LATE
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of all side outputs."""
+        return self.look().tags
 
     @property
     def quarantine(self) -> pa.Table:

@@ -1,0 +1,210 @@
+"""A transcript run: its steps are done one after the other, and what comes is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from eventtime.errors import EventTimeError
+from eventtime.testing.harness import Harness
+from eventtime.testing.rows import batch_of
+from eventtime.testing.steps import AdvanceClock, Push, Streams
+from eventtime.testing.timeline import timeline
+from eventtime.testing.transcripts.acts import Act, Crash, Cut, Expect, Replay, Restarted
+from eventtime.testing.transcripts.comparing import Comparison, TranscriptFailedError
+from eventtime.testing.transcripts.reading import TranscriptError
+from eventtime.testing.transcripts.script import Transcript, load
+
+if TYPE_CHECKING:
+    import os
+
+    from eventtime.stream import Stream
+    from eventtime.testing.steps import Step
+
+__all__ = ("run_transcript",)
+
+
+def run_transcript(
+    transcript: Transcript | str | os.PathLike[str],
+    *,
+    shards: int = 1,
+    row_by_row: bool = False,
+    restarts: bool = False,
+) -> None:
+    """Do the steps of a transcript, and compare.
+
+    Whatever the options, the same must come (S4, S24, S28).
+
+    Args:
+        transcript: as `load` returns it, or the path of its file.
+        shards: threads that share the keys.
+        row_by_row: whether each row comes as a batch of its own.
+        restarts: whether state is saved, destroyed and restored after each step.
+
+    Raises:
+        TranscriptFailedError: something else came; with file and line, what was expected, what
+            came, and a time line.
+        TranscriptError: the transcript says what it must not.
+    """
+    story = transcript if isinstance(transcript, Transcript) else load(transcript)
+    if not story.not_yet:
+        _play(story, shards, row_by_row=row_by_row, restarts=restarts)
+        return
+    try:
+        _play(story, shards, row_by_row=row_by_row, restarts=restarts)
+    except (TranscriptFailedError, EventTimeError):
+        return
+    msg = f"{story.path}:1: this works now: take 'not_yet' out"
+    raise TranscriptFailedError(msg)
+
+
+def _play(story: Transcript, shards: int, *, row_by_row: bool, restarts: bool) -> None:
+    where, refused = story.declared.entry, story.refused
+    try:
+        stream = story.declared.stream()
+        harness = Harness(stream, story.partitions, start=story.clock_us, shards=shards)
+    except EventTimeError as error:
+        if refused and refused in str(error):
+            return
+        wanted = f", and not with {refused!r}" if refused else ""
+        where.refuse(f"the pipeline is refused{wanted}: {error.what}", error.remedy)
+    if refused:
+        harness.close()
+        msg = f"{where.place}: the pipeline is not refused, and {refused!r} is expected"
+        raise TranscriptFailedError(msg)
+    run = _Run(story, stream, harness, row_by_row=row_by_row, restarts=restarts)
+    try:
+        run.play()
+    finally:
+        run.harness.close()
+
+
+@dataclass
+class _Saved:
+    """A checkpoint: what was saved, how much had come out, and what was put in since."""
+
+    snapshot: bytes | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    since: list[Step] = field(default_factory=list)
+
+
+class _Run:
+    def __init__(
+        self,
+        story: Transcript,
+        stream: Stream,
+        harness: Harness,
+        *,
+        row_by_row: bool,
+        restarts: bool,
+    ) -> None:
+        self._story, self._stream, self.harness = story, stream, harness
+        self._row_by_row, self._restarts = row_by_row, restarts
+        self._comparison = Comparison(story, self._picture)
+        self._done: list[Step] = []
+        self._saved = _Saved()
+
+    def play(self) -> None:
+        for act in self._story.steps:
+            before_us = self.harness.watermark_us
+            try:
+                self._act(act)
+            except TranscriptError:
+                raise
+            except EventTimeError as error:
+                self._comparison.fail(act.entry, "this is refused", str(error))
+            if isinstance(act, Expect):
+                continue
+            self._comparison.collect(self.harness)
+            if self._restarts:
+                self.harness.restart()
+            if self.harness.watermark_us < before_us and not isinstance(act, Crash):
+                self._comparison.fail(act.entry, "the watermark went back (S5)")
+            self.harness.ledger.assert_balanced()
+        self._comparison.check_end()
+
+    def _act(self, act: Act) -> None:
+        match act:
+            case Expect():
+                self._comparison.compare(act, self.harness)
+            case Replay():
+                self._replay(act)
+            case Cut():
+                self._saved = _Saved(self.harness.snapshot(), self._comparison.sizes())
+            case Crash():
+                self._crash(act)
+            case Restarted():
+                self._restart(act)
+            case _:
+                for step in self._cut(act.steps()):
+                    self.harness.do(step)
+                    self._done.append(step)
+                    self._saved.since.append(step)
+
+    def _cut(self, steps: list[Step]) -> list[Step]:
+        if not self._row_by_row:
+            return steps
+        return [
+            piece
+            for step in steps
+            for piece in (
+                [Push(step.partition, [row]) for row in step.rows]
+                if isinstance(step, Push)
+                else [step]
+            )
+        ]
+
+    def _replay(self, act: Replay) -> None:
+        declared = self._story.declared
+        if declared.schema is None:
+            act.entry.refuse("code declares its own source", "declare the pipeline here")
+        time, unit, place = declared.time, declared.time_unit, act.entry.place
+        batches = {
+            name: batch_of(rows, declared.schema, time=time, time_unit=unit, place=place)
+            for name, rows in act.rows.items()
+        }
+        run = declared.stream(batches).run(shards=self.harness.shards)
+        self._comparison.note("", run.table())
+        for tag in run.tags:
+            self._comparison.note(tag, run.side(tag))
+        self._comparison.replayed = run.ledger
+
+    def _restart(self, act: Restarted) -> None:
+        if act.pipeline is None:
+            self.harness.restart(shards=act.shards)
+            return
+        stream, clock_us = act.pipeline.stream(), self.harness.clock.now_us()
+        shards = act.shards or self.harness.shards
+        try:
+            other = Harness.restore(stream, self.harness.snapshot(), start=clock_us, shards=shards)
+        except EventTimeError as error:
+            if act.refused and act.refused in str(error):
+                return
+            raise
+        self.harness.close()
+        self._stream, self.harness = stream, other
+        if act.refused:
+            what = f"the changed pipeline is not refused, and {act.refused!r} is expected"
+            self._comparison.fail(act.entry, what)
+
+    def _crash(self, act: Crash) -> None:
+        """Lose what came since the checkpoint, and let its input come again (S28)."""
+        saved, partitions = self._saved, self._story.partitions
+        shards, clock_us = self.harness.shards, self.harness.clock.now_us()
+        self.harness.close()
+        self.harness = (
+            Harness(self._stream, partitions, start=clock_us, shards=shards)
+            if saved.snapshot is None
+            else Harness.restore(self._stream, saved.snapshot, start=clock_us, shards=shards)
+        )
+        lost = self._comparison.lose(saved.sizes)
+        for step in saved.since:
+            # Time that has passed does not pass again.
+            if not isinstance(step, AdvanceClock):
+                self.harness.do(step)
+        self._comparison.collect(self.harness)
+        self._comparison.check_again(lost, saved.sizes, act.entry)
+
+    def _picture(self) -> str:
+        streams = Streams(self._story.partitions, tuple(self._done), self._story.clock_us)
+        return timeline(self._stream, streams) if self._done else ""

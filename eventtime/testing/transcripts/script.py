@@ -1,0 +1,265 @@
+"""A transcript as it is written: what is declared, and the steps in their order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from eventtime.checks import shown
+from eventtime.duration import parse_us
+from eventtime.errors import EventTimeError
+from eventtime.testing.rows import instant_us, iso
+from eventtime.testing.transcripts.acts import (
+    Act,
+    Add,
+    Beat,
+    Crash,
+    Cut,
+    End,
+    Expect,
+    Idle,
+    Input,
+    Pass,
+    Poll,
+    Replay,
+    Restarted,
+    Rows,
+)
+from eventtime.testing.transcripts.declared import Declared, declared
+from eventtime.testing.transcripts.reading import Entry, read_entries
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ("Times", "Transcript", "load")
+
+VERSION: Final = 1
+_KNOWN: Final = (
+    "transcript", "title", "rules", "pipeline", "partitions", "day", "clock", "refused", "not_yet",
+    "steps",
+)  # fmt: skip
+_STEPS: Final = (
+    "input", "watermark", "poll", "idle", "clock", "add", "finish", "checkpoint", "crash",
+    "restart", "replay", "expect",
+)  # fmt: skip
+_EXPECTED: Final = (
+    "results", "late", "quarantine", "side", "watermark", "held_by", "idle", "ledger", "operators",
+    "state", "nothing",
+)  # fmt: skip
+_CLOCK: Final = re.compile(r"(-?)([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9])(\.[0-9]{1,6})?)?")
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times as a transcript writes them: '00:01:30' is of its day, all else is ISO 8601.
+
+    Args:
+        day_us: when the day begins.
+    """
+
+    day_us: int = 0
+
+    def us(self, text: object, entry: Entry) -> int:
+        """Return an instant in microseconds."""
+        try:
+            return instant_us(self.whole(text), place=entry.place)
+        except EventTimeError:
+            remedy = "write it as '00:01:30', or as '2024-03-01T12:00:00Z'"
+            return entry.refuse(f"{shown(text)} is no time", remedy)
+
+    def whole(self, value: Any) -> Any:
+        """Return a time of the day as ISO 8601 text, and all else as it is."""
+        match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return value
+        seconds = int(match[2]) * 3_600 + int(match[3]) * 60 + int(match[4] or 0)
+        us = seconds * 1_000_000 + int((match[5] or ".0")[1:].ljust(6, "0"))
+        return iso(self.day_us + (-us if match[1] else us))
+
+    def short(self, time_us: int) -> str:
+        """Write an instant as a transcript does."""
+        text = iso(time_us)
+        if not 0 <= time_us - self.day_us <= _DAY_US:
+            return text
+        seconds, us = divmod(time_us - self.day_us, 1_000_000)
+        clock = f"{seconds // 3_600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return clock if not us else f"{clock}.{us:06}".rstrip("0")
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A story, and what is expected of it.
+
+    Args:
+        path: of its file.
+        title: what it shows, in a sentence.
+        rules: of docs/semantics.md that it stands for.
+        declared: the pipeline.
+        partitions: known at the start.
+        times: how it writes them.
+        clock_us: what the clock shows at the start.
+        refused: part of the message with which the pipeline is refused; empty: it is not.
+        not_yet: what is missing that it needs; empty: nothing.
+        steps: in their order.
+    """
+
+    path: str
+    title: str
+    rules: tuple[str, ...]
+    declared: Declared
+    partitions: tuple[str, ...]
+    times: Times
+    clock_us: int
+    refused: str
+    not_yet: str
+    steps: tuple[Act, ...] = field(repr=False)
+
+
+def load(path: str | os.PathLike[str]) -> Transcript:
+    """Read a transcript; docs/transcripts.md says how one is written.
+
+    Raises:
+        TranscriptError: names the line, what is wrong and what to write.
+        PlanError: PyYAML is not installed.
+        OSError: the file cannot be read.
+    """
+    whole = read_entries(Path(path).read_text(encoding="utf-8"), str(path))
+    said = whole.mapping("transcript", _KNOWN, needed=("transcript", "title", "pipeline"))
+    if said["transcript"].plain != VERSION:
+        what = f"this is version {shown(said['transcript'].plain)} of the format"
+        said["transcript"].refuse(what, f"write transcript: {VERSION}")
+    times = Times(Times().us(said["day"].text("day"), said["day"]) if "day" in said else 0)
+    pipeline = declared(said["pipeline"])
+    partitions = tuple(said["partitions"].names("partition")) if "partitions" in said else ("a",)
+    reader = _Steps(times, partitions, pipeline)
+    steps = said["steps"].items("steps") if "steps" in said else []
+    if not steps and "refused" not in said and "not_yet" not in said:
+        whole.refuse("there are no steps", "add 'steps:' and what happens, one '- …' for each")
+    clock_us = times.us(said["clock"].plain, said["clock"]) if "clock" in said else times.day_us
+    return Transcript(
+        str(path),
+        said["title"].text("title"),
+        tuple(said["rules"].names("rule")) if "rules" in said else (),
+        pipeline,
+        partitions,
+        times,
+        clock_us,
+        said["refused"].text("message") if "refused" in said else "",
+        said["not_yet"].text("reason") if "not_yet" in said else "",
+        tuple(reader.step(entry) for entry in steps),
+    )
+
+
+class _Steps:
+    def __init__(self, times: Times, partitions: tuple[str, ...], pipeline: Declared) -> None:
+        self.times, self.partitions, self.pipeline = times, partitions, pipeline
+        self.names: list[str] = list(partitions)
+        self.ended: list[str] = []
+
+    def step(self, entry: Entry) -> Act:
+        if isinstance(entry.value, str):
+            name, what = entry.value, Entry({}, entry.file, entry.line)
+        else:
+            said = entry.mapping("step")
+            if len(said) != 1:
+                entry.refuse(
+                    f"a step is one thing, and here are {len(said)}", "write '- ' for each"
+                )
+            ((name, what),) = said.items()
+        if name not in _STEPS:
+            entry.refuse(f"there is no step {shown(name)}", f"one of {', '.join(_STEPS)}")
+        made: Act = getattr(self, f"_{name}")(what)
+        return made
+
+    def _input(self, entry: Entry) -> Act:
+        return Input(entry, self._rows(entry))
+
+    def _replay(self, entry: Entry) -> Act:
+        return Replay(entry, self._rows(entry))
+
+    def _rows(self, entry: Entry) -> Rows:
+        if isinstance(entry.value, list):
+            if len(self.partitions) != 1:
+                which = ", ".join(self.partitions)
+                entry.refuse("it is not said whose rows these are", f"name one of {which} before")
+            return {self.partitions[0]: self._of(entry)}
+        return {name: self._of(rows) for name, rows in entry.mapping("input").items()}
+
+    def _of(self, entry: Entry) -> list[dict[str, Any]]:
+        schema, found = self.pipeline.schema, []
+        for one in entry.items("rows"):
+            row = one.mapping("row", None if schema is None else schema.names)
+            found.append({name: self.times.whole(value.plain) for name, value in row.items()})
+        return found
+
+    def _watermark(self, entry: Entry) -> Act:
+        said = entry.mapping("watermark")
+        return Beat(entry, {name: self.times.us(one.plain, one) for name, one in said.items()})
+
+    def _poll(self, entry: Entry) -> Act:
+        return Poll(entry, entry.names("partition"))
+
+    def _idle(self, entry: Entry) -> Act:
+        said = entry.mapping("idle", ("partitions", "for"), needed=("partitions", "for"))
+        return Idle(entry, said["partitions"].names("partition"), _duration(said["for"]))
+
+    def _clock(self, entry: Entry) -> Act:
+        return Pass(entry, _duration(entry))
+
+    def _add(self, entry: Entry) -> Act:
+        if isinstance(entry.value, str):
+            self.names.append(entry.value)
+            return Add(entry, entry.value, historical=False)
+        said = entry.mapping("add", ("partition", "historical"), needed=("partition",))
+        historical = "historical" in said and said["historical"].flag("flag")
+        self.names.append(said["partition"].text("partition"))
+        return Add(entry, self.names[-1], historical=historical)
+
+    def _finish(self, entry: Entry) -> Act:
+        names = entry.names("partition")
+        left = [name for name in self.names if name not in self.ended]
+        names = left if names == ["all"] else names
+        self.ended.extend(names)
+        return End(entry, names)
+
+    def _checkpoint(self, entry: Entry) -> Act:
+        return Cut(entry)
+
+    def _crash(self, entry: Entry) -> Act:
+        return Crash(entry)
+
+    def _restart(self, entry: Entry) -> Act:
+        said = entry.mapping("restart", ("shards", "change", "refused")) if entry.value else {}
+        shards = said["shards"].number("number of shards", least=1) if "shards" in said else None
+        pipeline = None
+        if "change" in said:
+            change = said["change"]
+            change.mapping("change")
+            pipeline = declared(_changed(self.pipeline.entry, change))
+        refused = said["refused"].text("message") if "refused" in said else ""
+        return Restarted(entry, shards, pipeline, refused)
+
+    def _expect(self, entry: Entry) -> Act:
+        if entry.value == "nothing":
+            return Expect(entry, {"nothing": Entry(True, entry.file, entry.line)})  # noqa: FBT003
+        return Expect(entry, entry.mapping("expect", _EXPECTED))
+
+
+def _changed(entry: Entry, change: Entry) -> Entry:
+    """Return a declaration with some of its entries changed, those of mappings one by one."""
+    if not isinstance(entry.value, dict) or not isinstance(change.value, dict):
+        return change
+    merged = dict(entry.value)
+    for key, one in change.value.items():
+        merged[key] = _changed(merged[key], one) if key in merged else one
+    return Entry(merged, change.file, change.line)
+
+
+def _duration(entry: Entry) -> int:
+    try:
+        return parse_us(entry.plain, name="duration", negative=True)
+    except EventTimeError:
+        return entry.refuse(f"{shown(entry.plain)} is no duration", "write it as '90s' or '1h30m'")

@@ -1,0 +1,239 @@
+"""Transcripts: each rule has one, what is wrong is noticed, and what cannot be read is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pyarrow as pa
+import pytest
+
+import eventtime as et
+from eventtime.testing.transcripts import (
+    TranscriptError,
+    TranscriptFailedError,
+    load,
+    run_transcript,
+)
+from eventtime.testing.transcripts.reading import read_entries
+from tree import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventtime.stream import Stream
+
+STORIES = sorted((ROOT / "tests" / "transcripts").glob("*.transcript.yaml"))
+WRONG = sorted((ROOT / "tests" / "testing" / "wrong").glob("*.yaml"))
+SCHEMA = json.loads(
+    (ROOT / "eventtime" / "testing" / "transcripts" / "transcript.schema.json").read_text("utf-8")
+)
+
+
+def name(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    def write(text: str) -> Path:
+        path = tmp_path / "it.transcript.yaml"
+        path.write_text(dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+# The rules
+
+
+def test_every_rule_has_a_transcript() -> None:
+    page = (ROOT / "docs" / "semantics.md").read_text("utf-8")
+    rules = set(re.findall(r"^- \*\*(S\d+) ", page, flags=re.MULTILINE))
+    told = {f"S{int(name(path)[1:3])}": set(load(path).rules) for path in STORIES}
+    assert set(told) == rules
+    assert all(rule in told[rule] for rule in rules)
+
+
+@pytest.mark.parametrize("how", [{"row_by_row": True}, {"restarts": True}, {"shards": 3}], ids=str)
+@pytest.mark.parametrize("path", STORIES, ids=name)
+def test_neither_cuts_nor_restarts_nor_shards_show(path: Path, how: dict[str, Any]) -> None:
+    """S4, S24, S28; as they stand the plugin runs them."""
+    run_transcript(path, **how)
+
+
+# What is noticed
+
+
+@pytest.mark.parametrize("path", WRONG, ids=name)
+def test_what_is_wrong_is_noticed(path: Path) -> None:
+    with pytest.raises(TranscriptFailedError, match=re.escape(f"{path.name}:")):
+        run_transcript(path)
+
+
+def test_a_failure_says_what_was_expected_and_what_came() -> None:
+    path = ROOT / "tests" / "testing" / "wrong" / "results.yaml"
+    with pytest.raises(TranscriptFailedError) as failed:
+        run_transcript(path)
+    assert str(failed.value).splitlines()[:8] == [
+        f"{path}:12: results differ",
+        "  (The result is another (10, and not 11))",
+        "number 1: total is 10, and 11 is expected",
+        "expected:",
+        "  - {window: [00:00:00, 00:01:00], total: 11}",
+        "came:",
+        "  - {window: [00:00:00, 00:01:00], total: 10}",
+        "",
+    ]
+    assert "  1 push a  10s" in str(failed.value)
+
+
+# What is refused
+
+HEAD = """\
+transcript: 1
+title: A story
+pipeline:
+  columns: {at: time, value: integer}
+  watermark: ascending
+  window: {tumbling: 1m}
+  aggregate: {n: count}
+"""
+STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("", None, "the transcript is empty"),
+        ("transcript: 1\ntitle: [\n", 3, "this is no YAML"),
+        ("- a", 1, "is no transcript"),
+        ("title: A story", 1, "lacks 'transcript'"),
+        (HEAD.replace("transcript: 1", "transcript: 2"), 1, "version 2 of the format"),
+        (HEAD.replace("A story", "a: b"), 2, "this is no YAML"),
+        (f"{HEAD}title: Again", 8, "'title' is there twice"),
+        (f"{HEAD}5: five", 8, "5 is no name"),
+        (HEAD, 1, "there are no steps"),
+        (f"{HEAD}stepps: []", 8, "transcript has no 'stepps'"),
+        (HEAD.replace("value: integer", "value: whole"), 4, "there is no type 'whole'"),
+        (HEAD.replace("at: time", "at: text"), 3, "no column is of type time"),
+        (HEAD.replace("  window: {tumbling: 1m}\n", ""), 3, "lacks 'window'"),
+        (HEAD.replace("  window", "  windows"), 6, "pipeline has no 'windows'"),
+        (f"{HEAD}steps: [{{input: {{a: []}}, crash: }}]", 8, "a step is one thing, and here are 2"),
+        (f"{HEAD}steps: [{{wait: 5s}}]", 8, "there is no step 'wait'"),
+        (f"{HEAD}steps: [{{clock: soon}}]", 8, "'soon' is no duration"),
+        (f"{HEAD}steps: [{{watermark: {{a: soon}}}}]", 8, "'soon' is no time"),
+        (f"{HEAD}steps: [{{input: [{{weight: 1}}]}}]", 8, "row has no 'weight'"),
+        (f"{HEAD}partitions: [a, b]\nsteps: [{{input: []}}]", 9, "whose rows these are"),
+        (f"{HEAD}steps: [{{expect: {{result: []}}}}]", 8, "expect has no 'result'"),
+        (f"{HEAD}day: some day\nsteps: [crash]", 8, "'some day' is no time"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    written: Any, text: str, line: int | None, says: str
+) -> None:
+    path = written(text)
+    with pytest.raises(TranscriptError, match=re.escape(says)) as refused:
+        load(path)
+    assert refused.value.place == (str(path) if line is None else f"{path}:{line}")
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ("{expect: {results: [{m: 1}]}}", "there is no column 'm'"),
+        ("{expect: {results: [{n: many}]}}", "'many' is no int64"),
+        ("{expect: {results: [{window: [00:00]}]}}", "a window has two bounds"),
+        ("{expect: {side: {other: []}}}", "has no 'other'"),
+        ("{expect: {ledger: {rows: 1}}}", "has no 'rows'"),
+        ("{expect: {operators: [{open: 1, shut: 2}]}}", "has no 'shut'"),
+        ("{expect: {watermark: {z: 00:00:10}}}", "has no 'z'"),
+        ("{expect: {state: {bytes: 5}}}", "has no 'bytes'"),
+        ("{expect: {nothing: false}}", "says nothing"),
+    ],
+)
+def test_what_cannot_be_expected_is_refused(written: Any, step: str, says: str) -> None:
+    with pytest.raises(TranscriptError, match=re.escape(says)) as refused:
+        run_transcript(written(f"{STEP}  - {step}\n"))
+    assert refused.value.place.endswith(":10")
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "says"),
+    [
+        ("count", "median value", "there is no aggregate 'median'"),
+        ("count", "sum", "'sum' is no aggregate"),
+        ("count", "sum weight", "weight"),
+        ("tumbling: 1m", "tumbling: 0s", "the pipeline is refused"),
+        ("tumbling: 1m", "sliding: 1m", "there is no window of sliding"),
+        ("ascending", "{lagging: 5s}", "a watermark has one of"),
+        ("ascending", "{ascending: 5s}", "an ascending watermark has no bound"),
+        ("  window", "  filter: value\n  window", "'value' is no condition"),
+    ],
+)
+def test_pipelines_that_cannot_be_are_refused(
+    written: Any, part: str, instead: str, says: str
+) -> None:
+    with pytest.raises(TranscriptError, match=says):
+        run_transcript(written(STEP.replace(part, instead)))
+
+
+def test_a_step_that_the_engine_refuses_is_a_failure(written: Any) -> None:
+    with pytest.raises(TranscriptFailedError, match=r":10: this is refused(.|\n)*no partition 'b'"):
+        run_transcript(written(f"{STEP}  - finish: b\n"))
+
+
+def test_what_comes_and_nobody_expects_is_a_failure(written: Any) -> None:
+    with pytest.raises(TranscriptFailedError, match="results came that no step expects"):
+        run_transcript(written(f"{STEP}  - finish: all\n"))
+    with pytest.raises(TranscriptFailedError, match="results came that no step expects"):
+        run_transcript(written(f"{STEP}  - finish: all\n  - expect: nothing\n"))
+
+
+# The words
+
+
+def by_code() -> Stream:
+    schema = pa.schema({"t": pa.timestamp("s", "UTC")})
+    marked = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    return marked.window(et.tumbling("1m")).aggregate(n=et.count())
+
+
+def test_code_may_declare_the_pipeline(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "my_pipelines", sys.modules[__name__])
+    text = """\
+        transcript: 1
+        title: A pipeline of code
+        day: 2024-03-01
+        pipeline: {python: "my_pipelines:by_code"}
+        steps:
+          - input: [{t: 00:00:10}, {t: 00:01:00}]
+          - expect: {results: [{window: [00:00:00, 00:01:00], n: 1}]}
+        """
+    run_transcript(written(text))
+    for place, says in (
+        ("my_pipelines", "is no place of a pipeline"),
+        ("my_pipelines:nothing", "is not there"),
+        ("no_such_module:by_code", "is not there"),
+        ("my_pipelines:name", ""),
+    ):
+        if says:
+            with pytest.raises(TranscriptError, match=says):
+                run_transcript(written(text.replace("my_pipelines:by_code", place)))
+
+
+@pytest.mark.parametrize("path", [*STORIES, *WRONG], ids=name)
+def test_the_schema_describes_what_is_written(path: Path) -> None:
+    jsonschema.validate(read_entries(path.read_text("utf-8"), str(path)).plain, SCHEMA)
+
+
+@pytest.mark.parametrize("text", [f"{HEAD}wrong: 1", f"{HEAD}steps: [{{wait: 5s}}]"])
+def test_the_schema_refuses_other_words(text: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(read_entries(text, "it").plain, SCHEMA)
