@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import fastavro
 
+from eventtime.sources.kafka.values import Coding, payload
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("FakeRegistry", "avro", "framed", "registry")
+__all__ = ("FakeRegistry", "avro", "framed", "logical", "reading", "record", "registry")
 
 
 class FakeRegistry:
@@ -75,3 +77,20 @@ def avro(schema: Any, row: Any) -> bytes:
 def framed(number: int, body: bytes) -> bytes:
     """Put the header of a registry in front."""
     return b"\0" + number.to_bytes(4) + body
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    """Write the schema of a record."""
+    told = [{"name": name, "type": kind} for name, kind in fields.items()]
+    return {"type": "record", "name": "Click", "fields": told}
+
+
+def logical(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    """Write a logical type."""
+    return {"type": kind, "logicalType": name, **more}
+
+
+def reading(**said: Any) -> Any:
+    """Return what reads values of Avro, as arguments of `read_kafka` say."""
+    schema = said.pop("schema", None)
+    return payload("avro", schema, Coding(**said), place="read_kafka(…)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.errors import PlanError
+from eventtime.sources.kafka.avro_resolving import with_logical_types
 from eventtime.sources.kafka.avro_types import parsed, schema_given
 from eventtime.sources.kafka.columns import check_castable, conformed
 from eventtime.sources.kafka.payloads import Parsed, all_there
@@ -20,33 +21,20 @@ from eventtime.sources.rebatch import join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventtime.sources.kafka.avro_types import AvroColumn
+    from eventtime.sources.kafka.avro_types import AvroSchema
 
-__all__ = ("AvroPayload", "AvroSchema", "avro_payload")
+__all__ = ("AvroPayload", "avro_payload")
 
 # What fastavro raises at bytes that are no record of the schema.
-_BAD: Final = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError)
-
-
-@dataclass(frozen=True, eq=False)
-class AvroSchema:
-    """A schema as fastavro reads with it, and what becomes of its fields."""
-
-    form: Any
-    columns: dict[str, AvroColumn]
-
-    def natural(self, names: Sequence[str]) -> dict[str, AvroColumn]:
-        """Return those of the columns that there are.
-
-        Raises:
-            ArrowInvalid: one of them has no type in Arrow.
-        """
-        found = {name: self.columns[name] for name in names if name in self.columns}
-        for name, column in found.items():
-            if column.kind is None:
-                message = f"field {name!r} has no type in Arrow: {column.why}"
-                raise pa.ArrowInvalid(message)
-        return found
+_BAD: Final = (
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +84,28 @@ class AvroPayload:
             return self.reader
         known = self._writers.get(number)
         if known is None:
-            known = self._writers[number] = _asked(self.registry, number)
+            known = self._writers[number] = self._asked(self.registry, number)
         if isinstance(known, str):
             raise pa.ArrowInvalid(known)
         return known
 
+    def _asked(self, registry: Registry, number: int) -> AvroSchema | str:
+        """Return the schema of an id, or why it cannot be read with."""
+        kind, texts = registry.schema(number)
+        if kind != "AVRO":
+            return f"its schema id {number} is of {kind}, not of Avro"
+        *before, last = map(_loaded, texts)
+        try:
+            writer = parsed([*before, last])
+            if self.reader is None:
+                return writer
+            if writer.form == self.reader.form:
+                return self.reader
+            return parsed([*before, with_logical_types(last, self.reader.whole)])
+        except ValueError as error:
+            return f"its schema id {number} is no schema of Avro that can be read: {error}"
+
     def _record(self, value: bytes, writer: AvroSchema) -> Any:
-        from fastavro import schemaless_reader
         from fastavro.read import SchemaResolutionError
 
         data = BytesIO(value)
@@ -110,7 +113,7 @@ class AvroPayload:
             data.seek(HEADER_BYTES)
         reader = None if self.reader is None or self.reader is writer else self.reader.form
         try:
-            record = schemaless_reader(data, writer.form, reader)
+            record = _reads(nests=writer.nests)(data, writer.form, reader)
         except (*_BAD, struct.error, SchemaResolutionError) as error:
             message = f"it is no record of its schema: {str(error) or type(error).__name__}"
             raise pa.ArrowInvalid(message) from error
@@ -133,15 +136,15 @@ class AvroPayload:
         return conformed(made, self.schema, len(rows))
 
 
-def _asked(registry: Registry, number: int) -> AvroSchema | str:
-    """Return the schema of an id, or why it cannot be read with."""
-    kind, texts = registry.schema(number)
-    if kind != "AVRO":
-        return f"its schema id {number} is of {kind}, not of Avro"
-    try:
-        return AvroSchema(*parsed([_loaded(text) for text in texts]))
-    except ValueError as error:
-        return f"its schema id {number} is no schema of Avro that can be read: {error}"
+def _reads(*, nests: bool) -> Any:
+    """Return what reads a record; of one in another in another … the compiled one would crash."""
+    if nests:
+        from fastavro._read_py import schemaless_reader as in_python
+
+        return in_python
+    from fastavro import schemaless_reader
+
+    return schemaless_reader
 
 
 def _loaded(text: str) -> Any:
@@ -181,7 +184,7 @@ def avro_payload(
         return AvroPayload(wanted, None, registry, is_framed=True)
     place = f"{place}: avro_schema=…"
     try:
-        reader = AvroSchema(*parsed([schema_given(given, place=place)]))
+        reader = parsed([schema_given(given, place=place)])
     except PlanError:
         raise
     except ValueError as error:

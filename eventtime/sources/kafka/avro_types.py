@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -10,13 +11,14 @@ import pyarrow as pa
 
 from eventtime.checks import shown
 from eventtime.errors import PlanError
+from eventtime.sources.kafka.avro_bounds import check_bounded, holds_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Fix = Callable[[Any], Any]
 
-__all__ = ("AvroColumn", "columns_of", "parsed", "schema_given")
+__all__ = ("AvroColumn", "AvroSchema", "parsed", "schema_given")
 
 _PLAIN: Final = {
     "null": pa.null(),
@@ -78,14 +80,44 @@ def schema_given(given: object, *, place: str) -> Any:
         raise PlanError(msg, place=place, remedy=remedy) from error
 
 
-def parsed(schemas: Sequence[Any]) -> tuple[Any, dict[str, AvroColumn]]:
-    """Parse a schema; returns it as fastavro reads with it, and its columns.
+@dataclass(frozen=True, eq=False)
+class AvroSchema:
+    """A schema of a record.
+
+    Args:
+        form: as fastavro reads with it.
+        whole: the same; names stand for records only within themselves.
+        columns: what becomes of its fields.
+        nests: whether records may be in one another to any depth.
+    """
+
+    form: Any
+    whole: Any
+    columns: dict[str, AvroColumn]
+    nests: bool
+
+    def natural(self, names: Sequence[str]) -> dict[str, AvroColumn]:
+        """Return those of the columns that there are.
+
+        Raises:
+            ArrowInvalid: one of them has no type in Arrow.
+        """
+        found = {name: self.columns[name] for name in names if name in self.columns}
+        for name, column in found.items():
+            if column.kind is None:
+                message = f"field {name!r} has no type in Arrow: {column.why}"
+                raise pa.ArrowInvalid(message)
+        return found
+
+
+def parsed(schemas: Sequence[Any]) -> AvroSchema:
+    """Parse a schema.
 
     Args:
         schemas: it is the last; in front of it are those that it refers to.
 
     Raises:
-        ValueError: it is no schema, or of no record of fields.
+        ValueError: it is no schema, of no record of fields, or of one that may have no end.
     """
     from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
@@ -100,13 +132,14 @@ def parsed(schemas: Sequence[Any]) -> tuple[Any, dict[str, AvroColumn]]:
         if not (isinstance(whole, dict) and whole.get("type") == "record" and whole["fields"]):
             msg = "it is not of a record of fields"
             raise ValueError(msg)
-        return read, columns_of(whole)
+        check_bounded(whole)
+        return AvroSchema(read, whole, _columns(whole), holds_itself(whole))
     except (SchemaParseException, UnknownType, LookupError, TypeError, AttributeError) as error:
         msg = f"{type(error).__name__}: {error}"
         raise ValueError(msg) from error
 
 
-def columns_of(record: dict[str, Any]) -> dict[str, AvroColumn]:
+def _columns(record: dict[str, Any]) -> dict[str, AvroColumn]:
     """Return what becomes of each field of a record, in which names stand for themselves."""
     return {field["name"]: _column(field["type"]) for field in record["fields"]}
 
@@ -181,7 +214,7 @@ def _map(node: dict[str, Any]) -> AvroColumn:
 
 
 def _record(node: dict[str, Any]) -> AvroColumn:
-    columns = columns_of(node)
+    columns = _columns(node)
     for name, column in columns.items():
         if column.kind is None:
             return AvroColumn(None, None, f"{name}: {column.why}")

@@ -16,37 +16,12 @@ from hypothesis import strategies as st
 import eventtime as et
 from eventtime.errors import PlanError, SourceError
 from eventtime.sources.kafka.registry import Registry
-from eventtime.sources.kafka.values import Coding, payload
-from schema_registry import FakeRegistry, avro, framed, registry
+from schema_registry import FakeRegistry, avro, framed, logical, reading, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from eventtime.sources.kafka.avro import AvroPayload
-
-WHERE = "read_kafka(…)"
-
-
-def record(**fields: Any) -> dict[str, Any]:
-    told = [{"name": name, "type": kind} for name, kind in fields.items()]
-    return {"type": "record", "name": "Click", "fields": told}
-
-
-def reading(**said: Any) -> Any:
-    schema = said.pop("schema", None)
-    return payload("avro", schema, Coding(**said), place=WHERE)
-
-
-@pytest.fixture
-def served() -> Iterator[FakeRegistry]:
-    with registry() as made:
-        yield made
-
-
-def logical(kind: str, name: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "logicalType": name, **more}
-
 
 _MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001
 _UTC = _MOMENTS.map(lambda at: at.replace(tzinfo=UTC))
