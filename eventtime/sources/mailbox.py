@@ -6,6 +6,7 @@ threads of a feed ── put, quiet, leave ──► [lane] [lane] … ── ta
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Stands, Unpolled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
@@ -63,8 +64,9 @@ class _Lane:
 class Mailbox:
     """Rows and other news of partitions, until the loop takes them.
 
-    Coming and going: `add`, `end`, `leave`. Filling: `put`, `stand`, `quiet`, `unpolled`, `fail`.
-    Holding back: `has_room`, `wait_for_room`. Taking: `take`. Looking: `names`, `all_ended`.
+    Coming and going: `add`, `end`, `leave`. Filling: `put`, `stand`, `quiet`, `unpolled`, `fail`,
+    `failing`. Holding back: `has_room`, `wait_for_room`, `wait_for_room_but`. Taking: `take`.
+    Looking: `names`, `all_ended`.
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
@@ -193,6 +195,14 @@ class Mailbox:
             self._error = self._error or error
         self.wake()
 
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Keep what a thread of the feed raises: it is raised where rows are taken."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - of any kind
+            self.fail(error)
+
     def has_room(self, name: str) -> bool:
         """Tell whether more rows of a partition may be put."""
         with self._room:
@@ -202,6 +212,11 @@ class Mailbox:
         """Wait until there is room, a while at most; returns whether there is."""
         with self._room:
             return self._room.wait_for(lambda: self._has_room(name), most_s)
+
+    def wait_for_room_but(self, held: Collection[str], most_s: float) -> bool:
+        """Wait until all partitions but those held have room; returns whether they have."""
+        with self._room:
+            return self._room.wait_for(lambda: self._all_have_room(held), most_s)
 
     def wake_waiting(self) -> None:
         """End the waits for room, for the feed closes."""
@@ -265,6 +280,10 @@ class Mailbox:
             lane.parting = parting
             self._telling[name] = None
         self.wake()
+
+    def _all_have_room(self, held: Collection[str]) -> bool:
+        """Look only at those that have something to tell: others hold no rows."""
+        return all(name in held or self._has_room(name) for name in self._telling)
 
     def _has_room(self, name: str) -> bool:
         lane = self._lanes[name]

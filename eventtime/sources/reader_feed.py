@@ -6,17 +6,17 @@ thread each; those that answer at once, such as files, share one.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventtime.sources.base import Moving, Poll
+from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import PartitionReader, Position
@@ -55,7 +55,7 @@ class _Asked:
         return cls(reader, moved=reader.moved if isinstance(reader, Moving) else None)
 
 
-class ReaderFeed:
+class ReaderFeed(MailFeed):
     """Feeds the loop from readers.
 
     Cost: of those that have rows; one that has none is asked ever more rarely, so that a thousand
@@ -84,23 +84,18 @@ class ReaderFeed:
         discover_every_us: int = 1_000_000,
         ends_leave: bool = False,
     ) -> None:
+        super().__init__(Mailbox())
         self._clock, self._every_us, self._ends_leave = clock, every_us, ends_leave
         self._discover, self._discover_every_us = discover, discover_every_us
         self._schedule = Schedule(every_us or 1, max(most_us, every_us or 1))
         self._gap_us = max(_GAP_US, 3 * self._schedule.most_us)
-        self._mail = Mailbox()
         self._asked = {reader.name: _Asked.of(reader) for reader in readers}
         for name in self._asked:
             self._mail.add(name, is_found=False)
-        self._known = list(self._asked)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._looked_us = clock.now_us()
-
-    @property
-    def known(self) -> Sequence[str]:
-        return self._known
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -114,10 +109,7 @@ class ReaderFeed:
 
     def take(self, most_rows: int, held: Collection[str]) -> list[News]:
         self._notice_stuck()
-        return self._mail.take(most_rows, held)
-
-    def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
+        return super().take(most_rows, held)
 
     @property
     def is_over(self) -> bool:
@@ -135,7 +127,7 @@ class ReaderFeed:
 
     def _begin(self, work: Callable[..., None], *args: object) -> None:
         def working() -> None:
-            with self._failing():
+            with self._mail.failing():
                 work(*args)
 
         thread = threading.Thread(target=working, name="eventtime-feed", daemon=True)
@@ -233,11 +225,3 @@ class ReaderFeed:
             answered_us = asked.answered_us
             if answered_us is not None and now_us - answered_us > self._gap_us:
                 self._mail.unpolled(name)
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Keep for `take` what a thread of the feed raises."""
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
-            self._mail.fail(error)

@@ -104,11 +104,10 @@ class Client:
         Raises:
             SourceError: no broker answers.
         """
-        consumer = self.consumer
-        return {
-            each: Span(*self._asked(lambda: consumer.get_watermark_offsets(_of(each), WAIT_S)))  # noqa: B023
-            for each in partitions
-        }
+        from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
+
+        first, end = (self._offsets(partitions, of) for of in (OFFSET_BEGINNING, OFFSET_END))
+        return {each: Span(first[each], end[each]) for each in partitions}
 
     def offsets_at(
         self, partitions: Sequence[TopicPartitionName], time_ms: int
@@ -118,14 +117,8 @@ class Client:
         Raises:
             SourceError: no broker answers.
         """
-        from confluent_kafka import TopicPartition
-
-        asked = [TopicPartition(each.topic, each.number, time_ms) for each in partitions]
-        found = self._asked(lambda: self.consumer.offsets_for_times(asked, timeout=WAIT_S))
-        return {
-            TopicPartitionName(at.topic, at.partition): at.offset if at.offset >= 0 else None
-            for at in found
-        }
+        found = self._offsets(partitions, time_ms)
+        return {each: offset if offset >= 0 else None for each, offset in found.items()}
 
     def answers(self, topic: str, wait_s: float) -> bool:
         """Tell whether a broker answers."""
@@ -192,6 +185,27 @@ class Client:
     def close(self) -> None:
         """Leave; also more than once."""
         self.consumer.close()
+
+    def _offsets(
+        self, partitions: Sequence[TopicPartitionName], time_ms: int
+    ) -> dict[TopicPartitionName, int]:
+        """Ask for one offset of each partition, all at once: by a time, or a word for one.
+
+        Raises:
+            SourceError: no broker answers.
+        """
+        from confluent_kafka import KafkaException, TopicPartition
+
+        asked = [TopicPartition(each.topic, each.number, time_ms) for each in partitions]
+
+        def ask() -> dict[TopicPartitionName, int]:
+            found = self.consumer.offsets_for_times(asked, timeout=WAIT_S) if asked else []
+            for at in found:
+                if at.error is not None:
+                    raise KafkaException(at.error)
+            return {TopicPartitionName(at.topic, at.partition): at.offset for at in found}
+
+        return self._asked(ask)
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask, again and again while a partition has no leader: of a topic just made, it has none.

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.errors import SourceError
 from eventtime.sources.kafka.lane import Lane
+from eventtime.sources.kafka.polled import sorted_out
+from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position
@@ -32,9 +33,10 @@ _MOST_MESSAGES: Final = 10_000
 _POLL_S: Final = 0.1
 _PROBE_S: Final = 1.0
 _DISCOVER_S: Final = 2.0
+_CLOSE_S: Final = 2.0
 
 
-class KafkaFeed:
+class KafkaFeed(MailFeed):
     """Feeds the loop from partitions of topics.
 
     Args:
@@ -58,24 +60,20 @@ class KafkaFeed:
         discover_us: int | None,
         membership: Membership | None = None,
     ) -> None:
+        super().__init__(Mailbox())
         self._client, self._decoder, self._clock = client, decoder, clock
         self._topics, self._discover_us = topics, discover_us
         self._membership = membership
-        self._mail = Mailbox()
         self._lanes: dict[tuple[str, int], Lane] = {lane.place: lane for lane in lanes}
         for lane in lanes:
             self._mail.add(lane.name, is_found=False)
             self._mail.stand(lane.name, lane.position)
         self._held: frozenset[str] = frozenset()
         self._paused: frozenset[str] = frozenset()
-        self._closing = threading.Event()
+        self._closing, self._has_stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._asked_us = clock.now_us()
         self._is_cut_off = False
-
-    @property
-    def known(self) -> Sequence[str]:
-        return self._mail.names
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -84,7 +82,7 @@ class KafkaFeed:
 
     def take(self, most_rows: int, held: Collection[str]) -> list[News]:
         self._held = frozenset(held)
-        news = self._mail.take(most_rows, self._held)
+        news = super().take(most_rows, self._held)
         if self._membership is not None:
             self._membership.note(news)
         return news
@@ -99,59 +97,56 @@ class KafkaFeed:
         return self._membership is None and self._mail.all_ended
 
     def close(self) -> None:
+        """End; a thread that hangs, for a registry that does not answer, ends alone later."""
         self._closing.set()
         self._mail.wake_waiting()
-        if self._thread is not None:
+        if self._thread is None:
+            self._client.close()
+        elif self._has_stopped.wait(_CLOSE_S):
             self._thread.join()
+
+    def _run(self) -> None:
+        with self._mail.failing():
+            self._go_on()
+        self._has_stopped.set()
+        self._closing.wait()  # what was put is still taken, and may be settled
         if self._membership is not None:
             self._membership.leave()
         self._client.close()
 
-    def _run(self) -> None:
-        with self._failing():
-            if self._membership is None:
-                self._begin(list(self._lanes.values()))
-            else:
-                self._membership.begin(self._lanes, self._mail)
-            while not (self._closing.is_set() or self._all_ended()):
-                if self._membership is not None:
-                    self._membership.commit_settled()
-                if not self._has_room():
-                    continue
-                self._pause()
-                messages = self._client.poll(_MOST_MESSAGES, _POLL_S)
-                if messages:
-                    self._take_in(messages)
-                self._look_around()
+    def _go_on(self) -> None:
+        if self._membership is None:
+            self._begin(list(self._lanes.values()))
+        else:
+            self._membership.begin(self._lanes, self._mail)
+        while not (self._closing.is_set() or self._all_ended()):
+            if self._membership is not None:
+                self._membership.commit_settled()
+            if not self._mail.wait_for_room_but(self._held, _POLL_S):
+                continue
+            self._pause()
+            messages = self._client.poll(_MOST_MESSAGES, _POLL_S)
+            if messages:
+                self._take_in(messages)
+            self._look_around()
 
     def _all_ended(self) -> bool:
         lanes = self._lanes.values()
         return self._membership is None and all(lane.has_ended for lane in lanes)
 
-    def _has_room(self) -> bool:
-        """Wait a moment for a partition that is full, and is not paused, to be taken from."""
-        for lane in self._lanes.values():
-            if not self._mail.has_room(lane.name) and lane.name not in self._held:
-                return self._mail.wait_for_room(lane.name, _POLL_S)
-        return True
-
-    def _take_in(self, messages: list[Any]) -> None:
+    def _take_in(self, messages: Sequence[Any]) -> None:
         """Decode what was polled, partition by partition, and hand it over."""
-        events = [message for message in messages if message.error() is not None]
-        if events:
-            messages = [message for message in messages if message.error() is None]
-        by_place: dict[tuple[str, int], list[Any]] = {}
-        for place, group in groupby(messages, key=_place):
-            by_place.setdefault(place, []).extend(group)
+        by_place, events = sorted_out(messages, self._topics)
         for place, those in by_place.items():
             if place in self._lanes:  # else it went to another member meanwhile
                 self._keep(self._lanes[place], those)
         for event in events:
-            if self._client.is_end(event) and _place(event) in self._lanes:
-                self._reached(self._lanes[_place(event)], event.offset())
+            place = event.topic(), event.partition()
+            if self._client.is_end(event) and place in self._lanes:
+                self._reached(self._lanes[place], event.offset())
 
-    def _keep(self, lane: Lane, messages: list[Any]) -> None:
-        if lane.end is not None:
+    def _keep(self, lane: Lane, messages: Sequence[Any]) -> None:
+        if lane.end is not None and messages[-1].offset() >= lane.end:
             messages = [message for message in messages if message.offset() < lane.end]
         if not messages:
             return
@@ -233,15 +228,3 @@ class KafkaFeed:
             if lane.has_ended:
                 self._mail.end(lane.name)
         self._client.assign([lane for lane in lanes if not lane.has_ended])
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Keep for `take` what the thread raises."""
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
-            self._mail.fail(error)
-
-
-def _place(message: Any) -> tuple[str, int]:
-    return message.topic(), message.partition()

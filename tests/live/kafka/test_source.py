@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from confluent_kafka import Producer, TopicPartition
 
 import eventtime as et
 from eventtime.clock import SystemClock
@@ -18,6 +19,7 @@ from eventtime.errors import SourceError
 from eventtime.parsed import parse
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived
+from eventtime.sources.kafka.client import Client, Span
 from eventtime.sources.mailbox import Mailbox
 from live.kafka.topics import SCHEMA, Running, ipc, message
 
@@ -306,3 +308,27 @@ def test_live_equals_the_replay_of_the_topic(topic: MakeTopic) -> None:
     assert engine.results().equals(live.table())
     assert live.side("late").num_rows > 0
     assert live.ledger.operators == engine.ledger.operators
+
+
+def test_offsets_of_all_partitions_are_asked_for_at_once(topic: MakeTopic) -> None:
+    """They are those of each by itself: emptied, empty, and in front of an open transaction."""
+    made = topic(4)
+    made.rows(0, 1, 2, 3)
+    made.forget(0, 2)
+    made.rows(1, 1)
+    producer = Producer({"bootstrap.servers": made.servers, "transactional.id": made.name})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for partition in (1, 2):
+        producer.produce(made.name, message(5), partition=partition)
+    producer.flush(60)
+    client = Client(made.servers, None, (), "here")
+    spans = client.spans(client.partitions([made.name]))
+    alone = {
+        each: Span(*client.consumer.get_watermark_offsets(TopicPartition(*each)))
+        for each in client.partitions([made.name])
+    }
+    client.close()
+    producer.abort_transaction(60)
+    assert spans == alone
+    assert [tuple(span) for span in spans.values()] == [(2, 3), (0, 1), (0, 0), (0, 0)]

@@ -145,6 +145,17 @@ def test_a_full_lane_has_no_room_until_rows_are_taken() -> None:
     assert mail.wait_for_room("a", 0.0)
 
 
+def test_one_look_tells_whether_all_but_those_held_have_room() -> None:
+    mail = mailbox("a", "b")
+    mail.put("a", rows(*[0.0] * 262_144), {})
+    assert not mail.wait_for_room_but((), 0.0)
+    assert mail.wait_for_room_but({"a"}, 0.0)
+    mail.take(1, {"a"})
+    assert not mail.wait_for_room_but((), 0.0)
+    mail.take(1, ())
+    assert mail.wait_for_room_but((), 0.0)
+
+
 def test_many_silent_partitions_are_one_piece_of_news() -> None:
     """Thousands cost nothing once it was told."""
     names = [f"p{n}" for n in range(1_000)]
