@@ -28,6 +28,7 @@ _OPTIONS: Final = {
     "listener.name.login.plain.sasl.jaas.config": _LOGIN,
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "500",
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "1",

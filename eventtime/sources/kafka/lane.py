@@ -22,6 +22,11 @@ class TopicPartitionName(NamedTuple):
     topic: str
     number: int
 
+    @property
+    def name(self) -> str:
+        """Topic and number, as a name of the partition of the stream."""
+        return f"{self.topic}-{self.number}"
+
 
 @dataclass
 class Lane:
@@ -49,8 +54,8 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """Topic and number, as a name of the partition."""
-        return f"{self.topic}-{self.number}"
+        """That of the place."""
+        return self.place.name
 
     @property
     def where(self) -> str:

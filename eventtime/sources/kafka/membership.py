@@ -1,6 +1,6 @@
 """A place in a group of consumers: partitions come and go, and their offsets are with the broker.
 
-assigned ──► Found, from the later of checkpoint and committed offset
+assigned ──► Found, from the latest of checkpoint, committed offset and what was polled here before
 revoked  ──► Left, behind the rows that were polled; the offset behind them is committed
 settled  ──► the offsets of the checkpoint are committed
 """
@@ -32,19 +32,21 @@ class Membership:
     Args:
         client: of the group.
         topics: of the group.
-        place: finds the offsets of partitions, given those that the group has committed, by name.
+        place: finds the offsets of partitions, given those that the group or this member got to, by
+            name, and whether they are the first that it gets.
     """
 
     def __init__(
         self,
         client: Client,
         topics: Sequence[str],
-        place: Callable[[Sequence[TopicPartitionName], Mapping[str, int]], list[Lane]],
+        place: Callable[[Sequence[TopicPartitionName], Mapping[str, int], bool], list[Lane]],
     ) -> None:
         self._client, self._topics, self._place = client, list(topics), place
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._mail = Mailbox()
         self._taken: dict[str, int] = {}
+        self._polled: dict[str, int] = {}
         self._due: deque[dict[str, int]] = deque(maxlen=1)
         self._is_first = True
         self._is_closing = self._has_settled = False
@@ -85,8 +87,14 @@ class Membership:
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         names = [TopicPartitionName(each.topic, each.partition) for each in partitions]
         known = consumer.committed(partitions, timeout=WAIT_S) if partitions else []
-        committed = {f"{at.topic}-{at.partition}": at.offset for at in known if at.offset >= 0}
-        lanes = self._place(names, committed)
+        told = [(TopicPartitionName(at.topic, at.partition), at.offset) for at in known]
+        committed = {each.name: offset for each, offset in told if offset >= 0}
+        # What was polled here is in windows here, also if a commit of it never got through.
+        ours = {
+            name: self._polled[name] for name in self._polled.keys() & {each.name for each in names}
+        }
+        later = {name: max(at, ours.get(name, 0)) for name, at in (ours | committed).items()}
+        lanes = self._place(names, later, self._is_first)
         for lane in lanes:
             self._lanes[lane.place] = lane
             self._mail.add(lane.name, is_found=True, historical=self._is_first)
@@ -110,6 +118,7 @@ class Membership:
         places = [(each.topic, each.partition) for each in partitions]
         lanes = [self._lanes.pop(place) for place in places if place in self._lanes]
         for lane in lanes:
+            self._polled[lane.name] = lane.offset
             self._mail.leave(lane.name)
         return lanes
 

@@ -100,14 +100,16 @@ class KafkaSource:
         """Join the group: which partitions there are is told later."""
 
         def place(
-            partitions: Sequence[TopicPartitionName], committed: Mapping[str, int]
+            partitions: Sequence[TopicPartitionName],
+            reached: Mapping[str, int],
+            is_first: bool,  # noqa: FBT001 - called by position
         ) -> list[Lane]:
-            names = {f"{each.topic}-{each.number}" for each in partitions}
+            names = {each.name for each in partitions}
             later = {
-                name: max(known.get(name, 0), committed.get(name, 0))
-                for name in names & (known.keys() | committed.keys())
+                name: max(known.get(name, 0), reached.get(name, 0))
+                for name in names & (known.keys() | reached.keys())
             }
-            return self._lanes(client, partitions, later, is_new=not later)
+            return self._lanes(client, partitions, later, is_new=is_first and not later)
 
         membership = Membership(client, self.topics, place)
         return KafkaFeed(

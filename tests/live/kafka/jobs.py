@@ -1,7 +1,8 @@
-"""Pipelines from a topic to sinks, as a process runs them that may be killed."""
+"""Pipelines over topics, as a process runs them that may be killed."""
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,11 @@ import eventtime as et
 from live.kafka.topics import SCHEMA
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
-__all__ = ("Job", "run_job")
+__all__ = ("Job", "Member", "run_job", "run_member", "started")
 
 _ROW: Final = pa.schema(
     [("x", pa.int64()), ("window_start", pa.timestamp("us", "UTC")), ("n", pa.int64())]
@@ -71,3 +74,55 @@ def run_job(job: Job, tell: Connection) -> None:
     ran = job.run()
     ran.assert_balanced()
     tell.send(ran.ledger.to_dict())
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of a group, which is named as its topic.
+
+    Args:
+        servers: where the broker is.
+        topic: its name.
+        folder: for checkpoints.
+    """
+
+    servers: str
+    topic: str
+    folder: str
+
+    def stream(self) -> et.Stream:
+        """Count the rows of what the group gives it."""
+        rows = et.read_kafka(
+            self.topic,
+            servers=self.servers,
+            time="t",
+            schema=SCHEMA,
+            group=self.topic,
+            options={"session.timeout.ms": 2_000, "heartbeat.interval.ms": 300},
+        )
+        marked = rows.watermark(et.bounded_disorder("1h"))
+        return marked.window(et.tumbling("10s")).aggregate(n=et.count())
+
+
+def run_member(member: Member, tell: Connection) -> None:
+    """Run it, without checkpoints of its own, until it is killed; says how many rows it has."""
+    tell.send("begins")
+    member.stream().run(
+        checkpoint=et.checkpoints(member.folder, every="1h"),
+        stop=lambda: False,
+        progress=lambda report: tell.send(report.rows),
+    )
+
+
+def started(run: Callable[[Any, Connection], None], job: Any) -> tuple[BaseProcess, Connection]:
+    """Start a process, and wait until it begins."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["live.kafka.jobs", "confluent_kafka", "adbc_driver_postgresql.dbapi"]
+    )
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(job, theirs))
+    process.start()
+    theirs.close()
+    assert ours.recv() == "begins"
+    return process, ours

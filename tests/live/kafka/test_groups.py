@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import eventtime as et
-from live.kafka.topics import SCHEMA, Running
+from live.kafka.jobs import Member, run_member, started
+from live.kafka.topics import SCHEMA, Running, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from kafka_server import KafkaServer
     from live.kafka.topics import Topic
 
     MakeTopic = Callable[..., Topic]
 
 
 def member(topic: Topic, **more: Any) -> et.Stream:
+    how: dict[str, Any] = {"options": {"heartbeat.interval.ms": 300}, **more}
     rows = et.read_kafka(
-        topic.name, servers=topic.servers, time="t", schema=SCHEMA, group=topic.name, **more
+        topic.name, servers=topic.servers, time="t", schema=SCHEMA, group=topic.name, **how
     )
     marked = rows.watermark(et.bounded_disorder("1h"))
     return marked.window(et.tumbling("10s")).aggregate(n=et.count())
@@ -68,4 +72,53 @@ def test_a_group_goes_on_where_its_checkpoint_stands(topic: MakeTopic, tmp_path:
     with Running(member(made), checkpoint=tmp_path) as running:
         running.until(lambda: running.rows == 4)
     assert made.committed(made.name) == {0: 3, 1: 1}
+    running.ran.assert_balanced()
+
+
+def test_what_a_killed_member_had_goes_to_another(
+    broker: KafkaServer, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """S28: what its checkpoint holds counts there, everything behind it in who takes over."""
+    made, sent = topic(4), 0
+
+    def send() -> None:
+        nonlocal sent
+        for partition in range(4):
+            made.rows(partition, sent)
+        sent += 4
+
+    one, other = (Member(broker.servers, made.name, str(tmp_path / name)) for name in "ab")
+    with Running(one.stream()) as stays:
+        with Running(other.stream(), checkpoint=other.folder) as first:
+            while not first.rows:
+                send()
+        stored = first.ran.ledger.total.rows_in
+        process, tell = started(run_member, other)
+        while not tell.poll(0.05) or tell.recv() < stored + 10:
+            send()
+        process.kill()
+        process.join()
+        with Running(other.stream(), checkpoint=other.folder, drain=True) as again:
+            stays.until(lambda: stays.rows + again.rows == sent)
+    assert again.ran.ledger.total.rows_in >= stored > 0
+    assert total(stays.ran) + total(again.ran) == sent
+    stays.ran.assert_balanced()
+    again.ran.assert_balanced()
+
+
+def test_a_partition_that_is_added_is_read_from_its_beginning(topic: MakeTopic) -> None:
+    """S8: by whom the group gives it to, also where the others began at a time."""
+    made = topic(1)
+    for second in (1, 6):
+        made.send(0, message(second), timestamp=second * 1_000)
+    how: dict[str, Any] = {
+        "start": datetime.fromtimestamp(5, UTC),
+        "options": {"topic.metadata.refresh.interval.ms": 500, "heartbeat.interval.ms": 300},
+    }
+    with Running(member(made, **how)) as running:
+        running.until(lambda: running.rows == 1)
+        made.widen(2)
+        made.send(1, message(7), message(8), timestamp=2_000)
+        running.until(lambda: running.rows == 3)
+    assert sorted(running.ran.ledger.partitions) == [f"{made.name}-0", f"{made.name}-1"]
     running.ran.assert_balanced()

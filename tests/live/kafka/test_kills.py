@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter
@@ -19,13 +18,12 @@ import numpy as np
 import psycopg
 import pytest
 
-from live.kafka.jobs import Job, run_job
+from live.kafka.jobs import Job, run_job, started
 from live.kafka.topics import committed, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
-    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from kafka_server import KafkaServer
@@ -39,20 +37,6 @@ MOST_LIVES: Final = 1_000
 PARTITIONS: Final = 4
 ROWS: Final = 10_000
 WINDOW_S: Final = 10
-
-
-def started(job: Job) -> tuple[BaseProcess, Connection]:
-    """Start a process, and wait until it begins."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["live.kafka.jobs", "confluent_kafka", "adbc_driver_postgresql.dbapi"]
-    )
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=run_job, args=(job, theirs))
-    process.start()
-    theirs.close()
-    assert ours.recv() == "begins"
-    return process, ours
 
 
 def balance(tell: Connection) -> dict[str, Any] | None:
@@ -112,7 +96,7 @@ def test_each_result_is_seen_once_however_often_it_is_killed(
 
     kills, job, seconds_whole = 0, fresh(), 0.0
     for life in range(MOST_LIVES):
-        process, tell = started(job)
+        process, tell = started(run_job, job)
         began = time.perf_counter()
         if seconds_whole and kills < KILLS:
             process.join(float(draw.random()) * seconds_whole)
