@@ -9,6 +9,7 @@ import click
 
 from eventtime.cli.aggregates import parse_aggregates
 from eventtime.cli.inputs import FORMATS, stream_of_files
+from eventtime.cli.kafka_input import KAFKA_FORMATS, KAFKA_OPTIONS
 from eventtime.cli.surviving import CHECKPOINT_OPTIONS
 from eventtime.cli.watching import WATCH_OPTIONS
 from eventtime.duration import parse_us
@@ -18,7 +19,7 @@ from eventtime.watermark import ascending, bounded_disorder, percentile, punctua
 from eventtime.windows.assigner import global_window, sliding, tumbling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.stream import Stream
     from eventtime.watermark import WatermarkGenerator
@@ -30,36 +31,42 @@ __all__ = (
     "live_options",
     "pipeline_options",
     "run_options",
+    "tail_options",
     "watch_options",
 )
 
 Command = Any
 
-_INPUT: Final[tuple[Callable[[Command], Command], ...]] = (
-    click.option("--time", metavar="COLUMN", help="The event-time column."),
-    click.option(
-        "--time-unit",
-        type=click.Choice(["s", "ms", "us", "ns"]),
-        help="Unit of a time column that holds integers.",
-    ),
-    click.option(
-        "--partition-by", default="file", show_default=True, metavar="file|folder|column:NAME",
-        help="What a partition is; each has its own watermark.",
-    ),
-    click.option(
-        "--format", "file_format", type=click.Choice(FORMATS),
-        help="Format of the input, where the suffix does not say.",
-    ),
-    click.option(
-        "--on-malformed", type=click.Choice(["error", "quarantine"]),
-        help="Rows that do not parse: stop (default of files), or set aside (default of others).",
-    ),
-    click.option(
-        "--type", "types", multiple=True, metavar="NAME=TYPE",
-        help="Type of a column of CSV or JSON lines, such as 'departed=timestamp[us]' or "
-        "key=string; repeatable. Others are inferred.",
-    ),
-)  # fmt: skip
+
+def _input(formats: Sequence[str]) -> tuple[Callable[[Command], Command], ...]:
+    return (
+        click.option("--time", metavar="COLUMN", help="The event-time column."),
+        click.option(
+            "--time-unit",
+            type=click.Choice(["s", "ms", "us", "ns"]),
+            help="Unit of a time column that holds integers.",
+        ),
+        click.option(
+            "--partition-by", default="file", show_default=True, metavar="file|folder|column:NAME",
+            help="What a partition is; each has its own watermark.",
+        ),
+        click.option(
+            "--format", "file_format", type=click.Choice(formats),
+            help="Format of the input, where the suffix does not say.",
+        ),
+        click.option(
+            "--on-malformed", type=click.Choice(["error", "quarantine"]),
+            help="Rows that do not parse: stop (default of files), or set aside (default of "
+            "others).",
+        ),
+        click.option(
+            "--type", "types", multiple=True, metavar="NAME=TYPE",
+            help="Type of a column of CSV or JSON lines, such as 'departed=timestamp[us]' or "
+            "key=string; repeatable. Others are inferred.",
+        ),
+    )  # fmt: skip
+
+
 _PIPELINE: Final[tuple[Callable[[Command], Command], ...]] = (
     click.option(
         "--key", "keys", multiple=True, metavar="COLUMN", help="Group by this column; repeatable."
@@ -155,8 +162,9 @@ def _adding(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Comm
     return add
 
 
-input_options = _adding(_INPUT)
-pipeline_options = _adding((*_INPUT, *_PIPELINE))
+input_options = _adding(_input(FORMATS))
+pipeline_options = _adding((*_input(FORMATS), *_PIPELINE))
+tail_options = _adding((*_input((*FORMATS, *KAFKA_FORMATS)), *_PIPELINE, *KAFKA_OPTIONS))
 run_options = _adding((*_RUN, *CHECKPOINT_OPTIONS))
 live_options = _adding((*_LIVE, *WATCH_OPTIONS))
 watch_options = _adding(WATCH_OPTIONS)

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import click
 
 from eventtime.cli.column_types import parse_types
-from eventtime.cli.options import declared_stream, live_options, pipeline_options, run_options
+from eventtime.cli.kafka_input import KAFKA_FORMATS, kafka_reader
+from eventtime.cli.options import declared_stream, live_options, run_options, tail_options
 from eventtime.cli.running import Targets, late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
 from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
-from eventtime.live_readers import generate, read_kafka
+from eventtime.live_readers import generate
 from eventtime.wire_readers import read_http, read_socket, read_stdin
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ SOURCE is one of:
   kafka://HOST:PORT[,…]/TOPIC    a topic of Kafka, or several: TOPIC,TOPIC
   generate:RATE                  rows made up, so many a second: time, key, value, number
 All but files and generate need the types of the columns: --type NAME=TYPE for each.
+Values of Kafka are JSON, or as --format says: ipc, avro, protobuf (see --schema), raw; the time of
+the message is --time timestamp, if its value has no such column.
 
 \b
 Examples:
@@ -59,7 +62,7 @@ _NO_FILES: Final = ("tcp", "unix", "http", "kafka", "generate")
 
 @click.command(help=_TAIL_HELP, short_help="Follow input that goes on.")
 @click.argument("source", nargs=-1, required=True, metavar="SOURCE...")
-@pipeline_options
+@tail_options
 @live_options
 @click.option("--connect", is_flag=True, help="Connect to the socket, again and again.")
 @click.option("--token", envvar="EVENTTIME_TOKEN", metavar="TOKEN", help="That POSTs must bear.")
@@ -89,6 +92,8 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
     if kind == "generate":
         _check_made_up(given)
         return partial(_made_up, first)
+    if kind == "kafka":
+        return kafka_reader(first, given)
     if not given["types"]:
         msg = f"{first!r} does not say which columns its rows have"
         remedy = "add --type NAME=TYPE for each, such as --type ts=timestamp[us]"
@@ -100,14 +105,7 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
     }
     if given["on_malformed"] and kind != "http":
         columns["on_malformed"] = given["on_malformed"]
-    if kind == "kafka":
-        servers, _, topics = first.removeprefix("kafka://").partition("/")
-        if not topics:
-            msg = f"{first!r} names no topic"
-            raise PlanError(msg, place="SOURCE", remedy="such as kafka://localhost:9092/clicks")
-        columns["value"] = "arrow" if _format(given, ("jsonl", "ipc")) == "ipc" else "json"
-        return partial(read_kafka, topics.split(","), servers=servers.split(","), **columns)
-    columns["format"] = _WIRE[_format(given, tuple(_WIRE))]
+    columns["format"] = _WIRE[_format(given)]
     if first == "-":
         return partial(read_stdin, **columns)
     if kind == "http":
@@ -118,11 +116,11 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
     return partial(read_socket, address, connect=given["connect"], **columns)
 
 
-def _format(given: Mapping[str, Any], known: tuple[str, ...]) -> str:
+def _format(given: Mapping[str, Any]) -> str:
     chosen: str = given["file_format"] or "jsonl"
-    if chosen not in known:
+    if chosen not in _WIRE:
         msg = f"rows of this source do not come as {chosen}"
-        raise PlanError(msg, place="--format", remedy=f"one of {', '.join(known)}")
+        raise PlanError(msg, place="--format", remedy=f"one of {', '.join(_WIRE)}")
     return chosen
 
 
@@ -145,10 +143,14 @@ def _check_made_up(given: Mapping[str, Any]) -> None:
 
 def _check_needless(given: Mapping[str, Any], kind: str) -> None:
     sockets = ("tcp", "unix")
-    for name, kinds in (("connect", sockets), ("token", ("http",))):
+    of_kafka = ((name, ("kafka",)) for name in ("schema", "registry", "framed"))
+    for name, kinds in (("connect", sockets), ("token", ("http",)), *of_kafka):
         if given[name] and kind not in kinds:
             msg = f"--{name} has no meaning for this source"
             raise PlanError(msg, place=f"--{name}", remedy="leave it out")
+    if given["file_format"] in KAFKA_FORMATS and kind != "kafka":
+        msg = f"rows of this source do not come as {given['file_format']}"
+        raise PlanError(msg, place="--format", remedy="leave it out; only those of Kafka do")
     if kind not in {"files"} and given["partition_by"] != "file":
         msg = f"--partition-by {given['partition_by']} is for files"
         raise PlanError(msg, place="--partition-by", remedy="leave it out")

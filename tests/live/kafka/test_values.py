@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 import eventtime as et
+from command_line import process
 from eventtime.errors import SourceError
 from schema_registry import FakeRegistry, avro, framed, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from live.kafka.topics import Topic
 
@@ -88,3 +91,22 @@ def test_messages_of_protobuf_are_counted(topic: MakeTopic) -> None:
     )
     assert results(ran) == [(2, 5_000), (1, 15_000)]
     assert [row["line"] for row in ran.side("quarantine").to_pylist()] == [3]
+
+
+def test_tail_asks_the_registry(topic: MakeTopic, served: FakeRegistry, tmp_path: Path) -> None:
+    """`eventtime tail kafka://…` with all that is said of Avro."""
+    served.add(1, BEFORE)
+    (tmp_path / "now.avsc").write_text(json.dumps(NOW))
+    made = topic()
+    made.send(0, click(1, 1), click(1, 2), click(1, 14))
+    running = process(
+        "tail", f"kafka://{made.servers}/{made.name}", "--format", "avro", "--registry", served.url,
+        "--schema", tmp_path / "now.avsc", "--time", "t", "--window", "10s", "--ascending",
+        "--agg", "sum(x) as x",
+    )  # fmt: skip
+    try:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["x"] == 200
+    finally:
+        running.kill()
+        running.communicate()
