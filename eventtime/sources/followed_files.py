@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ("FollowedFiles", "FollowedPartitions")
 
 _BATCH_ROWS = 65_536
-_MOST_REST_US = 2_000_000
+_MOST_REST_US = 5_000_000
 _DISCOVER_US = 1_000_000
 
 
@@ -51,7 +51,7 @@ class FollowedFiles:
     Attributes:
         files: which, in what format, by what partitions.
         given: columns of files that are not there yet; None: there must be one.
-        every_us: the first wait for more; it doubles up to 2 s while nothing comes.
+        every_us: the first wait for more; it grows up to 5 s while nothing comes.
     """
 
     files: FileSource
@@ -205,12 +205,11 @@ class FollowedPartitions:
         return self._source.files.partition_by == "file"
 
     def _by_growing_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
-        known = self._known()
+        unseen = [file for file in files if file.path not in self._seen]
+        known = self._known() if unseen else set()
         new: list[PartitionReader] = []
-        for file in files:
+        for file in unseen:
             name = self._name(file.path)
-            if name in self._seen:
-                continue
             held = self._held.pop(name, None)
             # One that was rotated before a restart has more, while the new one has no byte yet.
             is_new = held is not None or (file.size and identity(file.path) not in known)
@@ -218,7 +217,7 @@ class FollowedPartitions:
                 continue
             reader = self._growing(name, file, held)
             self._readers[name] = reader
-            self._seen.add(name)
+            self._seen.add(file.path)
             new.append(reader)
         return new
 
@@ -240,10 +239,10 @@ class FollowedPartitions:
     def _by_whole_file(self, files: Sequence[DataFile]) -> list[PartitionReader]:
         new: list[PartitionReader] = []
         for file in files:
-            name = self._name(file.path)
-            if name in self._seen:
+            if file.path in self._seen:
                 continue
-            self._seen.add(name)
+            self._seen.add(file.path)
+            name = self._name(file.path)
             held = self._held.pop(name, None)
             if held is not None and held["is_read"] and held["current"] == file.name:
                 continue

@@ -131,12 +131,25 @@ def _leads_to(inner: str, path: str, suffixes: tuple[str, ...]) -> bool:
 
 def _each_once(paths: Sequence[str]) -> list[str]:
     """Leave out links to files that are there under another path; sorted paths stay so."""
-    real = {path: os.path.realpath(path) for path in paths}
+    real = _real_paths(paths)
     first: dict[str, str] = {}
     # The path without a link first, which alone speaks of the file's own hive folders.
     for path in sorted(paths, key=lambda path: (path != real[path], path)):
         first.setdefault(real[path], path)
     return [path for path in paths if first[real[path]] == path]
+
+
+def _real_paths(paths: Sequence[str]) -> dict[str, str]:
+    """Return paths without links: folders are looked up once, for they hold many files."""
+    folders: dict[str, str] = {}
+    real: dict[str, str] = {}
+    for path in paths:
+        folder, name = posixpath.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder).rstrip("/")
+        is_link = os.path.islink(path)
+        real[path] = os.path.realpath(path) if is_link else f"{folders[folder]}/{name}"
+    return real
 
 
 def _resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ("ReaderFeed",)
 
-_GAP_US: Final = 1_000_000
-"""Without an answer for so long, a partition counts as one that nobody asked (S6)."""
+_GAP_US: Final = 1_500_000
+"""So long behind the time when it was to answer, nobody has asked a partition (S6)."""
 
 _ROOM_S: Final = 0.05
-_NAP_US: Final = 50_000
+_NAP_US: Final = 100_000
 """The longest nap of the thread that readers share: the clock may have been moved meanwhile."""
 
-_LEAST_NAP_US: Final = 20_000
+_LEAST_NAP_US: Final = 50_000
 """The shortest nap, so that many who are due one after another are asked together."""
 
-_LOOK_SHARE: Final = 200
+_LOOK_SHARE: Final = 500
 """Looking for new partitions takes this part of the time at most, however many there are."""
 
 _CLOSE_S: Final = 2.0
@@ -46,8 +46,14 @@ class _Asked:
 
     reader: PartitionReader
     answered_us: int | None = None
+    rest_us: int = 0
     is_over: bool = False
     moved: Callable[[], Position | None] | None = None
+
+    def is_overdue(self, now_us: int) -> bool:
+        """Whether it should have answered long ago."""
+        answered_us = self.answered_us
+        return answered_us is not None and now_us - answered_us > self.rest_us + _GAP_US
 
     @classmethod
     def of(cls, reader: PartitionReader) -> _Asked:
@@ -59,13 +65,13 @@ class ReaderFeed(MailFeed):
     """Feeds the loop from readers.
 
     Cost: of those that have rows; one that has none is asked ever more rarely, so that a thousand
-    quiet ones are asked 500 times a second in all where the longest rest is 2 s.
+    quiet ones are asked 200 times a second in all where the longest rest is 5 s.
 
     Args:
         readers: of the partitions known at the start.
         clock: of the machine's time.
-        every_us: how long a reader of the shared thread rests after it had nothing; twice as long
-            the next time. None: each reader has a thread, and waits itself, a second at most.
+        every_us: how long a reader of the shared thread rests after it had nothing; the longer it
+            has had nothing, the longer. None: each has a thread, and waits itself, 1 s at most.
         most_us: the longest rest.
         discover: asked now and then for readers of partitions that are new; None: there are none.
         discover_every_us: how often.
@@ -88,7 +94,6 @@ class ReaderFeed(MailFeed):
         self._clock, self._every_us, self._ends_leave = clock, every_us, ends_leave
         self._discover, self._discover_every_us = discover, discover_every_us
         self._schedule = Schedule(every_us or 1, max(most_us, every_us or 1))
-        self._gap_us = max(_GAP_US, 3 * self._schedule.most_us)
         self._asked = {reader.name: _Asked.of(reader) for reader in readers}
         for name in self._asked:
             self._mail.add(name, is_found=False)
@@ -172,9 +177,10 @@ class ReaderFeed(MailFeed):
             return
         had_rows = self._ask(asked)
         if had_rows:
+            asked.rest_us = 0
             self._schedule.had_rows(name, self._clock.now_us())
         elif not asked.is_over:
-            self._schedule.had_nothing(name, self._clock.now_us())
+            asked.rest_us = self._schedule.had_nothing(name, self._clock.now_us())
 
     def _look_for_more(self) -> None:
         while not self._closing.wait(self._discover_every_us / 1e6):
@@ -194,11 +200,11 @@ class ReaderFeed(MailFeed):
 
     def _ask(self, asked: _Asked) -> bool:
         """Ask a reader once; returns whether it had rows."""
-        name, before_us = asked.reader.name, asked.answered_us
-        answer = asked.reader.read()
-        asked.answered_us = now_us = self._clock.now_us()
-        if before_us is not None and now_us - before_us > self._gap_us:
+        name, answer = asked.reader.name, asked.reader.read()
+        now_us = self._clock.now_us()
+        if asked.is_overdue(now_us):
             self._mail.unpolled(name)
+        asked.answered_us = now_us
         if answer is Poll.PAUSE:
             moved = asked.moved and asked.moved()
             if moved is not None:
@@ -216,12 +222,11 @@ class ReaderFeed(MailFeed):
     def _notice_stuck(self) -> None:
         """Tell of readers that do not answer: what they have is not known, so it is no silence."""
         now_us = self._clock.now_us()
-        if abs(now_us - self._looked_us) < self._gap_us:
+        if abs(now_us - self._looked_us) < _GAP_US:
             return
         self._looked_us = now_us
         with self._lock:
             all_asked = list(self._asked.items())
         for name, asked in all_asked:
-            answered_us = asked.answered_us
-            if answered_us is not None and now_us - answered_us > self._gap_us:
+            if asked.is_overdue(now_us):
                 self._mail.unpolled(name)

@@ -14,31 +14,30 @@ __all__ = ("Schedule",)
 
 @dataclass
 class Schedule:
-    """When each of many is to be asked again: the wait doubles each time that it had nothing.
+    """When each of many is to be asked again: after an eighth of the time since it had something.
 
     Asking: `due`, then `had_rows`, `had_nothing` or `wait` for each of them. Sleeping: `rest_us`.
     Cost of each: O(log all).
 
     Args:
-        every_us: the first wait.
+        every_us: the shortest wait.
         most_us: the longest one.
 
     >>> schedule = Schedule(10, 40)
     >>> schedule.add(["a"], now_us=0)
-    >>> for now_us in (0, 10, 20, 30, 70):
+    >>> for now_us in (0, 10, 160, 800):
     ...     for name in schedule.due(now_us):
-    ...         schedule.had_nothing(name, now_us)
-    ...         print(now_us, schedule.rest_us(now_us))
+    ...         print(now_us, schedule.had_nothing(name, now_us))
     0 10
-    10 20
-    30 40
-    70 40
+    10 10
+    160 20
+    800 40
     """
 
     every_us: int
     most_us: int
     _due: list[tuple[int, str]] = field(default_factory=list)
-    _waits_us: dict[str, int] = field(default_factory=dict)
+    _quiet_us: dict[str, int] = field(default_factory=dict)
     _seen_us: int | None = None
 
     def add(self, names: Iterable[str], now_us: int) -> None:
@@ -60,14 +59,17 @@ class Schedule:
 
     def had_rows(self, name: str, now_us: int) -> None:
         """Ask it again at once."""
-        self._waits_us.pop(name, None)
+        self._quiet_us.pop(name, None)
         heappush(self._due, (now_us, name))
 
-    def had_nothing(self, name: str, now_us: int) -> None:
-        """Ask it again after twice as long as the last time."""
-        wait_us = min(2 * self._waits_us.get(name, 0) or self.every_us, self.most_us)
-        self._waits_us[name] = wait_us
+    def had_nothing(self, name: str, now_us: int) -> int:
+        """Ask it again the later the longer it has had nothing; returns the wait."""
+        since_us = self._quiet_us.setdefault(name, now_us)
+        if now_us < since_us:
+            since_us = self._quiet_us[name] = now_us
+        wait_us = max(self.every_us, min((now_us - since_us) // 8, self.most_us))
         heappush(self._due, (now_us + wait_us, name))
+        return wait_us
 
     def wait(self, name: str, now_us: int) -> None:
         """Ask it again soon: there is no room for its rows."""
