@@ -55,17 +55,23 @@ class Job:
         rows = et.read_kafka(self.source, servers=self.servers, time="t", schema=SCHEMA, end="now")
         marked = rows.watermark(et.bounded_disorder("20s")).key_by("x")
         counted = marked.window(et.tumbling("10s")).aggregate(n=et.count())
+        checkpoint = et.checkpoints(self.folder, every=None, every_rows=2_000, keep=2)
+        if not self.table:
+            return counted.select(*_ROW.names).run(self._topic, checkpoint=checkpoint)
+        if not self.target:
+            return counted.select(*_ROW.names).run(self._table, checkpoint=checkpoint)
         results = counted.key_by("x").process(
             _Copied(), output=_ROW, sides={"copy": _ROW}, columns=_ROW.names
         )
-        topic = et.to_kafka(self.target, servers=self.servers)
-        table = et.to_postgres(self.dsn, table=self.table)
-        checkpoint = et.checkpoints(self.folder, every=None, every_rows=2_000, keep=2)
-        if self.target and self.table:
-            return results.run(topic, sides={"copy": table}, checkpoint=checkpoint)
-        return counted.select(*_ROW.names).run(
-            topic if self.target else table, checkpoint=checkpoint
-        )
+        return results.run(self._topic, sides={"copy": self._table}, checkpoint=checkpoint)
+
+    @property
+    def _topic(self) -> et.EpochSink:
+        return et.to_kafka(self.target, servers=self.servers)
+
+    @property
+    def _table(self) -> et.EpochSink:
+        return et.to_postgres(self.dsn, table=self.table)
 
 
 def run_job(job: Job, tell: Connection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import time
 from collections import Counter
 from datetime import datetime
@@ -103,6 +104,7 @@ def test_each_result_is_seen_once_however_often_it_is_killed(
             process.kill()
         told = balance(tell)
         process.join()
+        assert told is not None or process.exitcode == -signal.SIGKILL
         kills += told is None
         if told is not None:
             took = time.perf_counter() - began
