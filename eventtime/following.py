@@ -35,6 +35,7 @@ from eventtime.sources.following import follow
 from eventtime.telling import Telling
 from eventtime.timestamp import add
 from eventtime.turns import TurnClock
+from eventtime.warming import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -208,6 +209,8 @@ class Following:
             self._positions = [known["position"] for known in self._saved.head["partitions"]]
         for opened in self._feeds:
             self._take_in_known(opened)
+        if isinstance(self._alarm, ThreadAlarm):  # others live in no hurry
+            warm_up(self._plan, self._core.stages.shards)
         self._telling.open(None if head is None else head["told"])
         self._telling.start(self._alarm.ring)
         for opened in self._feeds:
