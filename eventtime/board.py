@@ -179,6 +179,8 @@ class Board:
     def _keep(self, sample: Sample) -> None:
         """Keep one sample for each stretch of time, however often somebody asks."""
         samples = self._samples
+        while samples and samples[-1].at_us > sample.at_us:
+            samples.pop()  # the clock was stepped back: that time comes again
         if len(samples) > 1 and sample.at_us - samples[-2].at_us < _ALONE_US:
             samples[-1] = sample
         else:

@@ -53,6 +53,7 @@ class Checkpointing:
         stop: asked after each step whether to suspend.
         drain: take all input as ended then, rather than suspend.
         clock: of the machine's time, for when the next one is due; None: the machine's.
+        commit_every_us: see `StagedOutputs`.
         origin: whether of a replay or a live run.
 
     Raises:
@@ -68,6 +69,7 @@ class Checkpointing:
         stop: Callable[[], bool] | None = None,
         drain: bool = False,
         clock: Clock | None = None,
+        commit_every_us: int | None = None,
         origin: Origin = "replay",
     ) -> None:
         self._stop, self._drain, self.stops = stop, drain, False
@@ -75,9 +77,11 @@ class Checkpointing:
         self._store, self.saved, self._job = claim(checkpoints, plan, origin, start_from=start_from)
         self._pipeline = fingerprint(plan)
         epoch = 0 if self.saved is None else self.saved.head["epoch"]
-        self.outputs = StagedOutputs(self._job, epoch, is_published=self.is_published)
-        self._execution: Execution | Following | None = None
         self.clock: Clock = SystemClock() if clock is None else clock
+        self.outputs = StagedOutputs(
+            self._job, epoch, self.clock, commit_every_us, is_published=self.is_published
+        )
+        self._execution: Execution | Following | None = None
         self._cutting = Cutting(checkpoints, self.clock)
         self._resumed = None if self.saved is None else resumed_from(self.saved)
 

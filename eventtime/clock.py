@@ -7,7 +7,7 @@ from typing import Protocol
 
 from eventtime.checks import check_whole
 
-__all__ = ("Clock", "ManualClock", "SystemClock")
+__all__ = ("Clock", "Interval", "ManualClock", "SystemClock")
 
 
 class Clock(Protocol):
@@ -47,6 +47,29 @@ class ManualClock:
         """Move the clock on by `duration_us` microseconds (negative: a clock stepped back)."""
         _check_us(duration_us, "advance(duration_us)")
         self._now_us += duration_us
+
+
+class Interval:
+    """Tells, now and then, that a while has passed on a clock; a step back ends the while, too.
+
+    Args:
+        every_us: how long.
+        now_us: reading of the clock at the beginning.
+
+    >>> interval = Interval(10, now_us=100)
+    >>> [interval.has_passed(now_us) for now_us in (105, 110, 115, 90, 95, 100)]
+    [False, True, False, True, False, True]
+    """
+
+    def __init__(self, every_us: int, now_us: int) -> None:
+        self._every_us, self._since_us = every_us, now_us
+
+    def has_passed(self, now_us: int) -> bool:
+        """Whether it has, since the last time that it had."""
+        if 0 <= now_us - self._since_us < self._every_us:
+            return False
+        self._since_us = now_us
+        return True
 
 
 def _check_us(value: object, place: str) -> None:

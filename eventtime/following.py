@@ -14,6 +14,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.alarm import ThreadAlarm
+from eventtime.clock import Interval
 from eventtime.core import Core
 from eventtime.opened import Opened, positions_in
 from eventtime.sight import Sight
@@ -115,7 +116,8 @@ class Following:
         self._turns = clock if isinstance(clock, TurnClock) else TurnClock(clock)
         self._core = Core(plan, self._turns, shards, limit, text=text)
         self._telling = Telling(plan, self._core.stages, clock)
-        self._turned_us = self._reported_us = clock.now_us()
+        self._turned_us = clock.now_us()
+        self._reports = Interval(_REPORT_US, self._turned_us)
 
     @property
     def side_schemas(self) -> dict[str, pa.Schema]:
@@ -389,8 +391,7 @@ class Following:
             self._sight.committed(self._clock)
 
     def _report(self, watch: Callable[[ProgressReport], None] | None) -> None:
-        if watch is not None and self._turned_us - self._reported_us >= _REPORT_US:
-            self._reported_us = self._turned_us
+        if watch is not None and self._reports.has_passed(self._turned_us):
             watch(self.report())
         if self._board is not None and self._board.is_due(self._turned_us):
             self._board.show(self.status())

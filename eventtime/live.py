@@ -25,7 +25,7 @@ class Live:
 
     clock: Clock = field(default_factory=SystemClock)
     alarm: Alarm | None = None
-    commit_every_us: int = 1_000_000
+    commit_every_us: int | None = None
     latency_us: int = 3_000
     ui: tuple[str, int] | None = None
     ui_token: str | None = field(default=None, repr=False)
@@ -36,7 +36,7 @@ def live(
     *,
     clock: Clock | None = None,
     alarm: Alarm | None = None,
-    commit_every: DurationLike = "1s",
+    commit_every: DurationLike | None = None,
     latency: DurationLike = "3ms",
     ui: str | None = None,
     ui_token: str | None = None,
@@ -51,8 +51,10 @@ def live(
         clock: of processing time, by which partitions fall idle, timers fire and the future guard
             judges; None: the machine's.
         alarm: how the loop sleeps while nothing comes, for tests; None: on the machine's time.
-        commit_every: without checkpoints, how often sinks that write a file for each commit do so.
-            All others commit what has come out after every turn.
+        commit_every: how often results are handed to sinks: what has come out meanwhile, at once.
+            None: after every turn, to sinks that write a file for each commit once a second. With
+            checkpoints it is for sinks with ``delivery="at_least_once"``; the others commit at
+            each checkpoint. Which rows are late does not depend on it (S4).
         latency: from one turn to the next at least: so long rows may wait for others, so that
             small batches are processed together. '0s' is the soonest, and costs the most.
         ui: address of a status page, such as ':8080' (loopback only), '0.0.0.0:8080', or ':0' for
@@ -74,7 +76,9 @@ def live(
         msg = f"{shown(clock)} is no clock"
         remedy = "an object with now_us(), such as et.ManualClock()"
         raise PlanError(msg, place="live(clock=…)", remedy=remedy)
-    every_us = parse_us(commit_every, name="commit_every", zero=False)
+    every_us = None
+    if commit_every is not None:
+        every_us = parse_us(commit_every, name="commit_every", zero=False)
     latency_us = parse_us(latency, name="latency")
     observers = tuple(observe) if isinstance(observe, Sequence) else (observe,)
     for observer in observers:

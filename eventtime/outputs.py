@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from eventtime.clock import Interval
 from eventtime.errors import CheckpointError, OutputExistsError
 from eventtime.held import OUTPUT, HeldRows, held_rows
 from eventtime.sinks.base import commit_all, opens
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from eventtime.clock import Clock
     from eventtime.sinks.base import AnySink, SinkWriter
     from eventtime.sinks.epochs import Delivery
     from eventtime.state.parts import PartWriter, Saved
@@ -137,13 +139,24 @@ class StagedOutputs(Outputs):
     Args:
         job: names the outputs for good.
         epoch: number of the last one that ended.
+        clock: of the machine's time.
+        every_us: how often what is to arrive at least once is committed; None: after each turn.
         is_published: whether an earlier process did that: what has its final name is left alone.
     """
 
     holds_transactions: ClassVar[bool] = False
 
-    def __init__(self, job: str, epoch: int, *, is_published: bool = False) -> None:
+    def __init__(
+        self,
+        job: str,
+        epoch: int,
+        clock: Clock,
+        every_us: int | None = None,
+        *,
+        is_published: bool = False,
+    ) -> None:
         super().__init__()
+        self._clock, self._interval = clock, Interval(every_us or 0, clock.now_us())
         self._is_published = is_published
         self.job, self.epoch = job, Epoch(epoch + 1)
         self.bytes_staged = self._token = 0
@@ -197,7 +210,8 @@ class StagedOutputs(Outputs):
 
     def turn(self) -> bool:
         """Commit what is to arrive at least once: it need not wait for a checkpoint."""
-        for tag in [tag for tag in self.epoch.rows if tag in self._epochs]:
+        is_time = self._interval.has_passed(self._clock.now_us())
+        for tag in [tag for tag in self.epoch.rows if is_time and tag in self._epochs]:
             if self._sinks[tag].delivery == "at_least_once":
                 rows = self.epoch.rows.pop(tag)
                 with self._locks[tag]:

@@ -6,6 +6,7 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from eventtime.clock import Interval
 from eventtime.outputs import RESULTS, Outputs
 from eventtime.sinks.epochs import takes_epochs
 
@@ -19,29 +20,31 @@ if TYPE_CHECKING:
 __all__ = ("PromptOutputs",)
 
 _TOKEN: Final = 1
+_FILES_US: Final = 1_000_000
 
 
 class PromptOutputs(Outputs):
-    """Commits after each turn; sinks that write a file for each commit only now and then.
+    """Commits after each turn, or now and then; to sinks that make files always now and then.
 
     A sink that is a single file is published at the end. What was committed stays, whatever
     happens; without checkpoints a run that is started again begins anew, and writes again.
 
     Args:
         clock: of the machine's time.
-        every_us: how often sinks commit that make a file each time.
+        every_us: how often; None: after each turn, to sinks that make a file each time once a
+            second.
     """
 
     holds_transactions: ClassVar[bool] = False
 
-    def __init__(self, clock: Clock, every_us: int) -> None:
+    def __init__(self, clock: Clock, every_us: int | None) -> None:
         super().__init__()
-        self._clock, self._every_us = clock, every_us
+        self._clock, self._all_wait = clock, every_us is not None
+        self._interval = Interval(every_us or _FILES_US, clock.now_us())
         self._job, self._epoch = uuid.uuid4().hex, 0
         self._epochs: dict[str, EpochWriter] = {}
         self._slow: set[str] = set()
         self._waiting: dict[str, list[pa.RecordBatch]] = {}
-        self._committed_us = clock.now_us()
 
     def open(self, tag: str, sink: AnySink, schema: pa.Schema) -> None:
         if not takes_epochs(sink):
@@ -50,7 +53,7 @@ class PromptOutputs(Outputs):
         writer = sink.open_epochs(schema, f"{self._job}/{tag or 'results'}")
         self._epochs[tag] = writer
         writer.recover(_TOKEN)
-        if getattr(sink, "makes_files", False):
+        if self._all_wait or getattr(sink, "makes_files", False):
             self._slow.add(tag)
         self._describe(tag, sink)
 
@@ -64,11 +67,8 @@ class PromptOutputs(Outputs):
         """Commit what the turn brought."""
         if not self._waiting:
             return True
-        now_us = self._clock.now_us()
-        is_time = now_us - self._committed_us >= self._every_us or now_us < self._committed_us
+        is_time = self._interval.has_passed(self._clock.now_us())
         self._commit([tag for tag in self._waiting if is_time or tag not in self._slow])
-        if is_time:
-            self._committed_us = now_us
         return RESULTS not in self._waiting
 
     def publish(self, check: object = None) -> None:

@@ -87,7 +87,7 @@ class ProgressReport:
 
 
 def told(progress: Callable[[T], None], *, place: str) -> Callable[[T], None]:
-    """Wrap a progress function of the user's, so that what it raises says where it comes from.
+    """Wrap a function of the user's, so that what it raises says where it comes from.
 
     Args:
         progress: as given.
@@ -101,7 +101,7 @@ def told(progress: Callable[[T], None], *, place: str) -> Callable[[T], None]:
         except EventTimeError:
             raise
         except Exception as error:
-            msg = f"progress function {name} raised {type(error).__name__}: {error}"
+            msg = f"the function {name} raised {type(error).__name__}: {error}"
             raise UserCodeError(msg, place=place, remedy="see the cause above") from error
 
     return tell

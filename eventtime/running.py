@@ -227,6 +227,7 @@ def _run_on(
         stop=surviving.stop,
         drain=surviving.drain,
         clock=None if how.live is None else how.live.clock,
+        commit_every_us=None if how.live is None else how.live.commit_every_us,
         origin=how.origin,
     )
     outputs = point.outputs

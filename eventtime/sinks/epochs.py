@@ -107,7 +107,7 @@ class EpochSink(Protocol):
     """A sink that can take part in checkpoints: a frozen description, comparable.
 
     One with a true attribute `makes_files` writes a file for each commit: a live run without
-    checkpoints commits to it now and then only (`live(commit_every=…)`), to others as rows come.
+    checkpoints commits to it once a second, to others as rows come (`live(commit_every=…)`).
     """
 
     @property

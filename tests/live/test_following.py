@@ -7,7 +7,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import eventtime as et
@@ -357,14 +356,15 @@ def test_a_heartbeat_moves_the_watermark_without_rows() -> None:
     assert ran.side("late").num_rows == 0
 
 
-def test_a_folder_gets_a_file_now_and_then_only(tmp_path: Path) -> None:
-    """Without checkpoints: results every second, a file every four."""
-    events: list[Any] = [(i, "a", rows(10 * i)) for i in range(12)]
-    script = Script([*events, (12, Ended("a"))], ("a",))
-    sink = et.to_parquet(tmp_path / "out", partition_by=et.by_day())
-    live = et.live(clock=script.clock, alarm=Alarm(script.clock), commit_every="4s")
-    counted(script).run(sink, live=live)
-    files = sorted((tmp_path / "out").glob("*/part-*.parquet"))
-    assert len(files) == 3
-    found = [t for file in files for t in starts(pq.ParquetFile(file).read())]
-    assert found == [10.0 * i for i in range(12)]
+def test_progress_is_told_of_when_the_clock_was_stepped_back() -> None:
+    """It does not wait for the clock to catch up."""
+    script = Script([*[(i, "a", rows(i)) for i in range(4)], (4, Ended("a"))], ("a",))
+    seen: list[int] = []
+
+    def watch(report: et.ProgressReport) -> None:
+        seen.append(script.clock.now_us())
+        if len(seen) == 3:
+            script.clock.advance(-2_000_000)
+
+    run(script, progress=watch)
+    assert len([now_us for now_us in seen if now_us < 0]) >= 10
