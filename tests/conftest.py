@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from postgres_server import PostgresServer
 
+# Where the package is installed its entry point has loaded the plugin already.
+pytest_plugins = ["pytester", "pytest_eventtime"]
+
 settings.register_profile(
     "ci",
     max_examples=150,

@@ -24,6 +24,7 @@ ENTRY_POINTS: Final = {
     "eventtime.__main__",
     "eventtime.cli.main",
     "eventtime.testing",
+    "pytest_eventtime",
 }
 WORDS_NOT_USED: Final = {
     "windower",

@@ -7,6 +7,7 @@ from typing import Final
 
 __all__ = (
     "PACKAGE_FOLDERS",
+    "PLUGIN",
     "ROOT",
     "markdown_files",
     "module_name",
@@ -21,6 +22,8 @@ PACKAGE_FOLDERS: Final = {
     "state": "eventtime/state",
 }
 """Folders that ship, by the place that they take in the wheel."""
+PLUGIN: Final = ROOT / "pytest_eventtime.py"
+"""Ships beside them."""
 
 _LINKS: Final = (ROOT / "eventtime" / "windows", ROOT / "eventtime" / "state")
 _NOT_OURS: Final = {"__pycache__", ".venv", "dist", "build"}
@@ -38,7 +41,8 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 def package_files(pattern: str = "*") -> list[Path]:
     """List what ships, each file once, under its real folder."""
-    return [path for folder in PACKAGE_FOLDERS for path in _files(ROOT / folder, pattern)]
+    files = [path for folder in PACKAGE_FOLDERS for path in _files(ROOT / folder, pattern)]
+    return [*files, PLUGIN] if PLUGIN.match(pattern) else files
 
 
 def source_files() -> list[Path]:
@@ -63,6 +67,8 @@ def module_name(path: Path) -> str:
     >>> module_name(ROOT / "windows" / "grid.py"), module_name(ROOT / "eventtime" / "__init__.py")
     ('eventtime.windows.grid', 'eventtime')
     """
+    if path == PLUGIN:
+        return PLUGIN.stem
     folder, *rest = path.relative_to(ROOT).with_suffix("").parts
     parts = [*PACKAGE_FOLDERS[folder].split("/"), *rest]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -50,7 +50,7 @@ class Harness:
     `finish_all`; `do`, `play`. Surviving: `snapshot`, `restore`, `restart`. What came out since it
     was last asked for: `results`, `side`. All that came out so far: `all_results`, `all_of`,
     `late`, `quarantine`. Looking: `watermark`, `watermark_of`, `held_by`, `is_idle`, `ledger`,
-    `timers`, `state`, `is_empty`. Ending: `close`, or `with`.
+    `timers`, `state`, `is_empty`; `streams`, `timeline`. Ending: `close`, or `with`.
 
     Args:
         pipeline: declares what to compute; its sources give the schema only and are not read.
@@ -84,6 +84,8 @@ class Harness:
         names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
         self.engine = Engine(pipeline, names, clock=self.clock, shards=shards, memory=memory)
         self._taken: dict[str | None, list[pa.Table]] = {}
+        self._steps: list[Step] = []
+        self._begun: tuple[tuple[str, ...], int] | None = tuple(partitions), self.clock.now_us()
 
     @classmethod
     def of(
@@ -114,7 +116,8 @@ class Harness:
             PlanError: as `Engine.push`; or a row has a column that there is not.
             SchemaError: a value does not fit its column.
         """
-        self.engine.push(partition, self.laid_out(partition, rows))
+        given: Any = list(rows) if isinstance(rows, list | tuple) else rows
+        self.do(Push(partition, given))
 
     def laid_out(
         self, partition: str, rows: Sequence[Row] | pa.RecordBatch | pa.Table
@@ -126,45 +129,48 @@ class Harness:
 
     def advance_watermark(self, partition: str, time: Instant) -> None:
         """Move a partition's watermark without rows: a heartbeat; see `Engine.advance_to`."""
-        self.engine.advance_to(partition, instant_us(time, place="advance_watermark(…, time)"))
+        self.do(Heartbeat(partition, instant_us(time, place="advance_watermark(…, time)")))
 
     def advance_clock(self, by: DurationLike) -> None:
         """Let processing time pass, such as '5s'; below zero, the clock is stepped back."""
-        self.clock.advance(parse_us(by, name="by", negative=True))
+        self.do(AdvanceClock(parse_us(by, name="by", negative=True)))
 
     def poll_empty(self, partition: str) -> None:
         """Poll a partition that has nothing: long enough, and it is idle (S6)."""
-        self.engine.poll_empty(partition)
+        self.do(PollEmpty(partition))
 
     def add_partition(self, name: str, *, historical: bool = False) -> None:
         """Let a partition be found: it starts at the combined watermark, or not at all (S8)."""
-        self.engine.add_partition(name, historical=historical)
+        self.do(AddPartition(name, historical))
 
     def finish(self, partition: str) -> None:
         """Let a partition end; after the last one every window fires (S9)."""
-        self.engine.finish(partition)
+        self.do(Finish(partition))
 
     def finish_all(self) -> None:
         """Let all partitions end that have not."""
-        self.engine.finish_all()
+        for known in self.look().partitions:
+            if not known.is_finished:
+                self.finish(known.name)
 
     def do(self, step: Step) -> None:
         """Do one step of the kit's alphabet."""
+        self._steps.append(step)
         match step:
             case Push(partition, rows):
-                self.push(partition, rows)
+                self.engine.push(partition, self.laid_out(partition, rows))
             case PollEmpty(partition):
-                self.poll_empty(partition)
+                self.engine.poll_empty(partition)
             case AdvanceClock(by_us):
                 self.clock.advance(by_us)
             case Heartbeat(partition, time_us):
                 self.engine.advance_to(partition, time_us)
             case AddPartition(partition, historical):
-                self.add_partition(partition, historical=historical)
+                self.engine.add_partition(partition, historical=historical)
             case Finish(partition):
-                self.finish(partition)
+                self.engine.finish(partition)
             case Restart():
-                self.restart()
+                self._go_on(self.snapshot())
 
     def play(self, streams: Streams | Sequence[Step]) -> None:
         """Do all steps, in their order."""
@@ -202,6 +208,7 @@ class Harness:
         """
         harness = cls(pipeline, (), start=start, shards=shards, memory=memory)
         harness._go_on(snapshot)
+        harness._begun = None
         return harness
 
     def restart(self, *, shards: int | None = None) -> None:
@@ -210,9 +217,8 @@ class Harness:
         Args:
             shards: from here on; None: as many as before.
         """
-        saved = self.snapshot()
         self.shards = self.shards if shards is None else shards
-        self._go_on(saved)
+        self.do(Restart())
 
     def _go_on(self, saved: bytes) -> None:
         self.engine.suspend()
@@ -283,6 +289,25 @@ class Harness:
         return self._all(_QUARANTINE)
 
     # Looking
+
+    @property
+    def streams(self) -> Streams:
+        """All that it went through so far, for `timeline`, `oracle` and the checks.
+
+        Raises:
+            PlanError: it was restored, and what came before is not known.
+        """
+        if self._begun is None:
+            msg = "what came before the snapshot is not known"
+            raise PlanError(msg, place="harness.streams", remedy="ask the harness of before")
+        partitions, start_us = self._begun
+        return Streams(partitions, tuple(self._steps), start_us)
+
+    def timeline(self, *, width: int = 120, height: int = 80) -> str:
+        """Draw what happened so far; see `eventtime.testing.timeline`."""
+        from eventtime.testing.timeline import timeline
+
+        return timeline(self._pipeline, self.streams, width=width, height=height)
 
     @property
     def watermark(self) -> str:

@@ -188,6 +188,29 @@ def test_steps_are_done_in_order() -> None:
     assert sums(harness.all_results) == [1]
 
 
+def test_what_it_went_through_can_be_drawn_and_done_again() -> None:
+    harness = Harness(pipeline(), start=5)
+    harness.push("a", [row(1), row(61)])
+    harness.advance_clock("1s")
+    harness.advance_watermark("a", 60_000_000)
+    harness.restart()
+    harness.finish_all()
+    streams = harness.streams
+    assert [type(step) for step in streams.steps] == [
+        Push,
+        AdvanceClock,
+        Heartbeat,
+        Restart,
+        Finish,
+    ]
+    assert (streams.partitions, streams.start_us) == (("a",), 5)
+    again = Harness.of(pipeline(), streams)
+    assert again.all_results == harness.all_results
+    assert "finish a" in harness.timeline()
+    with pytest.raises(et.PlanError, match="not known"):
+        _ = Harness.restore(pipeline(), again.snapshot()).streams
+
+
 def test_a_snapshot_goes_on_undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S28: also what was not taken; and no file is left."""
     monkeypatch.chdir(tmp_path)
