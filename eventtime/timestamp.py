@@ -27,6 +27,7 @@ __all__ = (
     "check_time",
     "check_time_type",
     "from_us",
+    "latest_us",
     "to_us",
     "unit_of",
 )
@@ -142,6 +143,15 @@ def unit_of(kind: pa.DataType, time_unit: str | None) -> str:
     return time_unit or "us"
 
 
+def latest_us(unit: str) -> int:
+    """Return the last admitted time of a column that counts some unit; its negative is the first.
+
+    >>> latest_us("s") == LATEST, latest_us("ns") < LATEST
+    (True, True)
+    """
+    return _NS_LATEST - _NS_RESERVE_US if unit == "ns" else LATEST
+
+
 def to_us(
     array: pa.Array, time_unit: str | None = None, *, latest: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
@@ -163,7 +173,7 @@ def to_us(
     """
     unit = unit_of(array.type, time_unit)
     if latest is None:
-        latest = _NS_LATEST - _NS_RESERVE_US if unit == "ns" else LATEST
+        latest = latest_us(unit)
     if pa.types.is_uint64(array.type) and unit == "ns":
         # The upper half of uint64 is a time in nanoseconds, but no int64.
         array, unit = pc.divide(array, pa.scalar(1_000, pa.uint64())), "us"

@@ -1,0 +1,40 @@
+"""Hypothesis strategies: what can happen to a pipeline, its rows and their disorder, and pipelines.
+
+Needs the extra ``eventtime[testing]``. Everything is drawn as small whole numbers, scaled to the
+durations of the pipeline and moved to a base time afterwards, so that what fails shrinks to a few
+rows near the origin.
+
+- what happens to a pipeline: `streams`; the same cut elsewhere or broken off: `recut`, `restarted`;
+  partitions given as lists: `interleaved`
+- rows: `rows`, `values`, `keys`; schemas: `schemas`
+- their disorder: `in_order`, `bounded`, `heavy_tailed`, `bursty`, `adversarial`
+- pipelines: `pipelines`; parts of them: `generators`, `windows`, `lateness`, `modes`, `aggregates`
+"""
+
+import eventtime.testing.strategies.needed as _needed  # noqa: F401 - first, to say what to install
+
+# isort: split
+
+from eventtime.testing.strategies.arrival import (
+    Arrival,
+    adversarial,
+    bounded,
+    bursty,
+    heavy_tailed,
+    in_order,
+)
+from eventtime.testing.strategies.happening import streams
+from eventtime.testing.strategies.values import keys, rows, values
+
+__all__ = (
+    "Arrival",
+    "adversarial",
+    "bounded",
+    "bursty",
+    "heavy_tailed",
+    "in_order",
+    "keys",
+    "rows",
+    "streams",
+    "values",
+)

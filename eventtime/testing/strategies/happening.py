@@ -1,0 +1,170 @@
+"""Everything that can happen to a pipeline, drawn: rows, silence, clocks, restarts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+from hypothesis import strategies as st
+
+from eventtime.checks import check_flag, check_whole, shown
+from eventtime.errors import PlanError
+from eventtime.testing.reads import Reads, reads
+from eventtime.testing.strategies.arrival import (
+    Arrival,
+    adversarial,
+    bounded,
+    bursty,
+    heavy_tailed,
+    in_order,
+    late_by_much,
+)
+from eventtime.testing.strategies.events import cells, events, kinds_of, odd_times
+from eventtime.testing.strategies.telling import Telling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventtime.stream import Stream
+    from eventtime.testing.steps import Streams
+    from eventtime.testing.strategies.telling import Event
+
+__all__ = ("streams",)
+
+_RECENT: Final = 1_383_264_000_000_000
+"""November 2013, in µs."""
+
+
+def streams(
+    pipeline: Stream,
+    *,
+    partitions: int = 3,
+    disorder: Arrival | Sequence[Arrival] | None = None,
+    late: bool = True,
+    duplicates: bool = True,
+    nulls: bool = True,
+    ties: bool = True,
+    extreme_times: bool = True,
+    extreme_values: bool = False,
+    idle: bool = True,
+    heartbeats: bool = True,
+    changing: bool = True,
+    restarts: bool = True,
+    max_rows: int = 20,
+) -> st.SearchStrategy[Streams]:
+    """What can happen to a pipeline: rows of the columns it reads, in partitions, and all else.
+
+    Times are about a quarter of a window apart. Columns of keys have few values (see `keys`).
+
+    Args:
+        pipeline: its source gives the schema only.
+        partitions: the most there are; one at least is known at the start.
+        disorder: how rows arrive (`in_order()`, `bounded('1h')`, …), or several of which each
+            example has one; None: all of them, with bounds that fit the pipeline.
+        late: whether rows may be behind the watermark; that of a generator of your own is taken to
+            be never ahead of the latest row.
+        duplicates: whether rows may come again.
+        nulls: whether there are nulls, in event time too; only where the schema allows them.
+        ties: whether rows may have equal times; without them rows do not come again either.
+        extreme_times: whether times are also far before 1970, and at the ends of what is admitted
+            (S1) and beyond.
+        extreme_values: whether values are also the ends of their types, and any float.
+        idle: whether partitions are polled in vain while the clock goes on (S6).
+        heartbeats: whether a partition's watermark moves without rows (S2).
+        changing: whether partitions appear (S8) and end (S9) on the way.
+        restarts: whether the state is saved and another engine goes on (S28).
+        max_rows: of all partitions.
+
+    Returns:
+        Strategy of `Streams`; in half of them all partitions have ended at the end.
+
+    Raises:
+        PlanError: it is no pipeline, or an option is no such thing.
+
+    >>> import pyarrow as pa, eventtime as et
+    >>> from hypothesis import find
+    >>> from eventtime.testing import Push
+    >>> nothing = pa.table({"t": pa.array([], pa.timestamp("s")), "x": pa.array([], pa.int64())})
+    >>> marked = et.from_arrow(nothing, time="t").watermark(et.bounded_disorder("1m"))
+    >>> pipeline = marked.window(et.tumbling("1h")).aggregate(x=et.sum("x"))
+    >>> find(streams(pipeline), lambda s: any(isinstance(step, Push) for step in s.steps)).steps
+    (Push(partition='a', rows=[{'t': 0, 'x': 0}]),)
+    """
+    _check(partitions, max_rows, late=late, duplicates=duplicates, nulls=nulls, ties=ties)
+    read = reads(pipeline) if nulls else _without_nulls(reads(pipeline))
+    kinds = kinds_of(
+        again=duplicates and ties, idle=idle, beat=heartbeats, changing=changing, stops=restarts
+    )
+    others = cells(read, is_extreme=extreme_values)
+    of_kinds = [
+        events(read, arrival.places(read), kinds, others, odd_times(read, far=far, late=late))
+        for arrival in _arrivals(read, disorder, late=late)
+        for far in ((False, False, True) if extreme_times else (False,))
+    ]
+    begin = partial(Telling, read, partitions=partitions, max_rows=max_rows, is_late=late)
+    bases = _bases(read, extreme_times=extreme_times)
+    known = st.integers(1, partitions)
+    return _streams(of_kinds, max_rows + max_rows // 2, bases, known, partial(begin, has_ties=ties))
+
+
+@st.composite
+def _streams(
+    draw: st.DrawFn,
+    of_kinds: Sequence[st.SearchStrategy[Event | None]],
+    most: int,
+    bases: Sequence[int],
+    known: st.SearchStrategy[int],
+    begin: Callable[..., Telling],
+) -> Streams:
+    telling = begin(draw(st.sampled_from(bases)), draw(known))
+    drawn_of = draw(st.sampled_from(of_kinds))
+    for _ in range(most):
+        if (event := draw(drawn_of)) is None:
+            break
+        telling.take(event)
+    return telling.told(is_ended=draw(st.booleans()))
+
+
+def _check(partitions: object, max_rows: object, **flags: object) -> None:
+    for name, number in (("partitions", partitions), ("max_rows", max_rows)):
+        place = f"streams({name}=…)"
+        check_whole(number, least=1, what="a number above zero", place=place, remedy="such as 3")
+    for name, flag in flags.items():
+        check_flag(flag, place=f"streams({name}=…)")
+
+
+def _without_nulls(read: Reads) -> Reads:
+    return replace(read, schema=pa.schema([f.with_nullable(nullable=False) for f in read.schema]))
+
+
+def _arrivals(
+    read: Reads, disorder: Arrival | Sequence[Arrival] | None, *, late: bool
+) -> list[Arrival]:
+    if disorder is None:
+        within = bounded(f"{read.bound_us}us")
+        behind = late_by_much(read)
+        more = [behind, heavy_tailed(), adversarial(), behind, bursty()] if late else []
+        return [in_order(), within, adversarial(), *more]
+    given = [disorder] if isinstance(disorder, Arrival) else list(disorder)
+    for one in given:
+        _check_arrival(one)
+    return given
+
+
+def _check_arrival(value: object) -> None:
+    if not isinstance(value, Arrival):
+        msg = f"{shown(value)} is no kind of disorder"
+        remedy = "such as in_order(), bounded('1h') or adversarial(pipeline)"
+        raise PlanError(msg, place="streams(disorder=…)", remedy=remedy)
+
+
+def _bases(read: Reads, *, extreme_times: bool) -> list[int]:
+    """Choose where time begins: near 1970, in the present, before 1970, at either end of time."""
+    if read.time is None:
+        return [0]
+    column, far = read.time[1], 16 * read.unit_us + read.bound_us
+    extreme = [-_RECENT, column.latest_us - far, column.earliest_us + far]
+    wanted = [0, 0, _RECENT, *(extreme if extreme_times else [])]
+    return [time_us for time_us in wanted if column.within(time_us) == time_us]

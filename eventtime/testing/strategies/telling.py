@@ -1,0 +1,336 @@
+"""From what was drawn to steps: each event stands alone, so any of them can be left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from eventtime.testing.steps import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    Heartbeat,
+    PollEmpty,
+    Push,
+    Restart,
+    Step,
+    Streams,
+)
+from eventtime.testing.strategies.arrival import AtEdge, Behind, Held
+from eventtime.timestamp import EARLIEST, LATEST
+
+if TYPE_CHECKING:
+    from eventtime.testing.reads import Reads
+    from eventtime.testing.steps import Row
+    from eventtime.testing.strategies.arrival import Place
+
+__all__ = (
+    "Again",
+    "Appears",
+    "Beat",
+    "Ends",
+    "Event",
+    "Exactly",
+    "NewRow",
+    "Nothing",
+    "Quiet",
+    "Stops",
+    "Telling",
+    "Ticks",
+)
+
+
+@dataclass(frozen=True)
+class Exactly:
+    """A row whose time is null, or a value that is no admitted time."""
+
+    raw: int | None
+
+
+@dataclass(frozen=True)
+class NewRow:
+    """A row comes.
+
+    Args:
+        partition: counted among those that have not ended.
+        pace_us: how far time goes on before it.
+        place: where its own time is.
+        cells: its other columns.
+        marks_us: watermarks that it carries, from the time it comes; by column.
+        is_cut: whether a batch ends before it.
+    """
+
+    partition: int
+    pace_us: int
+    place: Place | Exactly
+    cells: Row
+    marks_us: dict[str, int | None]
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Again:
+    """One of the last rows comes once more."""
+
+    partition: int
+    back: int
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """The clock goes on."""
+
+    by_us: int
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A partition is polled in vain while the clock goes on."""
+
+    partition: int
+    by_us: int
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A partition's watermark moves without a row."""
+
+    partition: int
+    place: Place
+    ahead_us: int
+
+
+@dataclass(frozen=True)
+class Appears:
+    """A partition is found."""
+
+    historical: bool
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A partition ends, unless it is the last."""
+
+    partition: int
+
+
+@dataclass(frozen=True)
+class Stops:
+    """The state is saved and another engine goes on."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """What was drawn here is left out."""
+
+
+Event: TypeAlias = Nothing | NewRow | Again | Ticks | Quiet | Beat | Appears | Ends | Stops
+
+
+class Telling:
+    """Makes steps of events, one after another.
+
+    Args:
+        read: what the pipeline reads.
+        base_us: where time begins.
+        known: partitions at the start.
+        partitions, max_rows: the most there are; what is more is left out.
+        is_late: whether rows may be behind a watermark.
+        has_ties: whether they may have equal times.
+    """
+
+    def __init__(
+        self,
+        read: Reads,
+        base_us: int,
+        known: int,
+        *,
+        partitions: int,
+        max_rows: int,
+        is_late: bool,
+        has_ties: bool,
+    ) -> None:
+        names = [_name(i) for i in range(partitions)]
+        self._read, self._start_us = read, base_us
+        self._known, self._unfound = tuple(names[:known]), names[known:]
+        self._going_on = list(self._known)
+        self._rows_left, self._is_late = max_rows, is_late
+        self._taken_times: set[int] | None = None if has_ties else set()
+        self._now_us = self._clock_us = base_us
+        self._latest: dict[str, int] = {}
+        self._front_us: int | None = None
+        self._held: dict[str, list[Row]] = {}
+        self._history: list[tuple[int | None, Row]] = []
+        self._steps: list[Step] = []
+
+    def take(self, event: Event) -> None:
+        """Let one thing happen."""
+        match event:
+            case NewRow():
+                self._take_row(event)
+            case Again(partition, back):
+                self._take_again(self._whose(partition), back)
+            case Ticks(by_us):
+                self._advance(by_us)
+            case Quiet(partition, by_us):
+                name = self._whose(partition)
+                self._steps.append(PollEmpty(name))
+                self._advance(by_us)
+                self._steps.append(PollEmpty(name))
+            case Beat(partition, place, ahead_us):
+                self._beat(self._whose(partition), place, ahead_us)
+            case Appears(historical) if self._unfound:
+                self._going_on.append(self._unfound.pop(0))
+                self._steps.append(AddPartition(self._going_on[-1], historical))
+            case Ends(partition) if len(self._going_on) > 1:
+                self._finish(self._whose(partition))
+            case Stops():
+                self._steps.append(Restart())
+            case _:
+                """Nothing, or nobody is left to appear or to end."""
+
+    def told(self, *, is_ended: bool) -> Streams:
+        """Return all that happened; all partitions end if that is wished."""
+        for name in [*self._going_on]:
+            self._let_go(name)
+            if is_ended:
+                self._finish(name)
+        return Streams(self._known, tuple(self._steps), self._start_us)
+
+    def _whose(self, partition: int) -> str:
+        return self._going_on[partition % len(self._going_on)]
+
+    def _advance(self, by_us: int) -> None:
+        self._clock_us += by_us
+        self._steps.append(AdvanceClock(by_us))
+
+    def _finish(self, name: str) -> None:
+        self._let_go(name)
+        self._going_on.remove(name)
+        self._steps.append(Finish(name))
+
+    def _let_go(self, name: str) -> None:
+        for row in self._held.pop(name, []):
+            self._push(name, row, is_cut=False)
+
+    # Rows
+
+    def _take_row(self, event: NewRow) -> None:
+        if not self._rows_left:
+            return
+        self._rows_left -= 1
+        name, self._now_us = self._whose(event.partition), self._now_us + event.pace_us
+        is_held = isinstance(event.place, Held) and self._is_late
+        time_us, raw = self._time(name, event.place)
+        row = self._row(event, raw)
+        self._history.append((time_us, row))
+        if is_held:
+            self._held.setdefault(name, []).append(row)
+            return
+        self._pass(name, time_us)
+        for mark_us in event.marks_us.values():
+            if mark_us is not None and self._front_us is not None:
+                self._front_us = max(self._front_us, self._now_us + mark_us + self._read.bound_us)
+        self._push(name, row, is_cut=event.is_cut)
+        self._let_go(name)
+
+    def _row(self, event: NewRow, raw: int | None) -> Row:
+        row = dict(event.cells)
+        if self._read.time is not None:
+            row[self._read.time[0]] = raw
+        for column, mark_us in event.marks_us.items():
+            of = self._read.marks[column]
+            row[column] = None if mark_us is None else of.raw(of.within(self._now_us + mark_us))
+        return {column: row[column] for column in self._read.schema.names}
+
+    def _take_again(self, name: str, back: int) -> None:
+        if not self._rows_left or not self._history:
+            return
+        time_us, row = self._history[-1 - back % len(self._history)]
+        if time_us is not None and self._on_time(time_us) != time_us:
+            return
+        self._rows_left -= 1
+        self._pass(name, time_us)
+        self._push(name, dict(row), is_cut=False)
+
+    def _push(self, name: str, row: Row, *, is_cut: bool) -> None:
+        last = self._steps[-1] if self._steps else None
+        if isinstance(last, Push) and last.partition == name and not is_cut:
+            last.rows.append(row)
+        else:
+            self._steps.append(Push(name, [row]))
+
+    def _beat(self, name: str, place: Place, ahead_us: int) -> None:
+        time_us = min(max(self._at(name, place) + ahead_us, EARLIEST), LATEST)
+        if self._front_us is not None:
+            self._front_us = max(self._front_us, time_us + self._read.bound_us)
+        else:
+            self._front_us = time_us + self._read.bound_us
+        self._latest[name] = max(
+            self._latest.get(name, time_us), min(time_us + self._read.bound_us, LATEST)
+        )
+        self._steps.append(Heartbeat(name, time_us))
+
+    # Times
+
+    def _time(self, name: str, place: Place | Exactly) -> tuple[int | None, int | None]:
+        """Return a row's time, and as the column holds it."""
+        column = None if self._read.time is None else self._read.time[1]
+        if isinstance(place, Exactly) or column is None:
+            return None, place.raw if isinstance(place, Exactly) else None
+        time_us = self._on_time(column.within(self._at(name, place)))
+        if self._taken_times is not None:
+            while time_us in self._taken_times:
+                time_us += column.tick_us
+            self._taken_times.add(time_us)
+        return time_us, column.raw(time_us)
+
+    def _on_time(self, time_us: int) -> int:
+        """Return the time, or where no rows may be late the first one that is behind nothing."""
+        if self._is_late or self._front_us is None:
+            return time_us
+        tick = self._read.tick_us
+        return max(time_us, -(-(self._front_us - self._read.bound_us) // tick) * tick)
+
+    def _pass(self, name: str, time_us: int | None) -> None:
+        if time_us is None:
+            return
+        self._latest[name] = max(self._latest.get(name, time_us), time_us)
+        self._front_us = time_us if self._front_us is None else max(self._front_us, time_us)
+
+    def _at(self, name: str, place: Place) -> int:
+        match place:
+            case Behind(by_us):
+                return self._now_us - by_us
+            case Held():
+                return self._now_us
+            case AtEdge():
+                time_us = self._edge(name, place) + place.off * self._read.tick_us
+                if place.edge in {"end", "closing", "expiring"}:
+                    self._now_us = max(self._now_us, time_us)
+                return time_us
+
+    def _edge(self, name: str, place: AtEdge) -> int:
+        read, now = self._read, self._now_us
+        watermark_us = self._latest.get(name, now) - read.bound_us
+        if place.edge == "behind":
+            return watermark_us
+        if place.edge == "future":
+            return self._clock_us + (read.max_future_us or 0)
+        window = read.windows[place.window]
+        if place.edge == "start":
+            return window.edge(now)
+        if place.edge == "expired":
+            return window.end(watermark_us - window.lateness_us) - window.slide_us
+        after_us = {
+            "end": 0,
+            "closing": read.bound_us,
+            "expiring": read.bound_us + window.lateness_us,
+        }
+        return window.end(now) + after_us[place.edge]
+
+
+def _name(i: int) -> str:
+    """Return a, b, … z, a1, b1, … of 0, 1, …."""
+    letter = chr(ord("a") + i % 26)
+    return letter if i < 26 else f"{letter}{i // 26}"
