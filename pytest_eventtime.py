@@ -87,8 +87,8 @@ def pytest_runtest_makereport(
     """Add a time line of each harness to the report of a test that failed."""
     report = yield
     if call.when == "call" and report.failed:
-        driven = item.stash[_DRIVEN] if _DRIVEN in item.stash else []
-        for number, one in enumerate(driven, 1):
+        none: list[Harness] = []
+        for number, one in enumerate(item.stash.get(_DRIVEN, none), 1):
             report.sections.append((f"eventtime: harness {number}", one.timeline()))
     return report
 
