@@ -87,8 +87,8 @@ def pytest_runtest_makereport(
     """Add a time line of each harness to the report of a test that failed."""
     report = yield
     if call.when == "call" and report.failed:
-        none: list[Harness] = []
-        for number, one in enumerate(item.stash.get(_DRIVEN, none), 1):
+        driven: list[Harness] = item.stash.get(_DRIVEN, [])
+        for number, one in enumerate(driven, 1):
             report.sections.append((f"eventtime: harness {number}", one.timeline()))
     return report
 
