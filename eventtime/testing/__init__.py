@@ -1,5 +1,6 @@
 """For tests of your own: what can happen to a pipeline, and what a sink must pass."""
 
+from eventtime.testing.example import as_test
 from eventtime.testing.harness import Harness
 from eventtime.testing.reference.expected import Expected, oracle
 from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
@@ -32,6 +33,7 @@ __all__ = (
     "SinkCase",
     "Step",
     "Streams",
+    "as_test",
     "check_sink",
     "oracle",
     "timeline",
