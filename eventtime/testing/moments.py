@@ -20,6 +20,7 @@ from eventtime.testing.steps import (
     Restart,
 )
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add, to_us
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ __all__ = ("Moment", "Told", "WindowLife", "told")
 Bounds: TypeAlias = tuple[int, int]
 """Start and end of a window, int64 microseconds UTC."""
 _MOST_WINDOWS_OF_A_ROW: Final = 64
+_MOST_ROWS: Final = 2_000
+"""Told one by one; of more, each push is one moment."""
 _BOUNDS: Final = ("window_start", "window_end")
 _FATES = ("late", "null_time", "future", "malformed", "filtered", "windowed")
 
@@ -117,6 +120,8 @@ class _Telling:
         self._first, self._source = plan.stages[0], plan.branches[0].source
         # Elsewhere results are of other windows, or do not say of which.
         self._says_bounds = len(plan.stages) == 1 and set(_BOUNDS) <= set(plan.schema.names)
+        rows = sum(len(step.rows) for step in streams.steps if isinstance(step, Push))
+        self._row_by_row = rows <= _MOST_ROWS
 
     def do(self, number: int, step: Step) -> None:
         if isinstance(step, Push) and step.rows:
@@ -130,6 +135,9 @@ class _Telling:
     def _push(self, number: int, step: Push) -> None:
         harness, name = self.harness, step.partition
         batch = harness.laid_out(name, step.rows)
+        if not self._row_by_row:
+            self._push_whole(number, step, batch)
+            return
         for i, time_us in enumerate(self._times(batch)):
             before = harness.ledger.partitions.get(name)
             combined_us = harness.watermark_us
@@ -138,6 +146,19 @@ class _Telling:
             if time_us is not None and fate in {"windowed", "late"}:
                 self._open(number, time_us, combined_us)
             self._note(Moment(number, _what(step), 0, time_us=time_us, fate=fate), name)
+
+    def _push_whole(self, number: int, step: Push, batch: pa.RecordBatch) -> None:
+        combined_us, is_known = self.harness.watermark_us, self._is_known(step.partition)
+        for time_us in self._times(batch) if is_known else []:
+            if time_us is not None:
+                self._open(number, time_us, combined_us)
+        self.harness.push(step.partition, batch)
+        what = f"{_what(step)}, {counted(batch.num_rows, 'row')}"
+        self._note(Moment(number, what, 0), step.partition)
+
+    def _is_known(self, name: str) -> bool:
+        """Tell whether it is a partition, and no broadcast stream."""
+        return any(known.name == name for known in self.harness.look().partitions)
 
     def _times(self, batch: pa.RecordBatch) -> list[int | None]:
         """Return event times as they came; None: there is none, or what comes before makes it."""

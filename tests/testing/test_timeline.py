@@ -231,3 +231,31 @@ def test_no_line_is_wider_than_asked(width: int) -> None:
     lines = drawn(counts(marked()), *steps, width=width).splitlines()
     assert max(map(len, lines)) <= width
     assert all(line.isascii() for line in lines)
+
+
+def test_of_very_many_rows_each_push_is_one_line() -> None:
+    steps = [Push("a", rows(*range(first, first + 3_000))) for first in (0, 3_000)]
+    text = drawn(counts(marked()), *steps)
+    assert "  1 push a, 3,000 rows  " in text
+    assert "      => 46 more results" in text
+    assert "    [0s, 1m) " in text
+
+
+class Twice(et.ProcessFunction):
+    def on_row(self, context: Any, row: Any) -> None:
+        context.emit(x=2 * row["x"])
+
+
+def test_a_process_function_has_results_and_no_windows() -> None:
+    output = pa.schema({"x": pa.int64()})
+    text = drawn(marked().key_by("x").process(Twice(), output=output), Push("a", rows(5, 7)))
+    assert "      => x=10\n  1 push a  7s" in text
+    assert "windows" not in text
+
+
+def test_windows_of_windows_show_their_results() -> None:
+    hours = counts(marked()).window(et.tumbling("2m")).aggregate(n=et.sum("n"))
+    text = drawn(hours, Push("a", rows(5, 70, 140)), Finish("a"))
+    assert (
+        "      => window_start=1970-01-01T00:00:00+00:00 window_end=1970-01-01T00:02:00+00:" in text
+    )
