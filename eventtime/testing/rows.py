@@ -92,8 +92,9 @@ def batch_of(
     if isinstance(rows, pa.RecordBatch):
         return rows
     if isinstance(rows, pa.Table):
-        batches = rows.combine_chunks().to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], rows.schema)
+        table: Any = rows
+        batches = table.combine_chunks().to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
     _check_rows(rows, schema, place)
     columns = []
     for field in schema:
