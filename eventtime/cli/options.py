@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "declared_stream",
+    "follow_options",
     "input_options",
     "live_options",
     "pipeline_options",
@@ -64,6 +65,13 @@ def _input(formats: Sequence[str]) -> tuple[Callable[[Command], Command], ...]:
             help="Type of a column of CSV or JSON lines, such as 'departed=timestamp[us]' or "
             "key=string; repeatable. Others are inferred.",
         ),
+    )  # fmt: skip
+
+
+def _out(default: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--out", metavar="PATH",
+        help=f"Write results here (.parquet .csv .jsonl .arrow); default: {default}.",
     )  # fmt: skip
 
 
@@ -106,10 +114,6 @@ _PIPELINE: Final[tuple[Callable[[Command], Command], ...]] = (
 )  # fmt: skip
 _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
     click.option(
-        "--out", metavar="PATH",
-        help="Write results here (.parquet .csv .jsonl .arrow); default: print the first rows.",
-    ),
-    click.option(
         "--late", metavar="PATH",
         help="Write rows that missed a window here; in a chain of windows, what missed a later one "
         "goes beside it, such as late-late_2.csv.",
@@ -136,10 +140,10 @@ _RUN: Final[tuple[Callable[[Command], Command], ...]] = (
         "--scratch", metavar="FOLDER",
         help="Where it does; default: where temporary files go.",
     ),
-    click.option(
-        "--rows", type=click.IntRange(min=0), default=10, show_default=True,
-        help="Rows to print when there is no --out.",
-    ),
+)  # fmt: skip
+_ROWS: Final = click.option(
+    "--rows", type=click.IntRange(min=0), default=10, show_default=True,
+    help="Rows to print when there is no --out.",
 )  # fmt: skip
 _LIVE: Final[tuple[Callable[[Command], Command], ...]] = (
     click.option(
@@ -165,7 +169,8 @@ def _adding(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Comm
 input_options = _adding(_input(FORMATS))
 pipeline_options = _adding((*_input(FORMATS), *_PIPELINE))
 tail_options = _adding((*_input((*FORMATS, *KAFKA_FORMATS)), *_PIPELINE, *KAFKA_OPTIONS))
-run_options = _adding((*_RUN, *CHECKPOINT_OPTIONS))
+run_options = _adding((_out("print the first rows"), *_RUN, _ROWS, *CHECKPOINT_OPTIONS))
+follow_options = _adding((_out("print them as they come"), *_RUN, *CHECKPOINT_OPTIONS))
 live_options = _adding((*_LIVE, *WATCH_OPTIONS))
 watch_options = _adding(WATCH_OPTIONS)
 
@@ -197,7 +202,7 @@ def declared_stream(
         msg = "nothing to compute"
         raise PlanError(msg, place="--agg", remedy="add --agg 'count()', or another aggregate")
     windows = _windows(given)
-    generator = _generator(files, given)
+    generator = _generator(files if read is None else (), given)
     for option in ("allowed_lateness", "max_future", "idle_after", "max_ahead"):
         if given.get(option) is not None:
             parse_us(given[option], name=_flag(option))
@@ -254,14 +259,15 @@ def _generator(files: tuple[str, ...], given: Mapping[str, Any]) -> WatermarkGen
     chosen = [name for name in names if given[name] not in (None, False)]
     flags = ", ".join(map(_flag, names))
     if not chosen:
-        paths = " ".join(map(shlex.quote, files))
         msg = "no watermark is declared, so no window would know when it is complete"
-        raise PlanError(
-            msg,
-            place=f"one of {flags}",
-            remedy=f"run `eventtime advise {paths} --time {shlex.quote(given['time'])}` to see how "
-            "disordered the rows are and which --max-disorder fits",
-        )
+        remedy = "say how late rows come at most, such as --max-disorder 10s"
+        if files:
+            paths = " ".join(map(shlex.quote, files))
+            remedy = (
+                f"run `eventtime advise {paths} --time {shlex.quote(given['time'])}` to see how "
+                "disordered the rows are and which --max-disorder fits"
+            )
+        raise PlanError(msg, place=f"one of {flags}", remedy=remedy)
     if len(chosen) > 1:
         msg = f"{' and '.join(map(_flag, chosen))} each declare a watermark"
         raise PlanError(msg, place="watermark", remedy=f"give one of {flags}")

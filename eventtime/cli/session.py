@@ -85,8 +85,8 @@ class Session:
             yield
 
 
-def common_options(command: Any) -> Any:
-    """Add the options that every command takes."""
+def common_options(command: Any, *, json: str = "Print one JSON object instead of text.") -> Any:
+    """Add the options that every command takes; `json` says what that one does."""
     for option in (
         click.option(
             "--traceback", is_flag=True, expose_value=False, callback=_remember,
@@ -98,7 +98,7 @@ def common_options(command: Any) -> Any:
         ),
         click.option(
             "--json", is_flag=True, expose_value=False, callback=_remember,
-            help="Print one JSON object instead of text.",
+            help=json,
         ),
     ):  # fmt: skip
         command = option(command)

@@ -10,7 +10,7 @@ import click
 
 from eventtime.cli.column_types import parse_types
 from eventtime.cli.kafka_input import KAFKA_FORMATS, kafka_reader
-from eventtime.cli.options import declared_stream, live_options, run_options, tail_options
+from eventtime.cli.options import declared_stream, follow_options, live_options, tail_options
 from eventtime.cli.running import Targets, late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
 from eventtime.cli.watching import live_of
@@ -56,6 +56,7 @@ Try it, and look at it:
   eventtime tail generate:1000 --time time --key key --window 5s --agg 'mean(value)' \\
     --max-disorder 1s --ui :8080"""
 
+_JSON_HELP: Final = "Results as JSON lines on a terminal too; with --out: one object at the end."
 _WIRE: Final = {"jsonl": "jsonl", "csv": "csv", "ipc": "arrow"}
 _NO_FILES: Final = ("tcp", "unix", "http", "kafka", "generate")
 
@@ -66,12 +67,12 @@ _NO_FILES: Final = ("tcp", "unix", "http", "kafka", "generate")
 @live_options
 @click.option("--connect", is_flag=True, help="Connect to the socket, again and again.")
 @click.option("--token", envvar="EVENTTIME_TOKEN", metavar="TOKEN", help="That POSTs must bear.")
-@run_options
-@common_options
+@follow_options
+@partial(common_options, json=_JSON_HELP)
 @click.pass_obj
 def tail(session: Session, /, source: tuple[str, ...], **given: Any) -> None:
     """Follow what the options declare."""
-    given["follow"] = True
+    given |= {"follow": True, "rows": 0}
     keeps_late = given["late"] is not None
     stream = declared_stream(source, given, keeps_late=keeps_late, read=_reader(source, given))
     targets = Targets.of(given, late_tags(stream))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -15,6 +16,12 @@ from eventtime.errors import PlanError, SourceError
 
 __all__ = ("Address", "address", "listening")
 
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "end the process that does, or take another address",
+    errno.EADDRNOTAVAIL: "take an address of this machine, or 0.0.0.0 for all of them",
+    errno.EACCES: "take a port above 1023, or a folder that you may write to",
+    errno.ENOENT: "make the folder first, or take another address",
+}
 _LOOPBACK: Final = "127.0.0.1"
 _HOST_PORT: Final = re.compile(
     r"^(?:tcp://)?(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:/\[\]]*)):(?P<port>\d+)$"
@@ -74,7 +81,7 @@ def listening(where: Address) -> socket.socket:
         return socket.create_server((where.host, where.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         msg = f"nobody can listen at {where}: {error.strerror or error}"
-        remedy = "end the process that does, or take another address"
+        remedy = _REMEDIES.get(error.errno or 0, "take another address")
         raise SourceError(msg, place=str(where), remedy=remedy) from error
 
 

@@ -195,6 +195,7 @@ def test_top_shows_who_holds_back(capsys: pytest.CaptureFixture[str]) -> None:
         (["tail", "-", *OF_LINES, "--connect"], 2, "--connect has no meaning"),
         (["tail", "-", *OF_LINES, "--format", "parquet"], 2, "do not come as parquet"),
         (["tail", "-", *OF_LINES, "--idle-after", "soon"], 2, "is not a duration"),
+        (["tail", "generate:5", *GENERATE[2:-2]], 2, "such as --max-disorder 10s"),
         (["tail", "-", *OF_LINES, "--partition-by", "folder"], 2, "is for files"),
     ],
 )  # fmt: skip
@@ -205,6 +206,14 @@ def test_what_cannot_work_is_refused_with_a_remedy(
     told = capsys.readouterr().err
     assert words in told
     assert "fix:" in told
+
+
+def test_the_help_of_tail_is_not_that_of_replay(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tail", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "print them as they come" in told
+    assert "Results as JSON lines" in told
+    assert "--rows" not in told
 
 
 def test_a_replay_has_no_status_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,6 +140,8 @@ def test_an_address_in_use_is_refused_at_the_door(tmp_path: Path) -> None:
         where = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(et.SourceError, match=r"nobody can listen at 127\.0\.0\.1"):
             followed(where)
+    with pytest.raises(et.SourceError, match="make the folder first"):
+        followed(f"unix:{tmp_path}/missing/s")
 
 
 def test_the_socket_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
