@@ -13,12 +13,29 @@ from eventtime.wording import counted, without_secrets
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from pyarrow.fs import FileSystem
 
     from eventtime.duration import DurationLike
+    from eventtime.state.storage import Storage
 
-__all__ = ("Checkpoints", "as_checkpoints", "checkpoints")
+__all__ = ("Checkpoints", "Surroundings", "as_checkpoints", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What checkpoints stand on, for who simulates it.
+
+    Args:
+        storage: in place of the one at the path.
+        executor: makes what writes them while the work goes on.
+        nonce: gives hexadecimal digits that nobody else has.
+    """
+
+    storage: Storage
+    executor: Callable[[], Executor]
+    nonce: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,7 @@ class Checkpoints:
     filesystem: FileSystem | None = None
     at: int | None = None
     when: Callable[[], bool] | None = None
+    within: Surroundings | None = None
 
     def describe(self) -> str:
         """Say it in one line.

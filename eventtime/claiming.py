@@ -54,8 +54,13 @@ def claim(
     Raises:
         CheckpointError: what is there cannot be read, or is of another pipeline.
     """
-    storage = storage_at(checkpoints.path, checkpoints.filesystem)
+    within, nonce = checkpoints.within, _nonce
+    if within is None:
+        storage = storage_at(checkpoints.path, checkpoints.filesystem)
+    else:
+        storage, nonce = within.storage, within.nonce
     how: Any = {"keep": checkpoints.keep, "at": checkpoints.at, "writer": _writer()}
+    how["nonce"] = nonce
     store = CheckpointStore.open(storage, **how)
     newest = store.newest()
     found: Saved | None = newest
@@ -68,12 +73,16 @@ def claim(
         # The outputs know the token that its process had in another folder.
         store = CheckpointStore.open(storage, **how, above=found.head.get("token", 0))
     if found is None:
-        return Claimed(store, None, uuid.uuid4().hex)
+        return Claimed(store, None, nonce())
     check_origin(found, origin, what, place)
     check_fingerprint(found.head["pipeline"], plan, what, place)
     # A savepoint that an engine wrote by itself has begun and belongs to no folder.
     is_begun = found.head.get("is_begun", True)
     return Claimed(store, found if is_begun else None, found.head["job"])
+
+
+def _nonce() -> str:
+    return uuid.uuid4().hex
 
 
 def _writer() -> str:

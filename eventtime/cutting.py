@@ -11,6 +11,7 @@ from eventtime.report import WrittenCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor
 
     from eventtime.checkpoints import Checkpoints
     from eventtime.clock import Clock
@@ -34,7 +35,10 @@ class Cutting:
     def __init__(self, checkpoints: Checkpoints, clock: Clock) -> None:
         self._wanted, self._clock = checkpoints, clock
         self._rows, self._since_us = 0, clock.now_us()
-        self._thread = ThreadPoolExecutor(1, "eventtime-checkpoint")
+        within = checkpoints.within
+        self._thread: Executor = (
+            ThreadPoolExecutor(1, "eventtime-checkpoint") if within is None else within.executor()
+        )
         self._writing: Future[Checkpoint] | None = None
         self._written: WrittenCheckpoint | None = None
         self._written_at_us = 0

@@ -45,6 +45,9 @@ class ArrowStorage:
             place = fs.FileSelector(f"{self._path}/{folder}", allow_not_found=True)
             return {it.base_name: it.size for it in self._fs.get_file_info(place) if it.is_file}
 
+    def settle(self, folder: str) -> None:
+        """What an object store shows is durable."""
+
     def read(self, name: str, offset: int, length: int) -> pa.Buffer:
         with _os_errors(), self._fs.open_input_file(f"{self._path}/{name}") as file:
             file.seek(offset)

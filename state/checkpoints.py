@@ -159,6 +159,7 @@ class CheckpointStore:
             says = {"writer": writer, "created_at_us": clock.now_us()}
             claim = Claim.take(storage, says, nonce, above=above)
             names = _listed(storage)
+            storage.settle(MANIFESTS)
         except OSError as error:
             doing = "claim the checkpoints"
             raise storage_error(doing, storage.place, error) from error

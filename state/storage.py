@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "TEMPORARY",
+    "AppendingDisk",
     "Disk",
     "LocalStorage",
     "Output",
@@ -33,6 +34,7 @@ __all__ = (
 
 TEMPORARY: Final = ".tmp"
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _MOST_AT_ONCE: Final = 1 << 24
 
@@ -70,6 +72,10 @@ class Storage(Protocol):
 
     def list(self, folder: str) -> dict[str, int]:
         """Return the names in a folder with their lengths in bytes; empty if there is none."""
+        ...
+
+    def settle(self, folder: str) -> None:
+        """Make durable what `list` shows: who gave a file its name may have been killed before."""
         ...
 
     def read(self, name: str, offset: int, length: int) -> pa.Buffer:
@@ -163,11 +169,22 @@ class Disk(Protocol):
         ...
 
 
+class AppendingDisk(Disk, Protocol):
+    """A disk with files that grow."""
+
+    def append(self, path: str) -> int:
+        """Open a file for writing at its end, which is made if it is not there."""
+        ...
+
+
 class SystemDisk:
     """The system's own calls."""
 
     def create(self, path: str) -> int:
         return os.open(path, _CREATE, 0o666)
+
+    def append(self, path: str) -> int:
+        return os.open(path, _APPEND, 0o666)
 
     def write(self, handle: int, data: memoryview) -> int:
         return os.write(handle, data)
@@ -241,6 +258,10 @@ class LocalStorage:
             return self._disk.list(self._path(folder))
         except FileNotFoundError:
             return {}
+
+    def settle(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.sync_folder(self._path(folder))
 
     def read(self, name: str, offset: int, length: int) -> pa.Buffer:
         path, parts = self._path(name), []

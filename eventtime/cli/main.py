@@ -15,6 +15,7 @@ from eventtime.cli.demo import demo
 from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
+from eventtime.cli.soak import soak_command
 from eventtime.cli.tail import tail
 from eventtime.cli.termination import TERMINATED, hear_sigterm
 from eventtime.cli.top import top
@@ -113,7 +114,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for _command in (replay, run, tail, top, explain, advise, demo, checkpoint):
+for _command in (replay, run, tail, top, explain, advise, demo, checkpoint, soak_command):
     cli.add_command(_command)
 
 

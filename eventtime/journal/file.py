@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from eventtime.errors import JournalError
 from eventtime.journal.entries import Words
+from eventtime.state.storage import TEMPORARY, SystemDisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventtime.journal.entries import Entry
+    from eventtime.state.storage import AppendingDisk
 
 __all__ = ("JournalFile", "JournalLike", "JournalWriter", "LocalJournal", "Stored", "stored")
 
 _MAGIC: Final = b"ETJ1"
 _HEAD: Final = 8
+_MOST_AT_ONCE: Final = 1 << 24
 
 
 class JournalFile(Protocol):
@@ -37,8 +40,8 @@ class JournalFile(Protocol):
         """Return all bytes; none if there is no such file."""
         ...
 
-    def cut(self, length: int) -> None:
-        """Cut away what stands behind so many bytes."""
+    def begin(self, data: bytes) -> None:
+        """Make the file with these bytes, in place of one that is there: durable, or not at all."""
         ...
 
     def append(self, data: bytes) -> None:
@@ -55,38 +58,56 @@ class JournalFile(Protocol):
 
 
 class LocalJournal:
-    """A journal on a disk; opened when it is first read or written."""
+    """A journal on a disk; opened when it is first written.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Args:
+        path: of the file, in a folder that is there.
+        disk: makes the system calls.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], disk: AppendingDisk | None = None) -> None:
         self.place = os.fspath(path)
+        self._disk: AppendingDisk = disk or SystemDisk()
         self._handle: int | None = None
 
     def read(self) -> bytes:
+        parts: list[bytes] = []
         try:
-            with open(self.place, "rb") as file:
-                return file.read()
+            while part := self._disk.read(self.place, sum(map(len, parts)), _MOST_AT_ONCE):
+                parts.append(part)
         except FileNotFoundError:
             return b""
+        return b"".join(parts)
 
-    def cut(self, length: int) -> None:
-        os.truncate(self.place, length)
+    def begin(self, data: bytes) -> None:
+        self.close()
+        handle = self._disk.create(self.place + TEMPORARY)
+        try:
+            self._all(handle, data)
+            self._disk.sync(handle)
+        finally:
+            self._disk.close(handle)
+        self._disk.rename(self.place + TEMPORARY, self.place)
+        self._disk.sync_folder(os.path.dirname(self.place) or ".")
 
     def append(self, data: bytes) -> None:
         if self._handle is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            self._handle = os.open(self.place, flags, 0o666)
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._handle, left) :]
+            self._handle = self._disk.append(self.place)
+        self._all(self._handle, data)
 
     def sync(self) -> None:
         if self._handle is not None:
-            os.fsync(self._handle)
+            self._disk.sync(self._handle)
 
     def close(self) -> None:
         handle, self._handle = self._handle, None
         if handle is not None:
-            os.close(handle)
+            self._disk.close(handle)
+
+    def _all(self, handle: int, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._disk.write(handle, left) :]
 
 
 JournalLike: TypeAlias = str | os.PathLike[str] | JournalFile
@@ -167,7 +188,7 @@ class JournalWriter:
         self._file = file
         before = stored(file)
         self._length, self.torn = before.length, before.torn
-        self._is_torn = before.torn > 0
+        self._is_sound = False
         self._words, self._waiting = Words(), bytearray()
 
     def add(self, entry: Entry) -> None:
@@ -192,6 +213,7 @@ class JournalWriter:
             if durable:
                 self._file.sync()
         except OSError as error:
+            self._is_sound = False
             raise _cannot(self._file, error) from error
 
     def drop(self) -> None:
@@ -203,14 +225,21 @@ class JournalWriter:
         self._file.close()
 
     def _write(self, payload: bytes) -> None:
-        if self._is_torn:
-            self._file.cut(self._length)
+        if not self._is_sound:
+            self._begin()
         head = len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little")
-        data = (b"" if self._length else _MAGIC) + head + payload
-        self._is_torn = True
-        self._file.append(data)
-        self._is_torn = False
-        self._length += len(data)
+        self._file.append(head + payload)
+        self._length += len(head) + len(payload)
+
+    def _begin(self) -> None:
+        """Write what is there once more, without what is torn.
+
+        A sync that has failed, perhaps that of another process, takes unwritten bytes for written:
+        what stands in that file may be lost whenever the machine fails.
+        """
+        self._file.begin(self._file.read()[: self._length] if self._length else _MAGIC)
+        self._length = self._length or len(_MAGIC)
+        self._is_sound = True
 
 
 def _cannot(file: JournalFile, error: OSError) -> JournalError:

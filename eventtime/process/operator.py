@@ -158,12 +158,19 @@ class ProcessOperator:
         version = self._held.save(writer, **about)
         for name, rows in self._changes.save().items():
             writer.add(rows, None, **about, kind=BROADCAST, stream=name)
-        return {"watermark_us": self.watermark_us, "rows": self._rows, "version": version}
+        return {
+            "watermark_us": self.watermark_us,
+            "processing_us": self._context.processing_us,
+            "rows": self._rows,
+            "version": version,
+        }
 
     def restore(self, numbers: Mapping[str, int], blocks: Sequence[SavedPart]) -> None:
         """Take over, while nothing is held, what another has saved."""
         self.watermark_us, self._rows = numbers["watermark_us"], numbers["rows"]
         self._context.watermark_us = self.watermark_us
+        # Who goes on with a clock that is behind waits for it, as after a step back (S28).
+        self._context.processing_us = numbers.get("processing_us", self._context.processing_us)
         self._held.restore(numbers["version"], blocks)
         waiting = [b for b in blocks if b.about["kind"] == BROADCAST]
         named = [(str(b.about["stream"]), b.batch()) for b in waiting]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 
-from crash.simulated_disk import WRITES, SimulatedDisk, nothing
 from eventtime.clock import ManualClock
 from eventtime.state.checkpoints import CheckpointStore
 from eventtime.state.manifest import Name
 from eventtime.state.saved import list_checkpoints
 from eventtime.state.storage import LocalStorage
+from eventtime.testing.simulation.disk import WRITES, SimulatedDisk, nothing
 
 if TYPE_CHECKING:
     from eventtime.state.saved import Checkpoint

@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from crash.explorer import FIRST, Job, open_store, recover, states_after
-from crash.simulated_disk import SimulatedDisk, nothing
 from eventtime.errors import CheckpointError
+from eventtime.testing.simulation.disk import SimulatedDisk, nothing
 
 if TYPE_CHECKING:
     from crash.explorer import Told

@@ -16,8 +16,8 @@ from crash.explorer import (
     look_at_all,
     open_store,
 )
-from crash.simulated_disk import SimulatedDisk, nothing
 from eventtime.errors import CheckpointError, FencedError
+from eventtime.testing.simulation.disk import SimulatedDisk, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

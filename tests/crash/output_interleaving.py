@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from crash.explorer import Wrong
 from crash.interleaving import Actor, Killed, Turns
 from crash.outputs import FOLDER, Parts
-from crash.simulated_disk import SimulatedDisk
 from eventtime.errors import FencedError, SinkError
+from eventtime.testing.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

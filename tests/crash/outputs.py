@@ -15,13 +15,13 @@ import pyarrow as pa
 
 import eventtime as et
 from crash.explorer import Wrong, states_after, storage_of
-from crash.simulated_disk import SimulatedDisk
 from eventtime.savepoint import write_savepoint
 from eventtime.sinks.files import FileSink
 from eventtime.sinks.folders import FolderEpochs
 from eventtime.sinks.part_files import PartsWriter
 from eventtime.sinks.staging import LocalFile, LocalFolder
 from eventtime.state.pack import PackWriter, read_pack
+from eventtime.testing.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import fs
 
-from crash.simulated_disk import nothing
+from eventtime.testing.simulation.disk import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,8 @@ from crash.explorer import (
     recover,
 )
 from crash.failing import KEEP, Failing, Full, crash_after_failures, work_on
-from crash.simulated_disk import WRITES, SimulatedDisk, nothing
 from eventtime.errors import CheckpointError
+from eventtime.testing.simulation.disk import WRITES, SimulatedDisk, nothing
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 # Checkpoints remove no folder.

@@ -17,8 +17,8 @@ import pytest
 from crash.explorer import Wrong, run
 from crash.interleaving import Process, calls_of, interleave, schedules
 from crash.output_interleaving import Commits, interleave_commits, used_folder
-from crash.simulated_disk import SimulatedDisk
 from eventtime.sinks import folders
+from eventtime.testing.simulation.disk import SimulatedDisk
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 EVERY: Final = 1 if NIGHTLY else 7

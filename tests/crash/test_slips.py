@@ -7,9 +7,9 @@ import pytest
 from crash.explorer import Wrong, explore, run
 from crash.failing import crash_after_failures
 from crash.interleaving import interleave, schedules
-from crash.simulated_disk import WRITES, SimulatedDisk
 from crash.slips import CRASHES, FAILURES, INTERLEAVINGS, SLIPS, slipped
 from eventtime.errors import CheckpointError
+from eventtime.testing.simulation.disk import WRITES, SimulatedDisk
 
 
 def look(where: str) -> None:

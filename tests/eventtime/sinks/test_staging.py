@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from crash.simulated_disk import SimulatedDisk
 from eventtime.errors import OutputExistsError, SinkError
 from eventtime.sinks.local_disk import LocalDisk
 from eventtime.sinks.staging import LocalFile, LocalFolder, place_error
+from eventtime.testing.simulation.disk import SimulatedDisk
 
 Tree = Callable[[Path], list[str]]
 PART = "window_day=1970-01-01/part-0.csv"

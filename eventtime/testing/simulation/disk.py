@@ -141,6 +141,25 @@ class SimulatedDisk:
                 disk._numbers = itertools.count(max([*held, *folders]) + 1)
                 yield disk
 
+    def after_crash(self, choose: Callable[[int], int]) -> SimulatedDisk:
+        """One of the disks that may be found after a crash now.
+
+        Args:
+            choose: gives a number from 0 on, below the one it is given.
+        """
+        disk = self.copy()
+        for number, folder in self.tree.items():
+            names = dict(folder.durable)
+            for change in folder.changes:
+                if choose(2):
+                    change.apply(names)
+            disk.tree[number] = Folder(names)
+        for number, file in self.files.items():
+            found = sorted(file.after_a_crash())
+            content = found[choose(len(found))]
+            disk.files[number] = File(content, content)
+        return disk
+
     def _possible(self) -> list[int]:
         """Folders to which a name may lead after a crash."""
         found = [ROOT]
@@ -163,15 +182,13 @@ class SimulatedDisk:
 
     def create(self, path: str) -> int:
         with _Call(self, "create", path):
-            folder, name = self._at(path)
-            file = folder.now().get(name)
-            if file is None:
-                file = next(self._numbers)
-                folder.changes.append(Change(name=name, number=file))
+            file = self._named(path)
             self.files[file] = File()
-            handle = next(self._numbers)
-            self._handles[handle] = file
-            return handle
+            return self._opened(file)
+
+    def append(self, path: str) -> int:
+        with _Call(self, "append", path):
+            return self._opened(self._named(path))
 
     def write(self, handle: int, data: memoryview) -> int:
         with _Call(self, "write", handle, data):
@@ -276,18 +293,29 @@ class SimulatedDisk:
     def hold(self, path: str, flags: int) -> int:
         with _Call(self, "hold", path):
             folder, name = self._at(path)
-            number = folder.now().get(name)
-            if number is None and flags & os.O_CREAT:
-                number = next(self._numbers)
-                folder.changes.append(Change(name=name, number=number))
-                self.files[number] = File()
-            if number is None:
+            if name not in folder.now() and not flags & os.O_CREAT:
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            number = self._named(path)
             if number in self._locks.values():
                 raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", path)
             handle = next(self._numbers)
             self._locks[handle] = number
             return handle
+
+    def _named(self, path: str) -> int:
+        """Return the number of a file, which is made if it is not there."""
+        folder, name = self._at(path)
+        file = folder.now().get(name)
+        if file is None:
+            file = next(self._numbers)
+            folder.changes.append(Change(name=name, number=file))
+            self.files[file] = File()
+        return file
+
+    def _opened(self, file: int) -> int:
+        handle = next(self._numbers)
+        self._handles[handle] = file
+        return handle
 
     def _number(self, path: str) -> int:
         number = ROOT

@@ -1,0 +1,88 @@
+"""The command that lets simulated runs fail and crash for a given time, seed after seed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from eventtime.cli.session import Session, common_options
+
+if TYPE_CHECKING:
+    from eventtime.testing.simulation import Soaked, Survived
+
+__all__ = ("soak_command",)
+
+_HELP: Final = """Simulate live runs through faults and crashes, seed after seed.
+
+Each seed gives a pipeline, partitions that come, go and are silent, a clock that is stepped back at
+times, a disk whose calls fail or are torn, a source and sinks that fail, and processes killed
+anywhere. What comes out in the end must be what a run never disturbed gives, each row once. The
+same seed does the same, to the last call: its trace says so.
+
+\b
+Examples:
+  eventtime soak --seconds 600
+  eventtime soak --seed 4711"""
+
+
+@click.command("soak", help=_HELP, short_help="Simulate runs through faults and crashes.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=60.0, show_default=True,
+              help="How long; the last seed comes to its end.")  # fmt: skip
+@click.option("--seed-from", type=click.IntRange(min=0), default=0, show_default=True,
+              help="The first seed.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), help="Only this seed.")
+@common_options
+@click.pass_obj
+def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int | None) -> None:
+    """Run the seeds, and say what they went through."""
+    # What it stands on takes a second to load.
+    from eventtime.testing.simulation import simulate, soak
+
+    line = _Line() if sys.stderr.isatty() and not session.quiet else None
+    try:
+        with session.compiling(line.say if line else None):
+            if seed is not None:
+                _tell_one(simulate(seed), session)
+                return
+            soaked = soak(seconds, seed_from=seed_from, progress=line)
+    except AssertionError as error:
+        if line is not None:
+            line.clear()
+        click.echo(f"error: {error}", err=True)
+        raise click.exceptions.Exit(1) from error
+    if line is not None:
+        line.clear()
+    if session.json:
+        click.echo(json.dumps(asdict(soaked)))
+    else:
+        session.say(str(soaked))
+
+
+class _Line:
+    """One line on the terminal, written again and again."""
+
+    def __call__(self, soaked: Soaked) -> None:
+        click.echo(f"\r\x1b[K{soaked}", err=True, nl=False)
+
+    def say(self, text: str) -> None:
+        self.clear()
+        click.echo(text, err=True)
+
+    def clear(self) -> None:
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _tell_one(survived: Survived, session: Session) -> None:
+    if session.json:
+        click.echo(json.dumps(asdict(survived)))
+        return
+    session.say(
+        f"seed {survived.seed}: trace {survived.trace}, {survived.turns:,} steps, "
+        f"{survived.rows:,} rows, {survived.checkpoints:,} checkpoints, {survived.crashes:,} "
+        f"crashes ({survived.machines:,} of the machine), {survived.faults:,} faults, "
+        f"{survived.restarts:,} restarts"
+    )

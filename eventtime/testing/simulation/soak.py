@@ -1,0 +1,77 @@
+"""Seed after seed for a given time, and what all of them went through."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from eventtime.testing.simulation.life import Survived, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Soaked", "soak")
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What seeds went through, together.
+
+    Args:
+        first: the first seed; seeds: how many.
+        seconds: it took.
+        total: sums over the seeds; its trace is that of the last one.
+    """
+
+    first: int
+    seeds: int
+    seconds: float
+    total: Survived
+
+    def __str__(self) -> str:
+        it = self.total
+        return (
+            f"{self.seeds:,} seeds from {self.first} in {self.seconds:.0f} s: {it.turns:,} steps, "
+            f"{it.rows:,} rows, {it.checkpoints:,} checkpoints, {it.crashes:,} crashes "
+            f"({it.machines:,} of the machine), {it.faults:,} faults, {it.restarts:,} restarts"
+        )
+
+
+def soak(
+    seconds: float,
+    *,
+    seed_from: int = 0,
+    progress: Callable[[Soaked], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Soaked:
+    """Run seeds until the time is over; the one that is under way then comes to its end.
+
+    Args:
+        seconds: how long.
+        seed_from: the first seed; each next is one more.
+        progress: called after each seed.
+        clock: seconds.
+
+    Raises:
+        AssertionError: a seed failed; names the command that shows it again.
+
+    >>> soak(0, seed_from=3).seeds
+    1
+    """
+    begun, seed = clock(), seed_from
+    total = Survived(seed_from, "")
+    while True:
+        total = _added(total, simulate(seed))
+        seed += 1
+        soaked = Soaked(seed_from, seed - seed_from, clock() - begun, total)
+        if progress is not None:
+            progress(soaked)
+        if soaked.seconds >= seconds:
+            return soaked
+
+
+def _added(total: Survived, one: Survived) -> Survived:
+    names = [field.name for field in fields(Survived)][2:]
+    counts = {name: getattr(total, name) + getattr(one, name) for name in names}
+    return Survived(one.seed, one.trace, **counts)
