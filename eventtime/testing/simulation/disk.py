@@ -20,7 +20,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ("WRITES", "SimulatedDisk", "nothing")
+__all__ = ("WRITES", "Change", "File", "Folder", "SimulatedDisk", "nothing")
 
 Paths = list[str]
 ROOT: Final = 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventtime.testing.simulation.world import Lane, World
     from eventtime.testing.steps import Row
 
-__all__ = ("SCHEMA", "SimulatedSource")
+__all__ = ("SCHEMA", "CopyFeed", "SimulatedFeed", "SimulatedSource")
 
 SCHEMA: Final = pa.schema(
     {"t": pa.timestamp("us", "UTC"), "key": pa.string(), "n": pa.int64(), "x": pa.float64()}
