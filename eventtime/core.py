@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.doors import door
 from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.fingerprint import fingerprint
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.clock import Clock
-    from eventtime.compiled import CompiledPlan
     from eventtime.ledger import PartitionLedger
     from eventtime.memory import MemoryLimit
     from eventtime.partition import PartitionIntake, Ready
+    from eventtime.plan import Node
     from eventtime.state.parts import PartWriter, Saved
 
-__all__ = ("Core",)
+__all__ = ("Core", "compiled")
+
+
+def compiled(node: Node | CompiledPlan) -> CompiledPlan:
+    """Return a plan compiled: one that is already, for many engines, stays as it is."""
+    return node if isinstance(node, CompiledPlan) else compile_plan(node)
 
 
 class Core:

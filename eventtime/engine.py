@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eventtime.checkpoints import as_checkpoints
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
-from eventtime.compiled import compile_plan
-from eventtime.core import Core
+from eventtime.core import Core, compiled
 from eventtime.doors import admitted
 from eventtime.engine_checkpoints import EngineCheckpoints
 from eventtime.engine_look import look_at
@@ -79,7 +78,7 @@ class Engine:
         wanted = as_checkpoints(checkpoint, place="Engine(checkpoint=…)")
         limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
-        self._core = Core(compile_plan(stream.node), self._clock, shards, limit)
+        self._core = Core(compiled(stream.node), self._clock, shards, limit)
         self._soundness = Soundness()
         self.resumed: Resumed | None = None
         self.notes: Any = None

@@ -13,8 +13,8 @@ from eventtime.clock import ManualClock
 from eventtime.duration import DurationLike, parse_us
 from eventtime.engine import Engine
 from eventtime.errors import PlanError
-from eventtime.plan import DROP, Processed, Read, Windowed, walk
-from eventtime.testing.rows import Instant, batch_of, instant_us, iso
+from eventtime.plan import DROP, Windowed, walk
+from eventtime.testing.rows import Instant, batch_of, instant_us, iso, source_of
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
@@ -123,7 +123,7 @@ class Harness:
         self, partition: str, rows: Sequence[Row] | pa.RecordBatch | pa.Table
     ) -> pa.RecordBatch:
         """Return rows as the batch that `push` makes of them."""
-        source, place = self._source(partition), f"push({shown(partition)}, rows)"
+        source, place = source_of(self._pipeline, partition), f"push({shown(partition)}, rows)"
         time, unit = source.time, source.time_unit
         return batch_of(rows, source.schema(), time=time, time_unit=unit, place=place)
 
@@ -378,13 +378,3 @@ class Harness:
         keep = True
         new = self.engine.results(keep=keep) if tag is None else self.engine.side(tag, keep=keep)
         return pa.concat_tables([*self._taken.get(tag, []), new])
-
-    def _source(self, partition: str) -> Any:
-        """Return what says the schema of a partition's rows, or of those of a broadcast stream."""
-        nodes = list(walk(self._pipeline.node))
-        for node in nodes:
-            if isinstance(node, Processed):
-                for name, broadcast in node.broadcast:
-                    if name == partition:
-                        return broadcast.source
-        return next(node.source for node in nodes if isinstance(node, Read))

@@ -11,14 +11,17 @@ import pyarrow as pa
 from eventtime.checks import shown
 from eventtime.duration import parse_us
 from eventtime.errors import EventTimeError, PlanError, SchemaError
+from eventtime.plan import Processed, Read, walk
 from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY, as_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventtime.sources.feed import AnySource
+    from eventtime.stream import Stream
     from eventtime.testing.steps import Row
 
-__all__ = ("Instant", "batch_of", "instant_us", "iso")
+__all__ = ("Instant", "batch_of", "instant_us", "iso", "source_of")
 
 Instant = datetime | str | int
 """ISO 8601 text, a datetime, or microseconds since 1970; UTC where no zone is said."""
@@ -102,6 +105,17 @@ def batch_of(
         values = [row.get(field.name) for row in rows]
         columns.append(_column(values, field, unit, place))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def source_of(pipeline: Stream, partition: str) -> AnySource:
+    """Return what says the schema of a partition's rows, or of those of a broadcast stream."""
+    nodes = list(walk(pipeline.node))
+    for node in nodes:
+        if isinstance(node, Processed):
+            for name, broadcast in node.broadcast:
+                if name == partition:
+                    return broadcast.source
+    return next(node.source for node in nodes if isinstance(node, Read))
 
 
 def _check_rows(rows: object, schema: pa.Schema, place: str) -> None:

@@ -86,7 +86,7 @@ def _sum(column: str, known: Sequence[Row], window: Window, spec: Spec) -> Any:
     values = [row[column] for row in known]
     if isinstance(values[0], float):
         return _over_slices(
-            known, window, spec, lambda rows: _left([r[column] for r in rows]), _add
+            known, window, spec, lambda rows: _merged([0.0, *(r[column] for r in rows)], _add), _add
         )
     with localcontext(EXACT):
         return sum(values)
@@ -167,10 +167,6 @@ def _add(left: Any, right: Any) -> Any:
     return left + right
 
 
-def _left(values: Sequence[Any]) -> Any:
-    return _merged(values, _add)
-
-
 # An aggregate of the user's
 
 
@@ -203,13 +199,18 @@ def _folded(wanted: Folded, rows: Sequence[Row], window: Window, spec: Spec) -> 
 def _least(values: Sequence[Any]) -> Any:
     """Minimum with NaN greater than everything."""
     numbers = [value for value in values if value == value]  # noqa: PLR0124
-    return min(numbers) if numbers else values[0]
+    return _zero(min(numbers)) if numbers else values[0]
 
 
 def _greatest(values: Sequence[Any]) -> Any:
     """Maximum with NaN greater than everything."""
     unknown = [value for value in values if value != value]  # noqa: PLR0124
-    return unknown[0] if unknown else max(values)
+    return unknown[0] if unknown else _zero(max(values))
+
+
+def _zero(value: Any) -> Any:
+    """Of two zeros nobody says which is less."""
+    return Near(0.0, 0.0) if isinstance(value, float) and value == 0 else value
 
 
 def _variance(values: Sequence[Any], ddof: int) -> float | None:

@@ -59,6 +59,8 @@ class Expected:
         ledger: by 'partitions' (by name) and 'operators' (in order) (S26).
         watermark: the combined one, in µs; infinities are floats.
         after: how things stand after each step.
+        answers: of the last window, what is in each window and key, whatever was emitted when:
+            key columns, bounds and aggregates.
     """
 
     results: list[Row]
@@ -68,6 +70,7 @@ class Expected:
     ledger: dict[str, Any]
     watermark: Time
     after: tuple[Standing, ...]
+    answers: list[Row]
 
 
 def oracle(pipeline: Stream, streams: Streams) -> Expected:
@@ -127,6 +130,7 @@ def expected_of(plan: Planned, streams: Streams) -> Expected:
         ledgers,
         operators[0].watermark,
         tuple(after),
+        [_own(row) for row in operators[-1].answers.values()],
     )
 
 

@@ -53,6 +53,7 @@ class Operator:
         self.watermark: Time = -INFINITY
         self.state: dict[tuple[tuple[Any, ...], Window], Contents] = {}
         self.results: list[Row] = []
+        self.answers: dict[tuple[tuple[Any, ...], Window], Row] = {}
         self.late: list[Row] = []
         self.ledger = {"assigned": 0, "emitted": 0, "open": 0, "missed": 0}
         self.before: list[tuple[int, Time]] = []
@@ -180,7 +181,11 @@ class Operator:
         }
         for wanted in spec.aggregates:
             result[wanted.name] = aggregate(wanted, rows, window, spec)
-        result |= {"version": contents.version, "timing": timing, "is_final": is_final}
+        self.answers[key, window] = result
+        if spec.mode == "discarding":
+            whole = {a.name: aggregate(a, contents.rows, window, spec) for a in spec.aggregates}
+            self.answers[key, window] = result | whole
+        result = result | {"version": contents.version, "timing": timing, "is_final": is_final}
         self.ledger["emitted"] += len(contents.fresh)
         self.ledger["open"] -= len(contents.fresh)
         before, contents.last, contents.fresh = contents.last, result, []

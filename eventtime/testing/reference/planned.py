@@ -119,16 +119,24 @@ class Planned:
         Raises:
             PlanError, SchemaError: they are no rows of the source.
         """
-        source = self._source
-        schema = source.schema()
-        batch = batch_of(rows, schema, time=source.time, time_unit=source.time_unit)
-        made = self._before.of_batch(batch)
-        out = [row | {TIME: self._us(row[source.time])} for each in made for row in each]
+        made = self._made(rows)
+        out = [row | {TIME: self._us(row[self._source.time])} for each in made for row in each]
         return out, max(len(made) - len(out), 0)
+
+    def times(self, rows: Sequence[Row]) -> list[int | None]:
+        """Return the event time of each row that is pushed, µs; None where it has none."""
+        name = self._source.time
+        return [self._us(each[0][name]) if each else None for each in self._made(rows)]
 
     def results(self, rows: Sequence[Row]) -> list[Row]:
         """Return results of the last window as they come out of the pipeline."""
         return [made for row in rows for made in self._final.of_row(row)]
+
+    def _made(self, rows: Sequence[Row]) -> list[list[Row]]:
+        source = self._source
+        schema = source.schema()
+        batch = batch_of(rows, schema, time=source.time, time_unit=source.time_unit)
+        return self._before.of_batch(batch)
 
     def _us(self, value: int | None) -> int | None:
         return microseconds(value, self._kind, self._source.time_unit)

@@ -1,0 +1,60 @@
+"""What a check raises: which rule, what differs, and what happened, for people to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eventtime.errors import EventTimeError
+from eventtime.testing.example import as_test
+from eventtime.testing.timeline import timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventtime.stream import Stream
+    from eventtime.testing.steps import Streams
+
+__all__ = ("BrokenRuleError",)
+
+_MOST_LINES: Final = 8
+
+
+class BrokenRuleError(AssertionError):
+    """Raised by a check that does not hold; its text is made when somebody reads it.
+
+    Args:
+        check: name of the check; rules: that it holds, by number.
+        what: one sentence.
+        found: what differs, line by line; the first few are shown.
+        pipeline, streams: what was checked.
+    """
+
+    def __init__(
+        self,
+        check: str,
+        rules: str,
+        what: str,
+        found: Sequence[str],
+        pipeline: Stream,
+        streams: Streams,
+    ) -> None:
+        super().__init__(check, rules, what)
+        self.check, self.rules, self.what, self.found = check, rules, what, list(found)
+        self.pipeline, self.streams = pipeline, streams
+
+    def __str__(self) -> str:
+        lines = [f"{self.check} ({self.rules}): {self.what}"]
+        lines += [f"  {line}" for line in self.found[:_MOST_LINES]]
+        if len(self.found) > _MOST_LINES:
+            lines.append(f"  … and {len(self.found) - _MOST_LINES} more")
+        lines += ["", *self.pipeline.explain().splitlines(), "", _picture(self)]
+        lines += ["", "As a test:", "", as_test(self.streams, check=self.check)]
+        return "\n".join(lines)
+
+
+def _picture(error: BrokenRuleError) -> str:
+    try:
+        return timeline(error.pipeline, error.streams)
+    except EventTimeError as why:
+        # What is broken may not stand in the way of saying so.
+        return f"{error.streams}\n(no time line: {why})"

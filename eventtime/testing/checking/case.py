@@ -1,0 +1,134 @@
+"""A pipeline and what happens to it, run in each way that checks compare, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from eventtime.checks import shown
+from eventtime.compiled import compile_plan
+from eventtime.errors import PlanError
+from eventtime.testing.checking.broken import BrokenRuleError
+from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, run
+from eventtime.testing.reference.expected import Expected, expected_of
+from eventtime.testing.reference.planned import Planned
+from eventtime.testing.rows import batch_of, source_of
+from eventtime.testing.steps import AddPartition, Finish, Push, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+
+    from eventtime.stream import Stream
+    from eventtime.testing.steps import Step
+
+__all__ = ("Case",)
+
+
+class Case:
+    """What the checks of one pipeline share.
+
+    All partitions end: those that do not are finished behind the last step, by name.
+
+    Args:
+        pipeline: declares what to compute; its sources give the schema only.
+        streams: what happens to it.
+
+    Raises:
+        PlanError: they are no pipeline or no streams.
+    """
+
+    def __init__(self, pipeline: Stream, streams: Streams) -> None:
+        if not hasattr(pipeline, "node"):
+            msg = f"{shown(pipeline)} is no pipeline"
+            remedy = "give what .window(...).aggregate(...) returns"
+            raise PlanError(msg, place="check(pipeline, …)", remedy=remedy)
+        given: object = streams
+        if not isinstance(given, Streams):
+            msg = f"{shown(streams)} does not say what happens"
+            remedy = "give eventtime.testing.Streams, or what the strategy streams(...) draws"
+            raise PlanError(msg, place="check(…, streams)", remedy=remedy)
+        self.pipeline, self.streams = pipeline, _ended(streams)
+
+    @property
+    def plan(self) -> Planned:
+        """The pipeline as the oracle reads it; PlanError: it does not know it."""
+        return _planned(self.pipeline)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Of side outputs."""
+        return _ready(self.pipeline).tags
+
+    @cached_property
+    def expected(self) -> Expected:
+        """What the oracle says."""
+        return expected_of(self.plan, self.streams)
+
+    @cached_property
+    def steps(self) -> list[Laid]:
+        """The steps, with rows laid out."""
+        return [(step, self.laid_out(step)) for step in self.streams.steps]
+
+    @cached_property
+    def whole(self) -> Outcome:
+        """Run as it is, watched."""
+        return self.run(Way(is_watched=True))
+
+    @cached_property
+    def single(self) -> Outcome:
+        """Run with rows pushed one by one, watched."""
+        return self.run(Way(_rows, is_watched=True))
+
+    def run(self, way: Way) -> Outcome:
+        """Run over all steps."""
+        return self.run_others(self.steps, self.streams.partitions, way)
+
+    def run_others(self, steps: Sequence[Laid], partitions: Sequence[str], way: Way) -> Outcome:
+        """Run over other steps."""
+        return run(_ready(self.pipeline), partitions, self.streams.start_us, steps, way)
+
+    def laid_out(self, step: Step) -> pa.RecordBatch | None:
+        """Return the rows of a step as a batch."""
+        if not isinstance(step, Push):
+            return None
+        source: Any = source_of(self.pipeline, step.partition)
+        place = f"Push({shown(step.partition)}, rows)"
+        return batch_of(
+            step.rows, source.schema(), time=source.time, time_unit=source.time_unit, place=place
+        )
+
+    def broken(self, law: tuple[str, str], what: str, found: Sequence[str]) -> BrokenRuleError:
+        """Return what to raise; `law` names the check, and by number the rules that it holds."""
+        return BrokenRuleError(*law, what, found, self.pipeline, self.streams)
+
+    def said(self, number: int) -> str:
+        """Name a step in a message."""
+        step = self.streams.steps[number]
+        told = f"{len(step.rows)} rows to {step.partition!r}" if isinstance(step, Push) else step
+        return f"step {number + 1} ({told})"
+
+
+@lru_cache(maxsize=16)
+def _planned(pipeline: Stream) -> Planned:
+    """Read a plan once for all examples."""
+    return Planned(pipeline.node)
+
+
+@lru_cache(maxsize=16)
+def _ready(pipeline: Stream) -> Ready:
+    """Compile a plan once for all runs."""
+    return Ready(compile_plan(pipeline.node))
+
+
+def _rows(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+    return (batch.slice(i, 1) for i in range(batch.num_rows))
+
+
+def _ended(streams: Streams) -> Streams:
+    steps = streams.steps
+    known = {*streams.partitions, *(s.partition for s in steps if isinstance(s, AddPartition))}
+    left = known - {s.partition for s in steps if isinstance(s, Finish)}
+    return replace(streams, steps=(*steps, *map(Finish, sorted(left))))

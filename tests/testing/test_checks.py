@@ -1,0 +1,276 @@
+"""The checks hold for the engine, each notices what it is for, and says so that one can read it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+
+import eventtime as et
+from engine_runs import SCHEMA
+from eventtime.testing import (
+    AddPartition,
+    AdvanceClock,
+    Finish,
+    Heartbeat,
+    PollEmpty,
+    Push,
+    Restart,
+    Streams,
+    check,
+    check_batches,
+    check_empty,
+    check_ledger,
+    check_order,
+    check_restores,
+)
+from eventtime.testing.checking.case import Case
+from eventtime.testing.checking.equal import equals_oracle
+from eventtime.testing.checking.order import order_does_not_show
+from eventtime.testing.checking.runs import RESULTS
+from eventtime.testing.checking.standing import (
+    ledger_balances,
+    nothing_is_early,
+    nothing_is_left,
+    watermark_is_monotone,
+)
+from eventtime.testing.checking.versions import versions_fold
+from strategies import schedules
+from testing.test_oracle import as_step
+from zoo import NOTHING, ZOO, Total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventtime.stream import Stream
+    from eventtime.testing import Row
+    from eventtime.testing.checking.runs import Moment
+    from strategies import Schedule
+
+SECOND = 1_000_000
+BLANK = dict.fromkeys(SCHEMA.names)
+
+
+def rows(*seconds: int, **cells: Any) -> list[Row]:
+    return [BLANK | {"t": t * SECOND, "n": i} | cells for i, t in enumerate(seconds)]
+
+
+STREAMS = Streams(
+    ("a", "b"),
+    (
+        Push("a", rows(1, 4, 12, 9, key=1, name="x", x=0.5)),
+        Push("b", rows(3, 3, 25, key=1, name="y", x=0.25, is_mark=True, b=True)),
+        PollEmpty("a"),
+        AdvanceClock(6 * SECOND),
+        PollEmpty("a"),
+        AddPartition("c", historical=True),
+        Push("a", rows(8, 14, 2, key=None, name="x")),
+        Restart(),
+        Heartbeat("a", 30 * SECOND),
+        Push("c", [BLANK, *rows(5, 18)]),
+        Finish("b"),
+        Push("a", rows(41, 33, 22, b=False)),
+    ),
+    start_us=45 * SECOND,
+)
+"""Something of everything."""
+
+
+@pytest.mark.parametrize("name", list(ZOO))
+def test_all_checks_hold_for_every_kind_of_pipeline(name: str) -> None:
+    check(ZOO[name], STREAMS)
+
+
+@given(schedules(floats="free"))
+@settings(max_examples=8, deadline=None)
+def test_all_checks_hold_whatever_happens(schedule: Schedule) -> None:
+    pipeline = list(ZOO.values())[len(schedule.steps) % len(ZOO)]
+    check(pipeline, Streams(schedule.names, tuple(map(as_step, schedule.steps))))
+
+
+# What each notices in pipelines
+
+
+def marked_by(generator: Any) -> Stream:
+    windows = NOTHING.watermark(et.custom(generator)).window(et.tumbling("10s"))
+    return windows.aggregate(rows=et.count())
+
+
+class OnceABatch:
+    """Answers once for a batch, so cuts show."""
+
+    def on_batch(self, timestamps_us: Any) -> int:
+        return int(timestamps_us.max())
+
+    def get_state(self) -> None:
+        return None
+
+    def set_state(self, state: None) -> None:
+        pass
+
+
+class Forgetful(OnceABatch):
+    """Counts rows, and says nothing of it in a savepoint."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def on_batch(self, timestamps_us: Any) -> Any:
+        self.rows += len(timestamps_us)
+        return [t - 10 * SECOND * (self.rows < 3) for t in timestamps_us.tolist()]
+
+
+def test_a_generator_that_answers_once_a_batch_lets_cuts_show() -> None:
+    streams = Streams(("a",), (Push("a", rows(12, 1)),))
+    with pytest.raises(AssertionError, match="S4") as error:
+        check(marked_by(OnceABatch), streams)
+    text = str(error.value)
+    assert text.startswith("check_batches (S4): rows pushed one by one give something else\n")
+    assert "results: 1 row, not 2" in text
+    assert "-> window tumbling('10s')" in text
+    assert "1 push a  12s" in text
+    assert "    check_batches(pipeline, STREAMS)\n" in text
+
+
+def test_a_generator_that_forgets_does_not_survive_a_restart() -> None:
+    streams = Streams(("a",), (Push("a", rows(1, 2)), Push("a", rows(12)), Push("a", rows(1))))
+    with pytest.raises(AssertionError, match=r"check_restores \(S27, S28\)"):
+        check_restores(marked_by(Forgetful), streams)
+
+
+def test_an_aggregate_that_counts_its_calls_lets_cuts_show() -> None:
+    class Calls(Total):
+        def add(self, state: Any, slots: Any, values: pa.Array) -> None:
+            state[0][slots] += 1
+            state[1][slots] += 1
+
+    windows = NOTHING.watermark(et.ascending()).window(et.tumbling("10s"))
+    pipeline = windows.aggregate(calls=et.user(Calls(), "x"))
+    streams = Streams(("a",), (Push("a", rows(1, 2, x=0.5)),))
+    with pytest.raises(AssertionError, match="check_batches"):
+        check_batches(pipeline, streams)
+
+
+def test_a_sum_that_leaves_its_type_is_an_error_for_both() -> None:
+    pipeline = NOTHING.watermark(et.ascending()).window(et.tumbling("10s"))
+    large = Streams(("a",), (Push("a", rows(1, 2, n=2**63 - 1)),))
+    check(pipeline.aggregate(total=et.sum("n")), large)
+
+
+def test_what_the_oracle_does_not_know_is_checked_without_it() -> None:
+    def each(ctx: Any, row: Any) -> None:
+        ctx.emit(n=row["n"])
+
+    process = NOTHING.watermark(et.ascending()).key_by("key").process
+    pipeline = process(each, output=pa.schema({"n": pa.int64()}))
+    streams = Streams(("a",), (Push("a", rows(1, 2)),))
+    with pytest.raises(et.PlanError, match="does not compute process functions"):
+        check(pipeline, streams)
+    check(pipeline, streams, without=["oracle"])
+
+
+def test_unknown_checks_and_arguments_are_refused() -> None:
+    with pytest.raises(et.PlanError, match="'orcle' is no check"):
+        check(ZOO["steps"], STREAMS, without=["orcle"])
+    wrong: Any = None
+    with pytest.raises(et.PlanError, match="is no pipeline"):
+        check(wrong, STREAMS)
+    with pytest.raises(et.PlanError, match="does not say what happens"):
+        check(ZOO["steps"], wrong)
+
+
+def test_streams_without_rows_or_partitions_hold() -> None:
+    for streams in (Streams((), ()), Streams(("a",), ())):
+        check(ZOO["retracting"], streams)
+        check_ledger(ZOO["steps"], streams)
+        check_empty(ZOO["steps"], streams)
+        check_order(ZOO["two keys"], streams)
+
+
+# What each notices in runs that somebody has altered
+
+
+def altered(name: str, change: Callable[[Case], None]) -> Case:
+    case = Case(ZOO[name], STREAMS)
+    _ = case.whole, case.single
+    change(case)
+    return case
+
+
+def fails(case: Case, holds: Callable[[Case], None], *texts: str) -> None:
+    with pytest.raises(AssertionError) as error:
+        holds(case)
+    for text in texts:
+        assert text in str(error.value)
+
+
+def change_moment(case: Case, i: int, change: Callable[[Moment], Moment]) -> None:
+    case.single.moments[i] = change(case.single.moments[i])
+
+
+def test_a_missing_row_and_a_wrong_count_are_noticed() -> None:
+    def lose(case: Case) -> None:
+        case.whole.tables[RESULTS] = case.whole.tables[RESULTS].slice(1)
+        case.whole.ledger["operators"][0]["missed"] += 1
+
+    texts = "check_oracle (S1 to S26)", "results: missing key=", "ledger of operator 1"
+    fails(altered("two keys", lose), equals_oracle, *texts)
+
+
+def test_a_lost_row_is_noticed() -> None:
+    def lose(case: Case) -> None:
+        case.whole.tables["late"] = case.whole.tables["late"].slice(1)
+        case.whole.ledger["partitions"]["a"]["rows_in"] -= 1
+
+    texts = "check_ledger (S26)", "10 were pushed", "are counted"
+    fails(altered("sliding", lose), ledger_balances, *texts)
+
+
+def test_a_watermark_that_goes_back_or_does_not_end_is_noticed() -> None:
+    def back(case: Case) -> None:
+        change_moment(case, -2, lambda moment: replace(moment, watermark_us=-(2**62)))
+
+    def stop(case: Case) -> None:
+        change_moment(case, -1, lambda moment: replace(moment, watermark_us=2**62))
+
+    fails(altered("two keys", back), watermark_is_monotone, "check_watermark (S5)")
+    fails(altered("two keys", stop), watermark_is_monotone, "check_watermark (S9)")
+
+
+def test_an_early_result_is_noticed() -> None:
+    def hurry(case: Case) -> None:
+        moments = case.single.moments
+        at = next(i for i, moment in enumerate(moments) if moment.new[RESULTS].num_rows)
+        change_moment(case, at, lambda moment: replace(moment, watermark_us=5 * SECOND))
+
+    fails(altered("two keys", hurry), nothing_is_early, "check_early (S18, S21)", "window until")
+
+
+def test_state_that_is_left_is_noticed() -> None:
+    def leave(case: Case) -> None:
+        case.whole.is_empty = False
+
+    fails(altered("two keys", leave), nothing_is_left, "check_empty (S30)", "holds state")
+
+
+@pytest.mark.parametrize("name", ["sliding", "retracting", "discarding"])
+def test_versions_that_do_not_come_to_the_answer_are_noticed(name: str) -> None:
+    def repeat(case: Case) -> None:
+        table = case.whole.tables[RESULTS]
+        case.whole.tables[RESULTS] = pa.concat_tables([table, table.slice(table.num_rows - 1)])
+
+    def lose(case: Case) -> None:
+        case.whole.tables[RESULTS] = case.whole.tables[RESULTS].slice(1)
+
+    for change in (repeat, lose):
+        fails(altered(name, change), versions_fold, "check_versions (S21)")
+
+
+def test_an_order_that_shows_is_noticed() -> None:
+    ordered = Streams(("a",), (Push("a", rows(1, 2, 3, key=1)), Push("a", rows(14, 12, key=1))))
+    case = Case(ZOO["two keys"], ordered)
+    case.whole.tables[RESULTS] = case.whole.tables[RESULTS].slice(0, 1)
+    fails(case, order_does_not_show, "check_order (S2, S4)", "as it was given: 1 row, not 2")
