@@ -2,9 +2,11 @@
 
 Starts a broker, writes topics of the same rows as Arrow and as JSON, one object a message, and
 reads each to its end through one-second windows by key; Bytewax reads the JSON too, on the same
-broker. Each contender is a process of its own. Rows per second count from the call of `run`, so
-connecting and finding the partitions is in them, to its return; a run over few rows, before, has
-compiled the kernels. The broker works meanwhile, on the same machine.
+broker, and with ``--quix PYTHON`` so does Quix Streams (see `benchmarks.kafka_quix`), from a topic
+whose messages have the key as their key: it would write all rows into another topic otherwise. Each
+contender is a process of its own, and they take turns. Rows per second count from the call of
+`run`, so connecting and finding the partitions is in them, to its return; a run over few rows,
+before, has compiled the kernels. The broker works meanwhile, on the same machine.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from benchmarks import machine
 from eventtime.sinks.json_text import json_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "kafka.json"
 GOALS: Final = {"arrow": 2_000_000, "json": 300_000}
@@ -61,18 +63,22 @@ def fill(servers: str, topic: str, value: str, rows: int) -> None:
     producer = Producer({"bootstrap.servers": servers, "queue.buffering.max.messages": 2_000_000})
     for partition in range(PARTITIONS):
         for batch in batches(rows, partition):
-            for text in _values(batch, value):
-                producer.produce(topic, text, partition=partition)
+            for key, text in _messages(batch, value):
+                producer.produce(topic, text, key=key, partition=partition)
             producer.flush()
 
 
-def _values(batch: pa.RecordBatch, value: str) -> list[Any]:
-    if value == "json":
-        return list(json_rows(batch.columns, batch.schema.names).to_pylist())
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return [sink.getvalue().to_pybytes()]
+def _messages(batch: pa.RecordBatch, value: str) -> Iterator[tuple[str | None, Any]]:
+    if value == "arrow":
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        yield None, sink.getvalue().to_pybytes()
+        return
+    keys = batch.column("key").to_pylist()
+    texts = json_rows(batch.columns, batch.schema.names).to_pylist()
+    for key, text in zip(keys, texts, strict=True):
+        yield str(key) if value == "keyed" else None, text
 
 
 def ours(servers: str, topic: str, value: str) -> int:
@@ -119,6 +125,7 @@ CONTENDERS: Final[dict[str, tuple[str, Callable[[str, str, str], int]]]] = {
     "ours, json": ("json", ours),
     "bytewax, json": ("json", bytewax),
 }
+QUIX: Final = "quix, keyed json"
 
 
 def run_one(contender: str, servers: str, rows: int) -> None:
@@ -142,6 +149,7 @@ def main() -> None:
     parser.add_argument("--json-rows", type=int, default=2_000_000)
     parser.add_argument("--peer-rows", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--quix", metavar="PYTHON", help="of an environment with Quix Streams")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
@@ -156,29 +164,36 @@ def main() -> None:
         "ours, json": asked.json_rows,
         "bytewax, json": asked.peer_rows,
     }
+    values = {name: CONTENDERS[name][0] for name in rows}
+    if asked.quix:
+        rows[QUIX], values[QUIX] = asked.peer_rows, "keyed"
     try:
-        for value in ("arrow", "json"):
+        for value in sorted(set(values.values())):
             fill(broker.servers, f"few-{value}", value, _FEW)
         for contender, n in rows.items():
-            value = CONTENDERS[contender][0]
-            fill(broker.servers, f"rows-{value}-{n}", value, n)
+            fill(broker.servers, f"rows-{values[contender]}-{n}", values[contender], n)
         print("the topics are written", flush=True)
-        told = {name: _runs(name, broker.servers, n, asked.runs) for name, n in rows.items()}
+        told: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
+        for _ in range(asked.runs):
+            for name, n in rows.items():
+                told[name].append(_run(name, broker.servers, n, asked.quix))
     finally:
         broker.remove()
     print(json.dumps(told, indent=1))
     RESULTS.write_text(json.dumps({"machine": machine.describe(), **told}, indent=1) + "\n")
 
 
-def _runs(contender: str, servers: str, rows: int, times: int) -> list[dict[str, float]]:
-    told = []
-    for _ in range(times):
+def _run(contender: str, servers: str, rows: int, quix: str | None) -> dict[str, float]:
+    if contender == QUIX:
+        topics = ["few-keyed", str(_FEW), f"rows-keyed-{rows}", str(rows)]
+        command = [str(quix), "-m", "benchmarks.kafka_quix", servers, *topics]
+    else:
         command = [sys.executable, "-m", "benchmarks.kafka", "--one", contender, servers, str(rows)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(done.stderr)
-        told.append(json.loads(done.stdout.splitlines()[-1]))
-        print(contender, told[-1], flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(contender, told, flush=True)
     return told
 
 

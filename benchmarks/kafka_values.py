@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from eventtime.sources.kafka.avro import avro_payload
 from eventtime.sources.kafka.messages import Decoder
+from eventtime.sources.kafka.polled import Messages
 from eventtime.sources.kafka.registry import Registered, Registry
 from eventtime.sources.kafka.values import Coding, payload
 
@@ -29,27 +29,6 @@ ROUNDS: Final = 5
 MICROS: Final = 1_700_000_000_000_000
 ROW: Final = {"time": MICROS, "key": "user-17", "value": 1.5}
 LOGICAL: Final = {"type": "long", "logicalType": "timestamp-micros"}
-
-
-@dataclass
-class Message:
-    content: bytes
-    number: int
-
-    def value(self) -> Any:
-        return self.content
-
-    def key(self) -> Any:
-        return None
-
-    def offset(self) -> Any:
-        return self.number
-
-    def timestamp(self) -> tuple[int, int]:
-        return 0, 0
-
-    def headers(self) -> Any:
-        return None
 
 
 class Told(Registry):
@@ -114,7 +93,7 @@ def cases() -> Iterator[tuple[str, Payload, bytes]]:
 
 
 def best_s(read: Payload, value: bytes) -> float:
-    messages = [Message(value, i) for i in range(MESSAGES)]
+    messages = Messages(list(range(MESSAGES)), [value] * MESSAGES, {})
     decoder = Decoder(read, read.schema)
     rounds: list[float] = []
     for _ in range(ROUNDS):

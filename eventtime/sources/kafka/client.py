@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Client", "Span")
 
+_FEW: Final = 500
+"""Messages at a time: so few are gone before the collector of garbage comes to look at them."""
+
 _TRIES: Final = 100
 _BETWEEN_TRIES_S: Final = 0.1
 _NO_LEADER: Final = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "_LEADER_NOT_AVAILABLE")
@@ -157,10 +160,23 @@ class Client:
         if lanes:
             self.consumer.resume([_of(lane) for lane in lanes])
 
-    def poll(self, most: int, wait_s: float) -> list[Any]:
-        """Wait for a message, and take with it what is there; ends of partitions look like some."""
+    def poll(self, take: Callable[[list[Any]], int], most: int, wait_s: float) -> None:
+        """Wait for a message, and take with it what is there; ends of partitions look like some.
+
+        Args:
+            take: takes a few at a time, and says how many they were; it keeps none of them.
+            most: about so many.
+            wait_s: for the first.
+        """
         first = self.consumer.poll(wait_s)
-        return [] if first is None else [first, *self.consumer.consume(most - 1, 0)]
+        if first is None:
+            return
+        taken = take([first])
+        while taken < most:
+            some = take(self.consumer.consume(_FEW, 0))
+            taken += some
+            if some < _FEW:
+                return
 
     def is_end(self, message: Any) -> bool:
         """Tell whether a message that is none says that there are no more for now.

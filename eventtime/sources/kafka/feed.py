@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
 from eventtime.sources.kafka.lane import Lane
-from eventtime.sources.kafka.polled import sorted_out
+from eventtime.sources.kafka.polled import Polled
 from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from eventtime.sources.kafka.lane import TopicPartitionName
     from eventtime.sources.kafka.membership import Membership
     from eventtime.sources.kafka.messages import Decoder
+    from eventtime.sources.kafka.polled import Messages
 
 __all__ = ("KafkaFeed",)
 
@@ -125,30 +127,29 @@ class KafkaFeed(MailFeed):
             if not self._mail.wait_for_room_but(self._held, _POLL_S):
                 continue
             self._pause()
-            messages = self._client.poll(_MOST_MESSAGES, _POLL_S)
-            if messages:
-                self._take_in(messages)
+            polled = Polled(self._topics, self._decoder.wanted)
+            self._client.poll(polled.add, _MOST_MESSAGES, _POLL_S)
+            self._take_in(polled)
             self._look_around()
 
     def _all_ended(self) -> bool:
         lanes = self._lanes.values()
         return self._membership is None and all(lane.has_ended for lane in lanes)
 
-    def _take_in(self, messages: Sequence[Any]) -> None:
+    def _take_in(self, polled: Polled) -> None:
         """Decode what was polled, partition by partition, and hand it over."""
-        by_place, events = sorted_out(messages, self._topics)
-        for place, those in by_place.items():
+        for place, those in polled.by_place.items():
             if place in self._lanes:  # else it went to another member meanwhile
                 self._keep(self._lanes[place], those)
-        for event in events:
+        for event in polled.events:
             place = event.topic(), event.partition()
             if self._client.is_end(event) and place in self._lanes:
                 self._reached(self._lanes[place], event.offset())
 
-    def _keep(self, lane: Lane, messages: Sequence[Any]) -> None:
-        if lane.end is not None and messages[-1].offset() >= lane.end:
-            messages = [message for message in messages if message.offset() < lane.end]
-        if not messages:
+    def _keep(self, lane: Lane, messages: Messages) -> None:
+        if lane.end is not None and messages.offsets[-1] >= lane.end:
+            messages = messages[: bisect_left(messages.offsets, lane.end)]
+        if not len(messages):
             return
         now_us = self._clock.now_us()
         for rows, offset in self._decoder.decoded(lane.where, messages):

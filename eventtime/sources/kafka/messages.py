@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -11,30 +12,25 @@ from eventtime.errors import MalformedRowError
 from eventtime.sources.textblocks import PARSE_ERRORS, malformed, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eventtime.sources.base import Rows
     from eventtime.sources.kafka.payloads import Parsed, Payload
+    from eventtime.sources.kafka.polled import Messages, Wanted
     from eventtime.sources.textblocks import OnMalformed
 
-__all__ = ("HEADERS", "KEY", "TIMESTAMP", "Decoded", "Decoder", "Message")
+__all__ = ("HEADERS", "KEY", "TIMESTAMP", "Decoded", "Decoder")
 
 TIMESTAMP: Final = pa.timestamp("ms", "UTC")
 KEY: Final = pa.binary()
 HEADERS: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 
+_TIMESTAMP: Final = methodcaller("timestamp")
+_KEY: Final = methodcaller("key")
+_HEADERS: Final = methodcaller("headers")
+
 _BAD: Final = (*PARSE_ERRORS, OSError)
 _LETTERS_SHOWN: Final = 200
-
-
-class Message(Protocol):
-    """What is used of a message of the client."""
-
-    def value(self) -> Any: ...
-    def key(self) -> Any: ...
-    def offset(self) -> Any: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def headers(self) -> Any: ...
 
 
 class Decoded(NamedTuple):
@@ -67,14 +63,20 @@ class Decoder:
     headers: str | None = None
     on_malformed: OnMalformed = "quarantine"
 
-    def decoded(self, place: str, messages: Sequence[Message]) -> Iterator[Decoded]:
+    @property
+    def wanted(self) -> Wanted:
+        """What is needed of messages beside their values, by column."""
+        takers = {self.timestamp: _TIMESTAMP, self.key: _KEY, self.headers: _HEADERS}
+        return {name: takers[name] for name in self.schema.names if name in takers}
+
+    def decoded(self, place: str, messages: Messages) -> Iterator[Decoded]:
         """Yield rows, and those that do not parse at their place between them.
 
         Cost: one parse; for each message that does not parse about two more at most.
 
         Args:
             place: topic and partition, for messages.
-            messages: of one partition, in order; at least one.
+            messages: with what is wanted; at least one.
 
         Raises:
             MalformedRowError: a message does not parse and ``on_malformed`` is ``"error"``.
@@ -91,8 +93,7 @@ class Decoder:
         if bad:
             yield Decoded(malformed(bad), bad[-1][0] + 1)
 
-    def _told(self, place: str, message: Message, why: str) -> tuple[int, str, str]:
-        value, offset = message.value(), message.offset()
+    def _told(self, place: str, offset: int, value: Any, why: str) -> tuple[int, str, str]:
         text = None if value is None else self.payload.text(value)
         if self.on_malformed == "error":
             shown = "" if text is None else f"; it is {text[:_LETTERS_SHOWN]!r}"
@@ -101,27 +102,29 @@ class Decoder:
             raise MalformedRowError(msg, place=f"{place}, offset {offset}", remedy=remedy)
         return offset, text or "", f"{place}, offset {offset}: {why}"
 
-    def _halved(self, messages: Sequence[Message]) -> Iterator[Decoded | tuple[Message, str]]:
+    def _halved(self, messages: Messages) -> Iterator[Decoded | tuple[int, Any, str]]:
         try:
-            parsed = self.payload.parse([message.value() for message in messages])
-            rows = self._rows(parsed, messages)
+            rows = self._rows(self.payload.parse(messages.values), messages)
         except _BAD as error:
             if len(messages) == 1:
-                yield messages[0], why_not(error)
+                yield messages.offsets[0], messages.values[0], why_not(error)
                 return
             middle = len(messages) // 2
             yield from self._halved(messages[:middle])
             yield from self._halved(messages[middle:])
         else:
-            yield Decoded(rows if rows.num_rows else None, messages[-1].offset() + 1)
+            yield Decoded(rows if rows.num_rows else None, messages.offsets[-1] + 1)
 
-    def _rows(self, parsed: Parsed, messages: Sequence[Message]) -> pa.RecordBatch:
+    def _rows(self, parsed: Parsed, messages: Messages) -> pa.RecordBatch:
         """Put the columns together that come from the value and from beside it."""
         if parsed.rows.schema.names == self.schema.names:
             return parsed.rows
-        makers = {self.timestamp: _timestamps, self.key: _keys, self.headers: _headers}
-        wanted = [name for name in self.schema.names if name in makers]
-        beside = {name: makers[name](messages) for name in wanted}
+        makers: dict[str | None, Callable[[list[Any]], pa.Array]] = {
+            self.timestamp: _timestamps,
+            self.key: _keys,
+            self.headers: _headers,
+        }
+        beside = {name: makers[name](told) for name, told in messages.beside.items()}
         if parsed.counts is not None:
             each = pa.array([i for i, n in enumerate(parsed.counts) for _ in range(n)], pa.int64())
             beside = {name: column.take(each) for name, column in beside.items()}
@@ -132,17 +135,15 @@ class Decoder:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _timestamps(messages: Sequence[Message]) -> pa.Array:
+def _timestamps(told: Sequence[tuple[int, int]]) -> pa.Array:
     """Take the timestamp of each message; one of a broker that sets none is null."""
-    told = [message.timestamp() for message in messages]
     known = [at if kind else None for kind, at in told]
     return pa.array(known, pa.int64()).cast(TIMESTAMP)
 
 
-def _keys(messages: Sequence[Message]) -> pa.Array:
-    return pa.array([message.key() for message in messages], KEY)
+def _keys(told: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(told, KEY)
 
 
-def _headers(messages: Sequence[Message]) -> pa.Array:
-    told = [message.headers() or () for message in messages]
-    return pa.array([[{"key": k, "value": v} for k, v in each] for each in told], HEADERS)
+def _headers(told: Sequence[Sequence[tuple[str, bytes]] | None]) -> pa.Array:
+    return pa.array([[{"key": k, "value": v} for k, v in each or ()] for each in told], HEADERS)

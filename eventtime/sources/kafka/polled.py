@@ -1,57 +1,128 @@
-"""What a poll brought, sorted out with few calls of Python for each message."""
+"""What a poll brought, as columns for each partition.
+
+Objects of messages live for a moment only: were thousands of them kept, the collector of garbage
+would look at them again and again, which takes longer than all else that is done with them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ("SortedOut", "sorted_out")
+__all__ = ("Message", "Messages", "Polled", "Wanted")
 
 _ERROR: Final = methodcaller("error")
 _NUMBER: Final = methodcaller("partition")
 _TOPIC: Final = methodcaller("topic")
+_OFFSET: Final = methodcaller("offset")
+_VALUE: Final = methodcaller("value")
 
 
-class SortedOut(NamedTuple):
-    """Messages of a poll.
+class Message(Protocol):
+    """What is used of a message of the client."""
+
+    def value(self) -> Any: ...
+    def key(self) -> Any: ...
+    def offset(self) -> Any: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> Any: ...
+
+
+Wanted: TypeAlias = Mapping[str, Callable[[Any], Any]]
+"""What is taken of a message beside offset and value, by name of the column."""
+
+
+@dataclass
+class Messages:
+    """Messages of a partition, in order.
 
     Args:
-        by_place: those that are some, by topic and number of the partition, in order.
-        events: those that say that something happened instead.
+        offsets: of each; a range where none is left out.
+        values: of each.
+        beside: what else was wanted, by column.
     """
 
-    by_place: dict[tuple[str, int], Sequence[Any]]
-    events: list[Any]
+    offsets: Sequence[int]
+    values: list[Any]
+    beside: dict[str, list[Any]]
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], wanted: Wanted) -> Messages:
+        """Take what is wanted of each; one at least."""
+        beside = {name: list(map(take, messages)) for name, take in wanted.items()}
+        first, last = messages[0].offset(), messages[-1].offset()
+        is_whole = last - first == len(messages) - 1
+        offsets = range(first, last + 1) if is_whole else list(map(_OFFSET, messages))
+        return cls(offsets, list(map(_VALUE, messages)), beside)
+
+    def add(self, more: Messages) -> None:
+        """Add those that follow."""
+        if self._is_followed_by(more):
+            self.offsets = range(self.offsets[0], more.offsets[-1] + 1)
+        else:
+            self.offsets = [*self.offsets, *more.offsets]
+        self.values.extend(more.values)
+        for name, column in self.beside.items():
+            column.extend(more.beside[name])
+
+    def _is_followed_by(self, more: Messages) -> bool:
+        are_whole = isinstance(self.offsets, range) and isinstance(more.offsets, range)
+        return are_whole and more.offsets[0] == self.offsets[-1] + 1
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, part: slice) -> Messages:
+        beside = {name: column[part] for name, column in self.beside.items()}
+        return Messages(self.offsets[part], self.values[part], beside)
 
 
-def sorted_out(messages: Sequence[Any], topics: Sequence[str]) -> SortedOut:
-    """Sort messages out.
+class Polled:
+    """What came, until it is decoded.
 
     Args:
-        messages: at least one.
-        topics: all that they can be of.
+        topics: all that messages can be of.
+        wanted: of them.
     """
-    is_event = [error is not None for error in map(_ERROR, messages)]
-    events: list[Any] = []
-    if any(is_event):
-        events = [each for each, is_one in zip(messages, is_event, strict=True) if is_one]
-        messages = [each for each, is_one in zip(messages, is_event, strict=True) if not is_one]
-    places = np.fromiter(map(_NUMBER, messages), np.int64, len(messages))
-    if len(topics) > 1:
-        index = {topic: i for i, topic in enumerate(topics)}
-        numbers = map(index.__getitem__, map(_TOPIC, messages))
-        places = places * len(topics) + np.fromiter(numbers, np.int64, len(messages))
-    changes = np.flatnonzero(np.diff(places)) + 1
-    by_place: dict[tuple[str, int], Sequence[Any]] = {}
-    for start, end in pairwise([0, *changes.tolist(), len(messages)]):
-        if start < end:
+
+    def __init__(self, topics: Sequence[str], wanted: Wanted) -> None:
+        self._index = {topic: i for i, topic in enumerate(topics)}
+        self._wanted = wanted
+        self.by_place: dict[tuple[str, int], Messages] = {}
+        self.events: list[Any] = []
+
+    def add(self, messages: Sequence[Any]) -> int:
+        """Sort out some messages; those that say that something happened are events.
+
+        Returns:
+            How many they were.
+        """
+        is_event = [error is not None for error in map(_ERROR, messages)]
+        n = len(messages)
+        if any(is_event):
+            told = list(zip(messages, is_event, strict=True))
+            self.events += [each for each, is_one in told if is_one]
+            messages = [each for each, is_one in told if not is_one]
+        for start, end in pairwise(self._runs(messages)):
             run = messages[start:end]
             place = run[0].topic(), run[0].partition()
-            by_place[place] = [*by_place[place], *run] if place in by_place else run
-    return SortedOut(by_place, events)
+            more = Messages.of(run, self._wanted)
+            if place in self.by_place:
+                self.by_place[place].add(more)
+            else:
+                self.by_place[place] = more
+        return n
+
+    def _runs(self, messages: Sequence[Any]) -> list[int]:
+        """Return where runs of one partition begin, and the end of the last."""
+        n = len(messages)
+        places = np.fromiter(map(_NUMBER, messages), np.int64, n)
+        if len(self._index) > 1:
+            topics = map(self._index.__getitem__, map(_TOPIC, messages))
+            places = places * len(self._index) + np.fromiter(topics, np.int64, n)
+        return [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), n] if n else []

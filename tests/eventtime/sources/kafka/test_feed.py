@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,16 +16,16 @@ from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import Decoder
 from eventtime.sources.kafka.payloads import Parsed, RawPayload
-from eventtime.sources.kafka.polled import sorted_out
+from eventtime.sources.kafka.polled import Polled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 BOUND_S = 60
 
 
 @dataclass
-class Polled:
+class Told:
     """A message as a poll brings it."""
 
     place: tuple[str, int]
@@ -50,21 +51,29 @@ class Polled:
 PLACES = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 2))
 
 
-@given(told=st.lists(st.tuples(PLACES, st.sampled_from([None, None, "end"])), min_size=1))
+@given(
+    told=st.lists(st.tuples(PLACES, st.sampled_from([None, None, "end"])), min_size=1),
+    cut=st.integers(1, 9),
+)
 def test_messages_are_sorted_out_in_their_order(
-    told: list[tuple[tuple[str, int], str | None]],
+    told: list[tuple[tuple[str, int], str | None]], cut: int
 ) -> None:
-    polled = [Polled(place, i, says) for i, (place, says) in enumerate(told)]
-    by_place, events = sorted_out(polled, ["a", "b"])
-    assert events == [each for each in polled if each.says]
-    plain = [each for each in polled if not each.says]
-    wanted = {each.place: [one for one in plain if one.place == each.place] for each in plain}
-    assert {place: list(those) for place, those in by_place.items()} == wanted
-    only = [each for each in plain if each.topic() == "a"]
-    alone = sorted_out(only, ["a"]).by_place
-    assert {place: list(those) for place, those in alone.items()} == {
-        place: those for place, those in wanted.items() if place[0] == "a"
-    }
+    """However many come at a time, of several topics or of one."""
+    polled = [Told(place, i, says) for i, (place, says) in enumerate(told)]
+    for topics in (["a", "b"], ["a"]):
+        some = [each for each in polled if each.topic() in topics]
+        sorted_out = Polled(topics, {"number": methodcaller("offset")})
+        for start in range(0, len(some), cut):
+            assert sorted_out.add(some[start : start + cut]) == len(some[start : start + cut])
+        assert sorted_out.events == [each for each in some if each.says]
+        wanted: dict[tuple[str, int], list[int]] = {}
+        for each in some:
+            if not each.says:
+                wanted.setdefault(each.place, []).append(each.number)
+        found = sorted_out.by_place
+        assert {place: list(those.offsets) for place, those in found.items()} == wanted
+        assert {place: those.beside["number"] for place, those in found.items()} == wanted
+        assert all(those.values == [b"x"] * len(those) for those in found.values())
 
 
 @dataclass(frozen=True)
@@ -86,15 +95,15 @@ class Client:
     def __init__(self) -> None:
         self.troubles: Any = type("Troubles", (), {"is_cut_off": False})
         self.closed = threading.Event()
-        self._left = [Polled(("t", 0), 0)]
+        self._left = [Told(("t", 0), 0)]
 
     def assign(self, lanes: Sequence[Lane]) -> None:
         assert lanes
 
-    def poll(self, most: int, wait_s: float) -> list[Polled]:
+    def poll(self, take: Callable[[list[Any]], int], most: int, wait_s: float) -> None:
         assert not self.closed.is_set()
-        polled, self._left = self._left, []
-        return polled
+        take(self._left)
+        self._left = []
 
     def close(self) -> None:
         self.closed.set()

@@ -14,6 +14,7 @@ from eventtime.errors import MalformedRowError, PlanError
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.kafka.messages import TIMESTAMP, Decoder
 from eventtime.sources.kafka.payloads import ArrowPayload, JsonPayload, RawPayload
+from eventtime.sources.kafka.polled import Messages
 from kafka_messages import Told
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema([("x", pa.int64())])
 
 
-def told(contents: Sequence[bytes | None]) -> list[Told]:
-    return [Told(content, i + 5) for i, content in enumerate(contents)]
+def told(decoder: Decoder, contents: Sequence[bytes | None]) -> Messages:
+    polled = [Told(content, i + 5) for i, content in enumerate(contents)]
+    return Messages.of(polled, decoder.wanted)
 
 
 KINDS = {
@@ -47,7 +49,7 @@ KINDS = {
 def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | None]) -> None:
     decoder = Decoder(JsonPayload(SCHEMA), SCHEMA)
     offset, got = 5, []
-    for rows, behind in decoder.decoded("topic 't', partition 0", told(contents)):
+    for rows, behind in decoder.decoded("topic 't', partition 0", told(decoder, contents)):
         assert behind > offset
         assert rows is not None
         if not isinstance(rows, MalformedRows):
@@ -64,7 +66,7 @@ def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | 
 def test_columns_from_beside_the_value_follow_its_rows() -> None:
     schema = pa.schema([("at", TIMESTAMP), ("x", pa.int64()), ("key", pa.binary())])
     decoder = Decoder(JsonPayload(SCHEMA), schema, timestamp="at", key="key")
-    messages = told([b'{"x": 1}', b'{"x": 2}\n{"x": 3}', b'{"x": 4}'])
+    messages = told(decoder, [b'{"x": 1}', b'{"x": 2}\n{"x": 3}', b'{"x": 4}'])
     [(found, behind)] = decoder.decoded("", messages)
     rows: Any = found
     assert behind == 8
@@ -75,7 +77,8 @@ def test_columns_from_beside_the_value_follow_its_rows() -> None:
 
 def test_raw_values_may_lack() -> None:
     schema = pa.schema([("value", pa.binary())])
-    [(found, _)] = Decoder(RawPayload(schema), schema).decoded("", told([b"a", None]))
+    decoder = Decoder(RawPayload(schema), schema)
+    [(found, _)] = decoder.decoded("", told(decoder, [b"a", None]))
     rows: Any = found
     assert rows["value"].to_pylist() == [b"a", None]
 
@@ -94,7 +97,8 @@ def test_arrow_of_other_columns_is_set_aside() -> None:
         stream(pa.record_batch({"x": [2, 3]})),
         b"no arrow",
     ]
-    found = list(Decoder(ArrowPayload(SCHEMA), SCHEMA).decoded("topic", told(contents)))
+    decoder = Decoder(ArrowPayload(SCHEMA), SCHEMA)
+    found = list(decoder.decoded("topic", told(decoder, contents)))
     kinds = [type(rows).__name__ for rows, _ in found]
     assert kinds == ["RecordBatch", "MalformedRows", "RecordBatch", "MalformedRows"]
     bad: Any = found[1][0]
@@ -105,7 +109,7 @@ def test_arrow_of_other_columns_is_set_aside() -> None:
 def test_a_message_that_does_not_parse_can_be_an_error() -> None:
     decoder = Decoder(JsonPayload(SCHEMA), SCHEMA, on_malformed="error")
     with pytest.raises(MalformedRowError, match=r"the message does not parse: .*it is '{'"):
-        list(decoder.decoded("topic 't', partition 0", told([b'{"x": 1}', b"{"])))
+        list(decoder.decoded("topic 't', partition 0", told(decoder, [b'{"x": 1}', b"{"])))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import eventtime as et
 from eventtime.errors import PlanError
 from eventtime.sources.kafka.messages import Decoder
+from eventtime.sources.kafka.polled import Messages
 from eventtime.sources.kafka.values import Coding, payload
 from kafka_messages import Told
 from schema_registry import framed
@@ -225,7 +226,9 @@ def test_what_is_no_message_is_set_aside(value: bytes, why: str) -> None:
     good = framed(1, b"\0" + CLICK(int64=1).SerializeToString())
     read = reading(framed=True, schema={"int64": pa.int64()})
     told = [Told(good, 5), Told(value, 6), Told(good, 7), Told(None, 8)]
-    decoded: Any = list(Decoder(read, read.schema).decoded("topic 't', partition 0", told))
+    decoder = Decoder(read, read.schema)
+    messages = Messages.of(told, decoder.wanted)
+    decoded: Any = list(decoder.decoded("topic 't', partition 0", messages))
     assert [rows.num_rows for rows, _ in decoded[::2]] == [1, 1]
     aside = [row for rows, _ in decoded[1::2] for row in rows.rows.to_pylist()]
     assert [row["line"] for row in aside] == [6, 8]
