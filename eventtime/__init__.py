@@ -43,7 +43,7 @@ from eventtime.rerun import replay_journal
 from eventtime.restarting import Restart, restart
 from eventtime.run import Run
 from eventtime.running_custom import BatchGenerator
-from eventtime.sinks.by_day import by_day
+from eventtime.sinks.by_time import by_day, by_hour, by_month
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.delta import to_delta
 from eventtime.sinks.duckdb import to_duckdb
@@ -158,6 +158,8 @@ __all__ = (
     "broadcast_state",
     "by_column",
     "by_day",
+    "by_hour",
+    "by_month",
     "checkpoints",
     "collect",
     "count",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.by_time import ByTime, Every
     from eventtime.sinks.files import FileSink
     from eventtime.sinks.lines import Compression
 
@@ -33,7 +33,7 @@ __all__ = ("csv_fields", "to_csv")
 def to_csv(
     path: str | Path,
     *,
-    partition_by: Literal["day"] | ByDay | None = None,
+    partition_by: Every | ByTime | None = None,
     parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
@@ -50,7 +50,8 @@ def to_csv(
 
     Args:
         path: a path or a URI that pyarrow.fs opens.
-        partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        partition_by: "hour", "day" or "month" for folders by `window_start`; `by_day(column)` and
+            the like for another column.
         parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from eventtime.checks import check_flag, shown
 from eventtime.errors import PlanError
-from eventtime.sinks.by_day import ByDay, DaySplitter, partition
+from eventtime.sinks.by_time import ByTime, TimeSplitter, partition
 from eventtime.sinks.folders import FolderEpochs
 from eventtime.sinks.part_files import PartsWriter
 from eventtime.sinks.remote import RemoteFile, RemoteFolder, resolve
@@ -57,7 +57,7 @@ def file_sink(
     path: str | os.PathLike[str],
     file_format: FileFormat,
     *,
-    partition_by: str | ByDay | None,
+    partition_by: str | ByTime | None,
     parts: bool,
     overwrite: bool,
     filesystem: FileSystem | None,
@@ -125,9 +125,9 @@ class FileSink:
 
 @dataclass(frozen=True)
 class FolderSink(FileSink):
-    """Rows to a folder of files, perhaps with a folder for each day; made as `FileSink` is."""
+    """Rows to a folder of files, perhaps one for each hour, day or month; made as `FileSink` is."""
 
-    partition_by: ByDay | None = None
+    partition_by: ByTime | None = None
     delivery: ClassVar[Delivery] = "exactly_once"
     guarantee: ClassVar[Guarantee] = "exactly_once"
     makes_files: ClassVar[bool] = True
@@ -167,7 +167,7 @@ class FolderSink(FileSink):
 
     def _splitter(self, schema: pa.Schema) -> Splitter:
         self.format.check(schema)
-        return Undivided() if self.partition_by is None else DaySplitter(self.partition_by, schema)
+        return Undivided() if self.partition_by is None else TimeSplitter(self.partition_by, schema)
 
     def _stage(self) -> Staging:
         filesystem, path = resolve(self.path, self.filesystem)

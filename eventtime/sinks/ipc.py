@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.by_time import ByTime, Every
 
 __all__ = ("IpcEncoder", "IpcFormat", "to_ipc")
 
@@ -28,7 +28,7 @@ _COMPRESSIONS: Final = ("lz4", "zstd")
 def to_ipc(
     path: str | Path,
     *,
-    partition_by: Literal["day"] | ByDay | None = None,
+    partition_by: Every | ByTime | None = None,
     parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
@@ -44,7 +44,8 @@ def to_ipc(
 
     Args:
         path: a path or a URI that pyarrow.fs opens.
-        partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        partition_by: "hour", "day" or "month" for folders by `window_start`; `by_day(column)` and
+            the like for another column.
         parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.

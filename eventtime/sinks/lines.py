@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.by_time import ByTime, Every
 
 __all__ = ("Compression", "LinesEncoder", "LinesFormat")
 
@@ -73,7 +73,7 @@ class LinesFormat:
         self,
         path: str | Path,
         *,
-        partition_by: Literal["day"] | ByDay | None,
+        partition_by: Every | ByTime | None,
         parts: bool,
         overwrite: bool,
         filesystem: FileSystem | None,

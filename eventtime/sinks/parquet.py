@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-    from eventtime.sinks.by_day import ByDay
+    from eventtime.sinks.by_time import ByTime, Every
 
 __all__ = ("ParquetEncoder", "ParquetFormat", "to_parquet")
 
@@ -28,7 +28,7 @@ _COMPRESSIONS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 def to_parquet(
     path: str | Path,
     *,
-    partition_by: Literal["day"] | ByDay | None = None,
+    partition_by: Every | ByTime | None = None,
     parts: bool = False,
     overwrite: bool = False,
     filesystem: FileSystem | None = None,
@@ -46,7 +46,8 @@ def to_parquet(
 
     Args:
         path: a path or a URI that pyarrow.fs opens (``s3://…``).
-        partition_by: "day" for folders by `window_start`, `by_day(column)` for another column.
+        partition_by: "hour", "day" or "month" for folders by `window_start`; `by_day(column)` and
+            the like for another column.
         parts: write a folder of part files even if it is not divided by days.
         overwrite: replace what is there.
         filesystem: a pyarrow or fsspec file system that `path` is in.

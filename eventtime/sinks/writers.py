@@ -25,14 +25,14 @@ __all__ = ("FileWriter", "FolderWriter", "PartFile", "Splitter", "Undivided")
 OPEN_PARTS_MAX: Final = 64
 """Files of a partitioned output open at once."""
 FOLDER_BYTES_MAX: Final = 128 << 20
-"""Bytes of rows that wait in memory for their day's file, over all days."""
+"""Bytes of rows that wait in memory for the file of their day, hour or month, over all of them."""
 
 
 class Splitter(Protocol):
     """Says which folder within the output rows belong to."""
 
     @property
-    def no_day_folder(self) -> str:
+    def no_time_folder(self) -> str:
         """Folder of rows that say nothing of the type of the folders' column."""
         ...
 
@@ -49,7 +49,7 @@ class Splitter(Protocol):
 class Undivided:
     """All rows belong to the output's own folder."""
 
-    no_day_folder = "none"
+    no_time_folder = "none"
     epoch_folder = ""
 
     def split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -234,7 +234,7 @@ class FileWriter(_Writer):
 
 
 class FolderWriter(_Writer):
-    """Writes a folder for each day, with one file or several in it.
+    """Writes a folder for each day (hour, month), with one file or several in it.
 
     Rows wait in memory by day. A day is written when it has a whole table, or when all days
     together wait with more than `FOLDER_BYTES_MAX`: then the one with most. At most
@@ -317,7 +317,7 @@ class FolderWriter(_Writer):
         for folder in list(self._waiting):
             while folder in self._waiting:
                 self._flush(folder)
-        if self._at_least_one and not self._parts_made.keys() - {self._splitter.no_day_folder}:
+        if self._at_least_one and not self._parts_made.keys() - {self._splitter.no_time_folder}:
             # Without a day readers find no schema, or no type of the day: an empty part gives both.
             self._part(self._splitter.epoch_folder)
         for folder in list(self._open):

@@ -141,6 +141,8 @@ CALLS: Final[dict[str, tuple[Call, str]]] = {
     "from_arrow(time_unit)": (lambda v: et.from_arrow(ROWS, time="x", time_unit=v), "None"),
     "by_column": (et.by_column, STRING),
     "by_day(column)": (et.by_day, STRING),
+    "by_hour(column)": (et.by_hour, STRING),
+    "by_month(column)": (et.by_month, STRING),
     "by_day(time_unit)": (lambda v: et.by_day("x", time_unit=v), "None"),
     "user": (lambda v: et.user(v, "x"), ""),
     "user(columns)": (lambda v: et.user(ONE, v), f"{STRING} '' expression"),

@@ -225,7 +225,7 @@ SCHEMA: Final = pa.schema({"day": pa.int64(), "epoch": pa.int64()})
 class _ByDay:
     """A folder for each day."""
 
-    no_day_folder = "day=none"
+    no_time_folder = "day=none"
     epoch_folder = "day=0"
 
     def split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -17,7 +17,7 @@ import pytest
 
 from eventtime.errors import ColumnError, OutputExistsError, SinkError
 from eventtime.sinks import writers
-from eventtime.sinks.by_day import by_day
+from eventtime.sinks.by_time import by_day
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.ipc import to_ipc
 from eventtime.sinks.json_lines import to_json_lines

@@ -1,23 +1,30 @@
-"""Rows are filed under the UTC day of a column of any time type."""
+"""Rows are filed under the UTC hour, day or month of a column of any time type."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import eventtime as et
 from eventtime.errors import PlanError, SinkError, TimeColumnError
-from eventtime.sinks.by_day import DaySplitter, by_day
+from eventtime.sinks.by_time import TimeSplitter, by_day, by_hour, by_month
 from eventtime.sinks.parquet import to_parquet
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
 
 
 def folders(array: pa.Array, time_unit: str | None = None) -> dict[str, list[int]]:
     rows = pa.record_batch({"t": array, "n": range(len(array))})
-    split = DaySplitter(by_day("t", time_unit=time_unit), rows.schema).split(rows)
+    split = TimeSplitter(by_day("t", time_unit=time_unit), rows.schema).split(rows)
     return {folder.removeprefix("t_day="): piece["n"].to_pylist() for folder, piece in split}
 
 
@@ -47,6 +54,37 @@ def test_midnight_utc_opens_the_next_day(array: pa.Array, unit: str | None) -> N
         "1970-01-02": [0],
         "__HIVE_DEFAULT_PARTITION__": [4],
     }
+
+
+@pytest.mark.parametrize(
+    ("by", "length"),
+    [(by_hour, len("2013-01-01T05")), (by_day, len("2013-01-01")), (by_month, len("2013-01"))],
+)
+@given(st.lists(st.datetimes(), max_size=6))
+def test_a_row_is_filed_under_the_beginning_of_its_time(
+    by: Any, length: int, times: list[datetime]
+) -> None:
+    rows = pa.record_batch({"t": pa.array(times, pa.timestamp("us"))})
+    split = TimeSplitter(by("t"), rows.schema).split(rows)
+    for folder, piece in split:
+        stamps = [time.isoformat()[:length] for time in piece["t"].to_pylist()]
+        names = {f"{by('t').folder}={stamp}" for stamp in stamps}
+        assert names == {folder}
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "month"])
+def test_each_epoch_goes_to_the_folders_of_its_times(tmp_path: Path, every: Any) -> None:
+    """S28: through the commit of epochs, a checkpoint after each step."""
+    seconds = [30 * DAY + n * 3_600 for n in range(30)]
+    source = et.from_arrow(pa.table({"t": pa.array(seconds, pa.timestamp("s"))}), time="t")
+    hourly = source.watermark(et.ascending()).window(et.tumbling("1h")).aggregate(n=et.count())
+    sink = et.to_parquet(tmp_path / "out", partition_by=every)
+    with patch("eventtime.replay.CHUNK_ROWS", 16):
+        hourly.run(sink, checkpoint=et.checkpoints(tmp_path / "state", every=None, every_rows=1))
+    files = sorted((tmp_path / "out").glob(f"window_{every}=*/part-*.parquet"))
+    assert len({file.parent for file in files}) == {"hour": 30, "day": 2, "month": 2}[every]
+    found = pa.concat_tables(pq.ParquetFile(file).read() for file in files)
+    assert found.sort_by("window_start").to_pylist() == hourly.run().table().to_pylist()
 
 
 def test_years_without_four_digits_have_no_day() -> None:
@@ -81,12 +119,12 @@ def test_every_row_comes_out_once_and_in_order(days: list[int]) -> None:
 )
 def test_a_column_that_gives_no_day_is_refused(schema: pa.Schema, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
-        DaySplitter(by_day("t"), schema)
+        TimeSplitter(by_day("t"), schema)
 
 
 def test_an_unknown_partitioning_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"(?s)partition_by='month' is unknown.*'day', by_day"):
-        to_parquet("x", partition_by="month")  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match=r"(?s)partition_by='week' is unknown.*'day' or 'month'"):
+        to_parquet("x", partition_by="week")  # type: ignore[arg-type]
 
 
 def test_the_sink_says_what_it_files_by() -> None:
