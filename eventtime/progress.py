@@ -257,8 +257,10 @@ class Progress:
         What those that left have brought comes out with the rest. But where all have left nobody is
         silent, and they are about to come back.
         """
+        if self.all_idle == "hold":
+            return self.combined_us
         unfinished = [p for p in self.partitions if not p.finished]
-        if self.all_idle == "hold" or all(p.has_left for p in unfinished):
+        if all(p.has_left for p in unfinished):
             return self.combined_us
         return max(p.watermark_us for p in unfinished)
 
