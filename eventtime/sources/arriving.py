@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ("ArrivingFiles", "FileReader")
 
 _POSITION: Final = {"current": str | None, "inside": dict | None, "is_read": bool}
+_MOST_WATCHED: Final = 16
+"""Files that were read last, which may not have grown since."""
+
 _BEGINNING: Final = {"current": None, "inside": None, "is_read": True}
 
 
@@ -61,6 +64,7 @@ class ArrivingFiles:
         self._reader: FileReader | None = None
         self._waiting: list[DataFile] = []
         self._taken_in: set[str] | None = None
+        self._whole: dict[str, int] = {}
 
     @property
     def position(self) -> Position:
@@ -70,8 +74,10 @@ class ArrivingFiles:
         """Take in the files that are there; those known are left out.
 
         Raises:
-            SourceError: one that is new comes before others that have been read.
+            SourceError: one that is new comes before others that have been read, or one that was
+                read has grown.
         """
+        self._check_whole(files)
         is_first, known = self._taken_in is None, self._taken_in or set()
         new = [file for file in files if file.name not in known]
         self._taken_in = {file.name for file in files}
@@ -114,6 +120,13 @@ class ArrivingFiles:
         if self._reader is not None:
             self._reader.close()
 
+    def _check_whole(self, files: Sequence[DataFile]) -> None:
+        for file in files:
+            if file.size > self._whole.get(file.name, file.size):
+                msg = f"file {file.name!r} grew after {self._current!r} had been begun"
+                remedy = "begin a file when the one before is whole, or use partition_by='file'"
+                raise SourceError(msg, place=file.path, remedy=remedy)
+
     def _open_next(self) -> bool:
         if not self._is_read and (not self._waiting or self._waiting[0].name != self._current):
             msg = f"file {self._current!r}, which was being read, is gone"
@@ -130,5 +143,10 @@ class ArrivingFiles:
 
     def _close_current(self) -> None:
         assert self._reader is not None
+        read = getattr(self._reader, "bytes_read", None)
+        if read is not None and self._current is not None:
+            self._whole[self._current] = read
+            while len(self._whole) > _MOST_WATCHED:
+                del self._whole[next(iter(self._whole))]
         self._reader.close()
         self._reader, self._inside, self._is_read = None, None, True

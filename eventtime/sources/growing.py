@@ -92,6 +92,11 @@ class GrowingFile:
         old = [old.tail.file for old in self._old]
         return [*self._passed, *old, *([self._tail.file] if self._tail else [])]
 
+    @property
+    def bytes_read(self) -> int:
+        """Of the current file."""
+        return 0 if self._tail is None else self._tail.offset
+
     def moved(self) -> Position | None:
         """See `Moving`: files were taken as whole, or left."""
         moved, self._has_moved = self._has_moved, False

@@ -128,6 +128,18 @@ def test_files_of_a_folder_are_one_partition_in_the_order_of_their_names(tmp_pat
         reading.look()
 
 
+def test_a_file_of_a_folder_that_grows_behind_a_later_one_is_an_error(tmp_path: Path) -> None:
+    """S26: its writer was late, and nobody reads those rows any more."""
+    append(tmp_path / "1.jsonl", line(1) + b"\n")
+    reading = Reading(lambda: jsonl(tmp_path, partition_by="folder"))
+    append(tmp_path / "2.jsonl", line(2) + b"\n")
+    for _ in range(2):
+        reading.look()
+    append(tmp_path / "1.jsonl", line(3) + b"\n")
+    with pytest.raises(et.SourceError, match=r"'1.jsonl' grew after '2.jsonl' had been begun"):
+        reading.look()
+
+
 def write(path: Path, *numbers: int) -> None:
     table = pa.table({"t": pa.array(numbers, pa.int64()), "x": ["x"] * len(numbers)})
     hidden = path.with_name(f".{path.name}.tmp")
