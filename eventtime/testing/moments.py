@@ -10,6 +10,7 @@ import numpy as np
 from eventtime.compiled import StagePlan, compile_plan
 from eventtime.duration import format_us
 from eventtime.testing.harness import Harness
+from eventtime.testing.rows import readable
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
@@ -213,14 +214,20 @@ class _Telling:
     def _results(self) -> list[tuple[Bounds | None, dict[str, Any]]]:
         new = self.harness.results().combine_chunks()
         if not isinstance(self._first, StagePlan) or not self._says_bounds:
-            return [(None, row) for row in new.to_pylist()]
+            return [(None, row) for row in _readable(new)]
         unit, sides = self._first.time_unit, []
         for name, infinity in zip(_BOUNDS, (MINUS_INFINITY, PLUS_INFINITY), strict=True):
             column = new.column(name).combine_chunks()
             times, valid = to_us(column, unit, latest=PLUS_INFINITY)
             sides.append((times if valid is None else np.where(valid, times, infinity)).tolist())
-        rows = new.drop_columns(list(_BOUNDS)).to_pylist()
+        rows = _readable(new.drop_columns(list(_BOUNDS)))
         return list(zip(zip(*sides, strict=True), rows, strict=True))
+
+
+def _readable(table: pa.Table) -> list[dict[str, Any]]:
+    columns = [readable(column.combine_chunks()) for column in table.columns]
+    rows = zip(*columns, strict=True) if columns else [()] * len(table)
+    return [dict(zip(table.column_names, row, strict=True)) for row in rows]
 
 
 def _fate(before: PartitionLedger | None, after: PartitionLedger | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.checks import shown
-from eventtime.duration import parse_us
+from eventtime.duration import format_us, parse_us
 from eventtime.errors import EventTimeError, PlanError, SchemaError
 from eventtime.plan import Processed, Read, walk
 from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY, as_us
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eventtime.stream import Stream
     from eventtime.testing.steps import Row
 
-__all__ = ("Instant", "batch_of", "instant_us", "iso", "source_of")
+__all__ = ("Instant", "batch_of", "instant_us", "iso", "readable", "source_of")
 
 Instant = datetime | str | int
 """ISO 8601 text, a datetime, or microseconds since 1970; UTC where no zone is said."""
@@ -64,6 +64,26 @@ def iso(time_us: int) -> str:
             return text
     text = str(np.datetime64(time_us, "us"))
     return f"{text.rstrip('0').rstrip('.')}Z"
+
+
+def readable(column: pa.Array) -> list[Any]:
+    """Return values for people: instants and durations as text, also those no datetime can hold.
+
+    >>> readable(pa.array([2**62], pa.timestamp("us", "UTC")))
+    ['148108-07-06T14:00:27.387904Z']
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
+        write = iso if pa.types.is_timestamp(kind) else format_us
+        ticks, factor = column.view(pa.int64()).to_pylist(), EPOCH_UNITS[kind.unit]
+        us = (t if t is None else t * factor if factor > 0 else t // -factor for t in ticks)
+        return [None if t is None else write(t) for t in us]
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        # Dates, and times within lists, that Python does not have.
+        values = [" ".join(str(column.slice(i, 1)).split()) for i in range(len(column))]
+    return values
 
 
 def batch_of(

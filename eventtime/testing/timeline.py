@@ -149,7 +149,8 @@ def _timing(timing: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return text if text.isprintable() else repr(value)
 
 
 def _kept(items: Sequence[T], most: int) -> list[T | None]:
