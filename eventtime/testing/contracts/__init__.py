@@ -1,0 +1,1 @@
+"""Checks that parts users write keep their contracts; each draws examples, the same every time."""

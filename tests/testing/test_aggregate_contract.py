@@ -1,0 +1,198 @@
+"""Aggregates of users: right ones pass, and each law is seen to be broken by a wrong one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import eventtime as et
+from eventtime.testing import BrokenLawError, check_aggregate
+
+
+class Total:
+    """A sum of integers, and how many there were."""
+
+    def create(self, n: int) -> Any:
+        return np.zeros(n, np.int64), np.zeros(n, np.int64)
+
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        np.add.at(state[0], slots, column.fill_null(0).to_numpy())
+        np.add.at(state[1], slots, 1)
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        for part in state:
+            part[into] += part[source]
+
+    def result(self, state: Any, slots: Any) -> Any:
+        return pa.array(state[0][slots])
+
+    def result_type(self, *_types: pa.DataType) -> Any:
+        return pa.int64()
+
+
+class GeometricMean:
+    """The example of `eventtime.UserAggregate`: right but for rounding."""
+
+    def create(self, n: int) -> Any:
+        return np.zeros(n), np.zeros(n, np.int64)
+
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        with np.errstate(all="ignore"):
+            logs = np.log(np.abs(column.drop_null().to_numpy()) + 1)
+        np.add.at(state[0], slots[known], logs)
+        np.add.at(state[1], slots[known], 1)
+
+    merge = Total.merge
+
+    def result(self, state: Any, slots: Any) -> Any:
+        total, count = state[0][slots], state[1][slots]
+        return pa.array(np.exp(total / np.maximum(count, 1)), mask=count == 0)
+
+    def result_type(self, *_types: pa.DataType) -> Any:
+        return pa.float64()
+
+
+class First(Total):
+    """The first value: what is merged into came first, so the order matters."""
+
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        for slot, value in zip(slots.tolist(), column.fill_null(0).to_pylist(), strict=True):
+            if not state[1][slot]:
+                state[0][slot], state[1][slot] = value, 1
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        new = state[1][into] == 0
+        for part in state:
+            part[into[new]] = part[source[new]]
+
+
+class Objects(Total):
+    def create(self, n: int) -> Any:
+        return np.array([None] * n), np.zeros(n, np.int64)
+
+
+class OtherType(Total):
+    def result(self, state: Any, slots: Any) -> Any:
+        return pa.array(state[0][slots].astype(np.float64))
+
+
+class OnlyOnce(Total):
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        state[0][slots] += column.fill_null(0).to_numpy()
+
+
+class OfCalls(Total):
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        super().add(state, slots, column)
+        state[0][np.unique(slots)] += 1
+
+
+class NextSlot(Total):
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        super().add(state, np.minimum(slots + (slots > 0), len(state[0]) - 1), column)
+
+
+class Counting(Total):
+    def result(self, state: Any, slots: Any) -> Any:
+        found = super().result(state, slots)
+        state[0][slots] += 1
+        return found
+
+
+class Remembering(Total):
+    def __init__(self) -> None:
+        self.seen: dict[int, int] = {}
+
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        super().add(state, slots, column)
+        self.bonus = 1
+
+    def result(self, state: Any, slots: Any) -> Any:
+        return pa.array(state[0][slots] + (state[1][slots] > 0) * getattr(self, "bonus", 0))
+
+
+class FromOne(Total):
+    def create(self, n: int) -> Any:
+        return np.ones(n, np.int64), np.zeros(n, np.int64)
+
+
+class Emptying(Total):
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        super().merge(state, into, source)
+        for part in state:
+            part[source] = 0
+
+
+class Rounding(Total):
+    """Merged, it keeps one of both where neither is empty."""
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        for part in state:
+            part[into] = np.where(state[1][into] == 0, part[source], part[into])
+
+
+class Averaging(Total):
+    """A mean that is merged as the mean of means."""
+
+    def create(self, n: int) -> Any:
+        return np.zeros(n), np.zeros(n, np.int64)
+
+    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+        for slot in slots.tolist():
+            state[0][slot] += 1.0
+            state[1][slot] = 1
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        both = (state[1][into] > 0) & (state[1][source] > 0)
+        whole = state[0][into] + state[0][source]
+        close = np.abs(state[0][into] - state[0][source]) > 2
+        state[0][into] = np.where(both & close, whole + 1, whole)
+        state[1][into] |= state[1][source]
+
+    def result_type(self, *_types: pa.DataType) -> Any:
+        return pa.float64()
+
+
+@pytest.mark.parametrize("aggregate", [Total(), First(), GeometricMean()], ids=repr)
+def test_right_aggregates_keep_all_laws(aggregate: Any) -> None:
+    check_aggregate(aggregate, pa.int64(), max_examples=25)
+
+
+def test_a_sum_is_commutative_and_a_first_is_not() -> None:
+    check_aggregate(Total(), pa.int64(), commutative=True, max_examples=25)
+    with pytest.raises(BrokenLawError, match="merge is commutative") as broken:
+        check_aggregate(First(), pa.int64(), commutative=True, max_examples=30)
+    assert "found:   b and a: [1], not [0]" in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "law"),
+    [
+        (Objects(), "shapes and types"),
+        (OtherType(), "shapes and types"),
+        (OnlyOnce(), "one call or two"),
+        (OfCalls(), "one call or two"),
+        (NextSlot(), "slots repeat"),
+        (Counting(), "result changes nothing"),
+        (Remembering(), "all is in the state"),
+        (FromOne(), "create is neutral"),
+        (Emptying(), "merge leaves its source"),
+        (Rounding(), "merge is folding"),
+        (Averaging(), "merge is folding"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else type(given).__name__,
+)
+def test_each_law_of_aggregates_is_seen_to_be_broken(aggregate: Any, law: str) -> None:
+    with pytest.raises(BrokenLawError) as broken:
+        check_aggregate(aggregate, pa.int64(), max_examples=40)
+    assert broken.value.law == law
+    assert f"{type(aggregate).__name__} breaks a law: {law}\n  law:  " in str(broken.value)
+
+
+def test_what_is_no_aggregate_is_refused() -> None:
+    with pytest.raises(et.PlanError, match="3 has no create"):
+        check_aggregate(3)  # type: ignore[arg-type]
