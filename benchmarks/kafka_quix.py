@@ -7,6 +7,7 @@ It asks for another version of the client of Kafka than ours, so that both are n
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ def read(servers: str, topic: str, rows: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         app = Application(
             servers,
-            consumer_group=topic,
+            consumer_group=f"{topic}-{os.getpid()}",
             auto_offset_reset="earliest",
             state_dir=folder,
             use_changelog_topics=False,

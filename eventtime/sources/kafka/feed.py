@@ -1,4 +1,4 @@
-"""Topics as a feed: one thread polls all partitions and decodes.
+"""Topics as a feed: one thread polls all partitions; another decodes, while much comes.
 
 What makes a partition silent is the event "end of partition": it was asked, and there was nothing
 (S6). While no broker can be reached, nobody was asked.
@@ -9,16 +9,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventtime.errors import SourceError
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.polled import Polled
+from eventtime.sources.kafka.worker import Worker
 from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from concurrent.futures import Future
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position
@@ -26,12 +29,15 @@ if TYPE_CHECKING:
     from eventtime.sources.kafka.client import Client
     from eventtime.sources.kafka.lane import TopicPartitionName
     from eventtime.sources.kafka.membership import Membership
-    from eventtime.sources.kafka.messages import Decoder
+    from eventtime.sources.kafka.messages import Decoded, Decoder
     from eventtime.sources.kafka.polled import Messages
 
 __all__ = ("KafkaFeed",)
 
 _MOST_MESSAGES: Final = 10_000
+_MUCH: Final = 2_000
+"""So many messages are decoded while the next are polled; of fewer that would cost latency."""
+
 _POLL_S: Final = 0.1
 _PROBE_S: Final = 1.0
 _DISCOVER_S: Final = 2.0
@@ -72,6 +78,7 @@ class KafkaFeed(MailFeed):
             self._mail.stand(lane.name, lane.position)
         self._held: frozenset[str] = frozenset()
         self._paused: frozenset[str] = frozenset()
+        self._pending: tuple[Future[list[_OfLane]], list[Any], int] | None = None
         self._closing, self._has_stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._asked_us = clock.now_us()
@@ -79,6 +86,7 @@ class KafkaFeed(MailFeed):
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
+        self._worker: Worker[list[_OfLane]] = Worker("eventtime-kafka-decoding")
         self._thread = threading.Thread(target=self._run, name="eventtime-kafka", daemon=True)
         self._thread.start()
 
@@ -110,6 +118,7 @@ class KafkaFeed(MailFeed):
     def _run(self) -> None:
         with self._mail.failing():
             self._go_on()
+        self._worker.end()
         self._has_stopped.set()
         self._closing.wait()  # what was put is still taken, and may be settled
         if self._membership is not None:
@@ -128,7 +137,8 @@ class KafkaFeed(MailFeed):
                 continue
             self._pause()
             polled = Polled(self._topics, self._decoder.wanted)
-            self._client.poll(polled.add, _MOST_MESSAGES, _POLL_S)
+            self._client.poll(polled.add, _MOST_MESSAGES, 0 if self._pending else _POLL_S)
+            self._finish()
             self._take_in(polled)
             self._look_around()
 
@@ -137,22 +147,34 @@ class KafkaFeed(MailFeed):
         return self._membership is None and all(lane.has_ended for lane in lanes)
 
     def _take_in(self, polled: Polled) -> None:
-        """Decode what was polled, partition by partition, and hand it over."""
-        for place, those in polled.by_place.items():
-            if place in self._lanes:  # else it went to another member meanwhile
-                self._keep(self._lanes[place], those)
-        for event in polled.events:
+        """Decode what was polled; where that is much, beside the next poll."""
+        now_us, held = self._clock.now_us(), polled.by_place.items()
+        lanes = [(self._lanes[place], those) for place, those in held if place in self._lanes]
+        decode = partial(_all_decoded, self._decoder, lanes)
+        if len(polled) < _MUCH:
+            self._hand_over(decode(), polled.events, now_us)
+        else:
+            self._pending = self._worker.ask(decode), polled.events, now_us
+
+    def _finish(self) -> None:
+        """Hand over what was decoded beside the poll."""
+        if self._pending is not None:
+            (done, events, now_us), self._pending = self._pending, None
+            self._hand_over(done.result(), events, now_us)
+
+    def _hand_over(self, all_decoded: list[_OfLane], events: list[Any], now_us: int) -> None:
+        for lane, decoded, error in all_decoded:
+            if self._lanes.get(lane.place) is lane:  # else it went to another member meanwhile
+                self._keep(lane, decoded, now_us)
+                if error is not None:
+                    raise error
+        for event in events:
             place = event.topic(), event.partition()
             if self._client.is_end(event) and place in self._lanes:
                 self._reached(self._lanes[place], event.offset())
 
-    def _keep(self, lane: Lane, messages: Messages) -> None:
-        if lane.end is not None and messages.offsets[-1] >= lane.end:
-            messages = messages[: bisect_left(messages.offsets, lane.end)]
-        if not len(messages):
-            return
-        now_us = self._clock.now_us()
-        for rows, offset in self._decoder.decoded(lane.where, messages):
+    def _keep(self, lane: Lane, decoded: list[Decoded], now_us: int) -> None:
+        for rows, offset in decoded:
             lane.offset, lane.is_at_end = offset, False
             if rows is None:
                 self._mail.stand(lane.name, lane.position)
@@ -229,3 +251,27 @@ class KafkaFeed(MailFeed):
             if lane.has_ended:
                 self._mail.end(lane.name)
         self._client.assign([lane for lane in lanes if not lane.has_ended])
+
+
+class _OfLane(NamedTuple):
+    """What messages of a partition held, and what was wrong behind it."""
+
+    lane: Lane
+    decoded: list[Decoded]
+    error: BaseException | None
+
+
+def _all_decoded(decoder: Decoder, lanes: Sequence[tuple[Lane, Messages]]) -> list[_OfLane]:
+    return [_decoded(decoder, lane, messages) for lane, messages in lanes]
+
+
+def _decoded(decoder: Decoder, lane: Lane, messages: Messages) -> _OfLane:
+    """Decode messages in front of the end of their partition."""
+    if lane.end is not None and messages.offsets[-1] >= lane.end:
+        messages = messages[: bisect_left(messages.offsets, lane.end)]
+    found: list[Decoded] = []
+    try:
+        found.extend(decoder.decoded(lane.where, messages) if len(messages) else ())
+    except BaseException as error:  # noqa: BLE001 - it is raised behind what was found
+        return _OfLane(lane, found, error)
+    return _OfLane(lane, found, None)

@@ -118,6 +118,9 @@ class Polled:
                 self.by_place[place] = more
         return n
 
+    def __len__(self) -> int:
+        return sum(map(len, self.by_place.values()))
+
     def _runs(self, messages: Sequence[Any]) -> list[int]:
         """Return where runs of one partition begin, and the end of the last."""
         n = len(messages)

@@ -8,10 +8,13 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.clock import ManualClock
+from eventtime.sources.base import count_of
+from eventtime.sources.feed import Arrived
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import Decoder
@@ -90,33 +93,80 @@ class Hanging(RawPayload):
 
 
 class Client:
-    """Polls one message, then nothing."""
+    """Polls some messages at a time, then nothing.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: how many.
+        between: called before each poll.
+    """
+
+    def __init__(self, *sizes: int, between: Callable[[], None] = lambda: None) -> None:
         self.troubles: Any = type("Troubles", (), {"is_cut_off": False})
-        self.closed = threading.Event()
-        self._left = [Told(("t", 0), 0)]
+        self.closed, self.dry = threading.Event(), threading.Event()
+        self._sizes, self._between, self._told = list(sizes), between, 0
+        self.polls = 0
 
     def assign(self, lanes: Sequence[Lane]) -> None:
         assert lanes
 
     def poll(self, take: Callable[[list[Any]], int], most: int, wait_s: float) -> None:
         assert not self.closed.is_set()
-        take(self._left)
-        self._left = []
+        self.polls += 1
+        self._between()
+        if self._sizes:
+            start, self._told = self._told, self._told + self._sizes.pop(0)
+            take([Told(("t", 0), i) for i in range(start, self._told)])
+        elif wait_s:  # nothing is decoded beside the poll any more
+            self.dry.set()
+            self.closed.wait(0.01)
 
     def close(self) -> None:
         self.closed.set()
 
 
-def test_closing_does_not_wait_for_a_registry_that_hangs() -> None:
-    """The thread lets go of the client itself, when it is through."""
-    schema = pa.schema([("value", pa.binary())])
-    payload, client = Hanging(schema), Client()
+SCHEMA = pa.schema([("value", pa.binary())])
+
+
+def feeding(client: Client, payload: RawPayload) -> KafkaFeed:
     made: Any = client
-    feed = KafkaFeed(
-        made, Decoder(payload, schema), [Lane("t", 0, 0)], ["t"], ManualClock(), discover_us=None
-    )
+    lanes = [Lane("t", 0, 0), Lane("t", 1, 0)]
+    return KafkaFeed(made, Decoder(payload, SCHEMA), lanes, ["t"], ManualClock(), discover_us=None)
+
+
+def test_what_is_decoded_beside_the_poll_comes_in_order() -> None:
+    """Many messages and few in turn: none is twice, none is missing."""
+    client = Client(2_500, 3, 4_000, 2_000, 1)
+    feed = feeding(client, RawPayload(SCHEMA))
+    feed.start(lambda: None)
+    assert client.dry.wait(BOUND_S)
+    told = [news for news in feed.take(100_000, ()) if isinstance(news, Arrived)]
+    feed.close()
+    assert [(count_of(news.rows), news.position) for news in told] == [(8_504, {"offset": 8_504})]
+
+
+def test_what_another_member_has_meanwhile_is_not_handed_over() -> None:
+    """It reads on behind what was handed over here, so that nothing counts twice."""
+    gone: list[Lane] = []
+
+    def let_go() -> None:
+        if client.polls == 3:
+            gone.append(feed._lanes.pop(("t", 0)))
+
+    client = Client(3_000, 2_000, between=let_go)
+    feed = feeding(client, RawPayload(SCHEMA))
+    feed.start(lambda: None)
+    assert client.dry.wait(BOUND_S)
+    told = [news for news in feed.take(100_000, ()) if isinstance(news, Arrived)]
+    feed.close()
+    assert [news.position for news in told] == [{"offset": 3_000}]
+    assert [lane.offset for lane in gone] == [3_000]
+
+
+@pytest.mark.parametrize("messages", [1, 2_000])
+def test_closing_does_not_wait_for_a_registry_that_hangs(messages: int) -> None:
+    """The thread lets go of the client itself, when it is through."""
+    payload, client = Hanging(SCHEMA), Client(messages)
+    feed = feeding(client, payload)
     feed.start(lambda: None)
     assert payload.asked.wait(BOUND_S)
     feed.close()
@@ -127,10 +177,6 @@ def test_closing_does_not_wait_for_a_registry_that_hangs() -> None:
 
 
 def test_a_feed_that_never_began_lets_go_of_its_client() -> None:
-    client: Any = Client()
-    schema = pa.schema([("value", pa.binary())])
-    feed = KafkaFeed(
-        client, Decoder(RawPayload(schema), schema), [], ["t"], ManualClock(), discover_us=None
-    )
-    feed.close()
+    client = Client()
+    feeding(client, RawPayload(SCHEMA)).close()
     assert client.closed.is_set()
