@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--arrow-rows", type=int, default=20_000_000)
     parser.add_argument("--json-rows", type=int, default=2_000_000)
-    parser.add_argument("--peer-rows", type=int, default=200_000)
+    parser.add_argument("--peer-rows", type=int, default=600_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--quix", metavar="PYTHON", help="of an environment with Quix Streams")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
