@@ -99,14 +99,15 @@ class Process(Users, et.ProcessFunction):
 
 def test_code_of_the_users_is_not_called() -> None:
     """Not with rows that nobody sent."""
+    users: Any = Users
     source = et.from_batches({"a": lambda _: iter(())}, schema=SCHEMA, time="t")
     marked, second = source.watermark(et.ascending()).key_by("x"), et.tumbling("1s")
     counted, output = marked.window(second).aggregate(n=et.count()), pa.schema([("x", pa.int64())])
     mapped = source.map_batches(Users().on_batch, schema=SCHEMA).watermark(et.ascending())
     for stream in (
         mapped.window(second).aggregate(n=et.count()),
-        source.watermark(et.custom(Users)).window(second).aggregate(n=et.count()),
-        marked.window(second).aggregate(mine=et.user(Users(), "x")),
+        source.watermark(et.custom(users)).window(second).aggregate(n=et.count()),
+        marked.window(second).aggregate(mine=et.user(users(), "x")),
         marked.process(Process(), output=output),
         counted.map_batches(Users().on_batch, schema=counted.schema),
         counted.key_by("x").process(Process(), output=output),
