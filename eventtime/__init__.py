@@ -30,6 +30,7 @@ from eventtime.errors import (
     TimeColumnError,
     UserCodeError,
 )
+from eventtime.explaining.asking import explain_row, explain_window
 from eventtime.ledger import Ledger, OperatorLedger, PartitionLedger
 from eventtime.live import Live, live
 from eventtime.live_readers import from_batches, generate, hybrid, read_kafka, read_sql
@@ -165,6 +166,8 @@ __all__ = (
     "count",
     "count_distinct",
     "custom",
+    "explain_row",
+    "explain_window",
     "first",
     "from_arrow",
     "from_batches",

@@ -16,7 +16,7 @@ from eventtime.doors import door
 from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
-from eventtime.pieces import CHUNKS_AHEAD
+from eventtime.pieces import CHUNK_ROWS, CHUNKS_AHEAD
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step
@@ -30,6 +30,7 @@ from eventtime.wording import counted
 if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.compiled import Branch, CompiledPlan
+    from eventtime.ledger import PartitionLedger
     from eventtime.memory import MemoryLimit
     from eventtime.partition import PartitionIntake
     from eventtime.sources.base import PartitionReader
@@ -86,6 +87,8 @@ class Execution:
         pauses: asked after each step whether it wants a cut; None: it cannot be saved.
         saved: what another run of the same plan saved, to go on from; None: from the beginning.
         limit: on the memory of windows; None: all of their state stays in memory.
+        step_rows: rows of a step; results are the same.
+        observe: called after each step, when nothing is under way and its results were taken.
     """
 
     def __init__(
@@ -97,20 +100,23 @@ class Execution:
         pauses: Pauses | None = None,
         saved: Saved | None = None,
         limit: MemoryLimit | None = None,
+        step_rows: int = CHUNK_ROWS,
+        observe: Callable[[Step], None] | None = None,
     ) -> None:
         self._plan, self._side = plan, side
+        self._step_rows, self._observe = step_rows, observe
         self._pauses, self._saved = pauses, saved
         self.is_suspended = False
-        self._progress = Progress()
+        self.progress = Progress()
         self._replay: Replay | None = None
         self._readers: list[PartitionReader] = []
         self._intakes: list[PartitionIntake] = []
-        self._names: list[str] = []
+        self.names: list[str] = []
         self._branches: list[int] = []
         self._results = 0
         # Chunks that shards work on while the next one is prepared, in order.
         self._pending: deque[Callable[[], Iterator[pa.RecordBatch]]] = deque()
-        self._stages = Stages(plan.stages, self._names, side, shards, limit=limit)
+        self._stages = Stages(plan.stages, self.names, side, shards, limit=limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         text = any(reports_malformed(b.source) for b in plan.branches)
         self._quarantine = quarantine_schema(plan.aside_schema, text=text)
@@ -135,7 +141,8 @@ class Execution:
                 pairs = zip(self._readers, self._intakes, strict=True)
                 bookmarks = [Bookmarks(reader, intake) for reader, intake in pairs]
                 clock = self._pauses.clock
-            self._replay = Replay(self._readers, self._intakes, self._progress, bookmarks, clock)
+            parts = self._readers, self._intakes, self.progress
+            self._replay = Replay(*parts, bookmarks, clock, self._step_rows)
             yield from self._loop(self._replay, watch)
             if self.is_suspended:
                 return
@@ -145,12 +152,16 @@ class Execution:
         finally:
             self.close()
 
+    def balances(self) -> list[PartitionLedger]:
+        """Return the balance of each partition. Cost: O(partitions)."""
+        return [intake.balance for intake in self._intakes]
+
     def ledger(self) -> Ledger:
         """Return the balance as of now. Cost: O(keys held), for `open` is recounted."""
         for settle in self._pending:
             settle()
         partitions = {
-            name: intake.balance for name, intake in zip(self._names, self._intakes, strict=True)
+            name: intake.balance for name, intake in zip(self.names, self._intakes, strict=True)
         }
         return Ledger(partitions, self._stages.ledgers())
 
@@ -162,12 +173,12 @@ class Execution:
             rows=sum(part.rows_in for part in ledgers),
             waiting=sum(part.waiting for part in ledgers),
             total_rows=None if None in totals else sum(t for t in totals if t is not None),
-            watermark_us=self._progress.combined_us,
+            watermark_us=self.progress.combined_us,
             latest_us=max(
                 (intake.watermark_us for intake in self._intakes),
-                default=self._progress.combined_us,
+                default=self.progress.combined_us,
             ),
-            held_by=self._progress.held_by,
+            held_by=self.progress.held_by,
             open_windows=self._stages.open_windows,
             late=sum(part.late for part in ledgers),
             quarantined=sum(part.null_time + part.future + part.malformed for part in ledgers),
@@ -201,7 +212,7 @@ class Execution:
             The rest, for JSON.
         """
         assert self._replay is not None
-        places = zip(self._replay.save(), self._progress.save(0), self._intakes, strict=True)
+        places = zip(self._replay.save(), self.progress.save(0), self._intakes, strict=True)
         partitions = []
         for i, ((bookmark, next_row), known, intake) in enumerate(places):
             balance = intake.processed(bookmark.intake["ledger"])
@@ -220,7 +231,7 @@ class Execution:
         return {
             "kind": "replay",
             "pipeline": fingerprint(self._plan),
-            "combined_us": self._progress.combined_us,
+            "combined_us": self.progress.combined_us,
             "partitions": partitions,
             "operators": self._stages.save(writer),
             "rows_before_final_steps": self._final.rows,
@@ -233,7 +244,7 @@ class Execution:
     def _restore(self, saved: Saved) -> None:
         """Go on from what was saved, with readers that are already where they were."""
         head = saved.head
-        self._progress.restore(head["combined_us"], head["partitions"], 0)
+        self.progress.restore(head["combined_us"], head["partitions"], 0)
         for i, (intake, known) in enumerate(zip(self._intakes, head["partitions"], strict=True)):
             held = [block.batch() for block in saved.about(kind=_HELD, partition=i)]
             intake.restore(known["intake"], *held)
@@ -251,10 +262,10 @@ class Execution:
         for name, (branch, i, reader) in sorted(
             zip(names, found, strict=True), key=lambda pair: pair[0]
         ):
-            self._names.append(name)
+            self.names.append(name)
             self._readers.append(reader)
             self._branches.append(i)
-            self._progress.add(name)
+            self.progress.add(name)
             index, codec = len(self._intakes), self._stages.codec
             self._intakes.append(door(self._plan, branch, name, index, codec))
         if self._saved is not None:
@@ -287,7 +298,7 @@ class Execution:
             self._set_aside(step.aside)
             if step.chunk is not None:
                 pending.append(self._submitted(step))
-            is_pause = self._pauses is not None and self._pauses.is_due(len(step))
+            is_pause = self._is_pause(step)
             sweep = self._stages.keys_to_forget
             while len(pending) > (0 if sweep or is_pause or step.chunk is None else ahead):
                 yield from self._out(pending.popleft()())
@@ -296,20 +307,30 @@ class Execution:
             if sweep:
                 # Nothing is under way now that refers to keys by number, but for rows still held.
                 self._stages.forget_keys(replay.held_keys())
-            if is_pause and self._pauses is not None:
-                self._stages.flush()
-                self._pauses.pause(is_end=False)
-                self.is_suspended = self._pauses.stops
+            if is_pause:
+                self._pause(step)
                 if self.is_suspended:
                     return
         while pending:
             yield from self._out(pending.popleft()())
         self._stages.flush()
 
+    def _is_pause(self, step: Step) -> bool:
+        is_due = self._pauses is not None and self._pauses.is_due(len(step))
+        return is_due or self._observe is not None
+
+    def _pause(self, step: Step) -> None:
+        self._stages.flush()
+        if self._observe is not None:
+            self._observe(step)
+        if self._pauses is not None:
+            self._pauses.pause(is_end=False)
+            self.is_suspended = self._pauses.stops
+
     def _submitted(self, step: Step) -> Callable[[], Iterator[pa.RecordBatch]]:
         chunk = step.chunk
         assert chunk is not None
-        partitions = [self._names[p] for p, _ in step.taken]
+        partitions = [self.names[p] for p, _ in step.taken]
         with naming_partitions(partitions):
             finish = self._stages.submit(chunk)
 
@@ -338,7 +359,7 @@ class Execution:
 
     def _set_aside(self, aside: list[Aside]) -> None:
         if aside:
-            self._side(QUARANTINE, quarantine_batch(self._quarantine, aside, self._names))
+            self._side(QUARANTINE, quarantine_batch(self._quarantine, aside, self.names))
 
     def _check_times(self) -> None:
         """Refuse input in which no row has a time: nothing would come out, without a reason."""

@@ -87,6 +87,7 @@ class Following:
         after_turn: called when the results of a turn have been taken; says whether all of them are
             where they can be seen.
         board: where it shows how it is while somebody looks; None: nobody can.
+        core: what it drives.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Following:
         latency_us: int = 0,
         after_turn: Callable[[], bool] | None = None,
         board: Board | None = None,
+        core: type[Core] = Core,
     ) -> None:
         self._plan, self._side, self._clock = plan, side, clock
         self._pauses, self._saved, self._after_turn = pauses, saved, after_turn
@@ -114,7 +116,7 @@ class Following:
         self._positions: list[Position | None] = []
         text = any(reports_malformed(branch.source) for branch in plan.branches)
         self._turns = clock if isinstance(clock, TurnClock) else TurnClock(clock)
-        self._core = Core(plan, self._turns, shards, limit, text=text)
+        self._core = core(plan, self._turns, shards, limit, text=text)
         self._telling = Telling(plan, self._core.stages, clock)
         self._turned_us = clock.now_us()
         self._reports = Interval(_REPORT_US, self._turned_us)

@@ -43,18 +43,23 @@ class Step:
     Args:
         chunk: rows taken, at least one; None when all that was left of the partitions was their
             end.
-        taken: (partition, rows) of the chunk.
+        pieces: the stretches of buffers that are in the chunk.
         aside: quarantined rows whose place in the order was passed.
         watermark_us: the combined one after all of this.
     """
 
     chunk: Chunk | None
-    taken: list[tuple[int, int]]
+    pieces: list[Piece]
     aside: list[Aside]
     watermark_us: int
 
     def __len__(self) -> int:
         return 0 if self.chunk is None else len(self.chunk)
+
+    @property
+    def taken(self) -> list[tuple[int, int]]:
+        """Partition and rows of each piece."""
+        return [(piece.partition, piece.last - piece.first) for piece in self.pieces]
 
 
 class Replay:
@@ -70,6 +75,7 @@ class Replay:
         bookmarks: of the places where readers can be taken up again; None: nobody will ask.
         clock: by which a step ends behind the read in which it became too long; None: it ends when
             it is full. Where steps end does not show in any result (S4).
+        step_rows: a step is full with so many.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class Replay:
         progress: Progress,
         bookmarks: Sequence[Bookmarks] | None = None,
         clock: Clock | None = None,
+        step_rows: int = CHUNK_ROWS,
     ) -> None:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
@@ -93,7 +100,8 @@ class Replay:
         self._numbers = np.zeros(n, np.int64)
         self._last_rows = np.array([intake.resume_at - 1 for intake in intakes], np.int64)
         self._bookmarks, self._clock = bookmarks, clock
-        self._spans = np.empty((CHUNK_ROWS, 5), np.int64)
+        self._step_rows = step_rows
+        self._spans = np.empty((step_rows, 5), np.int64)
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
         self._pieces: list[Piece] = []
@@ -155,11 +163,12 @@ class Replay:
         n = n_spans = 0
         reached_us = self._progress.combined_us
         begun_us = self._clock.now_us() if self._clock else 0
-        while n < CHUNK_ROWS and self._active.any():
+        while n < self._step_rows and self._active.any():
             n, n_spans, combined_us, needs = merge_partitions(
                 self._addresses, self._lengths, self._positions, self._rises_taken, self._afters,
                 self._watermarks, self._active,
-                self._numbers, self._progress.combined_us, n, CHUNK_ROWS, self._spans, n_spans,
+                self._numbers, self._progress.combined_us, n, self._step_rows, self._spans,
+                n_spans,
             )  # fmt: skip
             self._progress.combined_us = reached_us = int(combined_us)
             if needs < 0:
@@ -182,7 +191,7 @@ class Replay:
         blocks = [piece.ready.block for piece in self._pieces]
         return Step(
             Chunk(blocks, spans, reached_us).together(scratch),
-            [(piece.partition, piece.last - piece.first) for piece in taken],
+            taken,
             asides,
             reached_us,
         )

@@ -12,6 +12,7 @@ import click
 from eventtime.cli.advise import advise
 from eventtime.cli.checkpoint import checkpoint
 from eventtime.cli.demo import demo
+from eventtime.cli.explain_row import explain_row_command
 from eventtime.cli.light import lighten
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
@@ -114,7 +115,10 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for _command in (replay, run, tail, top, explain, advise, demo, checkpoint, soak_command):
+for _command in (
+    *(replay, run, tail, top, explain, explain_row_command),
+    *(advise, demo, checkpoint, soak_command),
+):
     cli.add_command(_command)
 
 

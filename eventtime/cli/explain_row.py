@@ -1,0 +1,114 @@
+"""The command that says why a row or a window came out as it did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from eventtime.cli.options import declared_stream, pipeline_options
+from eventtime.cli.pipeline_file import stream_in_file
+from eventtime.cli.session import Session, common_options
+from eventtime.errors import PlanError
+from eventtime.explaining.asking import explain_row, explain_window
+
+if TYPE_CHECKING:
+    from eventtime.explaining.row import RowExplained
+    from eventtime.explaining.window import WindowExplained
+    from eventtime.stream import Stream
+
+__all__ = ("explain_row_command",)
+
+_HELP: Final = """Say what became of a row, or of a window, and why.
+
+The pipeline of FILE.py, or of the options that replay takes, runs once more, row by row: a replay,
+or a run as its journal tells it. Of a row are told: the watermark before it, what had set it, which
+partition held it back, its windows, and the verdict. Of a window: what opened, extended and
+fired it, and when it was gone. Rows and late rows count from 0.
+
+\b
+Examples:
+  eventtime explain-row flights/*.parquet --time departed --window 1h --agg 'count()' \\
+    --max-disorder 1h --late 0
+  eventtime explain-row pipeline.py --partition a --row 17 --from-journal run.journal
+  eventtime explain-row pipeline.py --window-at 2013-01-01T05:00:00Z --of JFK"""
+
+
+@click.command("explain-row", help=_HELP, short_help="Say why a row or window came out as it did.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE.py|FILES...")
+@click.option("--name", metavar="VAR", help="Which stream of FILE.py.")
+@click.option("--partition", metavar="P", help="The row's partition.")
+@click.option("--row", type=click.IntRange(min=0), metavar="N", help="Its number there.")
+@click.option("--late", type=click.IntRange(min=0), metavar="N", help="Instead, a late row.")
+@click.option("--window-at", metavar="START", help="Instead, the window that starts there.")
+@click.option("--of", "of", multiple=True, metavar="VALUE",
+              help="Its key, a value for each key column.")  # fmt: skip
+@click.option("--from-journal", metavar="FILE", help="A run that wrote this journal, not a replay.")
+@pipeline_options
+@common_options
+@click.pass_obj
+def explain_row_command(
+    session: Session,
+    /,
+    files: tuple[str, ...],
+    name: str | None,
+    partition: str | None,
+    row: int | None,
+    late: int | None,
+    window_at: str | None,
+    of: tuple[str, ...],
+    from_journal: str | None,
+    **given: Any,
+) -> None:
+    """Look for it, and print what became of it."""
+    if len(files) == 1 and files[0].endswith(".py"):
+        stream = stream_in_file(files[0], name)
+    else:
+        stream = declared_stream(files, given, keeps_late=True)
+    found: RowExplained | WindowExplained
+    with session.compiling():
+        if window_at is not None:
+            start = _instant(window_at)
+            found = explain_window(stream, start, *_key(stream, of), journal=from_journal)
+        else:
+            found = explain_row(
+                stream, partition=partition, row=row, late=late, journal=from_journal
+            )
+    click.echo(json.dumps(asdict(found), default=str) if session.json else str(found))
+
+
+def _instant(text: str) -> int:
+    from datetime import UTC, datetime
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{text!r} is no time"
+        remedy = "such as 2013-01-01T05:00:00Z"
+        raise PlanError(msg, place="--window-at", remedy=remedy) from error
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _key(stream: Stream, values: tuple[str, ...]) -> list[Any]:
+    """Read the key as its columns have it."""
+    import pyarrow as pa
+
+    from eventtime.compiled import compile_plan
+
+    stage = compile_plan(stream.node).stages[0]
+    if len(values) != len(stage.keys):
+        names = ", ".join(stage.keys) or "none"
+        msg = f"{len(values)} values are no key of the columns: {names}"
+        raise PlanError(msg, place="--of", remedy="add --of VALUE for each, in their order")
+    key = []
+    for column, stored, value in zip(stage.keys, stage.key_types, values, strict=True):
+        kind = stored.value_type if pa.types.is_dictionary(stored) else stored
+        try:
+            key.append(pa.scalar(value).cast(kind).as_py())
+        except pa.ArrowInvalid as error:
+            msg = f"{value!r} is no {kind}, the type of {column!r}"
+            raise PlanError(msg, place="--of", remedy="write it as the column has it") from error
+    return key

@@ -1,0 +1,146 @@
+"""A replay, watched: its rows are taken one by one, in replay order (S10)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventtime.execution import QUARANTINE, Execution
+from eventtime.explaining.seen import Seen, Standing, stood
+from eventtime.explaining.values import values_of
+from eventtime.journal.counting import Counted
+from eventtime.journal.wrapped import wrapped
+from eventtime.sources.base import MalformedRows, count_of
+from eventtime.transform import Transform
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventtime.compiled import CompiledPlan
+    from eventtime.explaining.seen import Watch
+    from eventtime.pieces import Piece
+    from eventtime.replay import Step
+    from eventtime.sources.base import Rows
+    from eventtime.sources.feed import AnySource
+
+__all__ = ("watch_replay",)
+
+
+def watch_replay(plan: CompiledPlan, watch: Watch) -> None:
+    """Run a replay to its end, and show each step."""
+    watched = _Watched(plan, watch)
+    for batch in watched.execution.results():
+        watched.results.append(batch)
+
+
+class _Watched:
+    def __init__(self, plan: CompiledPlan, watch: Watch) -> None:
+        self._watch, self._plan = watch, plan
+        self._before = Standing()
+        self.results: list[pa.RecordBatch] = []
+        self._sides: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        self._late = 0
+        # Numbers of the rows that filters before the watermark leave, as they are read.
+        self._left: dict[str, list[np.ndarray[Any, np.dtype[np.int64]]]] = {}
+        self._read: dict[str, int] = {}
+        branches = wrapped(plan, self._counting) if any(b.steps for b in plan.branches) else plan
+        self.execution = Execution(
+            branches,
+            lambda tag, batch: self._sides[tag].append(batch),
+            step_rows=1,
+            observe=self._see,
+        )
+
+    def _counting(self, source: AnySource, i: int) -> AnySource:
+        return Counted(source, i, self._count)
+
+    def _count(self, source: int, name: str, rows: Rows) -> None:
+        branch, first = self._plan.branches[source], self._read.get(name, 0)
+        numbers = np.arange(first, first + count_of(rows))
+        self._read[name] = first + len(numbers)
+        if not isinstance(rows, MalformedRows):
+            steps = Transform(branch.steps, branch.schema, name)
+            kept = steps.apply_keeping_places(rows)[1]
+            numbers = numbers if kept is None else numbers[kept]
+        self._left.setdefault(name, []).append(numbers)
+
+    def _number(self, partition: str, number: int) -> int:
+        """Return the number that the source has for a row: filters leave some out."""
+        name = partition if partition in self._left else partition.partition("/")[2]
+        for numbers in self._left.get(name, []):
+            if number < len(numbers):
+                return int(numbers[number])
+            number -= len(numbers)
+        return number
+
+    def _see(self, step: Step) -> None:
+        execution = self.execution
+        names = execution.names
+        self._watch.stands(self._before)
+        self._see_aside(step)
+        sides = {tag: tuple(rows) for tag, rows in self._sides.items() if rows}
+        results, self.results = tuple(self.results), []
+        self._sides.clear()
+        more: dict[str, Any] = {}
+        what = "the end of all input"
+        if step.pieces:
+            more = self._about_row(step, step.pieces[0])
+            what = f"row {more['row']:,} of partition {more['partition']!r}"
+        now = stood(execution.progress, names)
+        before = self._before
+        if step.chunk is not None:
+            judged = int(step.chunk.all_watermarks()[0])
+            before = Standing(judged, before.held_by, before.partitions or now.partitions)
+        seen = Seen(
+            what,
+            before,
+            step.watermark_us,
+            results=results,
+            sides=sides,
+            set_by=self._watch.set_by,
+            **more,
+        )
+        self._before = now
+        self._watch.show(seen, now)
+
+    def _about_row(self, step: Step, piece: Piece) -> dict[str, Any]:
+        at, block = piece.last - 1, piece.ready.block
+        partition = self.execution.names[piece.partition]
+        late, self._late = self._late, sum(it.late for it in self.execution.balances())
+        assert block.source is not None
+        return {
+            "partition": partition,
+            "row": self._number(partition, int(piece.ready.numbers[at])),
+            "fate": "late" if self._late > late else "windowed",
+            "time_us": int(block.time_us[at]),
+            "values": values_of(block.source.batch, at),
+        }
+
+    def _see_aside(self, step: Step) -> None:
+        """Show rows that were set aside, each by itself."""
+        batches = self._sides.pop(QUARANTINE, [])
+        rows = [batch.slice(i, 1) for batch in batches for i in range(batch.num_rows)]
+        places = [
+            (place, aside.rank, number, i, aside.partition, aside.rows.reason)
+            for i, aside in enumerate(step.aside)
+            for place, number in zip(
+                aside.places.tolist(), aside.rows.numbers.tolist(), strict=True
+            )
+        ]
+        for row, (_, _, number, _, p, reason) in zip(rows, sorted(places), strict=True):
+            partition = self.execution.names[p]
+            n = self._number(partition, number)
+            seen = Seen(
+                f"row {n:,} of partition {partition!r}",
+                self._before,
+                self._before.watermark_us,
+                partition=partition,
+                row=n,
+                fate=reason,
+                values=values_of(row, 0),
+                sides={QUARANTINE: (row,)},
+                set_by=self._watch.set_by,
+            )
+            self._watch.show(seen, self._before)

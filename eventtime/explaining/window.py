@@ -1,0 +1,173 @@
+"""What became of one window, and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from eventtime.explaining.row import explained, iso
+from eventtime.explaining.values import values_of
+from eventtime.timestamp import PLUS_INFINITY, add, to_us
+from eventtime.wording import counted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventtime.compiled import StagePlan
+    from eventtime.explaining.seen import Seen
+
+_NOT_SHOWN: Final = {"window_start", "window_end", "timing", "is_final", "version"}
+
+__all__ = ("Fired", "WindowExplained", "WindowOnlooker")
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A window sent a result.
+
+    Args:
+        watermark_us: the combined watermark behind the step that fired it.
+        by: that step, in words.
+        result: the row that came out.
+    """
+
+    watermark_us: int
+    by: str
+    result: dict[str, Any]
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        own = {name: self.result[name] for name in self.result if name not in _NOT_SHOWN}
+        values = ", ".join(f"{name}={value}" for name, value in own.items())
+        how = self.result.get("timing", "on_time").replace("_", " ")
+        version = self.result.get("version", 1)
+        how = how if version == 1 else f"{how}, version {version},"
+        return f"{how} at watermark {iso(self.watermark_us)}, by {self.by}: {values}"
+
+
+@dataclass(frozen=True)
+class WindowExplained:
+    """What became of a window.
+
+    Args:
+        key: values of the key columns; start_us, end_us: bounds, int64 microseconds UTC.
+        rows: (partition, number) of the rows in it, in the order in which they came.
+        watermarks_us: the combined watermark before each of them.
+        fired: its results, in order.
+        missed: (partition, number) of rows that came too late for it.
+        expires_us: the watermark from which on it takes no row.
+        expired_by: the step behind which it was gone, in words; empty: it is not.
+    """
+
+    key: tuple[Any, ...]
+    start_us: int
+    end_us: int
+    rows: tuple[tuple[str, int], ...]
+    watermarks_us: tuple[int, ...]
+    fired: tuple[Fired, ...]
+    missed: tuple[tuple[str, int], ...]
+    expires_us: int
+    expired_by: str
+
+    def __str__(self) -> str:
+        """Say all of it in lines."""
+        of = f" of key {', '.join(map(repr, self.key))}" if self.key else ""
+        lines = [f"window [{iso(self.start_us)}, {iso(self.end_us)}){of}"]
+        if not self.rows:
+            lines.append("  opened    never: no row came in time for it")
+        else:
+            (partition, row), at = self.rows[0], iso(self.watermarks_us[0])
+            lines.append(
+                f"  opened    by row {row:,} of partition {partition!r}, at watermark {at}"
+            )
+        if len(self.rows) > 1:
+            (partition, row), at = self.rows[-1], iso(self.watermarks_us[-1])
+            more = counted(len(self.rows) - 1, "row")
+            last = f"the last is row {row:,} of partition {partition!r}, at watermark {at}"
+            lines.append(f"  extended  by {more} more; {last}")
+        lines += [f"  fired     {fired}" for fired in self.fired]
+        if self.rows and not self.fired:
+            lines.append(f"  fired     never: the watermark has not passed {iso(self.end_us)}")
+        if self.expired_by:
+            gone = f"the watermark passed {iso(self.expires_us)}, by {self.expired_by}"
+            lines.append(f"  expired   when {gone}")
+        elif self.rows:
+            lines.append(f"  expires   when the watermark reaches {iso(self.expires_us)}")
+        for partition, row in self.missed:
+            lines.append(f"  missed    by row {row:,} of partition {partition!r}")
+        return "\n".join(lines)
+
+
+@dataclass
+class WindowOnlooker:
+    """Looks for what concerns one window of the first operator.
+
+    Args:
+        plan: of the operator.
+        key: of the window.
+        start_us: of the window; end_us: of it.
+    """
+
+    plan: StagePlan
+    key: tuple[Any, ...]
+    start_us: int
+    end_us: int
+    rows: list[tuple[str, int]] = field(default_factory=list)
+    watermarks_us: list[int] = field(default_factory=list)
+    fired: list[Fired] = field(default_factory=list)
+    missed: list[tuple[str, int]] = field(default_factory=list)
+    expired_by: str = ""
+
+    def __post_init__(self) -> None:
+        self.expires_us = add(self.end_us, self.plan.spec.lateness_us)
+
+    def see(self, seen: Seen) -> None:
+        if seen.fate in {"windowed", "late"} and self._is_of(seen):
+            self._take(seen)
+        for batch in seen.results:
+            self._look(batch, seen)
+        if not self.expired_by and seen.before.watermark_us < self.expires_us <= seen.after_us:
+            self.expired_by = seen.what
+
+    def explained(self) -> WindowExplained:
+        """Return what was found."""
+        return WindowExplained(
+            self.key,
+            self.start_us,
+            self.end_us,
+            tuple(self.rows),
+            tuple(self.watermarks_us),
+            tuple(self.fired),
+            tuple(self.missed),
+            self.expires_us,
+            self.expired_by if self.rows else "",
+        )
+
+    def _is_of(self, seen: Seen) -> bool:
+        return tuple(seen.values[name] for name in self.plan.keys) == self.key
+
+    def _take(self, seen: Seen) -> None:
+        about = explained(seen, self.plan)
+        mine = [window for window in about.windows if window.start_us == self.start_us]
+        if mine and mine[0].state == "expired":
+            self.missed.append((about.partition, about.row))
+        elif mine:
+            self.rows.append((about.partition, about.row))
+            self.watermarks_us.append(about.watermark_us)
+
+    def _look(self, batch: pa.RecordBatch, seen: Seen) -> None:
+        names = batch.schema.names
+        if any(name not in names for name in ("window_start", *self.plan.keys)):
+            return
+        column = batch.column("window_start")
+        starts, _ = to_us(column, self.plan.time_unit, latest=PLUS_INFINITY)
+        for i in range(batch.num_rows):
+            is_mine = int(starts[i]) == self.start_us or (
+                self.plan.spec.grid.everything and not column[i].is_valid
+            )
+            if is_mine and self._key_in(batch, i) == self.key:
+                self.fired.append(Fired(seen.after_us, seen.what, values_of(batch, i)))
+
+    def _key_in(self, batch: pa.RecordBatch, i: int) -> tuple[Any, ...]:
+        values = values_of(batch.select(list(self.plan.keys)), i)
+        return tuple(values[name] for name in self.plan.keys)

@@ -1,0 +1,130 @@
+"""Asking why: rows, late rows and windows by name, in words, on the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import eventtime as et
+from eventtime.cli.main import main
+from eventtime.sources.feed import Ended, Silent
+from live.script import Script, rows
+from live.test_following import counted
+from live.test_following import run as run_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = pa.table(
+    {
+        "t": pa.array([0, None, 70, 30, 65, 130, 75], pa.timestamp("s", "UTC")),
+        "key": ["a", "a", "a", "a", "b", "a", "a"],
+    }
+)
+
+
+def stream(**more: Any) -> et.Stream:
+    marked = et.from_arrow(ROWS, time="t").watermark(et.ascending())
+    windows = marked.key_by("key").window(et.tumbling("1m"), **more)
+    return windows.aggregate(n=et.count())
+
+
+def test_a_late_row_is_named_by_its_number_or_as_late() -> None:
+    """S18, S20: the watermark, who set it, and by how much it was missed."""
+    why = et.explain_row(stream(), partition="memory", row=3)
+    assert why == et.explain_row(stream(), late=0)
+    assert (why.verdict, why.watermark_us, why.late_by_us) == ("late", 70_000_000, 10_000_000)
+    assert why.set_by == "row 2 of partition 'memory'"
+    assert why.standing.held_by == "memory"
+    assert "late by 10 s: it missed 1 of 1 window" in str(why)
+    assert why.late["reason"] == "beyond_lateness"
+
+
+def test_a_row_in_time_and_one_at_the_door_say_so() -> None:
+    """S12, S19, S21."""
+    assert "in time: its windows were open" in str(
+        et.explain_row(stream(), partition="memory", row=0)
+    )
+    why = et.explain_row(stream(), partition="memory", row=1)
+    assert (why.verdict, why.windows) == ("null_time", ())
+    assert "it has no event time" in str(why)
+    late = et.explain_row(stream(allowed_lateness="1m"), partition="memory", row=3)
+    assert (late.verdict, late.windows[0].state) == ("windowed", "closed")
+    assert "it corrects a window that had fired" in str(late)
+
+
+def test_rows_count_as_the_source_has_them() -> None:
+    """Filters in front of the watermark leave rows out, and their numbers stay."""
+    kept = et.from_arrow(ROWS, time="t").filter(pc.field("key") == "a").watermark(et.ascending())
+    filtered = kept.window(et.tumbling("1m")).aggregate(n=et.count())
+    assert et.explain_row(filtered, partition="memory", row=5).time_us == 130_000_000
+    with pytest.raises(et.PlanError, match="row 4 of partition 'memory' did not come"):
+        et.explain_row(filtered, partition="memory", row=4)
+
+
+def test_a_window_tells_its_life() -> None:
+    """S18, S21: opened, extended, fired, corrected, gone, missed."""
+    why = et.explain_window(stream(allowed_lateness="15s"), 0, "a")
+    assert (why.rows, why.missed) == ((("memory", 0), ("memory", 3)), ())
+    assert [fired.result["version"] for fired in why.fired] == [1, 2]
+    assert why.fired[0].by == "row 2 of partition 'memory'"
+    assert why.expired_by == "row 5 of partition 'memory'"
+    text = str(et.explain_window(stream(), 60_000_000, "a"))
+    assert "opened    by row 2 of partition 'memory'" in text
+    assert "missed    by row 6 of partition 'memory'" in text
+    assert "never: no row came" in str(et.explain_window(stream(), 0, "z"))
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    with pytest.raises(et.PlanError, match="there is no late row 9: there are 2 late rows"):
+        et.explain_row(stream(), late=9)
+    with pytest.raises(et.PlanError, match="no partition 'x' with rows"):
+        et.explain_row(stream(), partition="x", row=0)
+    with pytest.raises(et.PlanError, match="one row is to be named"):
+        et.explain_row(stream())
+    with pytest.raises(et.PlanError, match="no window starts at 1970-01-01T00:00:01Z"):
+        et.explain_window(stream(), 1_000_000, "a")
+    with pytest.raises(et.PlanError, match="no values of the key columns: key"):
+        et.explain_window(stream(), 0)
+
+
+def test_a_live_run_says_whose_silence_moved_the_watermark(tmp_path: Path) -> None:
+    """S6: the partition that was silent comes back, and its row is late because of that."""
+    events: list[Any] = [
+        (0, "b", rows(1)),
+        (0, "a", rows(25)),
+        (1, Silent(["b"])),
+        (9, "b", rows(3)),
+        (10, Ended("a")),
+        (10, Ended("b")),
+    ]
+    script, path = Script(events, ("a", "b")), tmp_path / "run.journal"
+    ran = run_script(script, counted(script, idle_after="2s"), journal=path)
+    assert ran.side("late").num_rows == 1
+    kept: list[Any] = [(0, *event[1:]) for event in events if event[0] != 1]
+    again = Script(kept, ("a", "b"))
+    why = et.explain_row(counted(again, idle_after="2s"), late=0, journal=path)
+    assert (why.partition, why.row) == ("b", 1)
+    assert why.set_by == "the silence of partition 'b'"
+    assert [state.is_idle for state in why.standing.partitions] == [False, True]
+    assert why.late["reason"] == "idle_partition"
+    assert "while that was silent (idle_partition)" in str(why)
+
+
+def test_the_command_line_asks_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pq.write_table(ROWS, tmp_path / "rows.parquet")
+    ask = ["explain-row", str(tmp_path / "rows.parquet"), "--time", "t", "--key", "key"]
+    ask += ["--window", "1m", "--agg", "count()", "--ascending"]
+    assert main([*ask, "--late", "0"]) == 0
+    assert "late by 10 s" in capsys.readouterr().out
+    assert main([*ask, "--partition", "rows.parquet", "--row", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "windowed"
+    assert main([*ask, "--window-at", "1970-01-01T00:01:00Z", "--of", "b"]) == 0
+    assert "opened    by row 4" in capsys.readouterr().out
+    assert main([*ask, "--window-at", "1970-01-01T00:01:00Z"]) == 2
+    assert "--of VALUE" in capsys.readouterr().err
