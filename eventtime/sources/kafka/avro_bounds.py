@@ -53,6 +53,10 @@ def _parts(node: Any) -> list[Any]:
             return [node["type"]]
 
 
+def _kind(node: Any) -> Any:
+    return None if isinstance(node, list) else node["type"]
+
+
 def _takes_bytes(node: Any, inside: frozenset[str]) -> bool:
     """Tell whether each value takes a byte at least.
 
@@ -65,7 +69,7 @@ def _takes_bytes(node: Any, inside: frozenset[str]) -> bool:
             msg = f"each record {node!r} holds another one"
             raise ValueError(msg)
         return node != "null"
-    kind: Any = None if isinstance(node, list) else node["type"]
+    kind = _kind(node)
     if kind in {"record", "error"}:
         inside |= {node["name"]}
     begins_later = kind in {None, "array", "map"}

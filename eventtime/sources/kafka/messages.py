@@ -66,8 +66,9 @@ class Decoder:
     @property
     def wanted(self) -> Wanted:
         """What is needed of messages beside their values, by column."""
-        takers = {self.timestamp: _TIMESTAMP, self.key: _KEY, self.headers: _HEADERS}
-        return {name: takers[name] for name in self.schema.names if name in takers}
+        known = ((self.timestamp, _TIMESTAMP), (self.key, _KEY), (self.headers, _HEADERS))
+        names = self.schema.names
+        return {name: take for name, take in known if name is not None and name in names}
 
     def decoded(self, place: str, messages: Messages) -> Iterator[Decoded]:
         """Yield rows, and those that do not parse at their place between them.
