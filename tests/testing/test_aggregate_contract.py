@@ -18,7 +18,8 @@ class Total:
     def create(self, n: int) -> Any:
         return np.zeros(n, np.int64), np.zeros(n, np.int64)
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         np.add.at(state[0], slots, column.fill_null(0).to_numpy())
         np.add.at(state[1], slots, 1)
 
@@ -39,7 +40,8 @@ class GeometricMean:
     def create(self, n: int) -> Any:
         return np.zeros(n), np.zeros(n, np.int64)
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         known = column.is_valid().to_numpy(zero_copy_only=False)
         with np.errstate(all="ignore"):
             logs = np.log(np.abs(column.drop_null().to_numpy()) + 1)
@@ -59,7 +61,8 @@ class GeometricMean:
 class First(Total):
     """The first value: what is merged into came first, so the order matters."""
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         for slot, value in zip(slots.tolist(), column.fill_null(0).to_pylist(), strict=True):
             if not state[1][slot]:
                 state[0][slot], state[1][slot] = value, 1
@@ -81,18 +84,21 @@ class OtherType(Total):
 
 
 class OnlyOnce(Total):
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         state[0][slots] += column.fill_null(0).to_numpy()
 
 
 class OfCalls(Total):
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         super().add(state, slots, column)
         state[0][np.unique(slots)] += 1
 
 
 class NextSlot(Total):
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         super().add(state, np.minimum(slots + (slots > 0), len(state[0]) - 1), column)
 
 
@@ -107,7 +113,8 @@ class Remembering(Total):
     def __init__(self) -> None:
         self.seen: dict[int, int] = {}
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
         super().add(state, slots, column)
         self.bonus = 1
 
@@ -141,7 +148,7 @@ class Averaging(Total):
     def create(self, n: int) -> Any:
         return np.zeros(n), np.zeros(n, np.int64)
 
-    def add(self, state: Any, slots: Any, column: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
         for slot in slots.tolist():
             state[0][slot] += 1.0
             state[1][slot] = 1

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from eventtime.testing import Row
 
-FEW = settings(max_examples=max(1, settings().max_examples // 3))
+FEW = settings(max_examples=max(1, settings().max_examples // 5))
 TIMES = {
     "seconds": (pa.timestamp("s"), None),
     "nanoseconds": (pa.timestamp("ns", "UTC"), None),
@@ -156,7 +156,7 @@ def test_rows_alone_are_rows_alone(streams: Streams) -> None:
 
 @pytest.mark.parametrize("disorder", [None, "20m", "0s"])
 @given(data=st.data())
-@settings(max_examples=max(1, settings().max_examples // 3))
+@FEW
 def test_a_bound_on_disorder_is_kept(disorder: str | None, data: st.DataObject) -> None:
     """S3: behind the latest of its partition by the bound at most."""
     arrival = kit.in_order() if disorder is None else kit.bounded(disorder)
@@ -212,7 +212,7 @@ def test_what_is_rare_comes() -> None:
     pipeline, found = hourly(idle_after="5m", max_future="1d"), set[str]()
 
     @given(kit.streams(pipeline))
-    @settings(max_examples=200, derandomize=True, database=None)
+    @settings(max_examples=250, derandomize=True, database=None)
     def count(streams: Streams) -> None:
         found.update(seen(pipeline, streams))
 

@@ -80,7 +80,7 @@ def hold(
         verbosity=Verbosity.quiet,
         report_multiple_bugs=False,
         phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck(check) for check in HealthCheck],
     )
     @given(examples)
     def look(example: _Example) -> None:

@@ -6,7 +6,7 @@ rows near the origin.
 
 - what happens to a pipeline: `streams`; the same cut elsewhere or broken off: `recut`, `restarted`;
   partitions given as lists: `interleaved`
-- rows: `rows`, `values`, `keys`; schemas: `schemas`
+- rows: `rows`, `values`, `keys`
 - their disorder: `in_order`, `bounded`, `heavy_tailed`, `bursty`, `adversarial`
 - pipelines: `pipelines`; parts of them: `generators`, `windows`, `lateness`, `modes`, `aggregates`
 """
@@ -23,18 +23,36 @@ from eventtime.testing.strategies.arrival import (
     heavy_tailed,
     in_order,
 )
+from eventtime.testing.strategies.cuts import interleaved, recut, restarted
 from eventtime.testing.strategies.happening import streams
+from eventtime.testing.strategies.parts import (
+    aggregates,
+    generators,
+    lateness,
+    modes,
+    pipelines,
+    windows,
+)
 from eventtime.testing.strategies.values import keys, rows, values
 
 __all__ = (
     "Arrival",
     "adversarial",
+    "aggregates",
     "bounded",
     "bursty",
+    "generators",
     "heavy_tailed",
     "in_order",
+    "interleaved",
     "keys",
+    "lateness",
+    "modes",
+    "pipelines",
+    "recut",
+    "restarted",
     "rows",
     "streams",
     "values",
+    "windows",
 )

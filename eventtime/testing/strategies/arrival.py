@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -31,6 +31,9 @@ __all__ = (
 )
 
 Edge = Literal["start", "end", "closing", "expiring", "expired", "behind", "future"]
+
+
+_OF_WINDOWS: Final[tuple[Edge, ...]] = ("end", "start", "closing", "expiring", "expired")
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _edges(read: Reads) -> list[Place]:
     kinds: list[tuple[Edge, int]] = [("behind", 0)]
     for i, window in enumerate(read.windows):
         if window.size_us:
-            kinds += [("end", i), ("start", i), ("closing", i), ("expiring", i), ("expired", i)]
+            kinds += [(edge, i) for edge in _OF_WINDOWS]
     if read.max_future_us is not None:
         kinds.append(("future", 0))
     return [AtEdge(edge, window, off) for (edge, window), off in product(kinds, (0, -1, 1))]

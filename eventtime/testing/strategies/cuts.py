@@ -1,0 +1,95 @@
+"""The same rows in other batches, in other turns, and with restarts between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from eventtime.testing.steps import Finish, Push, Restart, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eventtime.testing.steps import Row, Step
+
+__all__ = ("interleaved", "recut", "restarted")
+
+
+@st.composite
+def recut(draw: st.DrawFn, streams: Streams) -> Streams:
+    """The same, but for where batches end (S4): some joined, some cut, some empty.
+
+    Args:
+        streams: whose rows keep their order, and their place among all other steps.
+
+    >>> from hypothesis import find
+    >>> whole = Streams(("a",), (Push("a", [{"t": 1}, {"t": 2}]), Finish("a")))
+    >>> find(recut(whole), lambda cut: len(cut.steps) > 2).steps[:2]
+    (Push(partition='a', rows=[{'t': 1}]), Push(partition='a', rows=[{'t': 2}]))
+    """
+    steps: list[Step] = []
+    for step in streams.steps:
+        if not isinstance(step, Push):
+            steps.append(step)
+            continue
+        for row in step.rows:
+            last = steps[-1] if steps else None
+            follows = isinstance(last, Push) and last.partition == step.partition
+            # 0: joined to the batch before; 1: a batch ends here; 2: and one without rows follows.
+            cut = draw(st.integers(0, 2)) if follows else 1
+            if cut == 2:
+                steps.append(Push(step.partition, []))
+            if isinstance(last, Push) and not cut:
+                last.rows.append(row)
+            else:
+                steps.append(Push(step.partition, [row]))
+    return replace(streams, steps=tuple(steps))
+
+
+@st.composite
+def restarted(draw: st.DrawFn, streams: Streams, *, most: int = 3) -> Streams:
+    """The same, saved and restored between any two steps (S28).
+
+    Args:
+        streams: what happens otherwise; give ``recut(…)`` of it for restarts between rows.
+        most: restarts.
+
+    >>> from hypothesis import find
+    >>> whole = Streams(("a",), (Push("a", [{"t": 1}]), Finish("a")))
+    >>> find(restarted(whole), lambda broken: len(broken.steps) > 2).steps[0]
+    Restart()
+    """
+    steps = list(streams.steps)
+    for place in sorted(draw(st.lists(st.integers(0, len(steps)), max_size=most)), reverse=True):
+        steps.insert(place, Restart())
+    return replace(streams, steps=tuple(steps))
+
+
+@st.composite
+def interleaved(
+    draw: st.DrawFn, partitions: Mapping[str, Sequence[Row]], *, start_us: int = 0
+) -> Streams:
+    """Partitions that are given, their rows taken in any turns; each ends behind its last row.
+
+    Args:
+        partitions: rows of each, in their order.
+        start_us: what the clock shows.
+
+    >>> from hypothesis import find
+    >>> given = {"a": [{"t": 1}], "b": [{"t": 2}]}
+    >>> find(interleaved(given), lambda s: s.steps[0].partition == "b").steps[0]
+    Push(partition='b', rows=[{'t': 2}])
+    """
+    left = {name: list(rows) for name, rows in partitions.items()}
+    steps: list[Step] = []
+    while left:
+        name = draw(st.sampled_from(sorted(left)))
+        n = draw(st.integers(1, max(len(left[name]), 1)))
+        taken, left[name] = left[name][:n], left[name][n:]
+        steps += [Push(name, taken)] if taken else []
+        if not left[name]:
+            steps.append(Finish(name))
+            del left[name]
+    return Streams(tuple(partitions), tuple(steps), start_us)
