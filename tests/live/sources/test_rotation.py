@@ -73,6 +73,7 @@ class Rotating:
         self.handle.close()
 
 
+@pytest.mark.timeout(1_800)  # the nightly profile
 @pytest.mark.parametrize("names", ["numbered", "dated"])
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 @given(actions=ACTIONS)
@@ -113,6 +114,7 @@ def test_no_row_is_lost_or_doubled_however_it_is_written_rotated_and_restarted(
     assert sorted(reading.seen[f"log.{form}"]) == list(range(30))
 
 
+@pytest.mark.timeout(1_800)  # the nightly profile
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 @given(actions=ACTIONS, bad=st.sets(st.integers(0, 12)))
 def test_without_rotation_rows_come_as_they_are_written(
