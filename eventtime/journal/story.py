@@ -101,13 +101,16 @@ class _Teller:
         # Length of `moments` and what each partition was, at each checkpoint by its epoch.
         self._cuts: dict[int, tuple[int, _Partitions]] = {}
         self._partitions = _Partitions()
+        # What a process found otherwise when it began, until its first turn.
+        self._coming: list[Told] = []
 
     def hear(self, entry: Entry) -> None:
         match entry:
             case Life():
                 self._begin(entry)
             case Turn(us):
-                self.moments.append(Moment(us))
+                self.moments.append(Moment(us, self._coming))
+                self._coming = []
             case Ending():
                 self.moments[-1] = replace(self.moments[-1], is_ending=True)
             case Cut(epoch):
@@ -119,7 +122,7 @@ class _Teller:
                 self._partitions.hear(entry)
 
     def _begin(self, life: Life) -> None:
-        self.is_finished = False
+        self.is_finished, self._coming = False, []
         if life.kind == "replay":
             # A pure function of its rows (S10): wherever it was cut, only they count.
             self.first, self.lives, self.moments = life, 1, [Moment(life.us)]
@@ -140,8 +143,9 @@ class _Teller:
         self.moments = self.moments[:length]
         self._cuts = {e: cut for e, cut in self._cuts.items() if cut[0] <= length}
         us = self.moments[-1].us if self.moments else self.first.us
-        # What a process does before its first turn, as news at the moment of the checkpoint.
-        self.moments.append(Moment(us, self._partitions.go_on(life), is_anew=True))
+        # Silence stands still before time goes on; all else is seen in the first turn.
+        self.moments.append(Moment(us, self._partitions.unpolled(), is_anew=True))
+        self._coming = self._partitions.go_on(life)
 
 
 class _Partitions:
@@ -161,13 +165,15 @@ class _Partitions:
         if isinstance(told.news, Found):
             self._known[told.source, told.news.partition] = None
 
+    def unpolled(self) -> list[Told]:
+        """Say that nobody asked them."""
+        return [Told(source, Unpolled([name])) for source, name in self._known]
+
     def go_on(self, life: Life) -> list[Told]:
         """Say what is otherwise for a process that begins, and take it in."""
         told: list[Told] = []
         for source, names in enumerate(life.known):
             before = [name for s, name in self._known if s == source]
-            if before:
-                told.append(Told(source, Unpolled(before)))
             told += [Told(source, Left(name)) for name in before if name not in names]
             told += [Told(source, Found(name)) for name in names if name not in before]
         self.begin(life)
