@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mutants.boundary_slips import BOUNDARY_SLIPS
 from mutants.late_slips import LATE_SLIPS
 from mutants.process_slips import PROCESS_SLIPS
 from mutants.state_slips import STATE_SLIPS
@@ -34,7 +35,14 @@ class Mutant:
 
 MUTANTS = tuple(
     Mutant(file, *slip)
-    for slips in (WINDOW_SLIPS, LATE_SLIPS, STREAM_SLIPS, STATE_SLIPS, PROCESS_SLIPS)
+    for slips in (
+        BOUNDARY_SLIPS,
+        WINDOW_SLIPS,
+        LATE_SLIPS,
+        STREAM_SLIPS,
+        STATE_SLIPS,
+        PROCESS_SLIPS,
+    )
     for file, those in slips.items()
     for slip in those
 )

@@ -1,4 +1,8 @@
-"""Deliberately broken variants of the package are each noticed by a set of the other tests."""
+"""Deliberately broken variants of the package are each noticed by a set of the other tests.
+
+More than forty are noticed by the testing kit alone: a few of them here, all of them under
+HYPOTHESIS_PROFILE=nightly, which takes half an hour.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,36 @@ import os
 import shutil
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from mutants.kit_catches import CAUGHT_BY_KIT, QUICK_FOR_KIT
 from mutants.mutants import MUTANTS, Mutant
 from tree import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STORIES = Path(__file__).parent / "stories.py"
 PARTS = ("eventtime", "windows", "state")
 SECONDS = 400
 ANY_STORY = "by hand"
 
-every_mutant = pytest.mark.parametrize(
-    "mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-")
-)
+KIT = "kit"
+NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+
+def each(mutants: Sequence[Mutant]) -> pytest.MarkDecorator:
+    name = attrgetter("name")
+    return pytest.mark.parametrize("mutant", mutants, ids=lambda m: name(m).replace(" ", "-"))
+
+
+every_mutant = each(MUTANTS)
+not_of_the_kit = each([m for m in MUTANTS if m.story != KIT])
+by_the_kit = each([m for m in MUTANTS if m.name in (CAUGHT_BY_KIT if NIGHTLY else QUICK_FOR_KIT)])
 
 
 def copy(package: Path, folder: Path, *without: str) -> None:
@@ -55,15 +74,34 @@ def test_what_a_mutant_changes_is_there_once(mutant: Mutant) -> None:
     assert (ROOT / mutant.file).read_text().count(mutant.old) == 1
 
 
+def test_the_kit_alone_catches_forty() -> None:
+    names = [mutant.name for mutant in MUTANTS]
+    assert len(names) == len(set(names))
+    assert set(names) >= CAUGHT_BY_KIT >= QUICK_FOR_KIT
+    assert {mutant.name for mutant in MUTANTS if mutant.story == KIT} <= CAUGHT_BY_KIT
+    assert len(CAUGHT_BY_KIT) >= 40
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2 * SECONDS)
-@every_mutant
+@by_the_kit
+def test_the_kit_alone_catches(mutant: Mutant, unbroken: Path, tmp_path: Path) -> None:
+    caught(mutant, KIT, unbroken, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS)
+@not_of_the_kit
 def test_every_mutant_is_caught(mutant: Mutant, unbroken: Path, tmp_path: Path) -> None:
+    caught(mutant, mutant.story, unbroken, tmp_path)
+
+
+def caught(mutant: Mutant, story: str, unbroken: Path, tmp_path: Path) -> None:
     # Caches go along, with the times of files: only a changed kernel is compiled again.
     copy(unbroken, tmp_path)
     file = tmp_path / mutant.file
     file.write_text(file.read_text().replace(mutant.old, mutant.new))
-    told = tell(tmp_path, mutant.story)
+    told = tell(tmp_path, story)
     assert told.returncode == 1, f"{mutant} survived: {told.stdout}{told.stderr}"
     # By what it computes, not by being no Python, nor by no story.
     _, _, error = told.stdout.partition(": ")

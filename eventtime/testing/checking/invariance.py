@@ -50,11 +50,14 @@ def shards_do_not_show(case: Case) -> None:
             raise case.broken(_SHARDS, what, found)
 
 
-def restarts_do_not_show(case: Case) -> None:
-    """Saved, destroyed and restored after each row and each step (S27, S28)."""
-    found = _differences(case, case.run(Way(_rows, is_restarted=True)))
+def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
+    """Saved, destroyed and restored after each step, or after each row as well (S27, S28)."""
+    way = Way(_rows, is_restarted=True) if by_row else Way(is_restarted=True)
+    found = _differences(case, case.run(way))
     if found:
-        what = "saved and restored after each row, it gives something else"
+        what = (
+            f"saved and restored after each {'row' if by_row else 'step'}, it gives something else"
+        )
         raise case.broken(_RESTORES, what, found)
 
 

@@ -137,12 +137,12 @@ class _Running:
     def take(self, number: int, step: Step, batch: pa.RecordBatch | None) -> None:
         if batch is None or not isinstance(step, Push):
             self._do(step)
-            self._see(number, is_last=True)
+            self._see(number, step, is_last=True)
             return
         pieces = list(self._way.pieces(batch)) or [batch]
         for piece in pieces:
             self.engine.push(step.partition, piece)
-            self._see(number, is_last=piece is pieces[-1])
+            self._see(number, step, is_last=piece is pieces[-1])
 
     def outcome(self) -> Outcome:
         self._take()
@@ -177,13 +177,13 @@ class _Running:
         saved.seek(0)
         self.engine = Engine.restore(stream, saved, clock=self._clock, shards=self._way.shards)
 
-    def _see(self, number: int, *, is_last: bool) -> None:
+    def _see(self, number: int, step: Step, *, is_last: bool) -> None:
         if self._way.is_watched:
             new, out = self._take(), self._out
             out.imbalance = out.imbalance or _imbalance(self.engine.ledger)
             out.moments.append(Moment(number, is_last, self.engine.watermark_us, new))
-        if self._way.is_restarted:
-            self._restart()
+        if self._way.is_restarted and not isinstance(step, AdvanceClock):
+            self._restart()  # the clock alone is nothing that an engine holds
 
     def _take(self) -> dict[str, pa.Table]:
         new = {RESULTS: self.engine.results()}
