@@ -200,6 +200,27 @@ def test_who_left_holds_nobody_back_from_then_on() -> None:
     assert next(second for second, reached in seen if reached == 50_000_000) == 1
 
 
+def watermark_at(script: Script, second: int) -> int:
+    """The watermark in seconds at a second of the clock, with flush_max."""
+    seen: dict[int, int] = {}
+
+    def watch(report: et.ProgressReport) -> None:
+        seen[script.clock.now_us() // 1_000_000] = report.watermark_us // 1_000_000
+
+    run(script, counted(script, idle_after="5s", all_idle="flush_max"), progress=watch)
+    return seen[second]
+
+
+def test_flush_max_counts_who_left_with_the_silent_and_waits_while_all_have_left() -> None:
+    """S7: b goes while a is silent; and both go, as when a group shares its partitions anew."""
+    begin: list[Any] = [(0, "a", rows(1, 8)), (0, "b", rows(15))]
+    end: list[Any] = [(20, Ended("a")), (20, Ended("b"))]
+    silent: list[Any] = [(0, Silent(["a"])), (10, Left("b"))]
+    assert watermark_at(Script([*begin, *silent, *end], ("a", "b")), 12) == 15
+    gone: list[Any] = [(1, Left("b")), (1, Left("a"))]
+    assert watermark_at(Script([*begin, *gone, *end], ("a", "b")), 12) == 8
+
+
 def test_who_was_held_back_still_is_after_a_restart(tmp_path: Path) -> None:
     """S28: what waits in the feed does not slip in first."""
     events: list[Any] = [
