@@ -193,7 +193,7 @@ class WrongType(et.ProcessFunction):
 
 
 def of(function: Any, **more: Any) -> None:
-    check_function(function, SCHEMA, time="t", keys=["key"], output=OUTPUT, max_examples=20, **more)
+    check_function(function, SCHEMA, time="t", keys=["key"], output=OUTPUT, max_examples=12, **more)
 
 
 class Echo(et.ProcessFunction):

@@ -81,7 +81,7 @@ def totals(pipeline: et.Stream, streams: Streams) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", VALUES)
 @given(data=st.data(), nullable=st.booleans(), extremes=st.booleans())
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_values_are_of_their_type(
     name: str, data: st.DataObject, *, nullable: bool, extremes: bool
 ) -> None:
@@ -109,7 +109,7 @@ def test_rows_have_the_columns_of_the_schema_and_shrink_to_zeros() -> None:
 
 @pytest.mark.parametrize("name", TIMES)
 @given(data=st.data())
-@settings(max_examples=max(1, settings().max_examples // 15))
+@settings(max_examples=max(1, settings().max_examples // 25))
 def test_all_that_is_drawn_can_happen(name: str, data: st.DataObject) -> None:
     """S1, S26: whatever the time column, nothing is refused and every row is accounted for."""
     pipeline = hourly(read(*TIMES[name]), idle_after="5m", max_future="1d")
