@@ -29,7 +29,8 @@ class Total:
     def create(self, n: int) -> tuple[NDArray[Any], ...]:
         return np.zeros(n), np.zeros(n, np.int64)
 
-    def add(self, state: Any, slots: Any, values: pa.Array) -> None:
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (values,) = columns
         known = values.is_valid().to_numpy(zero_copy_only=False)
         np.add.at(state[0], slots[known], values.drop_null().to_numpy().astype(float))
         np.add.at(state[1], slots[known], 1)

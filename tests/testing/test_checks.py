@@ -143,7 +143,7 @@ def test_a_generator_that_forgets_does_not_survive_a_restart() -> None:
 
 def test_an_aggregate_that_counts_its_calls_lets_cuts_show() -> None:
     class Calls(Total):
-        def add(self, state: Any, slots: Any, values: pa.Array) -> None:
+        def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
             state[0][slots] += 1
             state[1][slots] += 1
 

@@ -48,8 +48,7 @@ def as_step(step: strategies.Step) -> Step:
             return AdvanceClock(by)
         case strategies.Finish(name):
             return Finish(name)
-        case strategies.AddPartition(name, historical):
-            return AddPartition(name, historical)
+    return AddPartition(step.name, step.historical)
 
 
 def check_read_off(schedule: Schedule) -> None:
