@@ -48,7 +48,8 @@ def as_step(step: strategies.Step) -> Step:
             return AdvanceClock(by)
         case strategies.Finish(name):
             return Finish(name)
-    return AddPartition(step.name, step.historical)
+        case _:
+            return AddPartition(step.name, step.historical)
 
 
 def check_read_off(schedule: Schedule) -> None:
