@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from eventtime.checks import check_text, check_whole, shown
 from eventtime.errors import PlanError
 from eventtime.explaining.row import RowExplained, explained, iso
-from eventtime.explaining.seen import Watch
+from eventtime.explaining.seen import Enough, Watch
 from eventtime.timestamp import MINUS_INFINITY, as_us
 from eventtime.wording import counted
 
@@ -38,7 +39,7 @@ def explain_row(
 ) -> RowExplained:
     """Say what became of a row and why: its windows, the watermark, who moved and who held it.
 
-    The pipeline runs once more, row by row, up to its end: a replay, or a run as its journal tells
+    The pipeline runs once more, row by row, up to that row: a replay, or a run as its journal tells
     it. The verdict is the engine's own.
 
     Args:
@@ -51,7 +52,7 @@ def explain_row(
         PlanError: there is no such row; or not one row is named.
         EventTimeError: as `Stream.run`, and `replay_journal`.
 
-    Cost: some ten thousand rows a second.
+    Cost: about a millisecond a row, up to the one asked for.
 
     >>> import pyarrow as pa, eventtime as et
     >>> rows = pa.table({"t": pa.array([0, 70, 30], pa.timestamp("s")), "x": [1, 2, 3]})
@@ -64,7 +65,8 @@ def explain_row(
     plan = _compiled(stream, "explain_row(stream)")
     _check_row(partition, row, late)
     asked = _RowAsked(partition, row, late)
-    _watch(plan, asked, journal)
+    with contextlib.suppress(Enough):
+        _watch(plan, asked, journal)
     if asked.found is None:
         raise asked.missing()
     return explained(asked.found, plan.stages[0])
@@ -171,6 +173,7 @@ class _RowAsked:
             is_late and self.lates == self.late
         ):
             self.found = seen
+            raise Enough
         self.lates += is_late
 
     def missing(self) -> PlanError:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from eventtime.progress import Progress
 
-__all__ = ("Onlooker", "PartitionState", "Seen", "Standing", "Watch", "stood")
+__all__ = ("Enough", "Onlooker", "PartitionState", "Seen", "Standing", "Watch", "stood")
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,15 @@ class Seen:
     set_by: str = ""
 
 
+class Enough(Exception):  # noqa: N818 - no error: what was looked for was seen
+    """Raised by an onlooker that need not see more."""
+
+
 class Onlooker(Protocol):
     """Is shown each step."""
 
     def see(self, seen: Seen) -> None:
-        """Take a step."""
+        """Take a step; may raise `Enough`."""
         ...
 
 
