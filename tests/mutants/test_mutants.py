@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from mutants.kit_catches import CAUGHT_BY_KIT, QUICK_FOR_KIT
-from mutants.mutants import MUTANTS, Mutant
+from mutants.slips import MUTANTS, Mutant
 from tree import ROOT
 
 if TYPE_CHECKING:

@@ -164,7 +164,9 @@ class Averaging(Total):
         return pa.float64()
 
 
-@pytest.mark.parametrize("aggregate", [Total(), First(), GeometricMean()], ids=repr)
+@pytest.mark.parametrize(
+    "aggregate", [Total(), First(), GeometricMean()], ids=lambda a: type(a).__name__
+)
 def test_right_aggregates_keep_all_laws(aggregate: Any) -> None:
     check_aggregate(aggregate, pa.int64(), max_examples=25)
 

@@ -75,7 +75,7 @@ class Case:
     @cached_property
     def whole(self) -> Outcome:
         """Run as it is, watched."""
-        return self.run(Way(is_watched=True))
+        return self.run(Way(is_watched=True, has_restarts=True))
 
     @cached_property
     def single(self) -> Outcome:

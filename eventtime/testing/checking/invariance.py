@@ -42,9 +42,9 @@ def batches_do_not_show(case: Case) -> None:
 
 
 def shards_do_not_show(case: Case) -> None:
-    """Two shards and three."""
-    for shards in (2, 3):
-        found = _differences(case, case.run(Way(shards=shards)))
+    """Two shards, and three that are restored where the steps say it."""
+    for shards, has_restarts in ((2, False), (3, True)):
+        found = _differences(case, case.run(Way(shards=shards, has_restarts=has_restarts)))
         if found:
             what = f"{shards} shards give something else than one"
             raise case.broken(_SHARDS, what, found)

@@ -58,12 +58,14 @@ class Way:
         shards: threads that share the keys.
         is_watched: whether to look at everything after each piece.
         is_restarted: whether to save, destroy and restore after each piece.
+        has_restarts: whether to do so where the steps say it; that nobody can tell.
     """
 
     pieces: Callable[[pa.RecordBatch], Iterable[pa.RecordBatch]] = lambda batch: (batch,)
     shards: int = 1
     is_watched: bool = False
     is_restarted: bool = False
+    has_restarts: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class _Running:
             case Finish(name):
                 self.engine.finish(name)
             case Restart():
-                self._restart()
+                if self._way.has_restarts:
+                    self._restart()
             case Push():
                 pass  # has rows, which `take` pushes
 
@@ -182,8 +185,9 @@ class _Running:
             new, out = self._take(), self._out
             out.imbalance = out.imbalance or _imbalance(self.engine.ledger)
             out.moments.append(Moment(number, is_last, self.engine.watermark_us, new))
-        if self._way.is_restarted and not isinstance(step, AdvanceClock):
-            self._restart()  # the clock alone is nothing that an engine holds
+        # Since the last one an engine has taken in nothing.
+        if self._way.is_restarted and not isinstance(step, AdvanceClock | Restart):
+            self._restart()
 
     def _take(self) -> dict[str, pa.Table]:
         new = {RESULTS: self.engine.results()}

@@ -185,7 +185,7 @@ def _edges(read: Reads) -> list[Place]:
     kinds: list[tuple[Edge, int]] = [("behind", 0)]
     for i, window in enumerate(read.windows):
         if window.size_us:
-            kinds += [(edge, i) for edge in _OF_WINDOWS]
+            kinds.extend((edge, i) for edge in _OF_WINDOWS)
     if read.max_future_us is not None:
         kinds.append(("future", 0))
     return [AtEdge(edge, window, off) for (edge, window), off in product(kinds, (0, -1, 1))]
