@@ -16,7 +16,7 @@ from eventtime.doors import door
 from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
-from eventtime.pieces import CHUNK_ROWS, CHUNKS_AHEAD
+from eventtime.pieces import CHUNKS_AHEAD
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.replay import Replay, Step
@@ -87,7 +87,7 @@ class Execution:
         pauses: asked after each step whether it wants a cut; None: it cannot be saved.
         saved: what another run of the same plan saved, to go on from; None: from the beginning.
         limit: on the memory of windows; None: all of their state stays in memory.
-        step_rows: rows of a step; results are the same.
+        step_rows: rows of a step; None: as many as are worth one. Results are the same.
         observe: called after each step, when nothing is under way and its results were taken.
     """
 
@@ -100,7 +100,7 @@ class Execution:
         pauses: Pauses | None = None,
         saved: Saved | None = None,
         limit: MemoryLimit | None = None,
-        step_rows: int = CHUNK_ROWS,
+        step_rows: int | None = None,
         observe: Callable[[Step], None] | None = None,
     ) -> None:
         self._plan, self._side = plan, side

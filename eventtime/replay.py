@@ -75,7 +75,7 @@ class Replay:
         bookmarks: of the places where readers can be taken up again; None: nobody will ask.
         clock: by which a step ends behind the read in which it became too long; None: it ends when
             it is full. Where steps end does not show in any result (S4).
-        step_rows: a step is full with so many.
+        step_rows: a step is full with so many; None: as many as are worth one.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Replay:
         progress: Progress,
         bookmarks: Sequence[Bookmarks] | None = None,
         clock: Clock | None = None,
-        step_rows: int = CHUNK_ROWS,
+        step_rows: int | None = None,
     ) -> None:
         self._readers, self._intakes, self._progress = list(readers), list(intakes), progress
         n = len(readers)
@@ -100,8 +100,8 @@ class Replay:
         self._numbers = np.zeros(n, np.int64)
         self._last_rows = np.array([intake.resume_at - 1 for intake in intakes], np.int64)
         self._bookmarks, self._clock = bookmarks, clock
-        self._step_rows = step_rows
-        self._spans = np.empty((step_rows, 5), np.int64)
+        self._step_rows = CHUNK_ROWS if step_rows is None else step_rows
+        self._spans = np.empty((self._step_rows, 5), np.int64)
         self._scratch = [Scratch() for _ in range(CHUNKS_AHEAD + 2)]
         self._aside = QuarantineOrder(self._intakes)
         self._pieces: list[Piece] = []
