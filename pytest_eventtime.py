@@ -34,6 +34,7 @@ _MARKER: Final = (
     "eventtime(start=0, shards=1, memory=None): how the fixture `harness` drives pipelines in this "
     "test, unless it is told otherwise"
 )
+_OPTIONS: Final = frozenset({"start", "shards", "memory"})
 _NAMES: Final = (".transcript.yaml", ".transcript.yml")
 _DRIVEN: Final = pytest.StashKey[list["Harness"]]()
 
@@ -53,6 +54,8 @@ def harness(request: pytest.FixtureRequest) -> Generator[Callable[..., Harness]]
 
     marker = request.node.get_closest_marker("eventtime")
     options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
+    if marker is not None and (marker.args or not _OPTIONS.issuperset(options)):
+        pytest.fail(f"{marker!r}: write it as {_MARKER.partition(':')[0]}", pytrace=False)
     made: list[Harness] = request.node.stash.setdefault(_DRIVEN, [])
 
     def make(pipeline: Stream, partitions: Sequence[str] = ("a",), **others: Any) -> Harness:

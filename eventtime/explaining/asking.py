@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from eventtime.checks import check_text, check_whole, shown
 from eventtime.errors import PlanError
@@ -112,6 +113,8 @@ def explain_window(
         names = ", ".join(stage.keys) or "none"
         msg = f"{shown(key)} are no values of the key columns: {names}"
         raise PlanError(msg, place="explain_window(key)", remedy="give one for each, in order")
+    for column, kind, value in zip(stage.keys, stage.key_types, key, strict=True):
+        _check_key(column, kind, value)
     start_us, end_us = _bounds(start, stage)
     looks = WindowOnlooker(stage, tuple(key), start_us, end_us)
     _watch(plan, looks, journal)
@@ -140,6 +143,15 @@ def _check_row(partition: object, row: object, late: object) -> None:
     remedy_name = "name the partition, such as 'a'"
     check_text(partition, what="name", place="explain_row(partition=…)", remedy=remedy_name)
     check_whole(row, least=0, what=what, place=_ROW, remedy=remedy)
+
+
+def _check_key(column: str, kind: pa.DataType, value: object) -> None:
+    try:
+        pa.scalar(value, kind)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        msg = f"{shown(value)} is no {kind}, the type of {column!r}"
+        remedy = "give the values of the key one by one, as their columns have them"
+        raise PlanError(msg, place="explain_window(key)", remedy=remedy) from error
 
 
 def _bounds(start: datetime | int, stage: StagePlan) -> tuple[int, int]:

@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.checks import check_text
+from eventtime.testing.reference.plain import plain_rows
 from eventtime.testing.steps import AddPartition, Push
 
 if TYPE_CHECKING:
-    from eventtime.testing.steps import Step, Streams
+    from eventtime.testing.steps import Row, Step, Streams
 
 __all__ = ("as_test",)
 
@@ -82,6 +83,8 @@ def as_test(streams: Streams, pipeline: str = "pipeline", *, check: str = "check
 
 def _step(step: Step) -> list[str]:
     """Return the lines of a step; many rows take one each."""
+    if isinstance(step, Push):
+        step = Push(step.partition, _rows(step.rows))
     arguments = [_source(getattr(step, field.name)) for field in fields(step)]
     if isinstance(step, AddPartition):
         arguments[1:] = ["historical=True"] * step.historical
@@ -90,6 +93,11 @@ def _step(step: Step) -> list[str]:
         return [whole]
     rows = [f"        {_source(row)}," for row in step.rows]
     return ["Push(", f"    {arguments[0]},", "    [", *rows, "    ],", "),"]
+
+
+def _rows(rows: Any) -> list[Row]:
+    """Return rows that were pushed; those of batches and tables as a test writes them."""
+    return list(rows) if isinstance(rows, list | tuple) else plain_rows(rows)
 
 
 def _source(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from eventtime.checks import shown
 from eventtime.clock import ManualClock
 from eventtime.duration import DurationLike, parse_us
 from eventtime.engine import Engine
-from eventtime.errors import PlanError
+from eventtime.errors import PlanError, SchemaError
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.testing.rows import Instant, batch_of, instant_us, iso, source_of
 from eventtime.testing.steps import (
@@ -154,8 +154,23 @@ class Harness:
                 self.finish(known.name)
 
     def do(self, step: Step) -> None:
-        """Do one step of the kit's alphabet."""
+        """Do one step of the kit's alphabet.
+
+        Raises:
+            PlanError: it is none.
+        """
+        given: object = step
+        if not isinstance(given, get_args(Step)):
+            msg = f"{shown(given)} is no step"
+            raise PlanError(msg, place="do(step)", remedy="such as Push('a', rows)")
         self._steps.append(step)
+        try:
+            self._do(step)
+        except (PlanError, SchemaError):
+            self._steps.pop()  # refused at the door: it did not happen
+            raise
+
+    def _do(self, step: Step) -> None:
         match step:
             case Push(partition, rows):
                 self.engine.push(partition, self.laid_out(partition, rows))

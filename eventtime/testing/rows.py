@@ -26,6 +26,8 @@ __all__ = ("Instant", "batch_of", "instant_us", "iso", "readable", "source_of")
 Instant = datetime | str | int
 """ISO 8601 text, a datetime, or microseconds since 1970; UTC where no zone is said."""
 _INFINITIES = {"-inf": MINUS_INFINITY, "+inf": PLUS_INFINITY}
+_UNFIT = (pa.ArrowException, EventTimeError, TypeError, ValueError, OverflowError)
+"""What is raised for values that a column does not take."""
 
 
 def instant_us(time: Instant, *, place: str) -> int:
@@ -154,34 +156,48 @@ def _check_rows(rows: object, schema: pa.Schema, place: str) -> None:
 def _column(values: list[Any], field: pa.Field, time_unit: str | None, place: str) -> pa.Array:
     kind = field.type
     try:
-        if pa.types.is_timestamp(kind):
-            ticks = [_ticks(value, kind.unit) for value in values]
-            return pa.array(ticks, pa.int64()).view(kind)
-        if time_unit is not None and pa.types.is_integer(kind):
-            return pa.array([_ticks(value, time_unit) for value in values], kind)
-        if pa.types.is_duration(kind):
-            ticks = [_length(value, kind.unit) for value in values]
-            return pa.array(ticks, pa.int64()).view(kind)
-        if pa.types.is_date(kind):
-            values = [_date(value) for value in values]
-            plain = pa.int32() if pa.types.is_date32(kind) else pa.int64()
-            if any(isinstance(value, int) for value in values):
-                return pa.array(values, plain).view(kind)
-        return pa.array(values, kind)
-    except (pa.ArrowException, EventTimeError, TypeError, ValueError, OverflowError) as error:
-        msg = f"{_culprit(values, kind)} is no {kind}"
+        return _laid_out(values, kind, time_unit)
+    except _UNFIT as error:
+        msg = f"{_culprit(values, kind, time_unit)} is no {kind}"
         where = f"{place}, column {field.name!r}"
         raise SchemaError(msg, place=where, remedy=f"give values of that type ({error})") from error
 
 
-def _culprit(values: list[Any], kind: pa.DataType) -> str:
+def _laid_out(values: list[Any], kind: pa.DataType, time_unit: str | None) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        ticks = [_ticks(value, kind.unit) for value in values]
+        return pa.array(ticks, pa.int64()).view(kind)
+    if time_unit is not None and pa.types.is_integer(kind):
+        return pa.array([_ticks(value, time_unit) for value in values], kind)
+    if pa.types.is_integer(kind):
+        return pa.array([_whole(value) for value in values], kind)
+    if pa.types.is_duration(kind):
+        ticks = [_length(value, kind.unit) for value in values]
+        return pa.array(ticks, pa.int64()).view(kind)
+    if pa.types.is_date(kind):
+        values = [_date(value) for value in values]
+        plain = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+        if any(isinstance(value, int) for value in values):
+            return pa.array(values, plain).view(kind)
+    return pa.array(values, kind)
+
+
+def _culprit(values: list[Any], kind: pa.DataType, time_unit: str | None) -> str:
     """Show the first value that the column does not take alone."""
     for value in values:
         try:
-            pa.array([value], kind)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            _laid_out([value], kind, time_unit)
+        except _UNFIT:
             return shown(value)
     return shown(values)
+
+
+def _whole(value: object) -> object:
+    """Refuse what Arrow would cut off behind the point."""
+    if isinstance(value, float) and not value.is_integer():
+        msg = f"{shown(value)} is no whole number"
+        raise ValueError(msg)
+    return value
 
 
 def _ticks(value: object, unit: str) -> int | None:

@@ -91,6 +91,9 @@ def test_what_cannot_be_asked_is_refused() -> None:
         et.explain_window(stream(), 1_000_000, "a")
     with pytest.raises(et.PlanError, match="no values of the key columns: key"):
         et.explain_window(stream(), 0)
+    for key in (("a",), 5):
+        with pytest.raises(et.PlanError, match="is no string, the type of 'key'"):
+            et.explain_window(stream(), 0, key)
 
 
 def test_a_live_run_says_whose_silence_moved_the_watermark(tmp_path: Path) -> None:

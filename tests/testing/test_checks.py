@@ -141,6 +141,26 @@ def test_a_generator_that_forgets_does_not_survive_a_restart() -> None:
         check_restores(marked_by(Forgetful), streams)
 
 
+def test_what_a_restart_forgets_is_not_taken_for_cuts() -> None:
+    """Where the steps say a restart, the run that it is compared with has none."""
+
+    class Numbered(et.ProcessFunction):
+        seen = 0
+
+        def on_row(self, ctx: Any, row: Any) -> None:
+            self.seen += 1  # in no state
+            ctx.emit(n=self.seen)
+
+    process = NOTHING.watermark(et.ascending()).key_by("key").process
+    pipeline = process(Numbered(), output=pa.schema({"n": pa.int64()}))
+    streams = Streams(("a",), (Push("a", rows(1)), Restart(), Push("a", rows(2))))
+    with pytest.raises(AssertionError, match=r"check_restores \(S27, S28\)"):
+        check(pipeline, streams, without=["oracle"])
+    with pytest.raises(AssertionError, match=r"check_restores \(S27, S28\)"):
+        check_restores(pipeline, streams)
+    check_batches(pipeline, streams)
+
+
 def test_an_aggregate_that_counts_its_calls_lets_cuts_show() -> None:
     class Calls(Total):
         def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
@@ -152,6 +172,12 @@ def test_an_aggregate_that_counts_its_calls_lets_cuts_show() -> None:
     streams = Streams(("a",), (Push("a", rows(1, 2, x=0.5)),))
     with pytest.raises(AssertionError, match="check_batches"):
         check_batches(pipeline, streams)
+
+
+def test_the_sign_of_a_least_zero_may_go_by_the_order() -> None:
+    windows = NOTHING.watermark(et.bounded_disorder("10s")).window(et.tumbling("1m"))
+    pipeline = windows.aggregate(least=et.min("x"), most=et.max("x"))
+    check_order(pipeline, Streams(("a",), (Push("a", [*rows(1, x=0.0), *rows(2, x=-0.0)]),)))
 
 
 def test_a_sum_that_leaves_its_type_is_an_error_for_both() -> None:

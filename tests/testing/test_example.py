@@ -15,6 +15,7 @@ from hypothesis import given, settings
 import eventtime as et
 from eventtime.testing import Push, Streams, as_test
 from eventtime.testing import strategies as kit
+from eventtime.testing.rows import batch_of
 from eventtime.testing.values import VALUES
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ def assert_same(got: Streams, wanted: Streams) -> None:
 def test_what_is_printed_is_what_was(streams: Streams) -> None:
     """Rows of every type, and all steps."""
     assert_same(done(as_test(streams, check="timeline"))["STREAMS"], streams)
+
+
+def test_batches_are_printed_as_rows() -> None:
+    columns = {name: VALUES[name].slice(0, 2) for name in TYPES}
+    table = pa.table({"t": pa.array([0, 5], pa.timestamp("us")), **columns}, SCHEMA)
+    (batch,) = table.to_batches()
+    for data in (table, batch):
+        given: Any = data
+        (push,) = done(as_test(Streams(("a",), (Push("a", given),))))["STREAMS"].steps
+        assert batch_of(push.rows, SCHEMA).equals(batch)
 
 
 ODD: Sequence[Any] = (

@@ -87,11 +87,19 @@ def test_rows_may_be_batches_or_tables() -> None:
         ([{"t": "1970-01-01T00:00:00.0001Z"}], et.SchemaError, "is no timestamp"),
         ([{"t": 0, "x": "one"}], et.SchemaError, "'one' is no int64"),
         ([{"t": 0}, {"t": 0, "x": 2**70}], et.SchemaError, f"{2**70} is no int64"),
+        ([{"t": 0, "x": 2.0}, {"t": 0, "x": 2.5}], et.SchemaError, "2.5 is no int64"),
+        ([{"t": "1970-01-01T00:00:00Z"}, {"t": "soon"}], et.SchemaError, "^'soon' is no timestamp"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(rows: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         Harness(pipeline()).push("a", rows)
+
+
+def test_what_is_no_step_is_refused() -> None:
+    nothing: Any = "push"
+    with pytest.raises(et.PlanError, match="'push' is no step"):
+        Harness(pipeline()).do(nothing)
 
 
 def test_integers_dates_and_durations_are_written_as_text_too() -> None:
@@ -209,6 +217,16 @@ def test_what_it_went_through_can_be_drawn_and_done_again() -> None:
     assert "finish a" in harness.timeline()
     with pytest.raises(et.PlanError, match="not known"):
         _ = Harness.restore(pipeline(), again.snapshot()).streams
+
+
+def test_what_was_refused_did_not_happen() -> None:
+    harness = Harness(pipeline())
+    harness.push("a", [row(1)])
+    for partition, x in (("z", 1), ("a", "one")):
+        with pytest.raises((et.PlanError, et.SchemaError)):
+            harness.push(partition, [{"t": 0, "x": x}])
+    harness.finish_all()
+    assert [type(step) for step in harness.streams.steps] == [Push, Finish]
 
 
 def test_a_snapshot_goes_on_undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,12 @@ def test_a_generator_that_serves_all_partitions_is_refused() -> None:
         one(marked.window(et.tumbling("10s")).aggregate(n=et.count()))
 
 
+@pytest.mark.parametrize("step", [Push("z", []), Finish("z"), Heartbeat("z", 0)], ids=repr)
+def test_partitions_that_there_are_not_are_refused(step: Step) -> None:
+    with pytest.raises(et.PlanError, match="there is no partition 'z'"):
+        oracle(stream_of(NOTHING, Spec(size=10)), Streams(("a",), (step,)))
+
+
 def test_a_stream_without_windows_is_refused() -> None:
     with pytest.raises(et.PlanError, match="no windows to compute"):
         one(NOTHING.watermark(et.ascending()))

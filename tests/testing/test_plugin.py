@@ -96,6 +96,25 @@ def test_a_project_that_uses_all_of_it(project: pytest.Pytester) -> None:
     assert "running.py" not in result.stdout.str()
 
 
+def test_a_marker_that_says_nothing_is_refused(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.eventtime(3)
+        def test_in_order(harness):
+            pass
+
+        @pytest.mark.eventtime(shard=3)
+        def test_by_name(harness):
+            pass
+        """
+    )
+    result = project.runpytest_subprocess(*OPTIONS)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*write it as eventtime(start=0, shards=1, memory=None)"])
+
+
 def test_transcripts_that_cannot_be_read_are_errors(project: pytest.Pytester) -> None:
     project.makefile(".transcript.yaml", bad=STORY.replace("steps", "stepps"))
     result = project.runpytest_subprocess(*OPTIONS)

@@ -14,7 +14,7 @@ from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, run
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
 from eventtime.testing.rows import batch_of, source_of
-from eventtime.testing.steps import AddPartition, Finish, Push, Streams
+from eventtime.testing.steps import AddPartition, Finish, Push, Restart, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,6 +76,16 @@ class Case:
     def whole(self) -> Outcome:
         """Run as it is, watched."""
         return self.run(Way(is_watched=True, has_restarts=True))
+
+    @cached_property
+    def undisturbed(self) -> Outcome:
+        """Run without the restarts that the steps say, watched."""
+        return self.run(Way(is_watched=True)) if self.has_restarts else self.whole
+
+    @property
+    def has_restarts(self) -> bool:
+        """Whether the steps say any."""
+        return any(isinstance(step, Restart) for step in self.streams.steps)
 
     @cached_property
     def single(self) -> Outcome:

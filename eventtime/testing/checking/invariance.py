@@ -46,7 +46,8 @@ def shards_do_not_show(case: Case) -> None:
     for shards, has_restarts in ((2, False), (3, True)):
         found = _differences(case, case.run(Way(shards=shards, has_restarts=has_restarts)))
         if found:
-            what = f"{shards} shards give something else than one"
+            how = ", restored where the steps say so," if has_restarts and case.has_restarts else ""
+            what = f"{shards} shards{how} give something else than one"
             raise case.broken(_SHARDS, what, found)
 
 
@@ -62,7 +63,7 @@ def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
 
 
 def _differences(case: Case, got: Outcome, *, is_stepwise: bool = True) -> list[str]:
-    wanted = case.whole
+    wanted = case.undisturbed
     found = table_differences(RESULTS, got.tables[RESULTS], wanted.tables[RESULTS])
     for tag in case.tags:
         found += table_differences(tag, got.tables[tag], wanted.tables[tag])
@@ -80,7 +81,7 @@ def _stepwise(case: Case, got: Outcome) -> list[str]:
     """Compare the watermark and the number of results after each step."""
     marks: dict[int, list[int]] = {}
     counts: dict[int, list[int]] = {}
-    for outcome in (case.whole, got):
+    for outcome in (case.undisturbed, got):
         results = 0
         for moment in outcome.moments:
             results += moment.new[RESULTS].num_rows

@@ -161,7 +161,8 @@ def _answers(
 def _free(aggregate: Aggregate, value: Any, *, has_ties: bool) -> tuple[bool, Any]:
     """Tell whether a value is the same in any order, and in what form."""
     if aggregate.function in _FREE:
-        return True, value
+        # Of equal zeros the first is the least: its sign goes by the order.
+        return True, value + 0.0 if isinstance(value, float) else value
     if aggregate.function == "collect":
         return True, None if value is None else sorted(map(repr, value))
     if aggregate.function in {"first", "last"}:

@@ -50,8 +50,8 @@ CHECKS: Final[dict[str, Callable[[Case], None]]] = {
     "early": nothing_is_early,
     "versions": versions_fold,
     "empty": nothing_is_left,
-    "batches": batches_do_not_show,
     "restores": restarts_do_not_show,
+    "batches": batches_do_not_show,
     "shards": shards_do_not_show,
     "order": order_does_not_show,
 }

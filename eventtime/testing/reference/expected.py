@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventtime.checks import shown
+from eventtime.errors import PlanError
 from eventtime.testing.reference.operator import Operator
 from eventtime.testing.reference.partitions import Oracle
 from eventtime.testing.reference.planned import TIME, Planned
@@ -88,7 +90,8 @@ def oracle(pipeline: Stream, streams: Streams) -> Expected:
 
     Raises:
         PlanError: it cannot run, or has a process function, a union of streams that differ, or one
-            generator of yours for all partitions: of those it does not guess.
+            generator of yours for all partitions: of those it does not guess. Or a step is of a
+            partition that there is not.
         AggregateOverflowError: a sum does not fit its type.
 
     >>> import pyarrow as pa, eventtime as et
@@ -145,6 +148,11 @@ def _own(row: Row) -> Row:
 
 
 def _do(plan: Planned, model: Oracle, step: Step) -> None:
+    name = getattr(step, "partition", None)
+    if name is not None and name not in model.partitions and not isinstance(step, AddPartition):
+        msg = f"there is no partition {shown(name)}"
+        remedy = f"partitions are {', '.join(model.partitions)}; others are added: AddPartition"
+        raise PlanError(msg, place=f"{type(step).__name__}(partition)", remedy=remedy)
     match step:
         case Push(name, rows):
             model.push(name, *plan.admitted(rows))

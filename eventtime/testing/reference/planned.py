@@ -147,9 +147,7 @@ class Planned:
         node = part.node
         if not isinstance(node, Aggregated):
             msg = "the oracle does not compute process functions: what they do is code"
-            remedy = (
-                "check(...) such a pipeline without it: check_batches, check_restores and others"
-            )
+            remedy = "check(…, without=['oracle']) leaves it out"
             raise PlanError(msg, place=node.describe(), remedy=remedy)
         windowed, unit = node.input, self._source.time_unit
         grid = windowed.assigner.grid

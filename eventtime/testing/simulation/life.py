@@ -20,6 +20,8 @@ from eventtime.journal.file import LocalJournal
 from eventtime.live import live
 from eventtime.rerun import replay_journal
 from eventtime.state.storage import LocalStorage
+from eventtime.testing.checking.differences import row_differences
+from eventtime.testing.reference.plain import plain_rows
 from eventtime.testing.simulation.chance import Chance
 from eventtime.testing.simulation.pipelines import pipeline
 from eventtime.testing.simulation.sink import SimulatedSink, Store
@@ -36,6 +38,7 @@ _TROUBLED_LIVES: Final = 12
 """After so many, nothing fails any more: the run has to come to its end."""
 
 _MOST_LIVES: Final = 16
+_MOST_TOLD: Final = 5
 _JOURNAL: Final = "/run.journal"
 _OUTSIDE: Final = (CheckpointError, JournalError, SinkError, SourceError)
 """What a process may end with after a fault."""
@@ -212,8 +215,10 @@ class _Seed:
         self._check_ids()
 
     def _same(self, what: str, got: Any, wanted: Any) -> None:
-        msg = f"{what}: {got.num_rows} rows, {wanted.num_rows} undisturbed"
-        assert got.combine_chunks().equals(wanted.combine_chunks()), msg
+        if not got.combine_chunks().equals(wanted.combine_chunks()):
+            found = row_differences(what, plain_rows(got), plain_rows(wanted))
+            lines = found or [f"{what}: equal rows, but not the bytes of a run never disturbed"]
+            raise AssertionError("\n  ".join(lines[:_MOST_TOLD]))
 
     def _check_ids(self) -> None:
         """Of windows that list their rows: each row is in one place, and in no other."""
