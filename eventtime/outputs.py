@@ -157,6 +157,7 @@ class StagedOutputs(Outputs):
     ) -> None:
         super().__init__()
         self._clock, self._interval = clock, Interval(every_us or 0, clock.now_us())
+        self._may_wait = every_us is not None
         self._is_published = is_published
         self.job, self.epoch = job, Epoch(epoch + 1)
         self.bytes_staged = self._token = 0
@@ -210,16 +211,18 @@ class StagedOutputs(Outputs):
 
     def turn(self) -> bool:
         """Commit what is to arrive at least once: it need not wait for a checkpoint."""
-        is_time = self._interval.has_passed(self._clock.now_us())
-        for tag in [tag for tag in self.epoch.rows if is_time and tag in self._epochs]:
-            if self._sinks[tag].delivery == "at_least_once":
-                rows = self.epoch.rows.pop(tag)
-                with self._locks[tag]:
-                    self._epochs[tag].commit(self.epoch.number, rows, self._token)
+        if self._interval.has_passed(self._clock.now_us()):
+            self._commit_waiting()
         return RESULTS not in self.epoch.rows
 
     def end_epoch(self) -> Epoch:
-        """Begin the next one; returns that which ended."""
+        """Begin the next one; returns that which ended.
+
+        What waits for its interval is committed first: the thread of checkpoints might come to it
+        after rows of the next epoch, and newer versions of a result would be overwritten.
+        """
+        if self._may_wait:
+            self._commit_waiting()
         ended, self.epoch, self.bytes_staged = self.epoch, Epoch(self.epoch.number + 1), 0
         return ended
 
@@ -283,6 +286,13 @@ class StagedOutputs(Outputs):
             with contextlib.suppress(Exception):
                 writer.close()
         self.abort()
+
+    def _commit_waiting(self) -> None:
+        for tag in [tag for tag in self.epoch.rows if tag in self._epochs]:
+            if self._sinks[tag].delivery == "at_least_once":
+                rows = self.epoch.rows.pop(tag)
+                with self._locks[tag]:
+                    self._epochs[tag].commit(self.epoch.number, rows, self._token)
 
     def _is_lost(self, tag: str, known: Mapping[str, Any], saved: Saved | None) -> bool:
         """Whether rows that an output took, or was to take, would be missed in silence."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import os
 import re
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from eventtime.sources.open_files import FileIdentity, file_of
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ("file_between", "is_rotated_name")
 
@@ -62,8 +64,8 @@ def file_between(
 ) -> FileIdentity | None:
     """Return the file that came to a path next after another, and was rotated away since.
 
-    Such a file has a name as they are given to rotated ones, was written after the other, and
-    nobody has read it. Files that are gone altogether cannot be told.
+    Such a file has a name as they are given to rotated ones, was written after the other, nobody
+    has read it, and it is no copy of an older one. Files that are gone altogether cannot be told.
 
     Args:
         path: which leads to a later file now.
@@ -75,7 +77,7 @@ def file_between(
         SourceError: there is one, and the other is gone: there may have been more between them.
     """
     folder, here = os.path.split(path)
-    mine, between = None, list[_Old]()
+    mine, between, older = None, list[_Old](), list[_Old]()
     with os.scandir(folder) as entries:
         for entry in entries:
             is_mine = entry.inode() == current.inode
@@ -86,11 +88,14 @@ def file_between(
                 continue
             if old.file == current:
                 mine = old
-            elif old.changed_ns >= since_ns and not is_known(old.file, entry.path):
+            elif old.changed_ns < since_ns:
+                older.append(old)
+            elif not is_known(old.file, entry.path):
                 between.append(old)
     if mine is not None:
         # Of those written at once, it is the name that tells which was first.
         between = [old for old in between if old.changed_ns > since_ns or old.order > mine.order]
+        between = [old for old in between if not _is_copy(folder, old, [mine, *older])]
     if not between:
         return None
     between.sort(key=lambda old: old.order)
@@ -103,6 +108,16 @@ def file_between(
         remedy = "keep more rotated files beside the new one, or start anew without the checkpoint"
         raise SourceError(msg, place=path, remedy=remedy)
     return between[0].file
+
+
+def _is_copy(folder: str, old: _Old, others: Sequence[_Old]) -> bool:
+    """Tell whether a file holds the same bytes as one of others, as a backup does."""
+    path = os.path.join(folder, old.name)
+    with contextlib.suppress(FileNotFoundError):
+        return any(
+            filecmp.cmp(path, os.path.join(folder, other.name), shallow=False) for other in others
+        )
+    return False
 
 
 def _old(entry: os.DirEntry[str]) -> _Old | None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import eventtime as et
+from eventtime.outputs import StagedOutputs
 from eventtime.sources.feed import Ended
 from live.script import Alarm, Script, rows
 from live.test_following import counted, starts
@@ -60,6 +61,23 @@ def test_results_are_handed_over_now_and_then_if_wished(
     assert sink.got[:-1] == wanted
     assert sum(n for _, n in sink.got) == ran.report.results
     assert ran.side("late").num_rows == 24
+
+
+def test_rows_of_the_next_epoch_do_not_overtake_those_that_wait() -> None:
+    """Else an older version of a result would be written over a newer one."""
+    clock = et.ManualClock()
+    sink: Any = Noted(clock, "at_least_once")
+    outputs = StagedOutputs("job", 0, clock, every_us=10_000_000)
+    outputs.open("", sink, pa.schema([("x", pa.int64())]))
+    outputs.recover(None, 1)
+    outputs.take("", pa.record_batch({"x": [1]}))
+    outputs.turn()
+    ended = outputs.end_epoch()
+    outputs.take("", pa.record_batch({"x": [1, 2]}))
+    clock.advance(20_000_000)
+    outputs.turn()
+    outputs.commit_early(ended, 1)
+    assert [n for _, n in sink.got] == [1, 2]
 
 
 def test_a_folder_gets_a_file_now_and_then_only(tmp_path: Path) -> None:

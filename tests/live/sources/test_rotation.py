@@ -289,6 +289,40 @@ def test_files_that_came_and_went_between_two_looks_are_read(
     assert reading.seen == {"log.jsonl": [1, 10, 20, 30]}
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("name", ["log.jsonl.bak", "log.jsonl~", "log-2026-01-01.jsonl"])
+def test_a_copy_of_the_file_before_is_not_in_between(
+    tmp_path: Path, name: str, *, is_late: bool, restarts: bool
+) -> None:
+    """S28: a backup, made before the rotation or after it, holds no row that was not read."""
+    path, reading = begun(tmp_path)
+    if not is_late:
+        shutil.copy(path, tmp_path / name)
+    path.rename(tmp_path / "log.jsonl.1")
+    if is_late:
+        shutil.copy(tmp_path / "log.jsonl.1", tmp_path / name)
+    append(path, line(10) + b"\n")
+    if restarts:
+        reading.restart()
+    reading.look_later()
+    assert reading.seen == {"log.jsonl": [1, 10]}
+
+
+def test_a_copy_of_a_file_read_long_ago_is_not_in_between(tmp_path: Path) -> None:
+    """The current file had no row since the copy was made."""
+    path, reading = begun(tmp_path)
+    path.rename(tmp_path / "log.jsonl.1")
+    append(path, line(10) + b"\n")
+    reading.look_later()
+    shutil.copy(tmp_path / "log.jsonl.1", tmp_path / "log-2026-01-01.jsonl")
+    (tmp_path / "log.jsonl.1").rename(tmp_path / "log.jsonl.2")
+    path.rename(tmp_path / "log.jsonl.1")
+    append(path, line(20) + b"\n")
+    reading.look_later()
+    assert reading.seen == {"log.jsonl": [1, 10, 20]}
+
+
 def test_files_that_are_partitions_of_their_own_are_not_in_between(tmp_path: Path) -> None:
     append(tmp_path / "log.jsonl", line(1) + b"\n")
     reading = Reading(lambda: jsonl(tmp_path))
