@@ -136,7 +136,8 @@ class Following:
         """
         try:
             self._open()
-            yield from self._loop(watch)
+            if self._saved is None or not self._saved.head.get("is_finished"):
+                yield from self._loop(watch)
             if not self.is_suspended and self._pauses is not None:
                 self._sight.latencies.cut()
                 self._pauses.pause(is_end=True)
