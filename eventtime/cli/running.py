@@ -242,7 +242,7 @@ def tell(finished: Finished, session: Session) -> None:
     elif session.json:
         click.echo(json.dumps(_document(finished), default=str))
     elif finished.had_nothing_to_do:
-        _tell_that_nothing_was_done(finished, session)
+        session.say(_nothing_done(finished))
     else:
         _tell_results(finished, session)
     if finished.exit_code:
@@ -289,19 +289,21 @@ def _tell_counts(finished: Finished, session: Session) -> None:
     if session.quiet or session.json:
         return
     report, aside = finished.run.report, _aside(finished.run.ledger.total)
-    click.echo(
+    text = (
         f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s, "
-        f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}",
-        err=True,
+        f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}"
     )
+    click.echo(_nothing_done(finished) if finished.had_nothing_to_do else text, err=True)
 
 
-def _tell_that_nothing_was_done(finished: Finished, session: Session) -> None:
-    resumed, out = finished.run.report.resumed, finished.targets.out
-    assert resumed is not None
-    session.say(f"finished already at {resumed_in_words(resumed)}; nothing was left to do")
-    session.say(f"{counted(finished.run.report.results, 'result')}{_where(out)}")
-    session.say("to start over, name another folder with --checkpoint, or remove that one")
+def _nothing_done(finished: Finished) -> str:
+    report = finished.run.report
+    assert report.resumed is not None
+    return (
+        f"finished already at {resumed_in_words(report.resumed)}; nothing was left to do\n"
+        f"{counted(report.results, 'result')}{_where(finished.targets.out)}\n"
+        "to start over, name another folder with --checkpoint, or remove that one"
+    )
 
 
 def _how_it_ended(finished: Finished) -> str:

@@ -134,6 +134,19 @@ def test_a_live_run_without_checkpoints_can_be_drained(tmp_path: Path) -> None:
     assert "all windows have fired" in err
 
 
+def test_a_live_run_that_was_drained_is_finished(tmp_path: Path) -> None:
+    """S9: the same command says so and ends, though rows go on being made."""
+    command = (*GENERATE, "--checkpoint", str(tmp_path / "state"), "--log", "json", "--drain")
+    running = process(*command)
+    line_of(running, '"event": "started"')
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=BOUND_S)
+    again = process(*command)
+    out, err = again.communicate(timeout=BOUND_S)
+    assert (again.returncode, out) == (0, ""), err
+    assert "nothing was left to do" in err
+
+
 def test_run_of_a_file_shows_its_page_and_top_reads_it(tmp_path: Path) -> None:
     """`eventtime run FILE.py --ui :0`, and `eventtime top URL --once` beside it."""
     (tmp_path / "live.py").write_text(
