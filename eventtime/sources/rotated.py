@@ -113,7 +113,7 @@ def file_between(
 def _is_copy(folder: str, old: _Old, others: Sequence[_Old]) -> bool:
     """Tell whether a file holds the same bytes as one of others, as a backup does."""
     path = os.path.join(folder, old.name)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # gone meanwhile, or not for us to read
         return any(
             filecmp.cmp(path, os.path.join(folder, other.name), shallow=False) for other in others
         )
