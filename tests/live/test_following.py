@@ -267,28 +267,6 @@ def test_without_checkpoints_results_are_committed_as_they_come(tmp_path: Path) 
     assert rows_in(tmp_path / "out.db") == 2
 
 
-def test_a_run_that_was_drained_has_nothing_to_do_again(tmp_path: Path) -> None:
-    """S9: its windows have fired, so it ends at once, though its source goes on."""
-    rows = et.generate(5_000, partitions=2).watermark(et.ascending())
-    stream = rows.window(et.tumbling("1s")).aggregate(n=et.count())
-    seen = [0]
-
-    def watch(report: et.ProgressReport) -> None:
-        seen[0] = report.rows
-
-    how: Any = {"checkpoint": tmp_path, "drain": True, "progress": watch}
-    ran = stream.run(stop=lambda: seen[0] > 0, **how)
-    most = seen[0]
-
-    def watch_again(report: et.ProgressReport) -> None:
-        assert report.rows == most, "it goes on for ever"
-
-    again = stream.run(stop=lambda: False, **how | {"progress": watch_again})
-    assert again.is_finished
-    assert again.table().equals(ran.table())
-    assert again.ledger == ran.ledger
-
-
 def test_a_run_without_checkpoints_can_be_drained() -> None:
     """S9: all input is taken as ended, and every window fires."""
     script = Script([(0, "a", rows(1)), (1, "a", rows(12)), (60, Ended("a"))], ("a",))

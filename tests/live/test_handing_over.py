@@ -91,3 +91,25 @@ def test_a_folder_gets_a_file_now_and_then_only(tmp_path: Path) -> None:
     assert len(files) == 3
     found = [t for file in files for t in starts(pq.ParquetFile(file).read())]
     assert found == [10.0 * i for i in range(12)]
+
+
+def test_a_run_that_was_drained_has_nothing_to_do_again(tmp_path: Path) -> None:
+    """S9: its windows have fired, so it ends at once, though its source goes on."""
+    rows = et.generate(5_000, partitions=2).watermark(et.ascending())
+    stream = rows.window(et.tumbling("1s")).aggregate(n=et.count())
+    seen = [0]
+
+    def watch(report: et.ProgressReport) -> None:
+        seen[0] = report.rows
+
+    how: Any = {"checkpoint": tmp_path, "drain": True, "progress": watch}
+    ran = stream.run(stop=lambda: seen[0] > 0, **how)
+    most = seen[0]
+
+    def watch_again(report: et.ProgressReport) -> None:
+        assert report.rows == most, "it goes on for ever"
+
+    again = stream.run(stop=lambda: False, **how | {"progress": watch_again})
+    assert again.is_finished
+    assert again.table().equals(ran.table())
+    assert again.ledger == ran.ledger
