@@ -17,7 +17,7 @@ from eventtime.kafka_client import WAIT_S, Troubles, missing, settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from confluent_kafka import Consumer, Producer, TopicPartition
+    from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
     from eventtime.sinks.kafka_messages import Message
 
@@ -285,14 +285,13 @@ class Transactions(_Base):
         try:
             yield producer
         except KafkaException as error:
-            told = error.args[0]
+            told = _told_last(producer, error)
             if told.name() in _FENCED:
                 self._producer = None
                 msg = f"a newer process has taken over {self.where.place}: {told.str()}"
                 remedy = "let this process end; the newer one goes on"
                 self._fenced = FencedError(msg, place=self.where.place, remedy=remedy)
                 raise self._fenced from error
-            producer.poll(0)
             failed, self._failed = self._failed, []
             raise self._refused(failed[0].str() if failed else told.str()) from error
 
@@ -311,3 +310,14 @@ class Transactions(_Base):
                     raise
             threading.Event().wait(_BETWEEN_TRIES_S)
         raise AssertionError
+
+
+def _told_last(producer: Producer, error: KafkaException) -> Any:
+    """Return what an error says, or what ended the producer meanwhile, which is why."""
+    import confluent_kafka as kafka
+
+    try:
+        producer.poll(0)
+    except kafka.KafkaException as fatal:
+        return fatal.args[0]
+    return error.args[0]

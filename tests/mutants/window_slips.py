@@ -74,7 +74,7 @@ WINDOW_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "rows that came since are forgotten",
             "self._fold(table, self._pending.of(index), wanted)",
             "pass",
-            "budgets",
+            "by hand",
         ),
         (
             "rows that came since are folded the other way round",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from eventtime.errors import SourceError
 from eventtime.kafka_client import WAIT_S
 from eventtime.sources.feed import Arrived, Stands
 from eventtime.sources.kafka.lane import Lane, TopicPartitionName
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from eventtime.sources.kafka.client import Client
 
 __all__ = ("Membership",)
+
+_TRIES: Final = 3
 
 
 class Membership:
@@ -86,7 +89,7 @@ class Membership:
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         names = [TopicPartitionName(each.topic, each.partition) for each in partitions]
-        known = consumer.committed(partitions, timeout=WAIT_S) if partitions else []
+        known = _committed(consumer, partitions) if partitions else []
         told = [(TopicPartitionName(at.topic, at.partition), at.offset) for at in known]
         committed = {each.name: offset for each, offset in told if offset >= 0}
         # What was polled here is in windows here, also if a commit of it never got through.
@@ -127,3 +130,19 @@ class Membership:
         if offsets:
             with contextlib.suppress(Exception):
                 self._client.commit(offsets)
+
+
+def _committed(consumer: Any, partitions: list[Any]) -> Any:
+    """Ask how far the group got; a coordinator that is about to move is asked again."""
+    from confluent_kafka import KafkaException
+
+    told = ""
+    for _ in range(_TRIES):
+        try:
+            return consumer.committed(partitions, timeout=WAIT_S)
+        except KafkaException as error:
+            told = str(error)
+    msg = f"the group does not say how far it got: {told}"
+    raise SourceError(
+        msg, place="read_kafka(group=…)", remedy="look at the brokers, and start again"
+    )
