@@ -21,7 +21,7 @@ from eventtime.testing.reference import (
     PunctuatedWhere,
 )
 from eventtime.testing.reference.spec import Asked
-from strategies import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from eventtime.testing.steps import Push, drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -232,17 +232,10 @@ def stream_of(stream: Stream, spec: Spec) -> Stream:
 
 def drive_engine(engine: Engine, clock: et.ManualClock, step: Step) -> None:
     """Do one step of a schedule; `strategies.drive` has the oracle do it."""
-    match step:
-        case Push(name, rows):
-            engine.push(name, batch_of(rows))
-        case PollEmpty(name):
-            engine.poll_empty(name)
-        case AdvanceClock(by):
-            clock.advance(by)
-        case Finish(name):
-            engine.finish(name)
-        case AddPartition(name, historical):
-            engine.add_partition(name, historical=historical)
+    if isinstance(step, Push):
+        engine.push(step.partition, batch_of(step.rows))
+    else:
+        drive(engine, clock, step)
 
 
 # Out

@@ -24,6 +24,7 @@ from eventtime.testing.reference import (
     PunctuatedWhere,
     Spec,
 )
+from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,43 +201,6 @@ def cut_cases(draw: st.DrawFn, *, floats: str = "free") -> tuple[Case, dict[str,
 
 
 # Live schedules
-
-
-@dataclass(frozen=True)
-class Push:
-    """Rows arrive in a partition."""
-
-    name: str
-    rows: list[Row]
-
-
-@dataclass(frozen=True)
-class PollEmpty:
-    """A partition was polled and had nothing."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class AdvanceClock:
-    """Processing time goes on."""
-
-    by: int
-
-
-@dataclass(frozen=True)
-class Finish:
-    """A partition has ended."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class AddPartition:
-    """A partition is found."""
-
-    name: str
-    historical: bool
 
 
 Step: TypeAlias = Push | PollEmpty | AdvanceClock | Finish | AddPartition

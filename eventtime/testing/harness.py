@@ -26,6 +26,7 @@ from eventtime.testing.steps import (
     Row,
     Step,
     Streams,
+    drive,
 )
 
 if TYPE_CHECKING:
@@ -174,18 +175,10 @@ class Harness:
         match step:
             case Push(partition, rows):
                 self.engine.push(partition, self.laid_out(partition, rows))
-            case PollEmpty(partition):
-                self.engine.poll_empty(partition)
-            case AdvanceClock(by_us):
-                self.clock.advance(by_us)
-            case Heartbeat(partition, time_us):
-                self.engine.advance_to(partition, time_us)
-            case AddPartition(partition, historical):
-                self.engine.add_partition(partition, historical=historical)
-            case Finish(partition):
-                self.engine.finish(partition)
             case Restart():
                 self._go_on(self.snapshot())
+            case _:
+                drive(self.engine, self.clock, step)
 
     def play(self, streams: Streams | Sequence[Step]) -> None:
         """Do all steps, in their order."""

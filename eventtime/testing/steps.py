@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from eventtime.clock import ManualClock
+    from eventtime.engine import Engine
 
 __all__ = (
     "AddPartition",
@@ -16,6 +20,8 @@ __all__ = (
     "Row",
     "Step",
     "Streams",
+    "Told",
+    "drive",
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -72,7 +78,9 @@ class Restart:
     """The state is saved, all else is destroyed, and another engine goes on (S28)."""
 
 
-Step: TypeAlias = Push | PollEmpty | AdvanceClock | Heartbeat | AddPartition | Finish | Restart
+Told: TypeAlias = PollEmpty | AdvanceClock | Heartbeat | AddPartition | Finish
+"""What an engine is told, without rows."""
+Step: TypeAlias = Push | Told | Restart
 
 
 @dataclass(frozen=True)
@@ -88,3 +96,18 @@ class Streams:
     partitions: tuple[str, ...]
     steps: tuple[Step, ...]
     start_us: int = 0
+
+
+def drive(engine: Engine, clock: ManualClock, step: Told) -> None:
+    """Do a step. Rows are laid out, and engines replaced, by whoever drives one."""
+    match step:
+        case PollEmpty(partition):
+            engine.poll_empty(partition)
+        case AdvanceClock(by_us):
+            clock.advance(by_us)
+        case Heartbeat(partition, time_us):
+            engine.advance_to(partition, time_us)
+        case AddPartition(partition, historical):
+            engine.add_partition(partition, historical=historical)
+        case Finish(partition):
+            engine.finish(partition)

@@ -30,8 +30,9 @@ from eventtime.engine import Engine
 from eventtime.execution import Execution
 from eventtime.state.pack import Pack, read_pack
 from eventtime.testing.reference import TIME_LIMIT, Aggregate, Oracle, Row, replay
+from eventtime.testing.steps import Push
 from lives import KilledError, Life
-from strategies import Case, Push, Schedule, cases, cut, cuts, drive, schedules, values
+from strategies import Case, Schedule, cases, cut, cuts, drive, schedules, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,8 @@ from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
 from eventtime.execution import Execution
 from eventtime.testing.reference import Aggregate, replay
-from strategies import Case, Push, cases, cut, cut_cases, schedules
+from eventtime.testing.steps import Push
+from strategies import Case, cases, cut, cut_cases, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,10 +96,10 @@ def check_pushes(schedule: Schedule) -> None:
         for _ in range(2)
     )
     for step in schedule.steps:
-        if isinstance(step, Push) and step.name in schedule.names:
-            whole.push(step.name, batch_of(step.rows))
+        if isinstance(step, Push) and step.partition in schedule.names:
+            whole.push(step.partition, batch_of(step.rows))
             for row in step.rows:
-                single.push(step.name, batch_of([row]))
+                single.push(step.partition, batch_of([row]))
             whole.ledger.assert_balanced()
             single.ledger.assert_balanced()
             assert whole.watermark_us == single.watermark_us

@@ -22,16 +22,8 @@ from engine_runs import (
 )
 from eventtime.engine import Engine
 from eventtime.testing.reference import Aggregate, Ascending, Bounded, Oracle, Spec
-from strategies import (
-    AddPartition,
-    AdvanceClock,
-    Finish,
-    PollEmpty,
-    Push,
-    Schedule,
-    drive,
-    schedules,
-)
+from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from strategies import Schedule, drive, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,20 +23,10 @@ from engine_runs import (
 )
 from eventtime.engine import Engine
 from eventtime.testing.reference import Oracle, replay
+from eventtime.testing.steps import Finish, PollEmpty, Push
 from process_model import KeyedOperator, Settings
 from process_runs import forgetting_often, processed
-from strategies import (
-    Case,
-    Finish,
-    PollEmpty,
-    Push,
-    Schedule,
-    cases,
-    cut,
-    cuts,
-    drive,
-    schedules,
-)
+from strategies import Case, Schedule, cases, cut, cuts, drive, schedules
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,14 +16,8 @@ import eventtime as et
 from engine_runs import drive_engine, ipc_bytes, source_of, stream_of, windowed
 from eventtime.engine import Engine
 from eventtime.testing.reference import Aggregate, Bounded, Spec
-from strategies import (
-    Finish,
-    Push,
-    Schedule,
-    cases,
-    schedules,
-    specs,
-)
+from eventtime.testing.steps import Finish, Push
+from strategies import Schedule, cases, schedules, specs
 from windowing import SECOND, pipeline
 from windowing import rows as rows_at
 

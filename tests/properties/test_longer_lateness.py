@@ -38,20 +38,10 @@ from eventtime.testing.reference import (
     Spec,
     replay,
 )
+from eventtime.testing.steps import Finish, Push
 from lives import KilledError, Life
 from properties.test_engine_live import at
-from strategies import (
-    Case,
-    Finish,
-    Push,
-    Schedule,
-    cases,
-    cut,
-    cuts,
-    drive,
-    schedules,
-    specs,
-)
+from strategies import Case, Schedule, cases, cut, cuts, drive, schedules, specs
 
 if TYPE_CHECKING:
     from eventtime.ledger import Ledger

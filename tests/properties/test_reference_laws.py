@@ -9,7 +9,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 
 from eventtime.testing.reference import Oracle, replay, windows_of
-from strategies import Case, Push, Schedule, cases, drive, schedules
+from eventtime.testing.steps import Push
+from strategies import Case, Schedule, cases, drive, schedules
 
 
 def check_balance(oracle: Oracle) -> None:

@@ -39,7 +39,6 @@ from eventtime.testing.checking.standing import (
 )
 from eventtime.testing.checking.versions import versions_fold
 from strategies import schedules
-from testing.test_oracle import as_step
 from zoo import NOTHING, ZOO, Total
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def test_all_checks_hold_for_every_kind_of_pipeline(name: str) -> None:
 @settings(max_examples=8, deadline=None)
 def test_all_checks_hold_whatever_happens(schedule: Schedule) -> None:
     pipeline = list(ZOO.values())[len(schedule.steps) % len(ZOO)]
-    check(pipeline, Streams(schedule.names, tuple(map(as_step, schedule.steps))))
+    check(pipeline, Streams(schedule.names, tuple(schedule.steps)))
 
 
 # What each notices in pipelines

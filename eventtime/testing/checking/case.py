@@ -10,14 +10,14 @@ from eventtime.checks import shown
 from eventtime.compiled import compile_plan
 from eventtime.errors import PlanError
 from eventtime.testing.checking.broken import BrokenRuleError
-from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, run
+from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, one_by_one, run
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
 from eventtime.testing.rows import batch_of, source_of
 from eventtime.testing.steps import AddPartition, Finish, Push, Restart, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -90,7 +90,7 @@ class Case:
     @cached_property
     def single(self) -> Outcome:
         """Run with rows pushed one by one, watched."""
-        return self.run(Way(_rows, is_watched=True))
+        return self.run(Way(one_by_one, is_watched=True))
 
     def run(self, way: Way) -> Outcome:
         """Run over all steps."""
@@ -131,10 +131,6 @@ def _planned(pipeline: Stream) -> Planned:
 def _ready(pipeline: Stream) -> Ready:
     """Compile a plan once for all runs."""
     return Ready(compile_plan(pipeline.node))
-
-
-def _rows(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 def _ended(streams: Streams) -> Streams:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from eventtime.plan import Aggregated, Processed, Stepped, walk
 from eventtime.testing.checking.differences import table_differences
-from eventtime.testing.checking.runs import RESULTS, Way
+from eventtime.testing.checking.runs import RESULTS, Way, one_by_one
 from eventtime.testing.steps import Push
 from eventtime.transform import MapBatches
 
@@ -53,7 +53,7 @@ def shards_do_not_show(case: Case) -> None:
 
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
     """Saved, destroyed and restored after each step, or after each row as well (S27, S28)."""
-    way = Way(_rows, is_restarted=True) if by_row else Way(is_restarted=True)
+    way = Way(one_by_one, is_restarted=True) if by_row else Way(is_restarted=True)
     found = _differences(case, case.run(way))
     if found:
         what = (
@@ -111,10 +111,6 @@ def _comparable(case: Case, ledger: dict[str, Any]) -> dict[str, Any]:
         for name, counts in ledger["partitions"].items()
     }
     return {"partitions": parts, "operators": ledger["operators"]}
-
-
-def _rows(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 def _joined(

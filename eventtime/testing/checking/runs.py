@@ -12,24 +12,16 @@ from eventtime.clock import ManualClock
 from eventtime.engine import Engine
 from eventtime.errors import LedgerError
 from eventtime.execution import QUARANTINE
-from eventtime.testing.steps import (
-    AddPartition,
-    AdvanceClock,
-    Finish,
-    Heartbeat,
-    PollEmpty,
-    Push,
-    Restart,
-)
+from eventtime.testing.steps import AdvanceClock, Push, Restart, drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventtime.compiled import CompiledPlan
     from eventtime.ledger import Ledger
-    from eventtime.testing.steps import Step
+    from eventtime.testing.steps import Step, Told
 
-__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Ready", "Way", "run")
+__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Ready", "Way", "one_by_one", "run")
 
 RESULTS: Final = "results"
 """Beside the tags of side outputs."""
@@ -66,6 +58,11 @@ class Way:
     is_watched: bool = False
     is_restarted: bool = False
     has_restarts: bool = False
+
+
+def one_by_one(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
+    """Cut rows into pieces of one."""
+    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 @dataclass(frozen=True)
@@ -137,10 +134,11 @@ class _Running:
         self._taken: dict[str, list[pa.Table]] = {name: [] for name in (RESULTS, *ready.tags)}
 
     def take(self, number: int, step: Step, batch: pa.RecordBatch | None) -> None:
-        if batch is None or not isinstance(step, Push):
+        if not isinstance(step, Push):
             self._do(step)
             self._see(number, step, is_last=True)
             return
+        assert batch is not None
         pieces = list(self._way.pieces(batch)) or [batch]
         for piece in pieces:
             self.engine.push(step.partition, piece)
@@ -154,23 +152,11 @@ class _Running:
         out.watermark_us, out.is_empty = self.engine.watermark_us, self.engine.is_empty
         return out
 
-    def _do(self, step: Step) -> None:
-        match step:
-            case PollEmpty(name):
-                self.engine.poll_empty(name)
-            case AdvanceClock(by_us):
-                self._clock.advance(by_us)
-            case Heartbeat(name, time_us):
-                self.engine.advance_to(name, time_us)
-            case AddPartition(name, historical):
-                self.engine.add_partition(name, historical=historical)
-            case Finish(name):
-                self.engine.finish(name)
-            case Restart():
-                if self._way.has_restarts:
-                    self._restart()
-            case Push():
-                pass  # has rows, which `take` pushes
+    def _do(self, step: Told | Restart) -> None:
+        if not isinstance(step, Restart):
+            drive(self.engine, self._clock, step)
+        elif self._way.has_restarts:
+            self._restart()
 
     def _restart(self) -> None:
         stream: Any = self._ready
