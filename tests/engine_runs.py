@@ -13,6 +13,7 @@ import pytest
 
 import eventtime as et
 from eventtime.sources.base import Poll
+from eventtime.testing.driving import drive
 from eventtime.testing.reference import (
     Ascending,
     Bounded,
@@ -21,7 +22,7 @@ from eventtime.testing.reference import (
     PunctuatedWhere,
 )
 from eventtime.testing.reference.spec import Asked
-from eventtime.testing.steps import Push, drive
+from eventtime.testing.steps import Push
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -14,6 +14,7 @@ from eventtime.duration import DurationLike, parse_us
 from eventtime.engine import Engine
 from eventtime.errors import PlanError, SchemaError
 from eventtime.plan import DROP, Windowed, walk
+from eventtime.testing.driving import drive
 from eventtime.testing.rows import Instant, batch_of, instant_us, iso, source_of
 from eventtime.testing.steps import (
     AddPartition,
@@ -26,7 +27,6 @@ from eventtime.testing.steps import (
     Row,
     Step,
     Streams,
-    drive,
 )
 
 if TYPE_CHECKING:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from eventtime.clock import ManualClock
-    from eventtime.engine import Engine
+from typing import Any, TypeAlias
 
 __all__ = (
     "AddPartition",
@@ -21,7 +17,6 @@ __all__ = (
     "Step",
     "Streams",
     "Told",
-    "drive",
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -96,18 +91,3 @@ class Streams:
     partitions: tuple[str, ...]
     steps: tuple[Step, ...]
     start_us: int = 0
-
-
-def drive(engine: Engine, clock: ManualClock, step: Told) -> None:
-    """Do a step. Rows are laid out, and engines replaced, by whoever drives one."""
-    match step:
-        case PollEmpty(partition):
-            engine.poll_empty(partition)
-        case AdvanceClock(by_us):
-            clock.advance(by_us)
-        case Heartbeat(partition, time_us):
-            engine.advance_to(partition, time_us)
-        case AddPartition(partition, historical):
-            engine.add_partition(partition, historical=historical)
-        case Finish(partition):
-            engine.finish(partition)

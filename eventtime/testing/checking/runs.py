@@ -12,7 +12,8 @@ from eventtime.clock import ManualClock
 from eventtime.engine import Engine
 from eventtime.errors import LedgerError
 from eventtime.execution import QUARANTINE
-from eventtime.testing.steps import AdvanceClock, Push, Restart, drive
+from eventtime.testing.driving import drive
+from eventtime.testing.steps import AdvanceClock, Push, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
