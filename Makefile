@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test coverage check format lint types pyright imports bench clean
+.PHONY: demo test shuffled coverage check format lint types pyright imports bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/eventtime demo
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# In another order; the seed is printed, and SEED=… gives the same order again. TESTS=… chooses some.
+shuffled: $(VENV)/test
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --random-order $(if $(SEED),--random-order-seed=$(SEED)) $(TESTS)
 
 # Three times as long as `make test`.
 coverage: $(VENV)/test

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import replace
+from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -45,13 +46,20 @@ def warm_up(plan: CompiledPlan, shards: int) -> None:
         plan: compiled; nothing of it changes.
         shards: threads that share the keys.
 
-    Cost: what the first rows and firings would take otherwise, and one collection of garbage.
+    Cost: what the first rows and firings would take otherwise; the first time in a process also one
+    collection of garbage.
     """
     ours = _without_the_users(plan)
     if ours is not None:
         # Rows that a step refuses, such as a division, leave the kernels cold: that is all.
         with contextlib.suppress(EventTimeError, pa.ArrowException):
             _run(ours, shards)
+    _collect_once()
+
+
+@cache
+def _collect_once() -> None:
+    """Collect what imports left; a process that runs often would wait each time for nothing."""
     gc.collect()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import eventtime as et
 from eventtime.compiled import compile_plan
-from eventtime.warming import warm_up
+from eventtime.warming import _collect_once, warm_up
 from live.script import SCHEMA, Alarm, Script, rows
 
 GRIDS: dict[str, Any] = {
@@ -114,6 +114,18 @@ def test_code_of_the_users_is_not_called() -> None:
     ):
         warm_up(compile_plan(stream.node), 1)
     assert not Users.calls
+
+
+def test_garbage_is_collected_before_the_first_run_of_a_process_only() -> None:
+    """It takes as long as there are objects, a second where a suite of tests is loaded."""
+    source = et.from_batches({"a": lambda _: iter(())}, schema=SCHEMA, time="t")
+    stream = source.watermark(et.ascending()).window(et.tumbling("1s")).aggregate(n=et.count())
+    code = compile_plan(stream.node)
+    with patch("eventtime.warming.gc.collect") as collected:
+        _collect_once.cache_clear()
+        for _ in range(3):
+            warm_up(code, 1)
+    assert collected.call_count == 1
 
 
 def test_steps_that_refuse_the_rows_do_no_harm() -> None:
