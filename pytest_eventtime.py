@@ -34,6 +34,10 @@ _MARKER: Final = (
     "eventtime(start=0, shards=1, memory=None): how the fixture `harness` drives pipelines in this "
     "test, unless it is told otherwise"
 )
+_WHY: Final = (
+    "why so: .explain_row('a', 0) for the first row of partition a, .explain_row(late=0) for the "
+    "first late one, .explain_window(start, key)"
+)
 _OPTIONS: Final = frozenset({"start", "shards", "memory"})
 _NAMES: Final = (".transcript.yaml", ".transcript.yml")
 _DRIVEN: Final = pytest.StashKey[list["Harness"]]()
@@ -92,7 +96,7 @@ def pytest_runtest_makereport(
     if call.when == "call" and report.failed:
         driven: list[Harness] = item.stash.get(_DRIVEN, [])
         for number, one in enumerate(driven, 1):
-            report.sections.append((f"eventtime: harness {number}", one.timeline()))
+            report.sections.append((f"eventtime: harness {number}", f"{one.timeline()}\n{_WHY}"))
     return report
 
 

@@ -6,7 +6,7 @@ program, and for partitions that come and go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from eventtime.checkpoints import as_checkpoints
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
@@ -64,6 +64,8 @@ class Engine:
     [1]
     """
 
+    _drives: ClassVar[type[Core]] = Core
+
     def __init__(
         self,
         stream: Stream,
@@ -78,7 +80,7 @@ class Engine:
         wanted = as_checkpoints(checkpoint, place="Engine(checkpoint=…)")
         limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
-        self._core = Core(compiled(stream.node), self._clock, shards, limit)
+        self._core = self._drives(compiled(stream.node), self._clock, shards, limit)
         self._soundness = Soundness()
         self.resumed: Resumed | None = None
         self.notes: Any = None

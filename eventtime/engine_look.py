@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.core import Core
+    from eventtime.progress import Progress
     from eventtime.windows.look import OpenSlice
 
-__all__ = ("EngineLook", "HeldState", "PartitionLook", "Timer", "look_at")
+__all__ = ("EngineLook", "HeldState", "PartitionLook", "Timer", "look_at", "look_at_partitions")
 
 _ALL_SLICES = 2**31
 
@@ -30,12 +31,14 @@ class PartitionLook:
         watermark_us: its own, int64 microseconds UTC.
         is_idle: whether it is left out of the minimum for now (S6).
         is_finished: whether it has ended (S9).
+        has_left: whether it is somebody else's for now; it is idle then.
     """
 
     name: str
     watermark_us: int
     is_idle: bool
     is_finished: bool
+    has_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,21 @@ def look_at(core: Core) -> EngineLook:
         rows = sum(counts) if len(counts) == len(look.slices) else None
         keys = sum(s.keys for s in look.slices)
         held.append(HeldState(keys, rows, look.nbytes, look.slices))
-    known = progress.partitions
-    partitions = tuple(PartitionLook(p.name, p.watermark_us, p.idle, p.finished) for p in known)
     return EngineLook(
         progress.combined_us,
         progress.held_by,
-        partitions,
+        look_at_partitions(progress),
         tuple(held),
         tuple(timers),
         tuple(core.side_schemas),
+    )
+
+
+def look_at_partitions(progress: Progress) -> tuple[PartitionLook, ...]:
+    """Look how far partitions are. Cost: O(partitions)."""
+    return tuple(
+        PartitionLook(p.name, p.watermark_us, p.idle, p.finished, p.has_left)
+        for p in progress.partitions
     )
 
 

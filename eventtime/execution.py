@@ -116,7 +116,7 @@ class Execution:
         self._results = 0
         # Chunks that shards work on while the next one is prepared, in order.
         self._pending: deque[Callable[[], Iterator[pa.RecordBatch]]] = deque()
-        self._stages = Stages(plan.stages, self.names, side, shards, limit=limit)
+        self.stages = Stages(plan.stages, self.names, side, shards, limit=limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         text = any(reports_malformed(b.source) for b in plan.branches)
         self._quarantine = quarantine_schema(plan.aside_schema, text=text)
@@ -163,7 +163,7 @@ class Execution:
         partitions = {
             name: intake.balance for name, intake in zip(self.names, self._intakes, strict=True)
         }
-        return Ledger(partitions, self._stages.ledgers())
+        return Ledger(partitions, self.stages.ledgers())
 
     def report(self) -> ProgressReport:
         """Return where the run is. Cost: O(partitions)."""
@@ -179,17 +179,17 @@ class Execution:
                 default=self.progress.combined_us,
             ),
             held_by=self.progress.held_by,
-            open_windows=self._stages.open_windows,
+            open_windows=self.stages.open_windows,
             late=sum(part.late for part in ledgers),
             quarantined=sum(part.null_time + part.future + part.malformed for part in ledgers),
             results=self._results,
-            blocked=self._stages.blocked,
+            blocked=self.stages.blocked,
         )
 
     @property
     def is_empty(self) -> bool:
         """Whether no state is held (S30)."""
-        return self._stages.is_empty
+        return self.stages.is_empty
 
     def end_input(self) -> None:
         """Take all input as ended where reading is (S9: finish); only between two steps."""
@@ -200,7 +200,7 @@ class Execution:
         """Stop reading and the shards' threads; may be called more than once."""
         for reader in self._readers:
             reader.close()
-        self._stages.close()
+        self.stages.close()
 
     def save(self, writer: PartWriter) -> dict[str, Any]:
         """Write all state but what has come out; only while a pause lasts (S27).
@@ -233,7 +233,7 @@ class Execution:
             "pipeline": fingerprint(self._plan),
             "combined_us": self.progress.combined_us,
             "partitions": partitions,
-            "operators": self._stages.save(writer),
+            "operators": self.stages.save(writer),
             "rows_before_final_steps": self._final.rows,
             "results": self._results,
         }
@@ -249,7 +249,7 @@ class Execution:
             held = [block.batch() for block in saved.about(kind=_HELD, partition=i)]
             intake.restore(known["intake"], *held)
             intake.resume_at = known["next_row"]
-        self._stages.restore(saved)
+        self.stages.restore(saved)
         self._final.rows, self._results = head["rows_before_final_steps"], head["results"]
 
     def _open(self) -> None:
@@ -266,7 +266,7 @@ class Execution:
             self._readers.append(reader)
             self._branches.append(i)
             self.progress.add(name)
-            index, codec = len(self._intakes), self._stages.codec
+            index, codec = len(self._intakes), self.stages.codec
             self._intakes.append(door(self._plan, branch, name, index, codec))
         if self._saved is not None:
             self._restore(self._saved)
@@ -291,7 +291,7 @@ class Execution:
         self, replay: Replay, watch: Callable[[ProgressReport], None] | None
     ) -> Iterator[pa.RecordBatch]:
         pending = self._pending
-        ahead = CHUNKS_AHEAD if self._stages.overlaps else 0
+        ahead = CHUNKS_AHEAD if self.stages.overlaps else 0
         for step in replay.steps():
             if watch is not None:
                 watch(self.report())
@@ -299,28 +299,28 @@ class Execution:
             if step.chunk is not None:
                 pending.append(self._submitted(step))
             is_pause = self._is_pause(step)
-            sweep = self._stages.keys_to_forget
+            sweep = self.stages.keys_to_forget
             while len(pending) > (0 if sweep or is_pause or step.chunk is None else ahead):
                 yield from self._out(pending.popleft()())
             if step.chunk is None:
-                yield from self._out(self._stages.advance(step.watermark_us))
+                yield from self._out(self.stages.advance(step.watermark_us))
             if sweep:
                 # Nothing is under way now that refers to keys by number, but for rows still held.
-                self._stages.forget_keys(replay.held_keys())
+                self.stages.forget_keys(replay.held_keys())
             if is_pause:
                 self._pause(step)
                 if self.is_suspended:
                     return
         while pending:
             yield from self._out(pending.popleft()())
-        self._stages.flush()
+        self.stages.flush()
 
     def _is_pause(self, step: Step) -> bool:
         is_due = self._pauses is not None and self._pauses.is_due(len(step))
         return is_due or self._observe is not None
 
     def _pause(self, step: Step) -> None:
-        self._stages.flush()
+        self.stages.flush()
         if self._observe is not None:
             self._observe(step)
         if self._pauses is not None:
@@ -332,7 +332,7 @@ class Execution:
         assert chunk is not None
         partitions = [self.names[p] for p, _ in step.taken]
         with naming_partitions(partitions):
-            finish = self._stages.submit(chunk)
+            finish = self.stages.submit(chunk)
 
         # Once only: who asks for the ledger waits for the chunks under way too.
         @cache

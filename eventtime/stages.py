@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,10 +34,49 @@ if TYPE_CHECKING:
     from eventtime.windows.look import Look
     from eventtime.windows.stored import Rows
 
-__all__ = ("Stages",)
+__all__ = ("Handed", "Onlooker", "Stages", "names_of")
 
 SideOutput = Callable[[str, pa.RecordBatch], None]
 _NO_ROWS = np.empty(0, np.int64)
+
+
+def names_of(plans: Sequence[StagePlan | ProcessPlan]) -> list[str]:
+    """Return what operators are called, as late rows of results have it in `partition`."""
+    return [
+        f"{'process' if isinstance(plan, ProcessPlan) else 'window'} {i}"
+        for i, plan in enumerate(plans, 1)
+    ]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Results of one operator on their way into the next.
+
+    Args:
+        rows: (n,) as the one before made them.
+        time_us: (n,) int64 event times.
+        judged_us: (n,) int64, the watermark before each.
+        left: (m,) what is left of them behind the steps between the two.
+        kept: (m,) places of those; None: all.
+    """
+
+    rows: pa.RecordBatch
+    time_us: np.ndarray
+    judged_us: np.ndarray
+    left: pa.RecordBatch
+    kept: np.ndarray | None
+
+
+class Onlooker(Protocol):
+    """Is shown what goes from operator to operator; these by their number, from 0."""
+
+    def handed(self, operator: int, handed: Handed) -> None:
+        """See what comes to an operator that is not the first, before it takes it."""
+        ...
+
+    def made(self, operator: int, produced: Produced) -> None:
+        """See what came of a step of an operator."""
+        ...
 
 
 @dataclass
@@ -64,6 +103,7 @@ class Stages:
         shards: threads to work with; 1: only the caller's.
         clock: of processing time; None: a replay, which has none.
         limit: on the memory of state; None: all of it stays in memory.
+        onlooker: is shown what goes between operators; None: nobody looks.
     """
 
     plans: Sequence[StagePlan | ProcessPlan]
@@ -73,11 +113,13 @@ class Stages:
     clock: Clock | None = None
     limit: MemoryLimit | None = None
     stages: list[_Stage] = field(default_factory=list)
+    onlooker: Onlooker | None = None
 
     def __post_init__(self) -> None:
         self._store: BlockStore | None = None
+        operators = names_of(self.plans)
         for i, plan in enumerate(self.plans):
-            codec, operator = KeyCodec(plan.key_types), f"{_what(self.plans[i - 1])} {i}"
+            codec, operator = KeyCodec(plan.key_types), operators[i - 1]
             before = None if i == 0 else Transform(plan.steps, plan.input, f"results of {operator}")
             # One thread prepares chunks, the others share the keys of the first operator. Those
             # that follow see results only, which are few.
@@ -237,6 +279,8 @@ class Stages:
 
     def _onwards(self, i: int, produced: Produced) -> list[Rows]:
         stage = self.stages[i]
+        if self.onlooker is not None:
+            self.onlooker.made(i, produced)
         for tag, batch in produced.sides:
             self.side(tag, batch)
         # Late rows that nobody is to see are counted by the operator.
@@ -269,7 +313,9 @@ class Stages:
         time_us, _ = to_us(
             batch.column(stage.plan.time), stage.plan.time_unit, latest=PLUS_INFINITY
         )
-        batch, kept = stage.before.apply_keeping_places(batch)
+        rows, (batch, kept) = batch, stage.before.apply_keeping_places(batch)
+        if self.onlooker is not None:
+            self.onlooker.handed(i, Handed(rows, time_us, watermark_us, batch, kept))
         if kept is not None:
             time_us, watermark_us = time_us[kept], watermark_us[kept]
         keys, nulls = _keys(stage, batch)
@@ -278,10 +324,6 @@ class Stages:
         source = Source(batch, columns)
         block = Block(time_us, rises_of(watermark_us), keys, nulls, lanes, source)
         return Chunk.of_block(block, after_us)
-
-
-def _what(plan: StagePlan | ProcessPlan) -> str:
-    return "process" if isinstance(plan, ProcessPlan) else "window"
 
 
 def _check_spills(plan: StagePlan) -> None:

@@ -33,7 +33,8 @@ Examples:
   eventtime explain-row flights/*.parquet --time departed --window 1h --agg 'count()' \\
     --max-disorder 1h --late 0
   eventtime explain-row pipeline.py --partition a --row 17 --from-journal run.journal
-  eventtime explain-row pipeline.py --window-at 2013-01-01T05:00:00Z --of JFK"""
+  eventtime explain-row pipeline.py --window-at 2013-01-01T05:00:00Z --of JFK
+  eventtime explain-row pipeline.py --operator 'window 2' --row 3"""
 
 
 @click.command("explain-row", help=_HELP, short_help="Say why a row or window came out as it did.")
@@ -45,6 +46,8 @@ Examples:
 @click.option("--window-at", metavar="START", help="Instead, the window that starts there.")
 @click.option("--of", "of", multiple=True, metavar="VALUE",
               help="Its key, a value for each key column.")  # fmt: skip
+@click.option("--operator", metavar="NAME",
+              help="Which operator is asked, such as 'window 2'; else the first.")  # fmt: skip
 @click.option("--from-journal", metavar="FILE", help="A run that wrote this journal, not a replay.")
 @pipeline_options
 @common_options
@@ -59,6 +62,7 @@ def explain_row_command(
     late: int | None,
     window_at: str | None,
     of: tuple[str, ...],
+    operator: str | None,
     from_journal: str | None,
     **given: Any,
 ) -> None:
@@ -70,12 +74,11 @@ def explain_row_command(
     found: RowExplained | WindowExplained
     with session.compiling():
         if window_at is not None:
-            start = _instant(window_at)
-            found = explain_window(stream, start, *_key(stream, of), journal=from_journal)
+            start, key = _instant(window_at), _key(stream, of, operator)
+            found = explain_window(stream, start, *key, operator=operator, journal=from_journal)
         else:
-            found = explain_row(
-                stream, partition=partition, row=row, late=late, journal=from_journal
-            )
+            whose: Any = {"partition": partition, "row": row, "late": late}
+            found = explain_row(stream, **whose, operator=operator, journal=from_journal)
     click.echo(json.dumps(asdict(found), default=str) if session.json else str(found))
 
 
@@ -92,13 +95,15 @@ def _instant(text: str) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _key(stream: Stream, values: tuple[str, ...]) -> list[Any]:
+def _key(stream: Stream, values: tuple[str, ...], operator: str | None) -> list[Any]:
     """Read the key as its columns have it."""
     import pyarrow as pa
 
     from eventtime.compiled import compile_plan
+    from eventtime.explaining.questions import number_of
 
-    stage = compile_plan(stream.node).stages[0]
+    plan = compile_plan(stream.node)
+    stage = plan.stages[number_of(plan, operator, "--operator")]
     if len(values) != len(stage.keys):
         names = ", ".join(stage.keys) or "none"
         msg = f"{len(values)} values are no key of the columns: {names}"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from eventtime.core import Core
+from eventtime.explaining.passing import Passing
 from eventtime.explaining.seen import Seen, stood
 from eventtime.explaining.values import values_of
 from eventtime.following import Following
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.compiled import CompiledPlan
-    from eventtime.explaining.seen import Watch
+    from eventtime.explaining.seen import Standing, Watch
     from eventtime.journal.playing import Player
     from eventtime.partition import Ready
 
@@ -32,6 +33,7 @@ class WatchedCore(Core):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        self._passing = Passing(self.stages)
         self._read: dict[int, int] = {}
         self._ready: Ready | None = None
         self._is_within = False
@@ -73,11 +75,21 @@ class WatchedCore(Core):
         if self._is_within:
             yield
             return
-        before = stood(self.progress, self.names)
-        self.watch.stands(before)
+        now, watch = stood(self.progress), self.watch
+        if mover := watch.moved_by(now):
+            # What silence lets fire comes out with the next step, and is not that step's doing.
+            with self._step(watch.last, None, mover):
+                super().advance()
+        if p is not None:
+            what = f"{what} of partition {self.names[p]!r}"
+        with self._step(now, p if is_row else None, what):
+            yield
+
+    @contextlib.contextmanager
+    def _step(self, before: Standing, p: int | None, what: str) -> Iterator[None]:
         balance = {} if p is None else asdict(self.balances()[p])
         kept, self._ready, self._is_within = self.kept, None, True
-        n_results, n_sides = len(kept.results), {tag: len(it) for tag, it in kept.sides.items()}
+        n_sides = {tag: len(it) for tag, it in kept.sides.items()}
         try:
             yield
         finally:
@@ -85,19 +97,15 @@ class WatchedCore(Core):
         self.stages.flush()
         more: dict[str, Any] = {}
         if p is not None:
-            what = f"{what} of partition {self.names[p]!r}"
-        if is_row and p is not None:
             more = self._about_row(p, balance)
             what = f"row {more['row']:,} of partition {self.names[p]!r}"
-        now = stood(self.progress, self.names)
-        sides = {tag: tuple(it[n_sides.get(tag, 0) :]) for tag, it in kept.sides.items()}
-        results = tuple(kept.results[n_results:])
+        now = stood(self.progress)
         seen = Seen(
             what,
             before,
             now.watermark_us,
-            results=results,
-            sides=sides,
+            sides={tag: tuple(it[n_sides.get(tag, 0) :]) for tag, it in kept.sides.items()},
+            operators=self._passing.step(),
             set_by=self.watch.set_by,
             **more,
         )
@@ -111,6 +119,7 @@ class WatchedCore(Core):
             "partition": self.names[p],
             "row": number,
             "fate": changed[0] if changed else "filtered",
+            "had_left": self.watch.had_left(self.names[p]),
         }
         if self._ready is not None and len(self._ready):
             block = self._ready.block

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventtime.execution import QUARANTINE, Execution
+from eventtime.explaining.passing import Passing
 from eventtime.explaining.seen import Seen, Standing, stood
 from eventtime.explaining.values import values_of
 from eventtime.journal.counting import Counted
@@ -30,16 +31,13 @@ __all__ = ("watch_replay",)
 
 def watch_replay(plan: CompiledPlan, watch: Watch) -> None:
     """Run a replay to its end, and show each step."""
-    watched = _Watched(plan, watch)
-    for batch in watched.execution.results():
-        watched.results.append(batch)
+    for _ in _Watched(plan, watch).execution.results():
+        pass
 
 
 class _Watched:
     def __init__(self, plan: CompiledPlan, watch: Watch) -> None:
         self._watch, self._plan = watch, plan
-        self._before = Standing()
-        self.results: list[pa.RecordBatch] = []
         self._sides: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
         self._late = 0
         # Numbers of the rows that filters before the watermark leave, as they are read.
@@ -52,6 +50,7 @@ class _Watched:
             step_rows=1,
             observe=self._see,
         )
+        self._passing = Passing(self.execution.stages)
 
     def _counting(self, source: AnySource, i: int) -> AnySource:
         return Counted(source, i, self._count)
@@ -76,20 +75,15 @@ class _Watched:
         return number
 
     def _see(self, step: Step) -> None:
-        execution = self.execution
-        names = execution.names
-        self._watch.stands(self._before)
         self._see_aside(step)
         sides = {tag: tuple(rows) for tag, rows in self._sides.items() if rows}
-        results, self.results = tuple(self.results), []
         self._sides.clear()
         more: dict[str, Any] = {}
         what = "the end of all input"
         if step.pieces:
             more = self._about_row(step, step.pieces[0])
             what = f"row {more['row']:,} of partition {more['partition']!r}"
-        now = stood(execution.progress, names)
-        before = self._before
+        now, before = stood(self.execution.progress), self._watch.last
         if step.chunk is not None:
             judged = int(step.chunk.all_watermarks()[0])
             before = Standing(judged, before.held_by, before.partitions or now.partitions)
@@ -97,12 +91,11 @@ class _Watched:
             what,
             before,
             step.watermark_us,
-            results=results,
             sides=sides,
+            operators=self._passing.step(),
             set_by=self._watch.set_by,
             **more,
         )
-        self._before = now
         self._watch.show(seen, now)
 
     def _about_row(self, step: Step, piece: Piece) -> dict[str, Any]:
@@ -121,6 +114,7 @@ class _Watched:
     def _see_aside(self, step: Step) -> None:
         """Show rows that were set aside, each by itself."""
         batches = self._sides.pop(QUARANTINE, [])
+        before = self._watch.last
         rows = [batch.slice(i, 1) for batch in batches for i in range(batch.num_rows)]
         places = [
             (place, aside.rank, number, i, aside.partition, aside.rows.reason)
@@ -134,8 +128,8 @@ class _Watched:
             n = self._number(partition, number)
             seen = Seen(
                 f"row {n:,} of partition {partition!r}",
-                self._before,
-                self._before.watermark_us,
+                before,
+                before.watermark_us,
                 partition=partition,
                 row=n,
                 fate=reason,
@@ -143,4 +137,4 @@ class _Watched:
                 sides={QUARANTINE: (row,)},
                 set_by=self._watch.set_by,
             )
-            self._watch.show(seen, self._before)
+            self._watch.show(seen, before)

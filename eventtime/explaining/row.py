@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from eventtime.explaining.values import values_of
 from eventtime.process.plan import ProcessPlan
+from eventtime.stages import names_of
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.wording import counted, span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from eventtime.compiled import StagePlan
+    from eventtime.engine_look import PartitionLook
     from eventtime.explaining.seen import Seen, Standing
 
-__all__ = ("RowExplained", "WindowOfRow", "explained", "iso", "windows_of")
+__all__ = ("RowExplained", "WindowOfRow", "iso", "rows_in", "windows_of")
 
 _MOST_SHOWN: Final = 12
 _DOOR: Final = {
@@ -61,15 +65,20 @@ class RowExplained:
     """What became of a row.
 
     Args:
-        partition, row: its partition, and its number there from 0.
+        partition, row: its partition, and its number there from 0; of a result on its way into a
+            later operator the name of the one before, such as 'window 1', and its number among the
+            results of that.
         values: its columns, as far as the pipeline reads them.
         time_us: event time, int64 microseconds UTC; None: it has none, or did not come so far.
         verdict: where the ledger has it: 'windowed', 'late', 'null_time', 'future', 'malformed' or
             'filtered'.
         standing: where all partitions were just before it.
+        watermark_us: of the operator just before it, by which it was judged (S4, S25).
         set_by: what had moved the watermark to where it was.
         windows: that it belongs to, the earliest first; empty for process functions.
         late: its row of the late side output; empty: it is not late, or these are dropped.
+        by: the step in which it came out of the operator before; empty: a source had it.
+        had_left: whether its partition had been with somebody else before it came.
     """
 
     partition: str
@@ -78,14 +87,12 @@ class RowExplained:
     time_us: int | None
     verdict: str
     standing: Standing
+    watermark_us: int
     set_by: str
     windows: tuple[WindowOfRow, ...] = ()
     late: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def watermark_us(self) -> int:
-        """The combined watermark just before it, by which it was judged (S4)."""
-        return self.standing.watermark_us
+    by: str = ""
+    had_left: bool = False
 
     @property
     def late_by_us(self) -> int | None:
@@ -114,14 +121,15 @@ class RowExplained:
     def __str__(self) -> str:
         """Say all of it in lines."""
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
-        lines = [
-            f"row {self.row:,} of partition {self.partition!r}: {shown}",
-            f"  watermark before it  {iso(self.watermark_us)}, set by {self.set_by}",
-            f"  held back by         {self._holder()}",
-        ]
+        where = f"the results of {self.partition}" if self.by else f"partition {self.partition!r}"
+        lines = [f"row {self.row:,} of {where}: {shown}"]
+        lines += [f"  came out             by {self.by}"] if self.by else []
+        upstream = f", before which {self.partition} sends nothing on time (S25)" if self.by else ""
+        at = f"{iso(self.watermark_us)}{upstream}, set by {self.set_by}"
+        lines += [f"  watermark before it  {at}", f"  held back by         {self._holder()}"]
         slowest = sorted(self.standing.partitions, key=lambda it: it.watermark_us)
         for state in slowest[:_MOST_SHOWN]:
-            how = "ended" if state.is_finished else "idle" if state.is_idle else ""
+            how = _how(state)
             here = f"    {state.name!r} at {iso(state.watermark_us)}"
             lines.append(f"{here}, {how}" if how else here)
         if len(slowest) > _MOST_SHOWN:
@@ -135,42 +143,90 @@ class RowExplained:
 
     def _because(self) -> str:
         if self.late.get("reason") == "idle_partition":
+            away = "with somebody else: it had left" if self.had_left else "silent"
             return (
                 "; under the watermark of its own partition it would have missed none, but the"
-                " others had moved on while that was silent (idle_partition)"
+                f" others had moved on while that was {away} (idle_partition)"
             )
         return "; the watermark had passed end and allowed lateness (beyond_lateness)"
 
 
-def explained(seen: Seen, plan: StagePlan | ProcessPlan) -> RowExplained:
-    """Put together what was seen of a row.
+def rows_in(
+    seen: Seen, operator: int, plans: Sequence[StagePlan | ProcessPlan]
+) -> list[RowExplained]:
+    """Explain the rows that came to an operator in a step.
 
     Args:
-        seen: the step that took it.
-        plan: of the first operator.
+        seen: the step.
+        operator: number of the operator, from 0.
+        plans: of all operators.
     """
+    plan = plans[operator]
+    late = iter(_late(seen, plan))
+    if operator == 0:
+        return [_of_partition(seen, plan, late)] if seen.partition is not None else []
+    if not seen.operators:
+        return []
+    name, around = names_of(plans)[operator - 1], seen.operators[operator]
+    rows = []
+    for it in around.taken:
+        is_moved = it.judged_us != around.before_us
+        row = RowExplained(
+            name,
+            it.row,
+            it.values,
+            it.time_us,
+            it.fate,
+            seen.before,
+            it.judged_us,
+            seen.what if is_moved else seen.set_by[operator],
+            late=next(late, {}) if it.fate == "late" else {},
+            by=seen.what,
+        )
+        rows.append(_with_windows(row, plan))
+    return rows
+
+
+def _of_partition(
+    seen: Seen, plan: StagePlan | ProcessPlan, late: Iterator[dict[str, Any]]
+) -> RowExplained:
     assert seen.partition is not None
     assert seen.row is not None
-    late: dict[str, Any] = {}
-    tag = getattr(plan, "late_tag", None)
-    if seen.fate == "late" and tag is not None:
-        batches = [batch for batch in seen.sides.get(tag, ()) if batch.num_rows]
-        late = values_of(batches[0], 0) if batches else {}
-    windows: tuple[WindowOfRow, ...] = ()
-    is_in = seen.time_us is not None and seen.fate in {"windowed", "late"}
-    if is_in and not isinstance(plan, ProcessPlan):
-        windows = windows_of(seen.time_us or 0, seen.before.watermark_us, plan)
-    return RowExplained(
+    row = RowExplained(
         seen.partition,
         seen.row,
         seen.values,
         seen.time_us,
         seen.fate,
         seen.before,
-        seen.set_by,
-        windows,
-        late,
+        seen.before.watermark_us,
+        seen.set_by[0],
+        late=next(late, {}) if seen.fate == "late" else {},
+        had_left=seen.had_left,
     )
+    return _with_windows(row, plan)
+
+
+def _late(seen: Seen, plan: StagePlan | ProcessPlan) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an operator's late side output, in its order."""
+    for batch in seen.sides.get(getattr(plan, "late_tag", None) or "", ()):
+        for i in range(batch.num_rows):
+            yield values_of(batch, i)
+
+
+def _with_windows(row: RowExplained, plan: StagePlan | ProcessPlan) -> RowExplained:
+    is_in = row.time_us is not None and row.verdict in {"windowed", "late"}
+    if not is_in or isinstance(plan, ProcessPlan):
+        return row
+    return replace(row, windows=windows_of(row.time_us or 0, row.watermark_us, plan))
+
+
+def _how(partition: PartitionLook) -> str:
+    if partition.is_finished:
+        return "ended"
+    if partition.has_left:
+        return "left: it is with somebody else"
+    return "idle" if partition.is_idle else ""
 
 
 def windows_of(time_us: int, watermark_us: int, plan: StagePlan) -> tuple[WindowOfRow, ...]:

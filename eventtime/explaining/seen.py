@@ -5,31 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eventtime.engine_look import PartitionLook, look_at_partitions
 from eventtime.timestamp import MINUS_INFINITY
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from eventtime.explaining.passing import OperatorSeen
     from eventtime.progress import Progress
 
-__all__ = ("Enough", "Onlooker", "PartitionState", "Seen", "Standing", "Watch", "stood")
-
-
-@dataclass(frozen=True)
-class PartitionState:
-    """How far a partition was.
-
-    Args:
-        name: of the partition.
-        watermark_us: its own, int64 microseconds UTC.
-        is_idle: whether it was left out of the minimum (S6).
-        is_finished: whether it had ended (S9).
-    """
-
-    name: str
-    watermark_us: int
-    is_idle: bool
-    is_finished: bool
+__all__ = ("Enough", "Onlooker", "Seen", "Standing", "Watch", "stood")
 
 
 @dataclass(frozen=True)
@@ -44,17 +29,12 @@ class Standing:
 
     watermark_us: int = MINUS_INFINITY
     held_by: str | None = None
-    partitions: tuple[PartitionState, ...] = ()
+    partitions: tuple[PartitionLook, ...] = ()
 
 
-def stood(progress: Progress, names: list[str]) -> Standing:
+def stood(progress: Progress) -> Standing:
     """Look where partitions are. Cost: O(partitions)."""
-    states = tuple(
-        PartitionState(name, it.watermark_us, it.idle, it.finished)
-        for name, it in zip(names, progress.partitions, strict=True)
-    )
-    holder = progress.held_by_index
-    return Standing(progress.combined_us, None if holder is None else names[holder], states)
+    return Standing(progress.combined_us, progress.held_by, look_at_partitions(progress))
 
 
 @dataclass(frozen=True)
@@ -71,9 +51,10 @@ class Seen:
             'filtered'; 'waiting' while the future guard holds it.
         time_us: its event time; None: it has none, or did not come to the windows.
         values: its columns by name, as they came to the windows or were set aside.
-        results: that came out.
         sides: what came out of side outputs, by tag.
-        set_by: what moved the watermark to where it was before.
+        operators: what it was to each of them, by number; none: it did not come so far.
+        set_by: what moved the watermark to where it was before, of each operator by number.
+        had_left: whether the row's partition had left when it was idle for the last time.
     """
 
     what: str
@@ -84,9 +65,10 @@ class Seen:
     fate: str = ""
     time_us: int | None = None
     values: dict[str, Any] = field(default_factory=dict)
-    results: tuple[pa.RecordBatch, ...] = ()
     sides: dict[str, tuple[pa.RecordBatch, ...]] = field(default_factory=dict)
-    set_by: str = ""
+    operators: tuple[OperatorSeen, ...] = ()
+    set_by: tuple[str, ...] = ()
+    had_left: bool = False
 
 
 class Enough(Exception):  # noqa: N818 - no error: what was looked for was seen
@@ -106,27 +88,47 @@ class Watch:
 
     Args:
         onlooker: is shown them.
+        operators: how many there are.
     """
 
-    def __init__(self, onlooker: Onlooker) -> None:
+    def __init__(self, onlooker: Onlooker, operators: int) -> None:
         self._onlooker = onlooker
-        self._last = Standing()
-        self.set_by = "nothing: no partition has moved it"
+        self.last = Standing()
+        self._set_by = ["nothing: no partition has moved it"] * operators
+        self._left: dict[str, bool] = {}
 
-    def stands(self, now: Standing) -> None:
-        """Look before a step: what has moved since the last came with no step of the core."""
-        if now.watermark_us != self._last.watermark_us:
-            was = {it.name: it for it in self._last.partitions}
-            idle = [
-                it.name for it in now.partitions
-                if it.is_idle and it.name in was and not was[it.name].is_idle
-            ]  # fmt: skip
-            self.set_by = f"the silence of partition {', '.join(map(repr, idle))}"
-        self._last = now
+    @property
+    def set_by(self) -> tuple[str, ...]:
+        """What moved the watermark to where it is, of each operator by number."""
+        return tuple(self._set_by)
+
+    def had_left(self, partition: str) -> bool:
+        """Whether a partition, when it was idle for the last time, had left."""
+        return self._left.get(partition, False)
+
+    def moved_by(self, now: Standing) -> str:
+        """Say in words what has moved the watermark without a step; empty: it stands."""
+        self._note(now)
+        if now.watermark_us == self.last.watermark_us:
+            return ""
+        was_idle = {it.name: it.is_idle for it in self.last.partitions}
+        idle = [it for it in now.partitions if it.is_idle and was_idle.get(it.name) is False]
+        left = ", ".join(repr(it.name) for it in idle if it.has_left)
+        silent = ", ".join(repr(it.name) for it in idle if not it.has_left)
+        told = [f"the silence of partition {silent}"] * bool(silent)
+        told += [f"partition {left}, which left"] * bool(left)
+        return " and ".join(told) or "a partition that was away for a moment"
 
     def show(self, seen: Seen, now: Standing) -> None:
         """Show a step that was taken."""
         self._onlooker.see(seen)
         if now.watermark_us != seen.before.watermark_us:
-            self.set_by = seen.what
-        self._last = now
+            self._set_by[0] = seen.what
+        for i, it in enumerate(seen.operators[1:], 1):
+            if it.after_us != it.before_us:
+                self._set_by[i] = seen.what
+        self._note(now)
+        self.last = now
+
+    def _note(self, now: Standing) -> None:
+        self._left |= {it.name: it.has_left for it in now.partitions if it.is_idle}

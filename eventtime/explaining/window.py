@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventtime.explaining.row import explained, iso
+from eventtime.explaining.row import iso, rows_in
 from eventtime.explaining.values import values_of
+from eventtime.stages import names_of
 from eventtime.timestamp import PLUS_INFINITY, add, to_us
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from eventtime.compiled import StagePlan
+    from eventtime.explaining.row import RowExplained
     from eventtime.explaining.seen import Seen
+    from eventtime.process.plan import ProcessPlan
 
 _NOT_SHOWN: Final = {"window_start", "window_end", "timing", "is_final", "version"}
 
@@ -26,7 +31,7 @@ class Fired:
     """A window sent a result.
 
     Args:
-        watermark_us: the combined watermark behind the step that fired it.
+        watermark_us: of the operator, behind the step that fired it.
         by: that step, in words.
         result: the row that came out.
     """
@@ -51,12 +56,14 @@ class WindowExplained:
 
     Args:
         key: values of the key columns; start_us, end_us: bounds, int64 microseconds UTC.
-        rows: (partition, number) of the rows in it, in the order in which they came.
-        watermarks_us: the combined watermark before each of them.
+        rows: (partition, number) of the rows in it, in the order in which they came; see
+            `RowExplained`.
+        watermarks_us: the watermark of the operator before each of them.
         fired: its results, in order.
         missed: (partition, number) of rows that came too late for it.
         expires_us: the watermark from which on it takes no row.
         expired_by: the step behind which it was gone, in words; empty: it is not.
+        operator: its name, of one that is not the first; its rows are results of the one before.
     """
 
     key: tuple[Any, ...]
@@ -68,22 +75,21 @@ class WindowExplained:
     missed: tuple[tuple[str, int], ...]
     expires_us: int
     expired_by: str
+    operator: str = ""
 
     def __str__(self) -> str:
         """Say all of it in lines."""
         of = f" of key {', '.join(map(repr, self.key))}" if self.key else ""
-        lines = [f"window [{iso(self.start_us)}, {iso(self.end_us)}){of}"]
+        whose = f" of {self.operator}" if self.operator else ""
+        lines = [f"window [{iso(self.start_us)}, {iso(self.end_us)}){of}{whose}"]
         if not self.rows:
             lines.append("  opened    never: no row came in time for it")
         else:
-            (partition, row), at = self.rows[0], iso(self.watermarks_us[0])
-            lines.append(
-                f"  opened    by row {row:,} of partition {partition!r}, at watermark {at}"
-            )
+            first, at = self._row(*self.rows[0]), iso(self.watermarks_us[0])
+            lines.append(f"  opened    by {first}, at watermark {at}")
         if len(self.rows) > 1:
-            (partition, row), at = self.rows[-1], iso(self.watermarks_us[-1])
-            more = counted(len(self.rows) - 1, "row")
-            last = f"the last is row {row:,} of partition {partition!r}, at watermark {at}"
+            more, at = counted(len(self.rows) - 1, "row"), iso(self.watermarks_us[-1])
+            last = f"the last is {self._row(*self.rows[-1])}, at watermark {at}"
             lines.append(f"  extended  by {more} more; {last}")
         lines += [f"  fired     {fired}" for fired in self.fired]
         if self.rows and not self.fired:
@@ -93,22 +99,26 @@ class WindowExplained:
             lines.append(f"  expired   when {gone}")
         elif self.rows:
             lines.append(f"  expires   when the watermark reaches {iso(self.expires_us)}")
-        for partition, row in self.missed:
-            lines.append(f"  missed    by row {row:,} of partition {partition!r}")
+        lines += [f"  missed    by {self._row(*row)}" for row in self.missed]
         return "\n".join(lines)
+
+    def _row(self, partition: str, row: int) -> str:
+        where = f"the results of {partition}" if self.operator else f"partition {partition!r}"
+        return f"row {row:,} of {where}"
 
 
 @dataclass
 class WindowOnlooker:
-    """Looks for what concerns one window of the first operator.
+    """Looks for what concerns one window.
 
     Args:
-        plan: of the operator.
+        plans: of all operators; operator: number of the one whose window it is.
         key: of the window.
         start_us: of the window; end_us: of it.
     """
 
-    plan: StagePlan
+    plans: Sequence[StagePlan | ProcessPlan]
+    operator: int
     key: tuple[Any, ...]
     start_us: int
     end_us: int
@@ -119,14 +129,19 @@ class WindowOnlooker:
     expired_by: str = ""
 
     def __post_init__(self) -> None:
-        self.expires_us = add(self.end_us, self.plan.spec.lateness_us)
+        self._plan = cast("StagePlan", self.plans[self.operator])
+        self.expires_us = add(self.end_us, self._plan.spec.lateness_us)
 
     def see(self, seen: Seen) -> None:
-        if seen.fate in {"windowed", "late"} and self._is_of(seen):
-            self._take(seen)
-        for batch in seen.results:
-            self._look(batch, seen)
-        if not self.expired_by and seen.before.watermark_us < self.expires_us <= seen.after_us:
+        for row in rows_in(seen, self.operator, self.plans):
+            if row.windows and self._is_of(row):
+                self._take(row)
+        if not seen.operators:
+            return
+        around = seen.operators[self.operator]
+        for batch in around.results:
+            self._look(batch, seen.what, around.after_us)
+        if not self.expired_by and around.before_us < self.expires_us <= around.after_us:
             self.expired_by = seen.what
 
     def explained(self) -> WindowExplained:
@@ -141,33 +156,30 @@ class WindowOnlooker:
             tuple(self.missed),
             self.expires_us,
             self.expired_by if self.rows else "",
+            names_of(self.plans)[self.operator] if self.operator else "",
         )
 
-    def _is_of(self, seen: Seen) -> bool:
-        return tuple(seen.values[name] for name in self.plan.keys) == self.key
+    def _is_of(self, row: RowExplained) -> bool:
+        return tuple(row.values[name] for name in self._plan.keys) == self.key
 
-    def _take(self, seen: Seen) -> None:
-        about = explained(seen, self.plan)
-        mine = [window for window in about.windows if window.start_us == self.start_us]
+    def _take(self, row: RowExplained) -> None:
+        mine = [window for window in row.windows if window.start_us == self.start_us]
         if mine and mine[0].state == "expired":
-            self.missed.append((about.partition, about.row))
+            self.missed.append((row.partition, row.row))
         elif mine:
-            self.rows.append((about.partition, about.row))
-            self.watermarks_us.append(about.watermark_us)
+            self.rows.append((row.partition, row.row))
+            self.watermarks_us.append(row.watermark_us)
 
-    def _look(self, batch: pa.RecordBatch, seen: Seen) -> None:
-        names = batch.schema.names
-        if any(name not in names for name in ("window_start", *self.plan.keys)):
-            return
+    def _look(self, batch: pa.RecordBatch, by: str, watermark_us: int) -> None:
         column = batch.column("window_start")
-        starts, _ = to_us(column, self.plan.time_unit, latest=PLUS_INFINITY)
+        starts, _ = to_us(column, self._plan.time_unit, latest=PLUS_INFINITY)
         for i in range(batch.num_rows):
             is_mine = int(starts[i]) == self.start_us or (
-                self.plan.spec.grid.everything and not column[i].is_valid
+                self._plan.spec.grid.everything and not column[i].is_valid
             )
             if is_mine and self._key_in(batch, i) == self.key:
-                self.fired.append(Fired(seen.after_us, seen.what, values_of(batch, i)))
+                self.fired.append(Fired(watermark_us, by, values_of(batch, i)))
 
     def _key_in(self, batch: pa.RecordBatch, i: int) -> tuple[Any, ...]:
-        values = values_of(batch.select(list(self.plan.keys)), i)
-        return tuple(values[name] for name in self.plan.keys)
+        values = values_of(batch.select(list(self._plan.keys)), i)
+        return tuple(values[name] for name in self._plan.keys)

@@ -120,7 +120,8 @@ class Stored:
     Args:
         entries: of all whole frames, in order.
         length: of those in bytes.
-        torn: bytes behind them: of a frame that a killed process did not write to its end.
+        torn: bytes behind them: of a frame that was not written to its end, as a process was killed
+            or the machine failed.
     """
 
     entries: list[Entry]
@@ -132,7 +133,7 @@ def stored(file: JournalFile) -> Stored:
     """Read a journal, as far as it is whole.
 
     Raises:
-        JournalError: it cannot be read, is no journal, or is damaged before its end.
+        JournalError: it cannot be read, is no journal, or is damaged.
     """
     data = _read(file)
     if not _MAGIC.startswith(data[: len(_MAGIC)]):
@@ -160,10 +161,31 @@ def _frames(data: bytes, place: str) -> Iterator[bytes]:
     while (payload := _frame(data, at)) is not None:
         yield payload
         at += _HEAD + len(payload)
-    behind = at + _HEAD + int.from_bytes(data[at : at + 4], "little")
-    if _frame(data, behind) is not None:
+    if not _is_torn(data[at:]):
         msg = f"the journal {place!r} is damaged at byte {at:,} of {len(data):,}"
-        raise JournalError(msg, place=place, remedy="take a copy that is whole")
+        remedy = f"take a copy that is whole, or cut it to its first {at} bytes, which are"
+        raise JournalError(msg, place=place, remedy=remedy)
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Tell whether a frame was not written to its end; else something else has damaged it.
+
+    It is shorter than it says; or zeros stand in its place, where the machine failed.
+    """
+    length, crc32 = (int.from_bytes(rest[i : i + 4], "little") for i in (0, 4))
+    if len(rest) < _HEAD or not any(rest):
+        return True
+    is_short = len(rest) < _HEAD + length
+    return is_short and zlib.crc32(rest[_HEAD:]) != crc32 and not _has_last(rest)
+
+
+def _has_last(rest: bytes) -> bool:
+    """Tell whether a whole frame stands at the end: then it is a length before it that is wrong."""
+    for length in range(1, len(rest) - _HEAD):
+        head = len(rest) - _HEAD - length
+        if rest[head : head + 4] == length.to_bytes(4, "little") and _frame(rest, head):
+            return True
+    return False
 
 
 def _frame(data: bytes, at: int) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
@@ -15,7 +14,8 @@ from eventtime.engine import Engine
 from eventtime.errors import PlanError, SchemaError
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.testing.driving import drive
-from eventtime.testing.rows import Instant, batch_of, instant_us, iso, source_of
+from eventtime.testing.looking import Looking
+from eventtime.testing.rows import Instant, batch_of, instant_us, source_of
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from eventtime.engine_look import EngineLook, HeldState, PartitionLook, Timer
-    from eventtime.ledger import Ledger
+    from eventtime.explaining.row import RowExplained
+    from eventtime.explaining.window import WindowExplained
     from eventtime.memory import MemoryLike
     from eventtime.stream import Stream
 
@@ -44,14 +44,15 @@ _LATE: Final = "late"
 _QUARANTINE: Final = "quarantine"
 
 
-class Harness:
+class Harness(Looking):
     """A pipeline in a test. Nothing sleeps, nothing is written to disk.
 
     Driving: `push`, `advance_watermark`, `advance_clock`, `poll_empty`, `add_partition`, `finish`,
     `finish_all`; `do`, `play`. Surviving: `snapshot`, `restore`, `restart`. What came out since it
     was last asked for: `results`, `side`. All that came out so far: `all_results`, `all_of`,
     `late`, `quarantine`. Looking: `watermark`, `watermark_of`, `held_by`, `is_idle`, `ledger`,
-    `timers`, `state`, `is_empty`; `streams`, `timeline`. Ending: `close`, or `with`.
+    `timers`, `state`, `is_empty`; `streams`, `timeline`, `explain_row`, `explain_window`. Ending:
+    `close`, or `with`.
 
     Args:
         pipeline: declares what to compute; its sources give the schema only and are not read.
@@ -80,7 +81,7 @@ class Harness:
         memory: MemoryLike | None = None,
     ) -> None:
         self.clock = ManualClock(instant_us(start, place="Harness(start=…)"))
-        self._pipeline, self.shards, self._memory = pipeline, shards, memory
+        self.pipeline, self.shards, self._memory = pipeline, shards, memory
         # A text is no list of names: the engine says so.
         names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
         self.engine = Engine(pipeline, names, clock=self.clock, shards=shards, memory=memory)
@@ -124,7 +125,7 @@ class Harness:
         self, partition: str, rows: Sequence[Row] | pa.RecordBatch | pa.Table
     ) -> pa.RecordBatch:
         """Return rows as the batch that `push` makes of them."""
-        source, place = source_of(self._pipeline, partition), f"push({shown(partition)}, rows)"
+        source, place = source_of(self.pipeline, partition), f"push({shown(partition)}, rows)"
         time, unit = source.time, source.time_unit
         return batch_of(rows, source.schema(), time=time, time_unit=unit, place=place)
 
@@ -232,7 +233,7 @@ class Harness:
         self.engine.suspend()
         clock, shards, memory = self.clock, self.shards, self._memory
         self.engine = Engine.restore(
-            self._pipeline, io.BytesIO(saved), clock=clock, shards=shards, memory=memory
+            self.pipeline, io.BytesIO(saved), clock=clock, shards=shards, memory=memory
         )
 
     def close(self) -> None:
@@ -281,15 +282,10 @@ class Harness:
     @property
     def late_tag(self) -> str | None:
         """Tag of the late rows of the first window; None: it keeps none, or there is no window."""
-        windows = [n for n in walk(self._pipeline.node) if isinstance(n, Windowed)]
+        windows = [n for n in walk(self.pipeline.node) if isinstance(n, Windowed)]
         if not windows or windows[-1].late == DROP:
             return None
         return windows[-1].late or _LATE
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Tags of all side outputs."""
-        return self.look().tags
 
     @property
     def quarantine(self) -> pa.Table:
@@ -315,67 +311,58 @@ class Harness:
         """Draw what happened so far; see `eventtime.testing.timeline`."""
         from eventtime.testing.timeline import timeline
 
-        return timeline(self._pipeline, self.streams, width=width, height=height)
+        return timeline(self.pipeline, self.streams, width=width, height=height)
 
-    @property
-    def watermark(self) -> str:
-        """The combined watermark, as ISO 8601 text; '-inf' and '+inf' at its ends."""
-        return iso(self.engine.watermark_us)
+    def explain_row(
+        self,
+        partition: str | None = None,
+        row: int | None = None,
+        *,
+        late: int | None = None,
+        operator: str | None = None,
+    ) -> RowExplained:
+        """Say what became of a row and why; see `eventtime.explain_row`.
 
-    @property
-    def watermark_us(self) -> int:
-        """The combined watermark, int64 microseconds UTC."""
-        return self.engine.watermark_us
+        What the harness went through is done again, row by row, up to that row.
 
-    def watermark_of(self, partition: str) -> str:
-        """Return a partition's own watermark, as ISO 8601 text."""
-        return iso(self.partition(partition).watermark_us)
-
-    def is_idle(self, partition: str) -> bool:
-        """Tell whether a partition is idle (S6)."""
-        return self.partition(partition).is_idle
-
-    def partition(self, name: str) -> PartitionLook:
-        """Return how far a partition is.
+        Args:
+            partition, row: whose, and which of the rows that were pushed there, from 0.
+            late: instead, a late row, by its number from 0.
+            operator: which operator is asked, such as 'window 2'; None: the first.
 
         Raises:
-            PlanError: there is none of that name.
+            PlanError: there is no such row or operator; or what came before is not known.
+
+        >>> import pyarrow as pa, eventtime as et
+        >>> schema = pa.schema({"t": pa.timestamp("s")})
+        >>> stream = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+        >>> harness = Harness(stream.window(et.tumbling("1m")).aggregate(n=et.count()))
+        >>> harness.push("a", [{"t": 0}, {"t": 70}, {"t": 30}])
+        >>> harness.explain_row("a", 2).verdict
+        'late'
         """
-        partitions = {known.name: known for known in self.look().partitions}
-        if name not in partitions:
-            msg = f"there is no partition {shown(name)}"
-            remedy = f"partitions are {', '.join(partitions)}"
-            raise PlanError(msg, place="harness", remedy=remedy)
-        return partitions[name]
+        from eventtime.testing.explaining import explain_row
 
-    @property
-    def held_by(self) -> str | None:
-        """Name of the partition that holds the watermark back; None: none counts."""
-        return self.look().held_by
+        return explain_row(self, partition, row, late, operator)
 
-    @property
-    def ledger(self) -> Ledger:
-        """The balance as of now (S26): it stays as it is while more rows come."""
-        return copy.deepcopy(self.engine.ledger)
+    def explain_window(
+        self, start: Instant, *key: Any, operator: str | None = None
+    ) -> WindowExplained:
+        """Say what opened, extended, fired and closed a window; see `eventtime.explain_window`.
 
-    @property
-    def timers(self) -> tuple[Timer, ...]:
-        """Timers that are set, in the order of operators, then of time."""
-        return self.look().timers
+        Args:
+            start: of the window; any for the global one.
+            key: values of the key columns, in their order.
+            operator: whose window, such as 'window 2'; None: the first operator's.
 
-    @property
-    def state(self) -> tuple[HeldState, ...]:
-        """What each operator holds: keys, rows, bytes."""
-        return self.look().operators
+        Raises:
+            PlanError: the operator has no such window, or keys are missing; or what came before is
+                not known.
+        """
+        from eventtime.testing.explaining import explain_window
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no state is held (S30)."""
-        return self.engine.is_empty
-
-    def look(self) -> EngineLook:
-        """Return all that can be seen at once. Cost: O(keys held) and O(timers)."""
-        return self.engine.look()
+        start_us = instant_us(start, place="explain_window(start)")
+        return explain_window(self, start_us, key, operator)
 
     def _take(self, tag: str | None) -> pa.Table:
         new: pa.Table = self.engine.results() if tag is None else self.engine.side(tag)

@@ -12,7 +12,8 @@ import pytest
 
 import eventtime as et
 from eventtime.cli.main import main
-from eventtime.sources.feed import Ended, Silent
+from eventtime.sources.feed import Ended, Found, Left, Silent
+from eventtime.testing import Harness
 from live.script import Script, rows
 from live.test_following import counted
 from live.test_following import run as run_script
@@ -32,6 +33,22 @@ def stream(**more: Any) -> et.Stream:
     marked = et.from_arrow(ROWS, time="t").watermark(et.ascending())
     windows = marked.key_by("key").window(et.tumbling("1m"), **more)
     return windows.aggregate(n=et.count())
+
+
+def chain(source: et.Stream) -> et.Stream:
+    """Two windows: the first sends a correction that is late for the second."""
+    marked = source.watermark(et.ascending()).key_by("key")
+    minutes = marked.window(et.tumbling("1m"), allowed_lateness="5m", mode="discarding")
+    shown = minutes.aggregate(n=et.count()).filter(pc.field("n") < 3).key_by("key")
+    return shown.window(et.tumbling("2m")).aggregate(total=et.sum("n"))
+
+
+LATER = pa.table(
+    {
+        "t": pa.array([5, 70, 70, 70, 130, 260, 5, 700], pa.timestamp("s", "UTC")),
+        "key": ["a", "b", "b", "b", "a", "a", "a", "a"],
+    }
+)
 
 
 def test_a_late_row_is_named_by_its_number_or_as_late() -> None:
@@ -96,6 +113,121 @@ def test_what_cannot_be_asked_is_refused() -> None:
             et.explain_window(stream(), 0, key)
 
 
+def test_a_later_operator_is_asked_by_its_name() -> None:
+    """S25: its rows are the results of the one before; what a filter leaves out says so."""
+    stream = chain(et.from_arrow(LATER, time="t"))
+    late = stream.run().side("late_2").to_pylist()
+    why = et.explain_row(stream, late=0, operator="window 2")
+    assert why == et.explain_row(stream, row=3, operator="window 2")
+    assert why == et.explain_row(stream, partition="window 1", row=3, operator="window 2")
+    assert (why.verdict, why.late_by_us, [why.late]) == ("late", 120_000_000, late)
+    assert (why.by, why.set_by) == ("row 7 of partition 'memory'", "row 5 of partition 'memory'")
+    assert why.watermark_us == 240_000_000
+    assert "before which window 1 sends nothing on time" in str(why)
+    left_out = et.explain_row(stream, row=1, operator="window 2")
+    assert (left_out.verdict, left_out.values["n"]) == ("filtered", 3)
+    window = et.explain_window(stream, 0, "a", operator="window 2")
+    assert (window.rows, window.missed) == ((("window 1", 0),), (("window 1", 3),))
+    assert [fired.result["total"] for fired in window.fired] == [1]
+    assert "opened    by row 0 of the results of window 1" in str(window)
+    assert "of key 'a' of window 2" in str(window)
+    assert "there is no late row 1" in refused(stream, late=1, operator="window 2")
+    assert "window 1 has no result 9: there are 6 results" in refused(
+        stream, row=9, operator="window 2"
+    )
+    assert "they are 'window 1', 'window 2'" in refused(stream, late=0, operator="window 3")
+    assert "do not come to window 2" in refused(
+        stream, partition="memory", row=0, operator="window 2"
+    )
+
+
+def refused(stream: et.Stream, **asked: Any) -> str:
+    with pytest.raises(et.PlanError) as error:
+        et.explain_row(stream, **asked)
+    return str(error.value)
+
+
+def test_the_first_of_two_windows_tells_its_own_results() -> None:
+    """S21, S25: not those of the second, which may start at the same time."""
+    window = et.explain_window(chain(et.from_arrow(LATER, time="t")), 0, "a")
+    assert [(f.result["n"], f.result["version"]) for f in window.fired] == [(1, 1), (1, 2)]
+
+
+class Both(et.ProcessFunction):
+    """Hands rows on."""
+
+    def on_row(self, context: Any, row: Any) -> None:
+        context.emit(**row)
+
+
+def test_a_process_function_has_rows_and_no_windows() -> None:
+    """S25: windows behind one take what it sends, and windows in front of one hand over to it."""
+    output = pa.schema({"t": pa.timestamp("s", "UTC"), "key": pa.string()})
+    marked = et.from_arrow(ROWS, time="t").watermark(et.ascending()).key_by("key")
+    sent = marked.process(Both(), output=output, time="t").key_by("key")
+    stream = sent.window(et.tumbling("1m")).aggregate(n=et.count())
+    with pytest.raises(et.PlanError, match=r"no windows(.|\n)*operator='window 2'"):
+        et.explain_window(stream, 0, "a")
+    why = et.explain_row(stream, late=0, operator="window 2")
+    assert (why.partition, why.row, why.by) == ("process 1", 2, "row 3 of partition 'memory'")
+    counts = marked.window(et.tumbling("1m")).aggregate(n=et.count()).key_by("key")
+    kept = pa.schema({"key": pa.string(), "n": pa.int64()})
+    last = counts.process(Both(), output=kept, columns=["key", "n"])
+    given = et.explain_row(last, row=0, operator="process 2")
+    assert (given.values["n"], given.in_words) == (1, "given to the process function")
+
+
+def test_a_harness_explains_what_it_went_through() -> None:
+    """S4, S28: as a replay of the same rows does; restarts do not show."""
+    stream = chain(et.from_arrow(LATER.schema.empty_table(), time="t"))
+    with Harness(stream, ["a", "b"], start="2024-01-01") as harness:
+        harness.push("a", LATER.slice(0, 3))
+        harness.advance_watermark("b", "1970-01-01T00:01:30Z")
+        harness.restart()
+        harness.finish("b")
+        harness.push("a", LATER.slice(3))
+        why = harness.explain_row(late=0, operator="window 2")
+        assert (why.verdict, why.by) == ("late", "row 7 of partition 'a'")
+        assert harness.explain_row("a", 3).set_by == "a heartbeat of partition 'b'"
+        window = harness.explain_window("1970-01-01T00:00:00Z", "a")
+        assert window.fired[0].by == "a heartbeat of partition 'b'"
+        with pytest.raises(et.PlanError, match="no partition 'c'"):
+            harness.explain_row("c", 0)
+        saved = harness.snapshot()
+    with (
+        Harness.restore(stream, saved) as later,
+        pytest.raises(et.PlanError, match="what came before the snapshot is not known"),
+    ):
+        later.explain_row("a", 0)
+
+
+def test_a_partition_that_left_is_no_silent_one(tmp_path: Path) -> None:
+    """S6, S20: it was given to somebody else, and came back."""
+    events: list[Any] = [
+        (0, "b", rows(1)),
+        (0, "a", rows(25)),
+        (1, Left("b")),
+        (9, Found("b")),
+        (9, "b", rows(3)),
+        (10, Left("b")),
+        (11, "a", rows(26)),
+        (12, Ended("a")),
+        (12, Ended("b")),
+    ]
+    script, path = Script(events, ("a", "b")), tmp_path / "run.journal"
+    run_script(script, counted(script, idle_after="2s"), journal=path)
+    kept: list[Any] = [(0, *event[1:]) for event in events if len(event) == 3]
+    again = counted(Script(kept, ("a", "b")), idle_after="2s")
+    why = et.explain_row(again, late=0, journal=path)
+    assert (why.partition, why.row, why.set_by) == ("b", 1, "partition 'b', which left")
+    assert "while that was with somebody else: it had left (idle_partition)" in str(why)
+    window = et.explain_window(again, 0, journal=path)
+    assert window.fired[0].by == window.expired_by == "partition 'b', which left"
+    assert "left: it is with somebody else" in str(
+        et.explain_row(again, partition="a", row=1, journal=path)
+    )
+
+
 def test_a_live_run_says_whose_silence_moved_the_watermark(tmp_path: Path) -> None:
     """S6: the partition that was silent comes back, and its row is late because of that."""
     events: list[Any] = [
@@ -117,6 +249,8 @@ def test_a_live_run_says_whose_silence_moved_the_watermark(tmp_path: Path) -> No
     assert [state.is_idle for state in why.standing.partitions] == [False, True]
     assert why.late["reason"] == "idle_partition"
     assert "while that was silent (idle_partition)" in str(why)
+    window = et.explain_window(counted(again, idle_after="2s"), 0, journal=path)
+    assert window.fired[0].by == window.expired_by == "the silence of partition 'b'"
 
 
 def test_the_command_line_asks_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,5 +263,8 @@ def test_the_command_line_asks_too(tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["verdict"] == "windowed"
     assert main([*ask, "--window-at", "1970-01-01T00:01:00Z", "--of", "b"]) == 0
     assert "opened    by row 4" in capsys.readouterr().out
+    later = [*ask, "--operator", "window 2", "--late", "0"]
+    assert main(later) == 2
+    assert "they are 'window 1'" in capsys.readouterr().err
     assert main([*ask, "--window-at", "1970-01-01T00:01:00Z"]) == 2
     assert "--of VALUE" in capsys.readouterr().err

@@ -180,14 +180,44 @@ def test_what_was_torn_is_told_and_cut(tmp_path: Path) -> None:
     assert_same_run(et.replay_journal(kept(rows(1, 5, 25, 3)), path), ran)
 
 
-def test_damage_before_the_end_is_no_torn_tail(tmp_path: Path) -> None:
-    path = tmp_path / "run.journal"
+def test_damage_is_no_torn_tail(tmp_path: Path) -> None:
+    """A frame that is as long as it says was whole once; so was one with a whole one behind it."""
+    path, again = tmp_path / "run.journal", kept(rows(1, 5, 25, 3))
     run_script(script(), journal=path)
-    data = bytearray(path.read_bytes())
-    data[20] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(et.JournalError, match="damaged at byte 4 of"):
-        et.replay_journal(kept(rows(1, 5, 25, 3)), path)
+    whole = path.read_bytes()
+    ends = frame_ends(whole)
+    last = ends[-2]
+    assert ends[-1] == len(whole)
+    lengths = [4, last, ends[-3]]  # where the lengths of some frames stand
+    for at, place in [
+        (20, 4), (len(whole) - 1, last), (last + 5, last),  # contents, and a checksum
+        *((length + byte, length) for length in lengths for byte in range(4)),
+    ]:  # fmt: skip
+        data = bytearray(whole)
+        data[at] ^= 0x40
+        path.write_bytes(data)
+        with pytest.raises(et.JournalError, match=f"damaged at byte {place:,} of {len(whole):,}"):
+            et.replay_journal(again, path)
+        with pytest.raises(et.JournalError, match="is damaged at byte"):
+            run_script(script(), journal=path)
+        assert path.read_bytes() == bytes(data)
+
+
+def test_zeros_at_the_end_are_what_a_machine_that_failed_has_left(tmp_path: Path) -> None:
+    """The file had grown when the power went, and its last bytes were not there yet."""
+    path = tmp_path / "run.journal"
+    ran = run_script(script(), journal=path)
+    path.write_bytes(path.read_bytes() + bytes(4_000))
+    with pytest.warns(RuntimeWarning, match="the last 4,000 bytes"):
+        assert_same_run(et.replay_journal(kept(rows(1, 5, 25, 3)), path), ran)
+
+
+def frame_ends(data: bytes) -> list[int]:
+    """Where the frames of a journal end; its magic first."""
+    ends = [4]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 8 + int.from_bytes(data[ends[-1] : ends[-1] + 4], "little"))
+    return ends
 
 
 def test_a_run_that_fails_is_told_as_far_as_it_came(tmp_path: Path) -> None:

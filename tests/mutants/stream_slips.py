@@ -162,7 +162,7 @@ STREAM_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ),
         (
             "late rows gathered are not in the cut",
-            "        self._stages.flush()\n        if self._observe",
+            "        self.stages.flush()\n        if self._observe",
             "        if self._observe",
             "restores",
         ),

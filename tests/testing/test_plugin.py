@@ -89,6 +89,7 @@ def test_a_project_that_uses_all_of_it(project: pytest.Pytester) -> None:
             "*eventtime: harness 1*",
             "  1 push a  0s*",
             "      => [[]0s, 1m) n=1*",
+            "why so: .explain_row('a', 0) *",
             "*wrong.transcript.yaml:10: results differ",
             "number 1: n is 1, and 2 is expected",
         ]

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ("BrokenRuleError",)
 
 _MOST_LINES: Final = 8
+_WHY: Final = (
+    "why so: Harness.of(pipeline, STREAMS) has .explain_row('a', 0) for the first row of partition"
+    " a, .explain_row(late=0) for the first late one, and .explain_window(start, key)"
+)
 
 
 class BrokenRuleError(AssertionError):
@@ -47,7 +51,7 @@ class BrokenRuleError(AssertionError):
         lines += [f"  {line}" for line in self.found[:_MOST_LINES]]
         if len(self.found) > _MOST_LINES:
             lines.append(f"  … and {len(self.found) - _MOST_LINES} more")
-        lines += ["", *self.pipeline.explain().splitlines(), "", _picture(self)]
+        lines += ["", *self.pipeline.explain().splitlines(), "", _picture(self), _WHY]
         lines += ["", "As a test:", "", as_test(self.streams, check=self.check)]
         return "\n".join(lines)
 
