@@ -16,6 +16,7 @@ from eventtime.clock import SystemClock
 from eventtime.cutting import Cutting
 from eventtime.fingerprint import fingerprint
 from eventtime.outputs import StagedOutputs
+from eventtime.recalled import columns_of
 from eventtime.savepoint import resumed_from
 from eventtime.state.saved import Checkpoint
 
@@ -75,7 +76,10 @@ class Checkpointing:
         self._stop, self._drain, self.stops = stop, drain, False
         self._origin = origin
         self._store, self.saved, self._job = claim(checkpoints, plan, origin, start_from=start_from)
-        self._pipeline = fingerprint(plan)
+        self._pipeline: dict[str, Any] = {
+            "pipeline": fingerprint(plan),
+            "columns": columns_of(plan),
+        }
         epoch = 0 if self.saved is None else self.saved.head["epoch"]
         self.clock: Clock = SystemClock() if clock is None else clock
         self.outputs = StagedOutputs(
@@ -125,7 +129,7 @@ class Checkpointing:
         self._execution = execution
         if self._store.newest() is None:
             # The outputs are marked as this job's from now on: it must be known after a crash.
-            head = {"kind": self._origin, "pipeline": self._pipeline, "is_begun": False}
+            head = {"kind": self._origin, **self._pipeline, "is_begun": False}
             self._store.write({**head, **self._about_outputs(0)}, [])
         self.outputs.recover(self.saved, self._store.token)
         if self.is_published:
@@ -151,7 +155,7 @@ class Checkpointing:
         writer = self._store.parts()
         head = self._execution.save(writer)
         head |= {"is_begun": True, "is_finished": is_end, "is_published": self.is_published}
-        head |= self._about_outputs(ended.number)
+        head |= self._pipeline | self._about_outputs(ended.number)
         head["outputs"] = self.outputs.save(ended, writer, self._held_by)
         self._cutting.begin(lambda: self._write(head, writer, ended))
         if is_end or self.stops:

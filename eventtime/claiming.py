@@ -10,6 +10,7 @@ from eventtime.fingerprint import check_fingerprint
 from eventtime.places import storage_at
 from eventtime.savepoint import check_origin, read_savepoint
 from eventtime.state.checkpoints import CheckpointStore
+from eventtime.state.saved import list_checkpoints
 
 if TYPE_CHECKING:
     import os
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from eventtime.compiled import CompiledPlan
     from eventtime.savepoint import Origin
     from eventtime.state.parts import Saved
+    from eventtime.state.storage import Storage
 
-__all__ = ("Claimed", "claim")
+__all__ = ("Claimed", "claim", "saved_head")
 
 
 class Claimed(NamedTuple):
@@ -54,11 +56,8 @@ def claim(
     Raises:
         CheckpointError: what is there cannot be read, or is of another pipeline.
     """
-    within, nonce = checkpoints.within, _nonce
-    if within is None:
-        storage = storage_at(checkpoints.path, checkpoints.filesystem)
-    else:
-        storage, nonce = within.storage, within.nonce
+    storage, within = _storage(checkpoints), checkpoints.within
+    nonce = _nonce if within is None else within.nonce
     how: Any = {"keep": checkpoints.keep, "at": checkpoints.at, "writer": _writer()}
     how["nonce"] = nonce
     store = CheckpointStore.open(storage, **how)
@@ -79,6 +78,36 @@ def claim(
     # A savepoint that an engine wrote by itself has begun and belongs to no folder.
     is_begun = found.head.get("is_begun", True)
     return Claimed(store, found if is_begun else None, found.head["job"])
+
+
+def saved_head(
+    checkpoints: Checkpoints | None, start_from: str | os.PathLike[str] | None
+) -> dict[str, Any] | None:
+    """Return what is said beside the state that a run would go on from; nothing is claimed.
+
+    Args:
+        checkpoints: which folder; None: there is none.
+        start_from: path of a savepoint, for when there is no checkpoint yet.
+
+    Returns:
+        None if there is no state, or it is damaged: who claims it says how.
+
+    Raises:
+        CheckpointError: the folder cannot be listed, or the savepoint cannot be read.
+    """
+    found = [] if checkpoints is None else list_checkpoints(_storage(checkpoints))
+    at = None if checkpoints is None else checkpoints.at
+    newest = next((it.checkpoint for it in found if at in {None, it.name.seq}), None)
+    head = None if newest is None else newest.head
+    if start_from is not None and (head is None or not head["is_begun"]):
+        return read_savepoint(start_from, None).head
+    return head
+
+
+def _storage(checkpoints: Checkpoints) -> Storage:
+    if checkpoints.within is not None:
+        return checkpoints.within.storage
+    return storage_at(checkpoints.path, checkpoints.filesystem)
 
 
 def _nonce() -> str:

@@ -71,16 +71,18 @@ def replay_journal(
         raise PlanError(msg, place="replay_journal(stream)", remedy=remedy)
     from eventtime.compiled import compile_plan
     from eventtime.journal.playing import NoAlarm
+    from eventtime.recalled import with_columns
 
     player = player_of(journal, place="replay_journal(journal)")
+    first = player.story.first
     live = Live(player.clock, NoAlarm(), latency_us=0)
     return run_plan(
-        compile_plan(stream.node),
+        compile_plan(with_columns(stream.node, first.columns)),
         Targets(sink, {} if sides is None else sides, overwrite),
         shards=shards,
         progress=None,
         surviving=Surviving(),
         limit=limit_of(memory, place="replay_journal(memory=…)"),
-        live=live if player.story.first.kind == "live" else None,
+        live=live if first.kind == "live" else None,
         journal=player,
     )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from eventtime.journal.recording import Recorder
     from eventtime.memory import MemoryLimit
     from eventtime.outputs import Outputs
+    from eventtime.plan import Node
     from eventtime.savepoint import Origin
     from eventtime.state.pack import Pack
     from eventtime.state.parts import Saved
@@ -61,6 +62,13 @@ class Surviving:
     stop: Callable[[], bool] | None = None
     drain: bool = False
     restart: Restart | None = None
+
+    def compiled(self, node: Node) -> CompiledPlan:
+        """Compile a plan; one that was saved has the columns that it had then."""
+        from eventtime.compiled import compile_plan
+        from eventtime.recalled import as_saved
+
+        return compile_plan(as_saved(node, self.checkpoints, self.start_from))
 
 
 def run_plan(

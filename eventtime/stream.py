@@ -244,18 +244,14 @@ class Stream:
         Raises:
             EventTimeError: see its subclasses; no output is left half-written, Ctrl-C included.
         """
+        points = as_checkpoints(checkpoint, place="run(checkpoint=…)")
+        surviving = Surviving(points, start_from, stop, drain, restart)
         return run_plan(
-            self._compiled(),
+            surviving.compiled(self.node),
             Targets(sink, {} if sides is None else sides, overwrite),
             shards=shards,
             progress=progress,
-            surviving=Surviving(
-                as_checkpoints(checkpoint, place="run(checkpoint=…)"),
-                start_from,
-                stop,
-                drain,
-                restart,
-            ),
+            surviving=surviving,
             limit=limit_of(memory, place="run(memory=…)"),
             live=live,
             journal=journal,

@@ -18,7 +18,7 @@ Numbers are varints, least significant seven bits first; a text has its length i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventtime.sources.feed import Ended, Found, Heartbeat, Left, Silent, Stands, Unpolled
@@ -42,6 +42,7 @@ class Life:
         resumed: epoch of the checkpoint it goes on from; None: from the beginning.
         is_from_savepoint: whether its state is that of a savepoint, of which the journal knows
             nothing.
+        columns: as its sources found them; see `recalled`.
     """
 
     us: int
@@ -51,6 +52,7 @@ class Life:
     known: list[list[str]]
     resumed: int | None = None
     is_from_savepoint: bool = False
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

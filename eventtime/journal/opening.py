@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from eventtime.checks import shown
-from eventtime.errors import PlanError
+from eventtime.errors import JournalError, PlanError
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def player_of(journal: JournalLike, *, place: str) -> Player:
     """Read a journal, to play it.
 
     Raises:
-        JournalError: it cannot be read, is no journal, or is damaged before its end.
+        JournalError: it is not there, cannot be read, is no journal, or is damaged before its end.
         PlanError: it is neither a path nor a file.
     """
     from eventtime.journal.file import stored
@@ -59,6 +59,9 @@ def player_of(journal: JournalLike, *, place: str) -> Player:
     from eventtime.journal.story import story_of
 
     file = file_of(journal, place=place)
+    if isinstance(journal, str | os.PathLike) and not os.path.lexists(journal):
+        msg = f"there is no file {file.place!r}"
+        raise JournalError(msg, place=place, remedy="name one that run(journal=…) has written")
     found = stored(file)
     _tell_torn(found.torn, file.place, "left out")
     return Player(story_of(found.entries, file.place), file.place)

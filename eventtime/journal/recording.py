@@ -6,7 +6,7 @@ sources ─ news ─► what records ─ the same news ─► the loop ─ resul
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventtime.fingerprint import fingerprint
 from eventtime.journal.counting import Counted
@@ -15,6 +15,7 @@ from eventtime.journal.entries import Cut, Ending, Life, Over, Read, Told, Turn
 from eventtime.journal.file import JournalWriter
 from eventtime.journal.seen import Seen
 from eventtime.journal.wrapped import wrapped
+from eventtime.recalled import columns_of
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import Accepting, Arrived
 from eventtime.sources.following import follow
@@ -72,14 +73,14 @@ class Recorder:
         """
         self._writer.drop()
         self._digests.clear()
-        about = fingerprint(plan), _resumed(saved)
+        about = _About(fingerprint(plan), columns_of(plan), *_resumed(saved))
         if clock is None:
-            self._life("replay", 0, [], *about)
+            self._life("replay", 0, [], about)
             return wrapped(plan, lambda source, i: Counted(source, i, self.read)), None
         feeds: list[_Feed] = []
 
         def opened(us: int) -> None:
-            self._life("live", us, feeds, *about)
+            self._life("live", us, feeds, about)
 
         recorded = wrapped(plan, lambda source, i: _Live(source, i, self, feeds))
         return recorded, _Turns(clock, self, opened)
@@ -144,17 +145,19 @@ class Recorder:
         """Let go of the file; a turn that did not come to its end is not written."""
         self._writer.close()
 
-    def _life(
-        self,
-        kind: str,
-        us: int,
-        feeds: list[_Feed],
-        pipeline: dict[str, str],
-        resumed: tuple[int | None, bool],
-    ) -> None:
+    def _life(self, kind: str, us: int, feeds: list[_Feed], about: _About) -> None:
         sources, known = [feed.what for feed in feeds], [list(feed.known) for feed in feeds]
-        self._writer.add(Life(us, kind, pipeline, sources, known, *resumed))
+        self._writer.add(Life(us, kind, sources=sources, known=known, **about._asdict()))
         self._writer.flush()
+
+
+class _About(NamedTuple):
+    """What is known of an attempt before its sources are; see `Life`."""
+
+    pipeline: dict[str, str]
+    columns: dict[str, dict[str, str]]
+    resumed: int | None
+    is_from_savepoint: bool
 
 
 def _resumed(saved: Saved | None) -> tuple[int | None, bool]:

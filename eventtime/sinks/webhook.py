@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from datetime import UTC
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from eventtime.checks import check_text, check_whole, shown
+from eventtime.checks import check_callable, check_text, check_whole, shown
+from eventtime.clock import SystemClock
 from eventtime.duration import parse_us
 from eventtime.errors import PlanError, SinkError
 from eventtime.sinks.epochs import check_job
 from eventtime.sinks.json_text import json_rows
 from eventtime.sinks.one_epoch import OneEpoch
 from eventtime.sinks.text import check_text_types
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pyarrow as pa
 
+    from eventtime.clock import Clock
     from eventtime.duration import DurationLike
     from eventtime.sinks.epochs import Delivery, Guarantee
 
 __all__ = ("WebhookEpochs", "WebhookSink", "to_webhook")
 
 _SAID: Final = 200
+_DIGITS: Final = 9
+"""Of seconds: more are years in any case."""
 
 
 def to_webhook(
@@ -35,7 +42,11 @@ def to_webhook(
     headers: Mapping[str, str] | None = None,
     timeout: DurationLike = "10s",
     attempts: int = 3,
+    pause: DurationLike = "200ms",
+    max_pause: DurationLike = "30s",
     rows: int = 1_000,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Clock | None = None,
 ) -> WebhookSink:
     """Post rows as JSON lines to an address, as soon as they come out.
 
@@ -44,14 +55,20 @@ def to_webhook(
     rows since the last checkpoint are sent again, perhaps cut otherwise, under other keys.
 
     A request is tried again when nobody answers, or the answer is 429 or 5xx; any other that is not
-    2xx is an error at once. Redirects are not followed.
+    2xx is an error at once. Redirects are not followed. Before it is tried again there is a pause,
+    each twice as long as the one before; at least as long as ``Retry-After`` of the answer says
+    (seconds, or a date), but never longer than `max_pause`. The run waits meanwhile.
 
     Args:
         url: 'https://…' or 'http://…'.
         headers: such as {'Authorization': 'Bearer …'}; they are not shown.
         timeout: for an answer.
         attempts: of a request, in a row, before the run fails; see `restart` for more patience.
+        pause: behind the first of them.
+        max_pause: no pause is longer, whatever the server asks for.
         rows: of a request, at most.
+        sleep: waits for so many seconds.
+        clock: that a date in ``Retry-After`` is compared with; None: the machine's.
 
     Raises:
         PlanError, DurationError: an argument is wrong.
@@ -72,8 +89,14 @@ def to_webhook(
         if not all(str(text).isprintable() for text in header):
             msg = f"header {shown(header[0])} is no text of one line"
             raise PlanError(msg, place=place, remedy="such as {'Authorization': 'Bearer …'}")
-    timeout_us = parse_us(timeout, name="timeout", zero=False)
-    return WebhookSink(url, given, timeout_us, attempts, rows)
+    times = (
+        parse_us(timeout, name="timeout", zero=False),
+        parse_us(pause, name="pause"),
+        parse_us(max_pause, name="max_pause"),
+    )
+    remedy = "give a function of a number of seconds"
+    check_callable(sleep, place="to_webhook(sleep=…)", remedy=remedy)
+    return WebhookSink(url, given, *times, attempts, rows, sleep, clock or SystemClock())
 
 
 @dataclass(frozen=True)
@@ -83,8 +106,12 @@ class WebhookSink:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)  # there may be a token
     timeout_us: int
+    pause_us: int
+    max_pause_us: int
     attempts: int
     rows: int
+    sleep: Callable[[float], None]
+    clock: Clock
 
     @property
     def delivery(self) -> Delivery:
@@ -111,6 +138,32 @@ class WebhookSink:
         parts = urlsplit(self.url)
         port = f":{parts.port}" if parts.port else ""
         return f"webhook {parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+    def wait_us(self, failures: int, asked_us: int) -> int:
+        """Return the pause behind so many failures in a row.
+
+        Args:
+            failures: one or more.
+            asked_us: the server asked for so much.
+
+        >>> sink = to_webhook("http://example.org/", pause="1s", max_pause="5s")
+        >>> [sink.wait_us(n, 3_000_000) // 1_000_000 for n in (1, 2, 3, 4)]
+        [3, 3, 4, 5]
+        """
+        own_us = self.pause_us << min(failures - 1, 40)
+        return min(max(own_us, asked_us), self.max_pause_us)
+
+
+class _Refusal(NamedTuple):
+    """A request is to be tried again.
+
+    Args:
+        why: in words.
+        asked_us: the server asked for such a pause.
+    """
+
+    why: str
+    asked_us: int = 0
 
 
 class WebhookEpochs:
@@ -149,17 +202,20 @@ class WebhookEpochs:
             "Content-Type": "application/x-ndjson",
             "Idempotency-Key": f"{self._job}/{epoch}/{self._part}-{checksum}",
         }
-        why = ""
-        for _ in range(self._sink.attempts):
-            why = self._tried(body, headers)
-            if not why:
+        refusal = self._tried(body, headers)
+        for failures in range(1, self._sink.attempts):
+            if refusal is None:
                 return
-        msg = f"the rows were not taken in {self._sink.attempts} attempts: {why}"
+            self._sink.sleep(self._sink.wait_us(failures, refusal.asked_us) / 1e6)
+            refusal = self._tried(body, headers)
+        if refusal is None:
+            return
+        msg = f"the rows were not taken in {counted(self._sink.attempts, 'attempt')}: {refusal.why}"
         remedy = "see what the server says; run(restart=et.restart(…)) waits longer"
         raise SinkError(msg, place=self._sink.describe(), remedy=remedy)
 
-    def _tried(self, body: bytes, headers: Mapping[str, str]) -> str:
-        """Post once; returns why it is to be tried again, empty if it was taken."""
+    def _tried(self, body: bytes, headers: Mapping[str, str]) -> _Refusal | None:
+        """Post once; returns why it is to be tried again, None if it was taken."""
         from http.client import HTTPException
 
         parts = urlsplit(self._sink.url)
@@ -173,12 +229,13 @@ class WebhookEpochs:
             answer.read()
         except (OSError, HTTPException) as error:
             self.close()
-            return f"{type(error).__name__}: {error}"
+            return _Refusal(f"{type(error).__name__}: {error}")
         if 200 <= answer.status < 300:
-            return ""
+            return None
         why = f"answer {answer.status}: {' '.join(said.split())}"
         if answer.status == 429 or answer.status >= 500:
-            return why
+            asked = answer.headers.get("Retry-After", "")
+            return _Refusal(why, _asked_us(asked.strip(), self._sink.clock))
         remedy = "see what the server says"
         msg = f"the rows were refused: {why}"
         raise SinkError(msg, place=self._sink.describe(), remedy=remedy)
@@ -193,3 +250,24 @@ class WebhookEpochs:
             return HTTPConnection(host, parts.port, timeout=seconds)
         context = ssl.create_default_context()
         return HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+
+
+def _asked_us(text: str, clock: Clock) -> int:
+    """Read a header Retry-After: seconds, or a date; 0 if it is neither.
+
+    >>> from eventtime.clock import ManualClock
+    >>> dated = "Thu, 01 Jan 1970 00:01:30 GMT"
+    >>> [_asked_us(text, ManualClock(60_000_000)) for text in ("7", dated, "soon")]
+    [7000000, 30000000, 0]
+    """
+    from email.utils import parsedate_to_datetime
+
+    if text.isascii() and text.isdigit():
+        return int(text[:_DIGITS]) * 1_000_000
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, round(moment.timestamp() * 1e6) - clock.now_us())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +18,8 @@ from eventtime.sources.file_tail import Lines
 from eventtime.sources.filescan import FileSet, scan_partition
 from eventtime.sources.growing import GrowingFile
 from eventtime.sources.hive import hive_schema
+from eventtime.sources.inference import overridden
+from eventtime.sources.inferring import Inferred
 from eventtime.sources.jsonlines import JsonLinesFormat
 from eventtime.sources.locate import common_root, locate, would_locate
 from eventtime.sources.open_files import FileIdentity, OpenFiles, identity
@@ -52,11 +54,13 @@ class FollowedFiles:
         files: which, in what format, by what partitions.
         given: columns of files that are not there yet; None: there must be one.
         every_us: the first wait for more; it grows up to 5 s while nothing comes.
+        before: columns as an earlier process found them; None: those of the files that are there.
     """
 
     files: FileSource
     given: pa.Schema | None = None
     every_us: int = 50_000
+    before: Inferred | None = None
     _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +100,15 @@ class FollowedFiles:
             SourceError: there is no row yet, and no type is given.
         """
         return self._file_set().schema
+
+    def inferred(self) -> Inferred:
+        """See `Inferring`."""
+        files = self._file_set()
+        return Inferred(files.inside, files.in_paths)
+
+    def as_inferred(self, columns: Inferred) -> FollowedFiles:
+        """See `Inferring`."""
+        return replace(self, before=columns)
 
     def follow(
         self,
@@ -152,23 +165,33 @@ class FollowedFiles:
     def _file_set(self) -> FileSet:
         if "files" not in self._known:
             form = self.files.format
-            there = tuple(file for file in self.located() if not self.grows or _has_line(file))
             given = self.given if self.given is not None else getattr(form, "types", None)
-            if there:
-                inside = without_views(form.schema(there))
-                if self.given is not None:
-                    inside = check_same([("schema=", self.given), (there[0].path, inside)])
-            elif given is None:
-                msg = "there is no row yet that tells the columns"
-                paths = ", ".join(self.files.paths[:3])
-                raise SourceError(msg, place=paths, remedy="give their types with schema=")
-            else:
-                inside = given
-            overrides = self.files.hive_overrides
-            in_paths = hive_schema(there, overrides) if there else pa.schema(list(overrides))
-            self._known["files"] = FileSet(form, there, inside, in_paths)
+            looked = self._looked if self.before is None else self._recalled
+            self._known["files"] = FileSet(form, *looked(given))
         known: FileSet = self._known["files"]
         return known
+
+    def _looked(self, given: pa.Schema | None) -> tuple[tuple[DataFile, ...], pa.Schema, pa.Schema]:
+        """Return the files that are there, the columns inside them and those in their paths."""
+        form, overrides = self.files.format, self.files.hive_overrides
+        there = tuple(file for file in self.located() if not self.grows or _has_line(file))
+        if there:
+            inside = without_views(form.schema(there))
+            if self.given is not None:
+                inside = check_same([("schema=", self.given), (there[0].path, inside)])
+            return there, inside, hive_schema(there, overrides)
+        if given is None:
+            msg = "there is no row yet that tells the columns"
+            paths = ", ".join(self.files.paths[:3])
+            raise SourceError(msg, place=paths, remedy="give their types with schema=")
+        return (), given, pa.schema(list(overrides))
+
+    def _recalled(self, given: pa.Schema | None) -> tuple[tuple[()], pa.Schema, pa.Schema]:
+        """Return the same as an earlier process found them, whatever the files show by now."""
+        assert self.before is not None
+        inside, in_paths = self.before
+        types = [field for field in self.files.hive_overrides if field[0] in in_paths.names]
+        return (), overridden(inside, given), overridden(in_paths, pa.schema(types))
 
 
 class FollowedPartitions:

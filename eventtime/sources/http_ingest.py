@@ -14,7 +14,7 @@ import pyarrow as pa
 from eventtime.errors import SourceError
 from eventtime.sources.address import Address, listening
 from eventtime.sources.async_feed import AsyncFeed
-from eventtime.sources.http_requests import HttpError, Request, answer, read_request
+from eventtime.sources.http_requests import HttpError, Request, answer, read_body, read_head
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.wire import WireSource
 
@@ -154,17 +154,15 @@ class _Ingest:
         """Answer one request; returns whether another may follow."""
         source, keeps = self._source, False
         try:
-            request = await read_request(
-                reader,
-                writer,
-                body_bytes_max=source.body_bytes_max,
-                head_s=source.head_s,
-                body_s=source.body_s,
-                idle_s=source.idle_s,
-            )
-            if request is None:
+            head = await read_head(reader, head_s=source.head_s, idle_s=source.idle_s)
+            if head is None:
                 return False
-            keeps = request.keeps
+            # Nobody reads the body of one that is refused, so no other can come behind it.
+            keeps = head.keeps and not head.has_body
+            self._check(head)
+            bounds: Any = {"bytes_max": source.body_bytes_max, "body_s": source.body_s}
+            request = await read_body(reader, writer, head, **bounds)
+            keeps = head.keeps
             text = answer(202, {"accepted": self._accept(request)}, keeps=keeps)
         except HttpError as error:
             keeps = keeps and not error.closes
@@ -180,7 +178,6 @@ class _Ingest:
         Raises:
             HttpError: they are not wanted, not readable, or there is no room.
         """
-        self._check(request)
         name = self._partition(request)
         if not self._mail.has_room(name if name in self._rows else "http"):
             wait = {"Retry-After": str(_RETRY_S)}
@@ -196,6 +193,11 @@ class _Ingest:
         return int(batch.num_rows)
 
     def _check(self, request: Request) -> None:
+        """Refuse a request for what its head says.
+
+        Raises:
+            HttpError: it is not for this door, or lacks the token.
+        """
         source = self._source
         if request.path != source.path:
             raise HttpError(404, f"post to {source.path}", closes=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("HttpError", "Request", "answer", "read_request")
+__all__ = ("HttpError", "Request", "answer", "read_body", "read_head")
 
 _HEAD_BYTES_MAX: Final = 16 << 10
 _REASONS: Final = {
@@ -78,17 +78,17 @@ class Request:
         """The target without its query."""
         return self.target.partition("?")[0]
 
+    @property
+    def has_body(self) -> bool:
+        """Whether something comes behind the head."""
+        length = self.headers.get("content-length", "0")
+        return length.strip("0") != "" or "transfer-encoding" in self.headers
 
-async def read_request(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    *,
-    body_bytes_max: int,
-    head_s: float,
-    body_s: float,
-    idle_s: float,
+
+async def read_head(
+    reader: asyncio.StreamReader, *, head_s: float, idle_s: float
 ) -> Request | None:
-    """Read one request; None if the client has closed, or sent nothing for a while.
+    """Read a request up to its body; None if the client has closed, or sent nothing for a while.
 
     Raises:
         HttpError: it is too long, too slow, or no request.
@@ -110,8 +110,24 @@ async def read_request(
         raise ConnectionResetError from error
     if len(head) > _HEAD_BYTES_MAX:
         raise HttpError(431, f"the head is longer than {_HEAD_BYTES_MAX:,} bytes")
-    request = _parsed(head)
-    length = _length(request.headers, body_bytes_max)
+    return _parsed(head)
+
+
+async def read_body(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: Request,
+    *,
+    bytes_max: int,
+    body_s: float,
+) -> Request:
+    """Read what is behind the head of a request; returns the request with it.
+
+    Raises:
+        HttpError: it is too long, too slow, or of no length that is told.
+        ConnectionError: the client went away inside it.
+    """
+    length = _length(request.headers, bytes_max)
     if request.headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
@@ -120,7 +136,7 @@ async def read_request(
         raise HttpError(408, f"the body took longer than {body_s:g} s") from error
     except asyncio.IncompleteReadError as error:
         raise ConnectionResetError from error
-    return Request(request.method, request.target, request.headers, request.keeps, body)
+    return replace(request, body=body)
 
 
 def answer(

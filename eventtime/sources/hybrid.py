@@ -23,6 +23,7 @@ from eventtime.sources.feed import (
     Unpolled,
     reports_malformed,
 )
+from eventtime.sources.inferring import Inferred, Inferring
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.schemas import check_columns, check_same
 from eventtime.sources.seeking import open_source
@@ -80,6 +81,16 @@ class HybridSource:
         """
         named = [(source.describe(), source.schema()) for source in (self.first, self.then)]
         return check_same(named)
+
+    def inferred(self) -> Inferred | None:
+        """See `Inferring`: it is the live one that goes on."""
+        return self.then.inferred() if isinstance(self.then, Inferring) else None
+
+    def as_inferred(self, columns: Inferred) -> HybridSource:
+        """See `Inferring`."""
+        if not isinstance(self.then, Inferring):
+            return self
+        return replace(self, then=self.then.as_inferred(columns))
 
     def follow(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
 from eventtime.sources.base import Poll
+from eventtime.sources.inferring import Inferred
 from eventtime.sources.positions import checked
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.schemas import check_columns, difference, without_views
@@ -46,6 +47,7 @@ class SqlSource:
         given: columns and types; None: the database tells them.
         every_us: from one poll to the next.
         settle_us: rows are left alone until they are so old.
+        before: columns that the database told an earlier process; None: it is asked.
     """
 
     address: str = field(repr=False)  # it may hold a password
@@ -58,6 +60,7 @@ class SqlSource:
     every_us: int
     settle_us: int
     reports_malformed: bool = True
+    before: pa.Schema | None = None
     _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -79,6 +82,14 @@ class SqlSource:
                 table.close()
         known: pa.Schema = self._known["schema"]
         return known
+
+    def inferred(self) -> Inferred | None:
+        """See `Inferring`."""
+        return None if self.given is not None else Inferred(self.schema(), pa.schema([]))
+
+    def as_inferred(self, columns: Inferred) -> SqlSource:
+        """See `Inferring`."""
+        return self if self.given is not None else replace(self, before=columns.inside)
 
     def follow(
         self,
@@ -111,7 +122,8 @@ class SqlSource:
             msg = f"the database refuses the query: {' '.join(str(error).split())}"
             raise SourceError(msg, place=self.describe(), remedy="check its names") from error
         told = pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
-        schema = told if self.given is None else without_views(self.given)
+        fixed = self.before if self.given is None else self.given
+        schema = told if fixed is None else without_views(fixed)
         if not schema.names:
             msg = "SQLite does not tell the types of columns"
             raise PlanError(msg, place="read_sql(schema=…)", remedy="give them with schema=")
@@ -120,7 +132,8 @@ class SqlSource:
                 msg, remedy = f"there is no column {name!r}", f"one of {', '.join(found)}"
                 raise ColumnError(msg, place=self.describe(), remedy=remedy)
         some = pa.schema([field for field in told if field.name in schema.names])
-        if told.names and (gap := difference(schema, "schema=", some, "the database")):
+        where = "schema=" if self.before is None else "the checkpoint"
+        if told.names and (gap := difference(schema, where, some, "the database")):
             raise SchemaError(gap, place=self.describe(), remedy="cast it in query=")
         check_columns(schema, [self.by, self.time])
         self._check_by(schema.field(self.by).type)

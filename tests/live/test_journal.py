@@ -159,8 +159,11 @@ def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(et.JournalError, match="is no journal"):
         run_script(script(), journal=path)
     assert path.read_text() == "my notes"
-    with pytest.raises(et.JournalError, match="tells of no run"):
+    with pytest.raises(et.JournalError, match=r"there is no file '.*none\.journal'"):
         et.replay_journal(kept(rows(1)), tmp_path / "none.journal")
+    (tmp_path / "empty.journal").touch()
+    with pytest.raises(et.JournalError, match="tells of no run"):
+        et.replay_journal(kept(rows(1)), tmp_path / "empty.journal")
     with pytest.raises(et.PlanError, match="no place for a journal"):
         run_script(script(), journal=3)
 

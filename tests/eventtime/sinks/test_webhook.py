@@ -20,9 +20,13 @@ SCHEMA = pa.schema([("x", pa.int64())])
 
 
 class Server:
-    """Answers as it is told, then 204, and keeps what was posted."""
+    """Answers as it is told, then 204, and keeps what was posted.
 
-    def __init__(self, answers: list[int]) -> None:
+    Args:
+        answers: statuses, also with what is said in Retry-After.
+    """
+
+    def __init__(self, answers: list[int | tuple[int, str]]) -> None:
         self.answers = answers
         self.taken: list[tuple[str, list[int]]] = []
         self.keys: list[str] = []
@@ -36,13 +40,16 @@ class Server:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.keys.append(self.headers["Idempotency-Key"])
                 outer.headers.append(dict(self.headers))
-                status = outer.answers.pop(0) if outer.answers else 204
+                answer = outer.answers.pop(0) if outer.answers else 204
+                status, later = answer if isinstance(answer, tuple) else (answer, "")
                 if status == 204:
                     rows = [json.loads(line)["x"] for line in body.splitlines()]
                     outer.taken.append((self.path, rows))
                 said = b"" if status == 204 else b"not now"
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
+                if later:
+                    self.send_header("Retry-After", later)
                 self.end_headers()
                 self.wfile.write(said)
 
@@ -54,7 +61,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*answers: int) -> Iterator[Server]:
+def serving(*answers: int | tuple[int, str]) -> Iterator[Server]:
     server = Server(list(answers))
     thread = threading.Thread(target=server.http.serve_forever)
     thread.start()
@@ -62,6 +69,23 @@ def serving(*answers: int) -> Iterator[Server]:
     server.http.shutdown()
     thread.join()
     server.http.server_close()
+
+
+class Time:
+    """Passes by as it is slept away."""
+
+    def __init__(self) -> None:
+        self.clock = et.ManualClock(784_111_777_000_000)  # Sun, 06 Nov 1994 08:49:37 GMT
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(round(seconds * 1e6))
+
+
+def to(url: str, time: Time | None = None, **more: Any) -> et.EpochSink:
+    time = time or Time()
+    return et.to_webhook(url, sleep=time.sleep, clock=time.clock, **more)
 
 
 def rows(*values: int) -> pa.RecordBatch:
@@ -87,7 +111,7 @@ def test_rows_are_posted_in_order_under_keys_of_their_own() -> None:
 
 def test_what_was_not_taken_is_tried_again_under_the_same_key() -> None:
     with serving(503, 429) as server:
-        writer = et.to_webhook(server.url).open_epochs(SCHEMA, "job")
+        writer = to(server.url).open_epochs(SCHEMA, "job")
         writer.commit(1, [rows(1)], 1)
         writer.close()
     assert server.taken == [("/hook?to=1", [1])]
@@ -104,7 +128,7 @@ def test_what_was_not_taken_is_tried_again_under_the_same_key() -> None:
 )
 def test_what_is_refused_is_a_clear_error(answers: tuple[int, ...], says: str) -> None:
     with serving(*answers) as server:
-        writer = et.to_webhook(server.url).open_epochs(SCHEMA, "job")
+        writer = to(server.url).open_epochs(SCHEMA, "job")
         with pytest.raises(et.SinkError, match=says):
             writer.commit(1, [rows(1)], 1)
         writer.close()
@@ -114,9 +138,47 @@ def test_what_is_refused_is_a_clear_error(answers: tuple[int, ...], says: str) -
 def test_nobody_there_is_a_clear_error() -> None:
     with serving() as server:
         url = server.url
-    writer = et.to_webhook(url).open_epochs(SCHEMA, "job")
+    time = Time()
+    writer = to(url, time).open_epochs(SCHEMA, "job")
     with pytest.raises(et.SinkError, match="3 attempts: ConnectionRefusedError"):
         writer.commit(1, [rows(1)], 1)
+    assert time.slept == [0.2, 0.4]
+
+
+def test_pauses_grow_and_begin_anew_with_the_next_request() -> None:
+    time = Time()
+    with serving(500, 500, 500, 500, 204, 500) as server:
+        writer = to(server.url, time, attempts=9, pause="1s", max_pause="5s").open_epochs(
+            SCHEMA, "job"
+        )
+        writer.commit(1, [rows(1), rows(2)], 1)
+        writer.close()
+    assert time.slept == [1, 2, 4, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "slept"),
+    [
+        ("3", 3),
+        ("0", 0.2),
+        ("Sun, 06 Nov 1994 08:49:42 GMT", 5),
+        ("Sun, 06 Nov 1994 08:49:30 GMT", 0.2),
+        ("Sunday, 06-Nov-94 08:49:42 GMT", 5),
+        ("3600", 30),
+        ("9" * 400, 30),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 30),
+        ("-5", 0.2),
+        ("soon", 0.2),
+    ],
+)
+def test_what_a_server_asks_for_is_waited_up_to_a_bound(asked: str, slept: float) -> None:
+    time = Time()
+    with serving((429, asked)) as server:
+        writer = to(server.url, time).open_epochs(SCHEMA, "job")
+        writer.commit(1, [rows(1)], 1)
+        writer.close()
+    assert time.slept == [slept]
+    assert server.taken == [("/hook?to=1", [1])]
 
 
 def test_a_run_posts_its_results() -> None:
@@ -138,6 +200,9 @@ def test_a_run_posts_its_results() -> None:
         {"rows": True},
         {"headers": {"A": "b\r\nC: d"}},
         {"timeout": "0s"},
+        {"pause": "soon"},
+        {"max_pause": -1},
+        {"sleep": 1},
     ],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:

@@ -147,13 +147,40 @@ def test_requests_need_the_token() -> None:
         assert "secret" not in client.source.describe() + repr(client.source)
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"POST /events", 401),
+        (b"POST /other", 404),
+        (b"GET /events", 401),
+    ],
+)
+def test_a_body_that_is_not_wanted_is_not_read(line: bytes, status: int) -> None:
+    """Of 16 MiB that are told nothing has been sent, and there is the answer."""
+    head = line + b" HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 16777216\r\n\r\n"
+    with serving(token="secret", body_bytes=32 << 20) as client:
+        got = client.raw(head)
+        assert got.startswith(b"HTTP/1.1 %d " % status), got[:80]
+        assert b"Connection: close" in got
+
+
+def test_a_large_body_with_a_wrong_token_is_refused_in_bounds() -> None:
+    """The client sends it all the same; the answer reaches it, and the others are served."""
+    with serving(token="secret", body_bytes=8 << 20) as client:
+        assert client.post(b"x" * (1 << 20), Authorization="Bearer wrong")[0] == 401
+        assert client.post(b'{"t": 1}', Authorization="Bearer secret")[0] == 202
+        assert numbers(client.feed.take(100, ())) == [1]
+
+
 def test_other_requests_are_refused_and_the_connection_stays() -> None:
     with serving() as client:
         assert client.post(b"", "/other")[0] == 404
         client.connection.request("GET", "/events")
         assert client.answered()[0] == 405
-        assert client.post(b"x", Content_Encoding="gzip")[0] == 415
+        kept = client.connection.sock
+        assert client.post(b"", Content_Encoding="gzip")[0] == 415
         assert client.post(b'{"t": 1}')[0] == 202
+        assert client.connection.sock is kept
 
 
 @pytest.mark.parametrize(
