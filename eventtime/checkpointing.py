@@ -73,7 +73,7 @@ class Checkpointing:
         commit_every_us: int | None = None,
         origin: Origin = "replay",
     ) -> None:
-        self._stop, self._drain, self.stops = stop, drain, False
+        self._stop, self._drain, self.stops, self.saves = stop, drain, False, True
         self._origin = origin
         self._store, self.saved, self._job = claim(checkpoints, plan, origin, start_from=start_from)
         self._pipeline: dict[str, Any] = {

@@ -23,7 +23,7 @@ class Draining:
     """
 
     def __init__(self, stop: Callable[[], bool], clock: Clock) -> None:
-        self._stop, self.clock = stop, clock
+        self._stop, self.clock, self.saves = stop, clock, False
         self._execution: Execution | Following | None = None
 
     def begin(self, execution: Execution | Following) -> None:

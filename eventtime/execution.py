@@ -52,6 +52,11 @@ class Pauses(Protocol):
         ...
 
     @property
+    def saves(self) -> bool:
+        """Whether it saves the run, rather than only ends it."""
+        ...
+
+    @property
     def clock(self) -> Clock:
         """Of the machine's time: says when a step has lasted so long that it ends early."""
         ...

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.alarm import ThreadAlarm
 from eventtime.clock import Interval
 from eventtime.core import Core
-from eventtime.opened import Opened, positions_in
+from eventtime.opened import Opened, note_readers, positions_in
 from eventtime.sight import Sight
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.feed import (
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from eventtime.ledger import Ledger
     from eventtime.memory import MemoryLimit
     from eventtime.report import ProgressReport
-    from eventtime.sources.base import Position, Rows
+    from eventtime.sources.base import Position
     from eventtime.sources.feed import News
     from eventtime.state.parts import PartWriter, Saved
     from eventtime.status import Status
@@ -111,7 +111,7 @@ class Following:
         self._board, self._sight = board, Sight(saved)
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
         self._latency_us = latency_us
-        self.is_suspended = self._is_ending = False
+        self.is_suspended = self._is_ending = self._wants_cut = False
         self._feeds: list[Opened] = []
         self._positions: list[Position | None] = []
         text = any(reports_malformed(branch.source) for branch in plan.branches)
@@ -154,9 +154,8 @@ class Following:
 
     def status(self) -> Status:
         """Return all that can be seen of the run from outside. Cost: see `status_of`."""
-        feeds = self._feeds
-        held = {opened.indexes[name] for opened in feeds for name in opened.held}
-        left = {opened.indexes[name] for opened in feeds for name in opened.left}
+        held = set[int]().union(*(opened.held_indexes for opened in self._feeds))
+        left = set[int]().union(*(opened.left_indexes for opened in self._feeds))
         return self._sight.status(self._core, self._clock.now_us(), held, left)
 
     @property
@@ -184,16 +183,9 @@ class Following:
         Returns:
             The rest, for JSON.
         """
-        head = {
-            **self._core.save(writer),
-            "kind": "live",
-            "told": deepcopy(self._telling.positions),
-        }
-        feeds = self._feeds
-        readers = {p: (name, it) for it in feeds for name, p in it.indexes.items()}
-        for p, known in enumerate(head["partitions"]):
-            name, it = readers[p]
-            known |= {"reader": name, "position": self._positions[p], "is_held": name in it.held}
+        told = {"kind": "live", "told": deepcopy(self._telling.positions)}
+        head = {**self._core.save(writer), **told}
+        note_readers(head, self._feeds, self._positions)
         return head
 
     def settled(self, head: dict[str, Any]) -> None:
@@ -219,6 +211,8 @@ class Following:
         self._telling.open(None if head is None else head["told"])
         self._telling.start(self._alarm.ring)
         for opened in self._feeds:
+            if self._pauses is not None and self._pauses.saves:
+                opened.feed.settled({} if head is None else positions_in(head, opened.branch))
             opened.feed.start(self._alarm.ring)
         self._turned_us = self._turns.open()
 
@@ -259,7 +253,7 @@ class Following:
             self._report(watch)
             if is_end:
                 return
-            if self._pauses is not None and self._pauses.is_due(rows):
+            if self._pauses is not None and self._is_due(self._pauses, rows):
                 if self._pauses.stops:
                     self._take_accepted()
                     yield from self._taken()
@@ -271,6 +265,12 @@ class Following:
                     return
             if not self._is_ending:
                 self._rest(rows)
+
+    def _is_due(self, pauses: Pauses, rows: int) -> bool:
+        """Ask whether it is time for a cut; who gives a partition away waits for one."""
+        is_wanted = self._wants_cut or self._telling.wants_cut
+        self._wants_cut = self._telling.wants_cut = False
+        return pauses.is_due(rows) or is_wanted
 
     def _rest(self, rows: int) -> None:
         """Wait for news; while few rows come at a time, for more of them."""
@@ -322,7 +322,11 @@ class Following:
                 self._positions[p] = position
                 opened.left.discard(name)
                 self._sight.arrived(p, self._turned_us, arrived_us)
-                return self._receive(p, rows)
+                if isinstance(rows, MalformedRows):
+                    self._core.take_malformed(p, rows.rows)
+                else:
+                    self._core.take(p, rows)
+                return count_of(rows)
             case Stands(name, position):
                 self._positions[opened.indexes[name]] = position
             case Silent(names):
@@ -331,8 +335,9 @@ class Following:
                 opened.each(names, progress.unpolled)
             case Found(name, historical):
                 self._find(opened, name, historical=historical)
-            case Left(name):
+            case Left(name, wants_cut):
                 self._leave(opened, name)
+                self._wants_cut |= wants_cut
             case Heartbeat(name, time_us):
                 self._core.advance_to(opened.indexes[name], time_us)
             case Ended(name):
@@ -345,13 +350,6 @@ class Following:
             self._core.progress.heard(opened.indexes[name])
         else:
             self._add(opened, name, known_at_start=False, historical=historical)
-
-    def _receive(self, p: int, rows: Rows) -> int:
-        if isinstance(rows, MalformedRows):
-            self._core.take_malformed(p, rows.rows)
-        else:
-            self._core.take(p, rows)
-        return count_of(rows)
 
     def _align(self, opened: Opened, moved: set[str]) -> None:
         """Hold partitions that are too far ahead of the slowest, until it has come closer."""

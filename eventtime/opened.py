@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position
     from eventtime.sources.feed import Feed
 
-__all__ = ("Opened", "positions_in")
+__all__ = ("Opened", "note_readers", "positions_in")
 
 
 @dataclass
@@ -32,10 +32,36 @@ class Opened:
     held: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
 
+    @property
+    def held_indexes(self) -> set[int]:
+        """Partitions of the run that are to wait for slower ones."""
+        return {self.indexes[name] for name in self.held}
+
+    @property
+    def left_indexes(self) -> set[int]:
+        """Partitions of the run that somebody else reads."""
+        return {self.indexes[name] for name in self.left}
+
     def each(self, names: Sequence[str], act: Callable[[int], None]) -> None:
         """Call a function with the index of each partition."""
         for name in names:
             act(self.indexes[name])
+
+
+def note_readers(
+    head: dict[str, Any], feeds: Sequence[Opened], positions: Sequence[Position | None]
+) -> None:
+    """Add to what is saved of partitions how their feeds call them, and where they are.
+
+    Args:
+        head: of a checkpoint; changed.
+        feeds: of the run.
+        positions: by partition.
+    """
+    readers = {p: (name, it) for it in feeds for name, p in it.indexes.items()}
+    for p, known in enumerate(head["partitions"]):
+        name, it = readers[p]
+        known |= {"reader": name, "position": positions[p], "is_held": name in it.held}
 
 
 def positions_in(head: dict[str, Any], branch: int) -> dict[str, Position]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.process.broadcast import malformed
 from eventtime.process.plan import ProcessPlan
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import ALL_ROWS, Accepting, Arrived, is_live
+from eventtime.sources.feed import ALL_ROWS, Accepting, Arrived, Left, Stands, is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,8 @@ _MOST_ROWS: Final = 65_536
 class Telling:
     """Hands rows of broadcast streams to the operators that listen.
 
-    Beginning: `open`, `start`. Running: `turn`, `settled`. Surviving: `positions`. End: `close`.
+    Beginning: `open`, `start`. Running: `turn`, `wants_cut`, `settled`. Surviving: `positions`.
+    End: `close`.
     They hold back no watermark and no end: a row takes effect when the watermark passes its time,
     one that comes later than that at once.
 
@@ -47,6 +48,7 @@ class Telling:
         }
         self._feeds: dict[str, Feed] = {}
         self.positions: dict[str, dict[str, Position]] = {}
+        self.wants_cut = False
 
     def open(self, saved: dict[str, dict[str, Position]] | None) -> None:
         """Read the bounded ones, and connect to the others.
@@ -96,7 +98,10 @@ class Telling:
         for news in self._feeds[name].take(most_rows, ()):
             if isinstance(news, Arrived):
                 rows += self._tell(name, news.rows)
+            if isinstance(news, Arrived | Stands):
                 self.positions[name][news.partition] = news.position
+            elif isinstance(news, Left):
+                self.wants_cut |= news.wants_cut
         return rows
 
     def _tell(self, name: str, rows: Rows) -> int:

@@ -55,6 +55,7 @@ class Life:
     out: dict[str, list[pa.RecordBatch]]
     execution: Execution = field(init=False)
     stops: bool = False
+    saves: bool = True
     saved: bytes = b""
     clock: Clock = field(default_factory=SlowClock)
 

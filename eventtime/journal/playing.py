@@ -165,6 +165,7 @@ class _Stop:
         self._player = player
         self.following: Following | None = None
         self.clock: Clock = SystemClock()
+        self.saves = False
 
     @property
     def stops(self) -> bool:

@@ -194,6 +194,10 @@ class _Pauses:
         self._pauses, self._recorder, self._epoch = pauses, recorder, epoch
 
     @property
+    def saves(self) -> bool:
+        return self._pauses.saves
+
+    @property
     def clock(self) -> Clock:
         return self._pauses.clock
 

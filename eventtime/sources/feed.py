@@ -110,9 +110,12 @@ class Left:
 
     Args:
         partition: its name.
+        wants_cut: whether it waits for a checkpoint behind this news, so that nobody else has to
+            read again what was taken here; only where the run writes some.
     """
 
     partition: str
+    wants_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ class Feed(Protocol):
     def settled(self, positions: Mapping[str, Position]) -> None:
         """Note that everything in front of these positions is safe: a checkpoint is durable.
 
-        Called from the thread that writes checkpoints. Never raises: what the store is told this
+        Called from the thread that writes checkpoints; and once before `start`, in a run that
+        writes some, with the positions it goes on from. Never raises: what the store is told this
         way (offsets of a group, acknowledgements) is for others to see; the checkpoint counts.
         """
         ...

@@ -124,7 +124,7 @@ class _HybridFeed:
     def __init__(self, source: HybridSource, wanted: Sequence[str], clock: Clock) -> None:
         self._source, self._wanted, self._clock = source, wanted, clock
         self._feed: Feed
-        self._is_first, self._is_ceasing = True, False
+        self._is_first, self._is_ceasing, self._is_saved = True, False, False
         self._names: list[str] = []
         self._unended: list[str] = []
         self._wake: Callable[[], None] = lambda: None
@@ -169,6 +169,7 @@ class _HybridFeed:
         return [*kept, *self._go_over()] if goes_over else kept
 
     def settled(self, positions: Mapping[str, Position]) -> None:
+        self._is_saved = True
         if not self._is_first:
             behind = {name: at for name, at in positions.items() if not name.startswith(FIRST)}
             self._feed.settled(behind)
@@ -189,6 +190,8 @@ class _HybridFeed:
     def _go_over(self) -> list[News]:
         self._feed.close()
         self.switch(None)
+        if self._is_saved:
+            self._feed.settled({})
         known = list(self._feed.known)
         news: list[News] = [Found(name) for name in known]
         if known:

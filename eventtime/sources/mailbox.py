@@ -45,7 +45,9 @@ class _Lane:
         is_quiet: whether it is asked, and had nothing the last time.
         is_told_silent: whether `take` has said so.
         is_unpolled: whether to say that nobody asked it for a while.
+        begins: a position to tell in front of the rows, or None.
         stands: a position to tell behind the rows, or None.
+        reached: the position in front of the rows; None: nobody said.
         parting: what to say when all rows have been taken.
         is_gone: whether that was said.
     """
@@ -56,7 +58,9 @@ class _Lane:
     is_quiet: bool = False
     is_told_silent: bool = False
     is_unpolled: bool = False
+    begins: Position | None = None
     stands: Position | None = None
+    reached: Position | None = None
     parting: Ended | Left | None = None
     is_gone: bool = False
 
@@ -64,9 +68,9 @@ class _Lane:
 class Mailbox:
     """Rows and other news of partitions, until the loop takes them.
 
-    Coming and going: `add`, `end`, `leave`. Filling: `put`, `stand`, `quiet`, `unpolled`, `fail`,
-    `failing`. Holding back: `has_room`, `wait_for_room`, `wait_for_room_but`. Taking: `take`.
-    Looking: `names`, `all_ended`.
+    Coming and going: `add`, `end`, `leave`, `withdraw`. Filling: `put`, `stand`, `quiet`,
+    `unpolled`, `fail`, `failing`. Holding back: `has_room`, `wait_for_room`, `wait_for_room_but`.
+    Taking: `take`. Looking: `names`, `all_ended`.
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
@@ -144,6 +148,8 @@ class Mailbox:
             lane = self._lanes[name]
             if arrived_us is None and self._clock is not None:
                 arrived_us = self._clock.now_us()
+            if lane.stands is not None and not lane.waiting:
+                lane.begins = lane.stands
             lane.waiting.append(Arrived(name, rows, position, arrived_us))
             lane.is_quiet, lane.stands = is_quiet, None
             lane.rows += count_of(rows)
@@ -156,7 +162,10 @@ class Mailbox:
     def stand(self, name: str, position: Position) -> None:
         """Note where a partition is read on from, behind the rows put before."""
         with self._room:
-            self._lanes[name].stands = position
+            lane = self._lanes[name]
+            lane.stands = position
+            if not lane.waiting:
+                lane.reached = position
             self._telling[name] = None
 
     def quiet(self, name: str) -> None:
@@ -170,8 +179,8 @@ class Mailbox:
         if is_new:
             self.wake()
 
-    def unpolled(self, name: str) -> None:
-        """Note that nobody could ask a partition for a while (S6)."""
+    def unpolled(self, name: str) -> bool:
+        """Note that nobody could ask a partition for a while (S6); tells if it was silent."""
         with self._room:
             lane = self._lanes[name]
             is_new = lane.is_told_silent and not lane.is_gone
@@ -180,14 +189,36 @@ class Mailbox:
                 self._telling[name] = None
         if is_new:
             self.wake()
+        return is_new
 
     def end(self, name: str) -> None:
         """Note the end of a partition, behind its rows."""
         self._part(name, Ended(name))
 
-    def leave(self, name: str) -> None:
-        """Note that a partition is gone until it is added again, behind its rows."""
-        self._part(name, Left(name))
+    def leave(self, name: str, *, wants_cut: bool = False) -> None:
+        """Note that a partition is gone until it is added again, behind its rows.
+
+        Args:
+            name: of the partition.
+            wants_cut: see `Left`.
+        """
+        self._part(name, Left(name, wants_cut))
+
+    def withdraw(self, name: str) -> Position | None:
+        """Drop the rows of a partition that were not taken, for somebody else will read them.
+
+        Returns:
+            Where it stands without them, which `take` tells; None: nobody ever said.
+        """
+        with self._room:
+            lane = self._lanes[name]
+            self._bytes -= lane.bytes
+            lane.waiting.clear()
+            lane.rows = lane.bytes = 0
+            lane.begins, lane.stands = None, lane.reached
+            self._telling[name] = None
+            self._room.notify_all()
+            return lane.reached
 
     def fail(self, error: BaseException) -> None:
         """Keep an error, which `take` raises when all rows before it have been taken."""
@@ -230,7 +261,7 @@ class Mailbox:
             self._found.clear()
             silent: list[str] = []
             self._let_go(frozenset(held))
-            for name in [name for name in self._telling if name not in held]:
+            for name in [name for name in self._telling if self._may_tell(name, held)]:
                 lane = self._lanes[name]
                 news += self._told(name, lane, most_rows)
                 if not lane.waiting:
@@ -252,14 +283,22 @@ class Mailbox:
             self._telling[name] = None
         self._held = held
 
+    def _may_tell(self, name: str, held: Collection[str]) -> bool:
+        """Tell whether a partition is not held, or goes and has no rows that would have to wait."""
+        lane = self._lanes[name]
+        return name not in held or (lane.parting is not None and not lane.waiting)
+
     def _told(self, name: str, lane: _Lane, most_rows: int) -> list[News]:
         news: list[News] = []
         if lane.is_unpolled:
             lane.is_unpolled = lane.is_told_silent = False
             news.append(Unpolled([name]))
+        if lane.begins is not None:
+            news.append(Stands(name, lane.begins))
+            lane.begins = None
         taken = _taken(lane.waiting, most_rows)
         if taken:
-            lane.is_told_silent = False
+            lane.is_told_silent, lane.reached = False, taken[-1].position
             size = sum(_bytes(item.rows) for item in taken)
             lane.rows -= sum(count_of(item.rows) for item in taken)
             lane.bytes -= size
@@ -267,7 +306,7 @@ class Mailbox:
             news += _joined(taken)
         if lane.stands is not None and not lane.waiting:
             news.append(Stands(name, lane.stands))
-            lane.stands = None
+            lane.reached, lane.stands = lane.stands, None
         if lane.parting is not None and not lane.waiting and not lane.is_gone:
             lane.is_gone = True
             self._unended -= isinstance(lane.parting, Ended)

@@ -10,9 +10,10 @@ import contextlib
 import threading
 from bisect import bisect_left
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventtime.errors import SourceError
+from eventtime.kafka_client import LOG
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.polled import Polled
 from eventtime.sources.kafka.worker import Worker
@@ -78,7 +79,7 @@ class KafkaFeed(MailFeed):
             self._mail.stand(lane.name, lane.position)
         self._held: frozenset[str] = frozenset()
         self._paused: frozenset[str] = frozenset()
-        self._pending: tuple[Future[list[_OfLane]], list[Any], int] | None = None
+        self._pending: tuple[Future[list[_OfLane]], Polled, int] | None = None
         self._closing, self._has_stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._asked_us = clock.now_us()
@@ -92,10 +93,7 @@ class KafkaFeed(MailFeed):
 
     def take(self, most_rows: int, held: Collection[str]) -> list[News]:
         self._held = frozenset(held)
-        news = super().take(most_rows, self._held)
-        if self._membership is not None:
-            self._membership.note(news)
-        return news
+        return super().take(most_rows, self._held)
 
     def settled(self, positions: Mapping[str, Position]) -> None:
         """Tell the group, if there is one."""
@@ -110,6 +108,8 @@ class KafkaFeed(MailFeed):
         """End; a thread that hangs, for a registry that does not answer, ends alone later."""
         self._closing.set()
         self._mail.wake_waiting()
+        if self._membership is not None:
+            self._membership.hurry()
         if self._thread is None:
             self._client.close()
         elif self._has_stopped.wait(_CLOSE_S):
@@ -136,7 +136,7 @@ class KafkaFeed(MailFeed):
             if not self._mail.wait_for_room_but(self._held, _POLL_S):
                 continue
             self._pause()
-            polled = Polled(self._topics, self._decoder.wanted)
+            polled = Polled(self._topics, self._decoder.wanted, self._lanes)
             self._client.poll(polled.add, _MOST_MESSAGES, 0 if self._pending else _POLL_S)
             self._finish()
             self._take_in(polled)
@@ -148,30 +148,31 @@ class KafkaFeed(MailFeed):
 
     def _take_in(self, polled: Polled) -> None:
         """Decode what was polled; where that is much, beside the next poll."""
-        now_us, held = self._clock.now_us(), polled.by_place.items()
-        lanes = [(self._lanes[place], those) for place, those in held if place in self._lanes]
-        decode = partial(_all_decoded, self._decoder, lanes)
+        now_us = self._clock.now_us()
+        decode = partial(_all_decoded, self._decoder, polled.by_lane)
         if len(polled) < _MUCH:
-            self._hand_over(decode(), polled.events, now_us)
+            self._hand_over(decode(), polled, now_us)
         else:
-            self._pending = self._worker.ask(decode), polled.events, now_us
+            self._pending = self._worker.ask(decode), polled, now_us
 
     def _finish(self) -> None:
         """Hand over what was decoded beside the poll."""
         if self._pending is not None:
-            (done, events, now_us), self._pending = self._pending, None
-            self._hand_over(done.result(), events, now_us)
+            (done, polled, now_us), self._pending = self._pending, None
+            self._hand_over(done.result(), polled, now_us)
 
-    def _hand_over(self, all_decoded: list[_OfLane], events: list[Any], now_us: int) -> None:
+    def _hand_over(self, all_decoded: list[_OfLane], polled: Polled, now_us: int) -> None:
         for lane, decoded, error in all_decoded:
-            if self._lanes.get(lane.place) is lane:  # else it went to another member meanwhile
+            if self._is_ours(lane):  # else it went to another member meanwhile
                 self._keep(lane, decoded, now_us)
                 if error is not None:
                     raise error
-        for event in events:
-            place = event.topic(), event.partition()
-            if self._client.is_end(event) and place in self._lanes:
-                self._reached(self._lanes[place], event.offset())
+        for of, event in polled.events:
+            if self._client.is_end(event) and of is not None and self._is_ours(of):
+                self._reached(of, event.offset())
+
+    def _is_ours(self, lane: Lane) -> bool:
+        return self._lanes.get(lane.place) is lane
 
     def _keep(self, lane: Lane, decoded: list[Decoded], now_us: int) -> None:
         for rows, offset in decoded:
@@ -266,7 +267,16 @@ def _all_decoded(decoder: Decoder, lanes: Sequence[tuple[Lane, Messages]]) -> li
 
 
 def _decoded(decoder: Decoder, lane: Lane, messages: Messages) -> _OfLane:
-    """Decode messages in front of the end of their partition."""
+    """Decode messages of a partition that did not come before, in front of its end.
+
+    The client asks for them in order, and for none twice, but when a partition comes back.
+    """
+    again = bisect_left(messages.offsets, lane.offset)
+    if again:
+        LOG.info("%s: %d messages came twice and count once", lane.where, again)
+        messages = messages[again:]
+    if not len(messages):
+        return _OfLane(lane, [], None)
     if lane.end is not None and messages.offsets[-1] >= lane.end:
         messages = messages[: bisect_left(messages.offsets, lane.end)]
     found: list[Decoded] = []

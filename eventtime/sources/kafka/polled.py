@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import methodcaller
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from eventtime.sources.kafka.lane import Lane
 
 __all__ = ("Message", "Messages", "Polled", "Wanted")
 
@@ -85,19 +88,31 @@ class Messages:
 class Polled:
     """What came, until it is decoded.
 
+    A partition may go and come back while it is polled: what came of its lane before is of that
+    lane, and of no use to the one that it has now, which begins where the group says.
+
     Args:
         topics: all that messages can be of.
         wanted: of them.
+        lanes: of the partitions that are ours as they come, by place; of others nothing is kept.
     """
 
-    def __init__(self, topics: Sequence[str], wanted: Wanted) -> None:
+    def __init__(
+        self, topics: Sequence[str], wanted: Wanted, lanes: Mapping[tuple[str, int], Lane]
+    ) -> None:
         self._index = {topic: i for i, topic in enumerate(topics)}
-        self._wanted = wanted
-        self.by_place: dict[tuple[str, int], Messages] = {}
-        self.events: list[Any] = []
+        self._wanted, self._lanes = wanted, lanes
+        self._by_place: dict[tuple[str, int], tuple[Lane, Messages]] = {}
+        self.events: list[tuple[Lane | None, Any]] = []
+
+    @property
+    def by_lane(self) -> list[tuple[Lane, Messages]]:
+        """Messages of the lanes that are there still."""
+        lanes = self._lanes
+        return [held for at, held in self._by_place.items() if lanes.get(at) is held[0]]
 
     def add(self, messages: Sequence[Any]) -> int:
-        """Sort out some messages; those that say that something happened are events.
+        """Sort out some messages; those that say that something happened are events, of a lane.
 
         Returns:
             How many they were.
@@ -106,20 +121,26 @@ class Polled:
         n = len(messages)
         if any(is_event):
             told = list(zip(messages, is_event, strict=True))
-            self.events += [each for each, is_one in told if is_one]
+            self.events += [
+                (self._lanes.get((each.topic(), each.partition())), each)
+                for each, is_one in told
+                if is_one
+            ]
             messages = [each for each, is_one in told if not is_one]
         for start, end in pairwise(self._runs(messages)):
             run = messages[start:end]
-            place = run[0].topic(), run[0].partition()
-            more = Messages.of(run, self._wanted)
-            if place in self.by_place:
-                self.by_place[place].add(more)
-            else:
-                self.by_place[place] = more
+            self._keep((run[0].topic(), run[0].partition()), Messages.of(run, self._wanted))
         return n
 
     def __len__(self) -> int:
-        return sum(map(len, self.by_place.values()))
+        return sum(len(messages) for _, messages in self._by_place.values())
+
+    def _keep(self, place: tuple[str, int], messages: Messages) -> None:
+        lane, known = self._lanes.get(place), self._by_place.get(place)
+        if known is not None and known[0] is lane:
+            known[1].add(messages)
+        elif lane is not None:
+            self._by_place[place] = lane, messages
 
     def _runs(self, messages: Sequence[Any]) -> list[int]:
         """Return where runs of one partition begin, and the end of the last."""

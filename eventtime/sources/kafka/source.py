@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -14,7 +15,7 @@ from eventtime.kafka_client import check_options, check_servers
 from eventtime.sources.kafka.client import Client
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
-from eventtime.sources.kafka.membership import Membership
+from eventtime.sources.kafka.membership import CUT_S, Membership
 from eventtime.sources.kafka.messages import HEADERS, KEY, TIMESTAMP, Decoder
 from eventtime.sources.schemas import check_columns
 
@@ -111,7 +112,9 @@ class KafkaSource:
             }
             return self._lanes(client, partitions, later, is_new=is_first and not later)
 
-        membership = Membership(client, self.topics, place)
+        # While it waits it does not poll, for which the group allows only so long.
+        most_s = float(dict(self.options).get("max.poll.interval.ms", math.inf)) / 2_000
+        membership = Membership(client, self.topics, place, min(CUT_S, most_s))
         return KafkaFeed(
             client, decoder, [], self.topics, clock, discover_us=None, membership=membership
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import eventtime as et
 from live.kafka.jobs import Member, run_member, started
-from live.kafka.topics import SCHEMA, Running, message
+from live.kafka.topics import SCHEMA, Running, message, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,19 +34,26 @@ def total(run: et.Run) -> int:
     return sum(run.table().column("n").to_pylist())
 
 
-def test_members_share_the_partitions_and_hand_them_over(topic: MakeTopic) -> None:
+@pytest.mark.parametrize("saves", [False, True])
+def test_members_share_the_partitions_and_hand_them_over(
+    topic: MakeTopic, tmp_path: Path, *, saves: bool
+) -> None:
     """Found and Left as others come and go; every message counts once, in one of them."""
     made = topic(4)
+
+    def running(name: str) -> Running:
+        state = et.checkpoints(tmp_path / name, every="1h")
+        return Running(member(made), drain=True, **{"checkpoint": state} if saves else {})
 
     def send(rounds: int) -> int:
         for partition in range(4):
             made.rows(partition, *range(rounds))
         return 4 * rounds
 
-    with Running(member(made)) as one:
+    with running("a") as one:
         sent = send(50)
         one.until(lambda: one.rows == sent)
-        with Running(member(made)) as two:
+        with running("b") as two:
 
             def both_have_some() -> bool:
                 nonlocal sent
@@ -102,6 +111,31 @@ def test_what_a_killed_member_had_goes_to_another(
             stays.until(lambda: stays.rows + again.rows == sent)
     assert again.ran.ledger.total.rows_in >= stored > 0
     assert total(stays.ran) + total(again.ran) == sent
+    stays.ran.assert_balanced()
+    again.ran.assert_balanced()
+
+
+def test_a_member_that_is_killed_after_it_gave_a_partition_away_loses_nothing(
+    broker: KafkaServer, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """S28: it went behind a checkpoint that holds all that was taken of it, though none was due."""
+    made = topic(2)
+    one, other = (Member(broker.servers, made.name, str(tmp_path / name)) for name in "ab")
+    for partition in (0, 1):
+        made.rows(partition, *range(50))
+    process, tell = started(run_member, one)
+    until(lambda: tell.recv() == 100)
+    assert set(made.committed(made.name).values()) == {0}
+    with Running(other.stream(), checkpoint=other.folder, drain=True) as stays:
+        stays.until(lambda: set(made.committed(made.name).values()) == {50})
+        process.kill()
+        process.join()
+        for partition in (0, 1):
+            made.rows(partition, 50)
+        stays.until(lambda: stays.rows == 2)
+    with Running(one.stream(), checkpoint=one.folder, drain=True) as again:
+        pass
+    assert (total(stays.ran), total(again.ran)) == (2, 100)
     stays.ran.assert_balanced()
     again.ran.assert_balanced()
 

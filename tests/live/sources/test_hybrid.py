@@ -55,6 +55,17 @@ def test_without_a_time_all_rows_of_both_count() -> None:
     assert ran.table().column("n").to_pylist() == [10] * 10
 
 
+def test_the_second_source_hears_that_there_are_checkpoints(tmp_path: Path) -> None:
+    """S28: whoever gives partitions away waits for one, also before the next is due."""
+    script = Script([(0, "a", rows(60)), (1, "a", rows(70))], ("a",))
+    windows(stored(range(40)), et.Stream.read(script)).run(
+        live=et.live(clock=script.clock, alarm=Alarm(script.clock)),
+        checkpoint=et.checkpoints(tmp_path, every="1h"),
+        stop=lambda: script.clock.now_us() >= 2_000_000,
+    )
+    assert script.told == [{}, {"a": {"rows": 2}}]
+
+
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=40), st.integers(0, 100))
 def test_the_switch_is_a_union_cut_at_a_time(seconds: list[int], at: int) -> None:
     """S4: wherever the switch is, the result is that of all rows."""

@@ -7,7 +7,7 @@ import pytest
 from eventtime.clock import ManualClock
 from eventtime.errors import SourceError
 from eventtime.sources.base import MalformedRows
-from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Unpolled
+from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Stands, Unpolled
 from eventtime.sources.mailbox import Mailbox
 from live.script import rows
 
@@ -121,6 +121,55 @@ def test_one_that_comes_back_before_anybody_heard_has_not_left() -> None:
     mail.add("a", is_found=True)
     mail.put("a", rows(2), {})
     assert kinds(mail.take(9, ())) == ["Arrived"]
+
+
+def test_rows_that_are_withdrawn_are_not_taken() -> None:
+    """Whoever has the partition next reads them: it stands behind what was taken before."""
+    mail = mailbox("a")
+    assert mail.withdraw("a") is None
+    mail.stand("a", {"rows": 3})
+    mail.put("a", rows(1, 2), {"rows": 5})
+    assert mail.withdraw("a") == {"rows": 3}
+    assert mail.take(9, ()) == [Stands("a", {"rows": 3})]
+    for taken in (5, 7):
+        mail.put("a", rows(1, 2), {"rows": taken})
+    mail.take(1, ())
+    assert mail.withdraw("a") == {"rows": 5}
+    mail.leave("a", wants_cut=True)
+    assert mail.take(9, ()) == [Stands("a", {"rows": 5}), Left("a", wants_cut=True)]
+    mail.add("a", is_found=True)
+    mail.stand("a", {"rows": 9})
+    assert mail.withdraw("a") == {"rows": 9}
+
+
+def test_one_that_is_held_goes_when_it_has_no_rows() -> None:
+    mail = mailbox("a")
+    mail.put("a", rows(1), {"rows": 1})
+    mail.leave("a")
+    assert mail.take(9, {"a"}) == []
+    mail.withdraw("a")
+    assert Left("a") in mail.take(9, {"a"})
+
+
+def test_room_is_made_by_what_is_withdrawn() -> None:
+    mail = mailbox("a")
+    mail.put("a", rows(*[0.0] * 262_144), {})
+    assert not mail.has_room("a")
+    mail.withdraw("a")
+    assert mail.has_room("a")
+
+
+def test_where_it_began_is_told_in_front_of_the_first_rows() -> None:
+    """Else a journal would not know where to read them again."""
+    mail = mailbox("a")
+    mail.stand("a", {"rows": 3})
+    mail.put("a", rows(1), {"rows": 4})
+    mail.stand("a", {"rows": 5})
+    mail.put("a", rows(1), {"rows": 6})
+    begins, row = mail.take(9, ())
+    assert begins == Stands("a", {"rows": 3})
+    assert isinstance(row, Arrived)
+    assert row.position == {"rows": 6}
 
 
 def test_an_error_comes_behind_what_was_read() -> None:

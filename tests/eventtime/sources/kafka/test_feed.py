@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventtime.clock import ManualClock
 from eventtime.sources.base import count_of
-from eventtime.sources.feed import Arrived
+from eventtime.sources.feed import Arrived, Silent
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import Decoder
@@ -65,15 +66,16 @@ def test_messages_are_sorted_out_in_their_order(
     polled = [Told(place, i, says) for i, (place, says) in enumerate(told)]
     for topics in (["a", "b"], ["a"]):
         some = [each for each in polled if each.topic() in topics]
-        sorted_out = Polled(topics, {"number": methodcaller("offset")})
+        lanes = {each.place: Lane(*each.place, offset=0) for each in some}
+        sorted_out = Polled(topics, {"number": methodcaller("offset")}, lanes)
         for start in range(0, len(some), cut):
             assert sorted_out.add(some[start : start + cut]) == len(some[start : start + cut])
-        assert sorted_out.events == [each for each in some if each.says]
+        assert sorted_out.events == [(lanes[each.place], each) for each in some if each.says]
         wanted: dict[tuple[str, int], list[int]] = {}
         for each in some:
             if not each.says:
                 wanted.setdefault(each.place, []).append(each.number)
-        found = sorted_out.by_place
+        found = {lane.place: those for lane, those in sorted_out.by_lane}
         assert {place: list(those.offsets) for place, those in found.items()} == wanted
         assert {place: those.beside["number"] for place, those in found.items()} == wanted
         assert all(those.values == [b"x"] * len(those) for those in found.values())
@@ -90,6 +92,86 @@ class Hanging(RawPayload):
         self.asked.set()
         self.let_go.wait(BOUND_S)
         return super().parse(values)
+
+
+@dataclass
+class Going:
+    """Polls what it is given, in as many steps; what is no message happens in between."""
+
+    steps: list[list[Told] | Callable[[], None]]
+    troubles: Any = field(default_factory=lambda: type("Troubles", (), {"is_cut_off": False}))
+    dry: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def assign(self, lanes: Sequence[Lane]) -> None:
+        """Read them."""
+
+    def is_end(self, event: Told) -> bool:
+        return event.says == "end"
+
+    def poll(self, take: Callable[[list[Any]], int], most: int, wait_s: float) -> None:
+        for step in self.steps:
+            if isinstance(step, list):
+                take(step)
+            else:
+                step()
+        if not self.steps and wait_s:
+            self.dry.set()
+            self.closed.wait(0.01)
+        self.steps = []
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def messages(first: int, end: int) -> list[Told]:
+    return [Told(("t", 0), i) for i in range(first, end)]
+
+
+def taken(*steps: list[Told] | Callable[[KafkaFeed], None]) -> list[Any]:
+    """Let a feed poll them at once; returns what it hands over: rows and where they end."""
+    client = Going([])
+    feed = feeding(client, RawPayload(SCHEMA))
+    client.steps = [
+        step if isinstance(step, list) else functools.partial(step, feed) for step in steps
+    ]
+    feed.start(lambda: None)
+    assert client.dry.wait(BOUND_S)
+    told = feed.take(100_000, ())
+    feed.close()
+    assert not [each for each in told if isinstance(each, Silent)]
+    return [(count_of(each.rows), each.position) for each in told if isinstance(each, Arrived)]
+
+
+@pytest.mark.parametrize("many", [0, 5_000])
+@pytest.mark.parametrize("back", [0, 30])
+def test_a_partition_that_goes_and_comes_back_in_one_poll_counts_once(many: int, back: int) -> None:
+    """What was polled of it before is polled again from where the group says, or by others."""
+
+    def goes(feed: KafkaFeed) -> None:
+        del feed._lanes["t", 0]
+
+    def comes(feed: KafkaFeed) -> None:
+        feed._lanes["t", 0] = Lane("t", 0, back)
+
+    many += 60
+    before = [*messages(0, many), Told(("t", 0), many, "end")]
+    late = messages(many, many + 5)  # came in the step in which it went
+    ends = [(many - back, {"offset": many})]
+    assert taken(before, goes, late, comes, messages(back, many)) == ends
+    assert taken(before, goes, late, comes) == []
+
+
+@pytest.mark.parametrize("many", [20, 3_000])
+def test_messages_that_come_twice_count_once(many: int) -> None:
+    """Whatever the client does: it asks for none twice, but where a partition comes back."""
+    assert taken(messages(0, many)) == [(many, {"offset": many})]
+
+    def again(feed: KafkaFeed) -> None:
+        feed._lanes["t", 0].offset = many
+
+    assert taken(again, messages(0, many)) == []
+    assert taken(again, messages(0, many + 7)) == [(7, {"offset": many + 7})]
 
 
 class Client:
@@ -127,7 +209,7 @@ class Client:
 SCHEMA = pa.schema([("value", pa.binary())])
 
 
-def feeding(client: Client, payload: RawPayload) -> KafkaFeed:
+def feeding(client: Client | Going, payload: RawPayload) -> KafkaFeed:
     made: Any = client
     lanes = [Lane("t", 0, 0), Lane("t", 1, 0)]
     return KafkaFeed(made, Decoder(payload, SCHEMA), lanes, ["t"], ManualClock(), discover_us=None)
