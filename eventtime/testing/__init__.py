@@ -24,6 +24,8 @@ from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
+    Checkpoint,
+    Crash,
     Finish,
     Heartbeat,
     PollEmpty,
@@ -49,6 +51,8 @@ __all__ = (
     "AdvanceClock",
     "BrokenLawError",
     "BrokenRuleError",
+    "Checkpoint",
+    "Crash",
     "Expected",
     "Finish",
     "Harness",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from eventtime.testing.reference.plain import plain_rows
 from eventtime.testing.steps import AddPartition, Push
 
 if TYPE_CHECKING:
+    from eventtime.stream import Stream
     from eventtime.testing.steps import Row, Step, Streams
 
 __all__ = ("as_test",)
@@ -20,20 +22,23 @@ _WIDTH: Final = 96
 _MODULES: Final = ("datetime", "decimal", "zoneinfo")
 
 
-def as_test(streams: Streams, pipeline: str = "pipeline", *, check: str = "check") -> str:
+def as_test(streams: Streams, pipeline: str | Stream = "pipeline", *, check: str = "check") -> str:
     """Return Python source of a test that does again what `streams` say.
 
     Args:
         streams: what happens.
-        pipeline: how the test names its pipeline; the name is yours to import.
+        pipeline: the pipeline, which the test imports from the module that has it under a name; or
+            how the test names it, and then the name is yours to import.
         check: which function of `eventtime.testing` is called with both.
 
     Raises:
-        PlanError: a name is no text.
+        PlanError: it is neither; or a name is no text.
 
     >>> from eventtime.testing import Finish, Push, Streams
     >>> print(as_test(Streams(("a",), (Push("a", [{"t": 0, "x": 1.5}]), Finish("a")))))
     from eventtime.testing import Finish, Push, Streams, check
+    <BLANKLINE>
+    # Where is it? from my_module import pipeline
     <BLANKLINE>
     STREAMS = Streams(
         partitions=("a",),
@@ -49,7 +54,8 @@ def as_test(streams: Streams, pipeline: str = "pipeline", *, check: str = "check
         check(pipeline, STREAMS)
     <BLANKLINE>
     """
-    for name, given in (("pipeline", pipeline), ("check", check)):
+    called, home = _home(pipeline)
+    for name, given in (("pipeline", called), ("check", check)):
         place = f"as_test({name}=…)"
         check_text(given, what="name", place=place, remedy="the name that the test is to use")
     lines = [line for step in streams.steps for line in _step(step)]
@@ -70,15 +76,28 @@ def as_test(streams: Streams, pipeline: str = "pipeline", *, check: str = "check
             *needed,
             *([""] if needed else []),
             f"from eventtime.testing import {taken}",
+            *home,
             "",
             text,
             "",
             "",
             "def test_this_example():",
-            f"    {check}({pipeline}, STREAMS)",
+            f"    {check}({called}, STREAMS)",
             "",
         ]
     )
+
+
+def _home(pipeline: object) -> tuple[Any, list[str]]:
+    """Return how a test calls a pipeline, and the lines by which it gets it."""
+    if not hasattr(pipeline, "node"):
+        name = str(pipeline).partition(".")[0].partition("(")[0]
+        return pipeline, ["", f"# Where is it? from my_module import {name}"]
+    for module, found in sorted(sys.modules.items()):
+        for name, value in list(getattr(found, "__dict__", {}).items()):
+            if value is pipeline and module != "__main__":
+                return name, [f"from {module} import {name}"]
+    return _home("pipeline")
 
 
 def _step(step: Step) -> list[str]:

@@ -12,7 +12,7 @@ from eventtime.explaining.live import WatchedCore
 from eventtime.explaining.questions import row_question, window_question
 from eventtime.explaining.seen import Enough, Watch
 from eventtime.testing.driving import drive
-from eventtime.testing.steps import Push, Restart
+from eventtime.testing.steps import Push, Survived
 
 if TYPE_CHECKING:
     from eventtime.compiled import StagePlan
@@ -71,7 +71,7 @@ def watch_steps(harness: Harness, onlooker: Onlooker) -> tuple[StagePlan | Proce
         for step in streams.steps:
             if isinstance(step, Push):
                 engine.push(step.partition, harness.laid_out(step.partition, step.rows))
-            elif not isinstance(step, Restart):  # it changes nothing (S28)
+            elif not isinstance(step, Survived):  # it changes nothing (S28)
                 drive(engine, clock, step)
     finally:
         engine.suspend()

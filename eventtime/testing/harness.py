@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
-
-import pyarrow as pa
 
 from eventtime.checks import shown
 from eventtime.clock import ManualClock
 from eventtime.duration import DurationLike, parse_us
-from eventtime.engine import Engine
 from eventtime.errors import PlanError, SchemaError
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.testing.driving import drive
+from eventtime.testing.lives import Lives
 from eventtime.testing.looking import Looking
 from eventtime.testing.rows import Instant, batch_of, instant_us, source_of
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
+    Checkpoint,
+    Crash,
     Finish,
     Heartbeat,
     PollEmpty,
@@ -32,6 +31,8 @@ from eventtime.testing.steps import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+
+    import pyarrow as pa
 
     from eventtime.explaining.row import RowExplained
     from eventtime.explaining.window import WindowExplained
@@ -48,11 +49,11 @@ class Harness(Looking):
     """A pipeline in a test. Nothing sleeps, nothing is written to disk.
 
     Driving: `push`, `advance_watermark`, `advance_clock`, `poll_empty`, `add_partition`, `finish`,
-    `finish_all`; `do`, `play`. Surviving: `snapshot`, `restore`, `restart`. What came out since it
-    was last asked for: `results`, `side`. All that came out so far: `all_results`, `all_of`,
-    `late`, `quarantine`. Looking: `watermark`, `watermark_of`, `held_by`, `is_idle`, `ledger`,
-    `timers`, `state`, `is_empty`; `streams`, `timeline`, `explain_row`, `explain_window`. Ending:
-    `close`, or `with`.
+    `finish_all`; `do`, `play`. Surviving: `snapshot`, `restore`, `restart`, `checkpoint`, `crash`.
+    What came out since it was last asked for: `results`, `side`. All that came out so far:
+    `all_results`, `all_of`, `late`, `quarantine`. Looking: `watermark`, `watermark_of`, `held_by`,
+    `is_idle`, `ledger`, `timers`, `state`, `is_empty`; `streams`, `timeline`, `explain_row`,
+    `explain_window`. Ending: `close`, or `with`.
 
     Args:
         pipeline: declares what to compute; its sources give the schema only and are not read.
@@ -81,11 +82,10 @@ class Harness(Looking):
         memory: MemoryLike | None = None,
     ) -> None:
         self.clock = ManualClock(instant_us(start, place="Harness(start=…)"))
-        self.pipeline, self.shards, self._memory = pipeline, shards, memory
+        self.pipeline = pipeline
         # A text is no list of names: the engine says so.
         names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
-        self.engine = Engine(pipeline, names, clock=self.clock, shards=shards, memory=memory)
-        self._taken: dict[str | None, list[pa.Table]] = {}
+        self._lives = Lives(pipeline, names, self.clock, shards=shards, memory=memory)
         self._steps: list[Step] = []
         self._begun: tuple[tuple[str, ...], int] | None = tuple(partitions), self.clock.now_us()
 
@@ -177,7 +177,13 @@ class Harness(Looking):
             case Push(partition, rows):
                 self.engine.push(partition, self.laid_out(partition, rows))
             case Restart():
-                self._go_on(self.snapshot())
+                self._lives.go_on(self.snapshot())
+            case Checkpoint():
+                self._lives.save(len(self._steps))
+            case Crash():
+                for lost in self._steps[self._lives.go_back() : -1]:
+                    if not isinstance(lost, Crash):
+                        self._do(lost)
             case _:
                 drive(self.engine, self.clock, step)
 
@@ -190,9 +196,7 @@ class Harness(Looking):
 
     def snapshot(self) -> bytes:
         """Return all state, and what came out and was not taken, as a savepoint's bytes (S27)."""
-        stream = io.BytesIO()
-        self.engine.savepoint(stream)
-        return stream.getvalue()
+        return self._lives.snapshot()
 
     @classmethod
     def restore(
@@ -216,7 +220,8 @@ class Harness(Looking):
             CheckpointError: it is no whole snapshot, or one of another pipeline.
         """
         harness = cls(pipeline, (), start=start, shards=shards, memory=memory)
-        harness._go_on(snapshot)
+        harness._lives.go_on(snapshot)
+        harness._lives.save(0)
         harness._begun = None
         return harness
 
@@ -226,15 +231,20 @@ class Harness(Looking):
         Args:
             shards: from here on; None: as many as before.
         """
-        self.shards = self.shards if shards is None else shards
+        self._lives.shards = self.shards if shards is None else shards
         self.do(Restart())
 
-    def _go_on(self, saved: bytes) -> None:
-        self.engine.suspend()
-        clock, shards, memory = self.clock, self.shards, self._memory
-        self.engine = Engine.restore(
-            self.pipeline, io.BytesIO(saved), clock=clock, shards=shards, memory=memory
-        )
+    def checkpoint(self) -> None:
+        """Save the state: a `crash` goes back to it, and not to the beginning."""
+        self.do(Checkpoint())
+
+    def crash(self) -> None:
+        """Lose all since the last checkpoint; its input comes again, the clock's readings too.
+
+        What came out since comes out again, the same (S28): `results` and `side` return once more
+        what they returned since, while `all_results` and the like have it once.
+        """
+        self.do(Crash())
 
     def close(self) -> None:
         """Stop the threads of shards, and remove scratch files; `with` does so too."""
@@ -255,20 +265,20 @@ class Harness(Looking):
 
     def results(self) -> pa.Table:
         """Return results since the last call, in the order of S24."""
-        return self._take(None)
+        return self._lives.new(None)
 
     def side(self, tag: str) -> pa.Table:
         """Return rows of a side output since the last call."""
-        return self._take(tag)
+        return self._lives.new(tag)
 
     @property
     def all_results(self) -> pa.Table:
         """All results so far; `results` still returns what is new to it."""
-        return self._all(None)
+        return self._lives.all(None)
 
     def all_of(self, tag: str) -> pa.Table:
         """Return all rows of a side output so far; `side` still returns what is new to it."""
-        return self._all(tag)
+        return self._lives.all(tag)
 
     @property
     def late(self) -> pa.Table:
@@ -277,7 +287,7 @@ class Harness(Looking):
         if tag is None:
             msg = "no late rows are kept: window(late=et.DROP), or there is no window"
             raise PlanError(msg, place="harness.late", remedy="look at the ledger")
-        return self._all(tag)
+        return self._lives.all(tag)
 
     @property
     def late_tag(self) -> str | None:
@@ -290,7 +300,7 @@ class Harness(Looking):
     @property
     def quarantine(self) -> pa.Table:
         """All quarantined rows so far (S12)."""
-        return self._all(_QUARANTINE)
+        return self._lives.all(_QUARANTINE)
 
     # Looking
 
@@ -363,13 +373,3 @@ class Harness(Looking):
 
         start_us = instant_us(start, place="explain_window(start)")
         return explain_window(self, start_us, key, operator)
-
-    def _take(self, tag: str | None) -> pa.Table:
-        new: pa.Table = self.engine.results() if tag is None else self.engine.side(tag)
-        self._taken.setdefault(tag, []).append(new)
-        return new
-
-    def _all(self, tag: str | None) -> pa.Table:
-        keep = True
-        new = self.engine.results(keep=keep) if tag is None else self.engine.side(tag, keep=keep)
-        return pa.concat_tables([*self._taken.get(tag, []), new])

@@ -13,14 +13,25 @@ if TYPE_CHECKING:
     from eventtime.engine import Engine
     from eventtime.engine_look import EngineLook, HeldState, PartitionLook, Timer
     from eventtime.ledger import Ledger
+    from eventtime.testing.lives import Lives
 
 __all__ = ("Looking",)
 
 
 class Looking:
-    """The looking half of `Harness`, which has the engine."""
+    """The looking half of `Harness`, which has the engines."""
 
-    engine: Engine
+    _lives: Lives
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that is driven; a restart puts another one in its place."""
+        return self._lives.engine
+
+    @property
+    def shards(self) -> int:
+        """Threads that share the keys."""
+        return self._lives.shards
 
     @property
     def watermark(self) -> str:

@@ -14,6 +14,8 @@ from eventtime.testing.rows import readable
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
+    Checkpoint,
+    Crash,
     Finish,
     Heartbeat,
     PollEmpty,
@@ -129,6 +131,8 @@ class _Telling:
             self._push(number, step)
             return
         self.harness.do(step)
+        if isinstance(step, Crash):
+            self.harness.results()  # they were told when they came for the first time
         name = getattr(step, "partition", None)
         time_us = step.time_us if isinstance(step, Heartbeat) else None
         self._note(Moment(number, _what(step), 0, time_us=time_us), name)
@@ -253,6 +257,10 @@ def _what(step: Step) -> str:
             text = f"finish {partition}"
         case Restart():
             text = "restart"
+        case Checkpoint():
+            text = "checkpoint"
+        case Crash():
+            text = "crash"
         case _:
             assert_never(step)
     return text

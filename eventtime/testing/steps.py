@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 __all__ = (
     "AddPartition",
     "AdvanceClock",
+    "Checkpoint",
+    "Crash",
     "Finish",
     "Heartbeat",
     "PollEmpty",
@@ -16,6 +18,7 @@ __all__ = (
     "Row",
     "Step",
     "Streams",
+    "Survived",
     "Told",
 )
 
@@ -73,9 +76,24 @@ class Restart:
     """The state is saved, all else is destroyed, and another engine goes on (S28)."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state is saved, and with it how far the input was taken (S27)."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """All since the last checkpoint is lost, or all there was; its input comes again (S28).
+
+    So do the readings of the clock since then, as from a journal: what comes out is the same.
+    """
+
+
 Told: TypeAlias = PollEmpty | AdvanceClock | Heartbeat | AddPartition | Finish
 """What an engine is told, without rows."""
-Step: TypeAlias = Push | Told | Restart
+Survived: TypeAlias = Restart | Checkpoint | Crash
+"""What nobody can tell from what comes out."""
+Step: TypeAlias = Push | Told | Survived
 
 
 @dataclass(frozen=True)

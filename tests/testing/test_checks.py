@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -11,9 +12,13 @@ from hypothesis import given, settings
 
 import eventtime as et
 from engine_runs import SCHEMA
+from eventtime.progress import Progress
+from eventtime.state.checkpoints import CheckpointWriter, KeptBlock
 from eventtime.testing import (
     AddPartition,
     AdvanceClock,
+    Checkpoint,
+    Crash,
     Finish,
     Heartbeat,
     PollEmpty,
@@ -138,6 +143,46 @@ def test_a_generator_that_forgets_does_not_survive_a_restart() -> None:
     streams = Streams(("a",), (Push("a", rows(1, 2)), Push("a", rows(12)), Push("a", rows(1))))
     with pytest.raises(AssertionError, match=r"check_restores \(S27, S28\)"):
         check_restores(marked_by(Forgetful), streams)
+
+
+def test_a_checkpoint_that_misses_a_change_is_noticed() -> None:
+    """S27: what is named again from the checkpoint before has not changed since."""
+
+    def keep(self: Any, version: int, **about: str | int) -> bool:
+        entry = self._last.get(frozenset(about.items()))
+        self.blocks += [] if entry is None else [KeptBlock(entry)]
+        return entry is not None
+
+    streams = Streams(("a",), tuple(Push("a", rows(t, key=1)) for t in (1, 2, 3, 4, 5)))
+    check_restores(ZOO["two keys"], streams)
+    with (
+        patch.object(CheckpointWriter, "keep", keep),
+        pytest.raises(AssertionError, match="every fourth step is lost"),
+    ):
+        check_restores(ZOO["two keys"], streams, by_row=False)
+
+
+def test_time_that_is_down_is_no_silence() -> None:
+    """S6, S28: of a partition that was polled in vain just before."""
+    real = Progress.restore
+
+    def restore(self: Progress, combined_us: int, saved: Any, now_us: int) -> None:
+        real(self, combined_us, saved, now_us - 5 * SECOND)
+
+    polled = (PollEmpty("a"), Restart(), PollEmpty("a"), Push("b", rows(15)))
+    streams = Streams(("a", "b"), (Push("b", rows(1)), *polled, Push("a", rows(2))))
+    check_restores(ZOO["sliding"], streams)
+    with patch.object(Progress, "restore", restore), pytest.raises(AssertionError, match="S28"):
+        check_restores(ZOO["sliding"], streams)
+
+
+def test_what_came_of_lost_work_comes_once() -> None:
+    """S28: checkpoints and crashes among the steps, under all checks."""
+    steps: list[Any] = [Crash()]
+    for i, step in enumerate(STREAMS.steps):
+        steps += [step, *([Checkpoint()] if i % 5 == 2 else []), *([Crash()] if i % 3 else [])]
+    for name in ("sliding", "discarding", "chained", "own"):
+        check(ZOO[name], replace(STREAMS, steps=tuple(steps)))
 
 
 def test_what_a_restart_forgets_is_not_taken_for_cuts() -> None:

@@ -10,7 +10,13 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
-from eventtime.testing import BrokenLawError, check_assigner, check_function, check_generator
+from eventtime.testing import (
+    BrokenLawError,
+    check_aggregate,
+    check_assigner,
+    check_function,
+    check_generator,
+)
 from eventtime.windows.grid import Grid
 
 # Generators
@@ -235,6 +241,16 @@ def test_two_forms_that_differ_are_seen() -> None:
     with pytest.raises(BrokenLawError) as broken:
         of(Numbered(), by_batch=Zero())
     assert broken.value.law == "both forms are one"
+
+
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    def check_own(function: Any) -> None:
+        check_function(function, SCHEMA, time="t", keys=["key"], output=OUTPUT)
+
+    for check in (check_aggregate, check_assigner, check_own):
+        checked: Any = check
+        with pytest.raises(et.PlanError, match=r"Lag is a class, and one(.|\n)*fix: give Lag\(…\)"):
+            checked(Lag)
 
 
 def test_keys_are_named() -> None:

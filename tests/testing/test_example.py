@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 import eventtime as et
-from eventtime.testing import Push, Streams, as_test
+from eventtime.testing import Finish, Push, Streams, as_test
 from eventtime.testing import strategies as kit
 from eventtime.testing.rows import batch_of
 from eventtime.testing.values import VALUES
@@ -108,6 +108,16 @@ def test_the_test_checks_the_pipeline_that_it_is_told() -> None:
     names["flights"] = type("Flights", (), {"hourly": staticmethod(lambda: "a pipeline")})
     names["test_this_example"]()
     assert calls == [("a pipeline", Streams((), ()))]
+
+
+def test_a_pipeline_is_imported_from_the_module_that_has_it() -> None:
+    streams = Streams(("a",), (Push("a", [{"t": 5}]), Finish("a")))
+    source = as_test(streams, PIPELINE)
+    assert f"from {__name__} import PIPELINE\n" in source
+    done(source)["test_this_example"]()
+    elsewhere = STREAM.window(et.tumbling("1h")).aggregate(n=et.count())
+    for pipeline in (elsewhere, "pipeline"):
+        assert "# Where is it? from my_module import pipeline\n" in as_test(streams, pipeline)
 
 
 def test_names_are_names() -> None:

@@ -219,6 +219,33 @@ def test_what_it_went_through_can_be_drawn_and_done_again() -> None:
         _ = Harness.restore(pipeline(), again.snapshot()).streams
 
 
+def test_what_is_lost_in_a_crash_comes_again_and_counts_once() -> None:
+    """S28: back to the last checkpoint, or to the beginning; the clock comes again, too."""
+    harness = Harness(pipeline({"idle_after": "5s"}), ["a", "b"], start=7)
+    harness.push("a", [row(1, 1), row(75, 2)])
+    harness.crash()
+    harness.poll_empty("b")
+    harness.checkpoint()
+    harness.advance_clock("6s")
+    harness.poll_empty("b")
+    assert sums(harness.results()) == [1]
+    harness.restart(shards=2)
+    harness.push("a", [row(135, 4)])
+    before = harness.clock.now_us(), harness.watermark, harness.ledger.to_dict()
+    for _ in range(2):
+        harness.crash()
+        assert (harness.clock.now_us(), harness.watermark, harness.ledger.to_dict()) == before
+        assert sums(harness.all_results) == [1, 2]
+        assert harness.is_idle("b")
+    assert sums(harness.results()) == [1, 2]  # the first of them once more
+    again = Harness.restore(pipeline({"idle_after": "5s"}), harness.snapshot())
+    again.finish_all()
+    again.crash()
+    assert sums(again.all_results) == [4]
+    again.close()
+    harness.close()
+
+
 def test_what_was_refused_did_not_happen() -> None:
     harness = Harness(pipeline())
     harness.push("a", [row(1)])

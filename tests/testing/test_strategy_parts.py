@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventtime as et
-from eventtime.testing import Finish, Harness, Push, Restart, Streams, check_oracle
+from eventtime.testing import Finish, Harness, Push, Streams, check_oracle
 from eventtime.testing import strategies as kit
+from eventtime.testing.steps import Survived
 from eventtime.testing.values import VALUES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def rows_of(streams: Streams) -> dict[str, list[Row]]:
     for step in streams.steps:
         if isinstance(step, Push):
             found.setdefault(step.partition, []).extend(step.rows)
-        elif not isinstance(step, Restart):
+        elif not isinstance(step, Survived):
             found[""].append({"step": step, "rows": {n: len(r) for n, r in found.items() if n}})
     return found
 

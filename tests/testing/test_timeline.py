@@ -12,6 +12,8 @@ import pytest
 import eventtime as et
 from eventtime.testing import (
     AdvanceClock,
+    Checkpoint,
+    Crash,
     Finish,
     Heartbeat,
     PollEmpty,
@@ -58,6 +60,12 @@ def story_idle() -> str:
     ends = (Heartbeat("a", 130_000_000), Finish("b"), Finish("a"))
     two = ("a", "b")
     return drawn(pipeline, Push("a", rows(5, 75)), *silent, late, Restart(), *ends, partitions=two)
+
+
+def story_crash() -> str:
+    first, second = Push("a", rows(5, 75)), Push("a", rows(20, 150))
+    lost = (Checkpoint(), AdvanceClock(-5_000_000), second, Crash(), Finish("a"))
+    return drawn(counts(marked(), allowed_lateness="30s"), first, *lost)
 
 
 def story_of_a_day() -> str:
@@ -109,6 +117,34 @@ def test_lateness_silence_and_restarts_can_be_read() -> None:
         windows
             [0s, 1m)            [=========)              opened 1, fired 4, fired 5 (late), gone 5
             [1m, 2m)                      [=========)    opened 1, fired 7, gone 9
+        """
+    )
+
+
+def test_work_that_is_lost_is_told_once() -> None:
+    """S28; and a clock that is stepped back."""
+    assert story_crash() == told(
+        """
+        o row, L late, Q quarantined, x filtered; ) own watermark, | combined watermark
+        times since 1970-01-01T00:00:00Z
+                           0s       1m       2m      3m
+                           '        '        '        '
+          1 push a  5s     |o..........................  own -5s, combined -5s
+          1 push a  1m15s  ..........|o................  own 1m5s, combined 1m5s
+              => [0s, 1m) n=1 version=1 timing=on_time is_final=False
+          2 checkpoint     ..........|.................  combined 1m5s
+          3 clock -5s      ..........|.................  combined 1m5s
+          4 push a  20s    ...o......|.................  own 1m5s, combined 1m5s
+          4 push a  2m30s  .....................|o.....  own 2m20s, combined 2m20s
+              => [0s, 1m) n=2 version=2 timing=late is_final=True
+              => [1m, 2m) n=1 version=1 timing=on_time is_final=False
+          5 crash          .....................|......  combined 2m20s
+          6 finish a       .....................)......  own 2m20s, combined +inf
+              => [2m, 3m) n=1 version=1 timing=on_time is_final=True
+        windows
+            [0s, 1m)       [========)                    opened 1, fired 1, fired 4 (late), gone 4
+            [1m, 2m)                [========)           opened 1, fired 4, gone 6
+            [2m, 3m)                         [========)  opened 4, fired 6, gone 6
         """
     )
 

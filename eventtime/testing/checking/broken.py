@@ -52,7 +52,7 @@ class BrokenRuleError(AssertionError):
         if len(self.found) > _MOST_LINES:
             lines.append(f"  … and {len(self.found) - _MOST_LINES} more")
         lines += ["", *self.pipeline.explain().splitlines(), "", _picture(self), _WHY]
-        lines += ["", "As a test:", "", as_test(self.streams, check=self.check)]
+        lines += ["", "As a test:", "", as_test(self.streams, self.pipeline, check=self.check)]
         return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, one_by_on
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
 from eventtime.testing.rows import batch_of, source_of
-from eventtime.testing.steps import AddPartition, Finish, Push, Restart, Streams
+from eventtime.testing.steps import AddPartition, Finish, Push, Streams, Survived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,13 +79,13 @@ class Case:
 
     @cached_property
     def undisturbed(self) -> Outcome:
-        """Run without the restarts that the steps say, watched."""
+        """Run without the restarts and crashes that the steps say, watched."""
         return self.run(Way(is_watched=True)) if self.has_restarts else self.whole
 
     @property
     def has_restarts(self) -> bool:
         """Whether the steps say any."""
-        return any(isinstance(step, Restart) for step in self.streams.steps)
+        return any(isinstance(step, Survived) for step in self.streams.steps)
 
     @cached_property
     def single(self) -> Outcome:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from eventtime.plan import Aggregated, Processed, Stepped, walk
 from eventtime.testing.checking.differences import table_differences
 from eventtime.testing.checking.runs import RESULTS, Way, one_by_one
-from eventtime.testing.steps import Push
+from eventtime.testing.steps import Checkpoint, Crash, Push, Survived
 from eventtime.transform import MapBatches
 
 if TYPE_CHECKING:
@@ -52,13 +52,21 @@ def shards_do_not_show(case: Case) -> None:
 
 
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
-    """Saved, destroyed and restored after each step, or after each row as well (S27, S28)."""
+    """Saved, destroyed and restored after each step, or after each row as well (S27, S28).
+
+    Then with real checkpoints, and crashes that lose what came since.
+    """
+    each = "row" if by_row else "step"
     way = Way(one_by_one, is_restarted=True) if by_row else Way(is_restarted=True)
     found = _differences(case, case.run(way))
     if found:
-        what = (
-            f"saved and restored after each {'row' if by_row else 'step'}, it gives something else"
-        )
+        what = f"saved and restored after each {each}, it gives something else"
+        raise case.broken(_RESTORES, what, found)
+    steps = list(_crashing(_singly(case.steps) if by_row else case.steps))
+    crashed = case.run_others(steps, case.streams.partitions, Way(has_restarts=True))
+    found = _differences(case, crashed, is_stepwise=False)
+    if found:
+        what = f"where every fourth {each} is lost and comes again, there is something else"
         raise case.broken(_RESTORES, what, found)
 
 
@@ -113,9 +121,21 @@ def _comparable(case: Case, ledger: dict[str, Any]) -> dict[str, Any]:
     return {"partitions": parts, "operators": ledger["operators"]}
 
 
-def _joined(
-    steps: Iterable[Laid],
-) -> Iterator[Laid]:
+def _singly(steps: Iterable[Laid]) -> Iterator[Laid]:
+    for step, batch in steps:
+        for piece in (None,) if batch is None else one_by_one(batch):
+            yield step, piece
+
+
+def _crashing(steps: Iterable[Laid]) -> Iterator[Laid]:
+    """Every fourth step is lost; of the two checkpoints before it the second adds to the first."""
+    for i, laid in enumerate(step for step in steps if not isinstance(step[0], Survived)):
+        yield laid
+        if i % 4 < 3:
+            yield (Crash() if i % 4 == 1 else Checkpoint()), None
+
+
+def _joined(steps: Iterable[Laid]) -> Iterator[Laid]:
     held: list[tuple[Push, pa.RecordBatch]] = []
 
     def push() -> Iterator[Laid]:

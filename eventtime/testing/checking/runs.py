@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.clock import ManualClock
+from eventtime.compiled import StagePlan
 from eventtime.engine import Engine
 from eventtime.errors import LedgerError
 from eventtime.execution import QUARANTINE
+from eventtime.testing.checking.kept import kept_in_memory
 from eventtime.testing.driving import drive
-from eventtime.testing.steps import AdvanceClock, Push, Restart
+from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Push, Survived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +30,7 @@ RESULTS: Final = "results"
 """Beside the tags of side outputs."""
 Laid = tuple["Step", "pa.RecordBatch | None"]
 """A step, with its rows as a batch if it has any."""
+_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class Ready:
         """Of side outputs."""
         return (*self.node.side_schemas, QUARANTINE)
 
+    @property
+    def downtime_us(self) -> int:
+        """How long it is down between two engines; nobody can tell, for nobody is silent then (S6).
+
+        Not at all where the clock itself counts: with a future guard, or timers of functions.
+        """
+        has_windows = all(isinstance(stage, StagePlan) for stage in self.node.stages)
+        return _DAY_US if has_windows and self.node.watermark.max_future_us is None else 0
+
 
 @dataclass(frozen=True)
 class Way:
@@ -51,7 +63,8 @@ class Way:
         shards: threads that share the keys.
         is_watched: whether to look at everything after each piece.
         is_restarted: whether to save, destroy and restore after each piece.
-        has_restarts: whether to do so where the steps say it; that nobody can tell.
+        has_restarts: whether to do so where the steps say it, and to cut checkpoints and to crash:
+            that nobody can tell.
     """
 
     pieces: Callable[[pa.RecordBatch], Iterable[pa.RecordBatch]] = lambda batch: (batch,)
@@ -115,7 +128,8 @@ def run(
         steps: what happens.
         way: how.
     """
-    running = _Running(ready, partitions, start_us, way)
+    may_crash = way.has_restarts and any(isinstance(s, Checkpoint | Crash) for s, _ in steps)
+    running = _Running(ready, partitions, start_us, way, may_crash=may_crash)
     try:
         for number, (step, batch) in enumerate(steps):
             running.take(number, step, batch)
@@ -125,24 +139,43 @@ def run(
 
 
 class _Running:
-    def __init__(self, ready: Ready, partitions: Sequence[str], start_us: int, way: Way) -> None:
+    """One run: engines, one in the place of the other, over one clock.
+
+    What was put in is remembered, as a source keeps it, and with a checkpoint how much of it is
+    inside, how much was taken, and what the clock showed: so behind a crash the rest comes again.
+    """
+
+    def __init__(
+        self,
+        ready: Ready,
+        partitions: Sequence[str],
+        start_us: int,
+        way: Way,
+        *,
+        may_crash: bool,
+    ) -> None:
         self._ready, self._way = ready, way
+        self._partitions = list(partitions)
         self._clock = ManualClock(start_us)
-        stream: Any = ready
-        names = list(partitions)
-        self.engine = Engine(stream, names, clock=self._clock, shards=way.shards)
+        self._kept = kept_in_memory() if may_crash else None
+        self.engine = self._begun()
         self._out = Outcome()
         self._taken: dict[str, list[pa.Table]] = {name: [] for name in (RESULTS, *ready.tags)}
+        self._done: list[Laid] = []
+        self._cut = 0, 0, start_us
 
     def take(self, number: int, step: Step, batch: pa.RecordBatch | None) -> None:
         if not isinstance(step, Push):
-            self._do(step)
+            if not isinstance(step, Survived):
+                self._put(step, None)
+            elif self._way.has_restarts:
+                self._survive(step)
             self._see(number, step, is_last=True)
             return
         assert batch is not None
         pieces = list(self._way.pieces(batch)) or [batch]
         for piece in pieces:
-            self.engine.push(step.partition, piece)
+            self._put(step, piece)
             self._see(number, step, is_last=piece is pieces[-1])
 
     def outcome(self) -> Outcome:
@@ -153,11 +186,43 @@ class _Running:
         out.watermark_us, out.is_empty = self.engine.watermark_us, self.engine.is_empty
         return out
 
-    def _do(self, step: Told | Restart) -> None:
-        if not isinstance(step, Restart):
+    def _begun(self) -> Engine:
+        """Make an engine, which goes on from the last checkpoint if there is one."""
+        stream: Any = self._ready
+        clock, shards, kept = self._clock, self._way.shards, self._kept
+        return Engine(stream, self._partitions, clock=clock, shards=shards, checkpoint=kept)
+
+    def _put(self, step: Push | Told, batch: pa.RecordBatch | None) -> None:
+        self._done.append((step, batch))
+        self._do(step, batch)
+
+    def _do(self, step: Any, batch: pa.RecordBatch | None) -> None:
+        if batch is None:
             drive(self.engine, self._clock, step)
-        elif self._way.has_restarts:
+        else:
+            self.engine.push(step.partition, batch)
+
+    def _survive(self, step: Survived) -> None:
+        if self._kept is None:
             self._restart()
+            return
+        if not isinstance(step, Crash):
+            self.engine.checkpoint()
+            self._cut = len(self._done), len(self._taken[RESULTS]), self._clock.now_us()
+        if not isinstance(step, Checkpoint):
+            self._crash()
+
+    def _crash(self) -> None:
+        """Lose the engine, and what came out since the checkpoint; let its input come again."""
+        done, taken, now_us = self._cut
+        self._clock.advance(now_us + self._ready.downtime_us - self._clock.now_us())
+        self.engine.suspend()
+        self.engine = self._begun()
+        for tables in self._taken.values():
+            del tables[taken:]
+        for step, batch in self._done[done:]:
+            self._do(step, batch)
+        self._take()  # again, and so nothing that is new
 
     def _restart(self) -> None:
         stream: Any = self._ready
@@ -165,6 +230,7 @@ class _Running:
         self.engine.savepoint(saved)
         self.engine.suspend()
         saved.seek(0)
+        self._clock.advance(self._ready.downtime_us)
         self.engine = Engine.restore(stream, saved, clock=self._clock, shards=self._way.shards)
 
     def _see(self, number: int, step: Step, *, is_last: bool) -> None:
@@ -173,7 +239,7 @@ class _Running:
             out.imbalance = out.imbalance or _imbalance(self.engine.ledger)
             out.moments.append(Moment(number, is_last, self.engine.watermark_us, new))
         # Since the last one an engine has taken in nothing.
-        if self._way.is_restarted and not isinstance(step, AdvanceClock | Restart):
+        if self._way.is_restarted and not isinstance(step, AdvanceClock | Survived):
             self._restart()
 
     def _take(self) -> dict[str, pa.Table]:

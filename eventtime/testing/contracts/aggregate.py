@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventtime.checks import check_flag, shown
 from eventtime.errors import PlanError
-from eventtime.testing.contracts.laws import Law, hold, is_same
+from eventtime.testing.contracts.laws import Law, check_object, hold, is_same
 from eventtime.testing.strategies.values import values
 from eventtime.windows.user_aggregate import UserAccumulator
 
@@ -98,6 +98,7 @@ def check_aggregate(
       example: [(1,)]
     """
     check_flag(commutative, place="check_aggregate(commutative=…)")
+    check_object(aggregate, "check_aggregate(…)")
     for method in ("create", "add", "merge", "result", "result_type"):
         if not callable(getattr(aggregate, method, None)):
             msg = f"{shown(aggregate)} has no {method}"

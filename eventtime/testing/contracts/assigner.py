@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eventtime.checks import shown
 from eventtime.errors import PlanError
 from eventtime.readers import from_arrow
-from eventtime.testing.contracts.laws import Law, hold
+from eventtime.testing.contracts.laws import Law, check_object, hold
 from eventtime.testing.harness import Harness
 from eventtime.watermark import ascending
 from eventtime.windows.aggregate import count
@@ -53,6 +53,7 @@ def check_assigner(assigner: GridAssigner, *, max_examples: int = 100) -> None:
     >>> import eventtime as et
     >>> check_assigner(et.sliding("1h", slide="25m", offset="-7m"))
     """
+    check_object(assigner, "check_assigner(…)")
     grid: object = getattr(assigner, "grid", None)
     if not isinstance(grid, Grid):
         msg = f"{shown(assigner)} describes no windows"

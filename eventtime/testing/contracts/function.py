@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.checks import shown
 from eventtime.errors import PlanError
 from eventtime.readers import from_arrow
-from eventtime.testing.contracts.laws import Law, hold
+from eventtime.testing.contracts.laws import Law, check_object, hold
 from eventtime.testing.harness import Harness
-from eventtime.testing.steps import Push, Restart
+from eventtime.testing.steps import Checkpoint, Crash, Push
 from eventtime.testing.strategies.happening import streams
 from eventtime.watermark import bounded_disorder
 
@@ -30,7 +30,8 @@ _RUNS: Final = Law("outputs fit", "it takes any rows, and what it emits is of th
 _AGAIN: Final = Law("deterministic", "run again over the same, it gives the same")
 _CUTS: Final = Law("cuts do not show", "rows pushed one by one give what they give together (S4)")
 _RESTORED: Final = Law(
-    "all is in its states", "saved and restored after each step, it gives the same (S28)"
+    "all is in its states",
+    "where each step is lost in a crash and comes again, it gives the same (S28)",
 )
 _FORMS: Final = Law("both forms are one", "by rows and by batches it gives the same")
 
@@ -82,6 +83,8 @@ def check_function(
     ...     print(str(error).splitlines()[0])
     Numbered breaks a law: deterministic
     """
+    for given in (function, by_batch):
+        check_object(given, "check_function(…)")
     name = getattr(function, "__name__", type(function).__name__)
     if not keys or isinstance(keys, str):
         msg = f"{shown(keys)} names no key columns"
@@ -121,9 +124,11 @@ class _Laws:
         return _told("one by one", self._run(single), self._run(example))
 
     def is_restorable(self, example: Streams) -> str | None:
-        steps = [step for done in _one_by_one(example.steps) for step in (done, Restart())]
+        steps = [
+            step for done in _one_by_one(example.steps) for step in (done, Crash(), Checkpoint())
+        ]
         return _told(
-            "restored", self._run(replace(example, steps=tuple(steps))), self._run(example)
+            "after crashes", self._run(replace(example, steps=tuple(steps))), self._run(example)
         )
 
     def forms_are_one(self, example: Streams) -> str | None:

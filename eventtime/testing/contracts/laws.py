@@ -10,14 +10,27 @@ import pyarrow as pa
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Flaky
 
+from eventtime.errors import PlanError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ("BrokenLawError", "Law", "hold", "is_same")
+__all__ = ("BrokenLawError", "Law", "check_object", "hold", "is_same")
 
 _Example = TypeVar("_Example")
+
+
+def check_object(given: object, place: str) -> None:
+    """Refuse a class where an object of it is meant.
+
+    Raises:
+        PlanError: shows how one is made.
+    """
+    if isinstance(given, type):
+        msg = f"{given.__name__} is a class, and one object of it is checked"
+        raise PlanError(msg, place=place, remedy=f"give {given.__name__}(…)")
 
 
 class BrokenLawError(AssertionError):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from eventtime.testing.steps import Finish, Push, Restart, Streams
+from eventtime.testing.steps import Checkpoint, Crash, Finish, Push, Restart, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventtime.testing.steps import Row, Step
+    from eventtime.testing.steps import Row, Step, Survived
 
-__all__ = ("interleaved", "recut", "restarted")
+__all__ = ("interleaved", "recut", "restarted", "survived")
 
 
 @st.composite
@@ -48,13 +48,19 @@ def recut(draw: st.DrawFn, streams: Streams) -> Streams:
     return replace(streams, steps=tuple(steps))
 
 
+def survived() -> st.SearchStrategy[Survived]:
+    """What nobody can tell."""
+    every: list[Survived] = [Restart(), Crash(), Checkpoint()]
+    return st.sampled_from(every)
+
+
 @st.composite
 def restarted(draw: st.DrawFn, streams: Streams, *, most: int = 3) -> Streams:
-    """The same, saved and restored between any two steps (S28).
+    """The same, with restarts, checkpoints and crashes between any two steps (S27, S28).
 
     Args:
         streams: what happens otherwise; give ``recut(…)`` of it for restarts between rows.
-        most: restarts.
+        most: of all three.
 
     >>> from hypothesis import find
     >>> whole = Streams(("a",), (Push("a", [{"t": 1}]), Finish("a")))
@@ -62,8 +68,9 @@ def restarted(draw: st.DrawFn, streams: Streams, *, most: int = 3) -> Streams:
     Restart()
     """
     steps = list(streams.steps)
-    for place in sorted(draw(st.lists(st.integers(0, len(steps)), max_size=most)), reverse=True):
-        steps.insert(place, Restart())
+    drawn = draw(st.lists(st.tuples(st.integers(0, len(steps)), survived()), max_size=most))
+    for place, how in sorted(drawn, key=lambda one: one[0], reverse=True):
+        steps.insert(place, how)
     return replace(streams, steps=tuple(steps))
 
 

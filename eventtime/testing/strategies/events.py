@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
+from eventtime.testing.strategies.cuts import survived
 from eventtime.testing.strategies.telling import (
     Again,
     Appears,
@@ -42,7 +43,7 @@ def kinds_of(*, again: bool, idle: bool, beat: bool, changing: bool, stops: bool
         *["ticks", "quiet", "quiet"] * idle,
         *["beat"] * beat,
         *["appears", "ends"] * changing,
-        *["stops"] * stops,
+        *["stops", "stops"] * stops,
     ]
 
 
@@ -87,7 +88,9 @@ def events(
         4 * unit,
         *([] if idle is None else [idle + 1, idle, idle + 1, idle - 1]),
     ]
-    pauses = st.sampled_from(waits)
+    # A clock is stepped back, too (S6, S11).
+    pauses = st.sampled_from([*waits, *waits, -2 * unit, -waits[-1]])
+    stops = survived()
     partition, back, yes = st.integers(0, 3), st.integers(0, 3), st.booleans()
     # From 1, not 0: Hypothesis would take it for the choice of a strategy, and try them all.
     chance, kind, ahead = st.integers(1, _MANY), st.integers(1, len(kinds)), st.integers(0, 4)
@@ -116,7 +119,7 @@ def events(
         "beat": lambda draw: Beat(draw(partition), draw(places), draw(ahead) * unit),
         "appears": lambda draw: Appears(draw(yes)),
         "ends": lambda draw: Ends(draw(partition)),
-        "stops": lambda _: Stops(),
+        "stops": lambda draw: Stops(draw(stops)),
     }
 
     @st.composite

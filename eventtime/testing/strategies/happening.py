@@ -71,10 +71,10 @@ def streams(
         extreme_times: whether times are also far before 1970, and at the ends of what is admitted
             (S1) and beyond.
         extreme_values: whether values are also the ends of their types, and any float.
-        idle: whether partitions are polled in vain while the clock goes on (S6).
+        idle: whether partitions are polled in vain (S6) while the clock goes on, or steps back.
         heartbeats: whether a partition's watermark moves without rows (S2).
         changing: whether partitions appear (S8) and end (S9) on the way.
-        restarts: whether the state is saved and another engine goes on (S28).
+        restarts: whether another engine goes on, also where work since a checkpoint is lost (S28).
         max_rows: of all partitions.
 
     Returns:

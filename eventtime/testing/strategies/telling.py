@@ -12,7 +12,6 @@ from eventtime.testing.steps import (
     Heartbeat,
     PollEmpty,
     Push,
-    Restart,
     Step,
     Streams,
 )
@@ -21,7 +20,7 @@ from eventtime.timestamp import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from eventtime.testing.reads import Reads
-    from eventtime.testing.steps import Row
+    from eventtime.testing.steps import Row, Survived
     from eventtime.testing.strategies.arrival import Place
 
 __all__ = (
@@ -78,7 +77,7 @@ class Again:
 
 @dataclass(frozen=True)
 class Ticks:
-    """The clock goes on."""
+    """The clock goes on, or is stepped back."""
 
     by_us: int
 
@@ -116,7 +115,9 @@ class Ends:
 
 @dataclass(frozen=True)
 class Stops:
-    """The state is saved and another engine goes on."""
+    """The state is saved, or another engine goes on."""
+
+    how: Survived
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,8 @@ class Telling:
                 self._steps.append(AddPartition(self._going_on[-1], historical))
             case Ends(partition) if len(self._going_on) > 1:
                 self._finish(self._whose(partition))
-            case Stops():
-                self._steps.append(Restart())
+            case Stops(how):
+                self._steps.append(how)
             case _:
                 """Nothing, or nobody is left to appear or to end."""
 
