@@ -62,11 +62,18 @@ def harness(request: pytest.FixtureRequest) -> Generator[Callable[..., Harness]]
         pytest.fail(f"{marker!r}: write it as {_MARKER.partition(':')[0]}", pytrace=False)
     made: list[Harness] = request.node.stash.setdefault(_DRIVEN, [])
 
-    def make(pipeline: Stream, partitions: Sequence[str] = ("a",), **others: Any) -> Harness:
-        made.append(Harness(pipeline, partitions, **{**options, **others}))
-        return made[-1]
+    class Maker:
+        def __call__(
+            self, pipeline: Stream, partitions: Sequence[str] = ("a",), **others: Any
+        ) -> Harness:
+            made.append(Harness(pipeline, partitions, **{**options, **others}))
+            return made[-1]
 
-    yield make
+        def __getattr__(self, name: str) -> Any:
+            msg = f"the fixture makes harnesses: driven = harness(pipeline), then driven.{name}"
+            raise AttributeError(msg)
+
+    yield Maker()
     for one in made:
         one.close()
 
@@ -96,7 +103,8 @@ def pytest_runtest_makereport(
     if call.when == "call" and report.failed:
         driven: list[Harness] = item.stash.get(_DRIVEN, [])
         for number, one in enumerate(driven, 1):
-            report.sections.append((f"eventtime: harness {number}", f"{one.timeline()}\n{_WHY}"))
+            why = f"\n{_WHY}" if one.streams.steps else ""
+            report.sections.append((f"eventtime: harness {number}", f"{one.timeline()}{why}"))
     return report
 
 

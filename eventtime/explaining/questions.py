@@ -51,6 +51,9 @@ def row_question(
             remedy = f"leave partition= out: its rows are the results of {before}"
             raise PlanError(msg, place="explain_row(partition=…)", remedy=remedy)
         partition = before
+    if late is None and partition is None and row is not None:
+        msg = f"of which partition is row {shown(row)}"
+        raise PlanError(msg, place=_ROW, remedy="name it too: partition='a'")
     if (late is None) == (row is None and (partition is None or number > 0)):
         msg = "one row is to be named"
         remedy = "give partition= and row=, or late="
@@ -132,11 +135,11 @@ class RowQuestion:
 
     def _missing(self) -> PlanError:
         if self.late is not None:
-            msg = f"there is no late row {self.late}: there are {counted(self.lates, 'late row')}"
+            msg = f"there is no late row {self.late}: {counted(self.lates, 'late row')} came"
             return PlanError(msg, place="explain_row(late=…)", remedy="they count from 0")
         if self.operator:
             there = counted(self.rows.get(self.partition or "", 0), "result")
-            msg = f"{self.partition} has no result {self.row}: there are {there}"
+            msg = f"{self.partition} has no result {self.row}: {there} came"
             return PlanError(msg, place=_ROW, remedy="they count from 0")
         if self.partition not in self.rows:
             names = ", ".join(map(repr, sorted(self.rows))) or "none"

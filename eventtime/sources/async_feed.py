@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -84,14 +85,9 @@ class AsyncFeed(MailFeed):
         loop, task = self._loop, self._task
         assert loop is not None
         assert task is not None
-        try:
+        with self._mail.failing(), contextlib.suppress(asyncio.CancelledError):
             loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
-            self._mail.fail(error)
-        finally:
-            _end(loop)
+        _end(loop)
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:

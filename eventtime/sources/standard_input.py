@@ -86,16 +86,12 @@ class _PipeFeed(MailFeed):
             self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        try:
-            self._read()
-        except SourceError as error:
+        with self._mail.failing():
             try:
+                self._read()
+            except SourceError as error:
                 self._put([self._source.wire.set_aside(error)])
                 self._mail.end(_NAME)
-            except SourceError as refused:
-                self._mail.fail(refused)
-        except BaseException as error:  # noqa: BLE001 - it is raised where rows are taken
-            self._mail.fail(error)
 
     def _read(self) -> None:
         descriptor = self._source.descriptor

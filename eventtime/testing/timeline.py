@@ -190,24 +190,27 @@ def _is_finite(time_us: int) -> bool:
 
 
 class _Clock:
-    """Writes instants as short as all of them allow: '1m30s' since 1970, '12:00:00', or whole."""
+    """Writes instants as short as all allow: '1m30s' since a midnight, '12:00:00', or whole."""
 
     def __init__(self, times_us: Sequence[int]) -> None:
-        self._is_near = all(abs(t) <= _DAY_US for t in times_us)
         days = {iso(t).partition("T")[0] for t in times_us}
         self._day = f"{days.pop()}T" if len(days) == 1 else ""
+        last = max(times_us, default=0)
+        midnights = [0] if self._day else [0, last - last % _DAY_US]
+        near = [m for m in midnights if all(abs(t - m) <= _DAY_US for t in times_us)]
+        self._since_us = near[0] if near else None
 
     @property
     def header(self) -> str:
-        if self._is_near:
-            return "times since 1970-01-01T00:00:00Z"
+        if self._since_us is not None:
+            return f"times since {iso(self._since_us)}"
         return f"times of {self._day[:-1]}, UTC" if self._day else "times in UTC"
 
     def at(self, time_us: int) -> str:
         if not _is_finite(time_us):
             return iso(time_us)
-        if self._is_near:
-            return format_us(time_us)
+        if self._since_us is not None:
+            return format_us(time_us - self._since_us)
         return iso(time_us).removeprefix(self._day).removesuffix("Z")
 
     def bounds(self, start_us: int, end_us: int) -> str:
@@ -261,7 +264,7 @@ class _Axis:
             marks[column] = "'"
             free = at + len(text) + 2
         order = [] if self._is_to_scale else ["in order, not to scale"]
-        return [*order, "".join(texts), "".join(marks)]
+        return [*order, "".join(texts), "".join(marks)] if free else order
 
     def _column(self, time_us: int) -> int:
         if time_us == MINUS_INFINITY:

@@ -98,12 +98,14 @@ def test_a_window_tells_its_life() -> None:
 
 
 def test_what_cannot_be_asked_is_refused() -> None:
-    with pytest.raises(et.PlanError, match="there is no late row 9: there are 2 late rows"):
+    with pytest.raises(et.PlanError, match="there is no late row 9: 2 late rows came"):
         et.explain_row(stream(), late=9)
     with pytest.raises(et.PlanError, match="no partition 'x' with rows"):
         et.explain_row(stream(), partition="x", row=0)
     with pytest.raises(et.PlanError, match="one row is to be named"):
         et.explain_row(stream())
+    with pytest.raises(et.PlanError, match="of which partition is row 3"):
+        et.explain_row(stream(), row=3)
     with pytest.raises(et.PlanError, match="no window starts at 1970-01-01T00:00:01Z"):
         et.explain_window(stream(), 1_000_000, "a")
     with pytest.raises(et.PlanError, match="no values of the key columns: key"):
@@ -132,9 +134,7 @@ def test_a_later_operator_is_asked_by_its_name() -> None:
     assert "opened    by row 0 of the results of window 1" in str(window)
     assert "of key 'a' of window 2" in str(window)
     assert "there is no late row 1" in refused(stream, late=1, operator="window 2")
-    assert "window 1 has no result 9: there are 6 results" in refused(
-        stream, row=9, operator="window 2"
-    )
+    assert "window 1 has no result 9: 6 results came" in refused(stream, row=9, operator="window 2")
     assert "they are 'window 1', 'window 2'" in refused(stream, late=0, operator="window 3")
     assert "do not come to window 2" in refused(
         stream, partition="memory", row=0, operator="window 2"

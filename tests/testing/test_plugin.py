@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import eventtime as et
 
-TESTS = """
+TESTS = r"""
 import pyarrow as pa
 import pytest
 import eventtime as et
@@ -42,6 +42,10 @@ def test_marker(harness):
     assert harness(COUNTS).shards == 3
     assert harness(COUNTS, shards=2).shards == 2
     assert harness(COUNTS).clock.now_us() == 5_000_000
+
+def test_made_first(harness):
+    with pytest.raises(AttributeError, match=r"then driven\.push"):
+        harness.push
 
 def test_wrong(harness):
     counts = harness(COUNTS)
@@ -77,7 +81,7 @@ def test_a_project_that_uses_all_of_it(project: pytest.Pytester) -> None:
     project.makefile(".transcript.yml", other=STORY)
     project.makefile(".transcript.yaml.bak", older=STORY)
     result = project.runpytest_subprocess(*OPTIONS)
-    result.assert_outcomes(passed=4, failed=2)
+    result.assert_outcomes(passed=5, failed=2)
     result.stdout.fnmatch_lines(
         [
             "good.transcript.yaml::A story PASSED*",

@@ -72,6 +72,10 @@ def story_of_a_day() -> str:
     return drawn(counts(marked()), Push("a", rows(DAY + 60, DAY + 110, DAY + 200)))
 
 
+def story_of_midnight() -> str:
+    return drawn(counts(marked()), Push("a", rows(DAY + 5, DAY + 110)))
+
+
 def story_long() -> str:
     steps = [Push("a", rows(second)) for second in range(0, 600, 10)]
     return drawn(counts(marked()), *steps, height=6)
@@ -167,6 +171,23 @@ def test_a_day_is_named_once() -> None:
     )
 
 
+def test_around_midnight_times_are_counted_from_it() -> None:
+    assert story_of_midnight() == told(
+        """
+        o row, L late, Q quarantined, x filtered; ) own watermark, | combined watermark
+        times since 2024-03-01T00:00:00Z
+                            0s                   1m                  2m
+                            '                    '                    '
+          1 push a  5s     |..o........................................  own -5s, combined -5s
+          1 push a  1m50s  ....................................|..o....  own 1m40s, combined 1m40s
+              => [0s, 1m) n=1 version=1 timing=on_time is_final=True
+        windows
+            [0s, 1m)        [====================)                       opened 1, fired 1, gone 1
+            [1m, 2m)                             [====================)  opened 1, still open
+        """
+    )
+
+
 def test_the_middle_of_much_is_left_out() -> None:
     assert story_long() == told(
         """
@@ -197,8 +218,6 @@ def test_times_far_apart_stand_in_their_order() -> None:
         o row, L late, Q quarantined, x filtered; ) own watermark, | combined watermark
         times in UTC
                                                           in order, not to scale
-
-
           1 push a  1970-01-01T00:00:00                   |...o...........  own 1969-12-31T23:5...
           1 push a  1970-01-01T00:00:01                   .|...o..........  own 1969-12-31T23:5...
           1 push a  1970-01-01T00:00:02                   ..|...o.........  own 1969-12-31T23:5...
