@@ -173,12 +173,21 @@ def _diff(session: Session, /, a: str, b: str, at: int | None, at_b: int | None)
 @_overwrite
 def _savepoint(session: Session, /, dir: str, out: str, at: int | None, *, overwrite: bool) -> None:  # noqa: A002
     """Make a savepoint of a checkpoint."""
-    from eventtime.state_tools import savepoint_of
+    from eventtime.state_tools import promised_by, savepoint_of
 
     number = savepoint_of(dir, out, at=at, overwrite=overwrite)
+    promised = promised_by(dir, at=number)
     if session.json:
-        click.echo(json.dumps({"checkpoint": number, "savepoint": out}))
+        rows = [it._asdict() for it in promised]
+        click.echo(json.dumps({"checkpoint": number, "savepoint": out, "promised": rows}))
     session.say(f"checkpoint {number} -> {out}")
+    for it in promised:
+        session.say(
+            f"its last epoch, {it.epoch}, has {counted(it.rows, 'row')} for {it.sink}. If the run"
+            " was killed they may not be there, and another output would not get them: then run it"
+            " again with its checkpoints, which completes its outputs, stop it, and make the"
+            " savepoint from there"
+        )
 
 
 @_command("export", "Write state as Parquet files, for reading and changing.", "DIR|FILE")

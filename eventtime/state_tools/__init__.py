@@ -1,7 +1,7 @@
 """Looking into checkpoints and savepoints, and changing them; a folder is read and never claimed.
 
 Looking: `list_states`, `describe_state`, `verify_state`, `compare_states`. Keeping:
-`savepoint_of`. Changing: `export_state`, `import_state`.
+`savepoint_of`, `promised_by`. Changing: `export_state`, `import_state`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventtime.state_tools.describing import (
     verify_state,
 )
 from eventtime.state_tools.exporting import ExportedFile, export_state, import_state
-from eventtime.state_tools.savepoints import savepoint_of
+from eventtime.state_tools.savepoints import Promised, promised_by, savepoint_of
 
 __all__ = (
     "BlocksOfKind",
@@ -28,6 +28,7 @@ __all__ = (
     "Listed",
     "OpenSlice",
     "PartitionState",
+    "Promised",
     "StateDescription",
     "Verified",
     "compare_states",
@@ -35,6 +36,7 @@ __all__ = (
     "export_state",
     "import_state",
     "list_states",
+    "promised_by",
     "savepoint_of",
     "verify_state",
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventtime.checks import check_flag
 from eventtime.errors import CheckpointError
+from eventtime.held import OUTPUT
 from eventtime.savepoint import write_savepoint
-from eventtime.state_tools.opening import open_state
+from eventtime.state_tools.opening import found_at, open_state
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +19,23 @@ if TYPE_CHECKING:
     from eventtime.state.pack import PackWriter
     from eventtime.state_tools.opening import SavedState
 
-__all__ = ("head_of", "savepoint_of")
+__all__ = ("Promised", "head_of", "promised_by", "savepoint_of")
+
+
+class Promised(NamedTuple):
+    """Rows of the last epoch of a checkpoint, which the output that it knows was to take then.
+
+    Args:
+        epoch: its number.
+        tag: of the output; the results under ''.
+        sink: the output, in words.
+        rows: how many.
+    """
+
+    epoch: int
+    tag: str
+    sink: str
+    rows: int
 
 
 def savepoint_of(
@@ -31,7 +49,8 @@ def savepoint_of(
     """Write a checkpoint as a savepoint, which `run(start_from=…)` goes on from.
 
     The folder of checkpoints is only read, also while a run writes there. A savepoint stays until
-    its owner deletes it.
+    its owner deletes it. Of a run that was killed, the rows of the last epoch may not be in its
+    output yet, and another one does not get them either: let it go on and suspend it first.
 
     Args:
         checkpoint: folder of checkpoints, or a URI.
@@ -76,6 +95,41 @@ def savepoint_of(
     write_savepoint(path, filesystem, fill, overwrite=overwrite)
     assert state.number is not None
     return state.number
+
+
+def promised_by(
+    checkpoint: str | os.PathLike[str],
+    *,
+    at: int | None = None,
+    filesystem: FileSystem | None = None,
+) -> list[Promised]:
+    """List the rows that outputs may lack, if the run was killed behind a checkpoint.
+
+    An output takes the rows of an epoch when its checkpoint is durable, and before the next one is.
+    So of all but the newest nothing is missing, nor of a run that was suspended: that cannot be
+    told from here.
+
+    Args:
+        checkpoint: folder of checkpoints, or a URI.
+        at: number of the checkpoint; None: the newest.
+        filesystem: of pyarrow or fsspec.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is damaged.
+    """
+    state = open_state(checkpoint, at=at, filesystem=filesystem)
+    newest = found_at(checkpoint, filesystem)[0].name.seq
+    if state.number != newest or state.head.get("is_published"):
+        return []
+    outputs, epoch = state.head.get("outputs", {}), state.head.get("epoch", 0)
+    rows: Counter[str] = Counter()
+    for block in state.about(kind=OUTPUT, epoch=epoch):
+        rows[block.about["tag"]] += block.rows
+    return [
+        Promised(epoch, tag, outputs[tag]["sink"], count)
+        for tag, count in sorted(rows.items())
+        if not outputs[tag]["held"]
+    ]
 
 
 def head_of(state: SavedState) -> dict[str, Any]:

@@ -150,6 +150,20 @@ def test_a_savepoint_is_made(call: Call, saved: Path, tmp_path: Path) -> None:
     )
 
 
+def test_rows_that_an_output_may_lack_are_told_with_a_savepoint(call: Call, tmp_path: Path) -> None:
+    """Whether it does is not to be seen from the checkpoints: this run was suspended."""
+    rows = pa.table({"t": [0, 15, 30]})
+    marked = et.from_arrow(rows, time="t", time_unit="s").watermark(et.ascending())
+    counts = marked.window(et.tumbling("10s")).aggregate(n=et.count())
+    table = et.to_sqlite(tmp_path / "out.db", table="t")
+    counts.run(table, checkpoint=tmp_path / "state", stop=lambda: True, live=et.live())
+    told = call("checkpoint", "savepoint", tmp_path / "state", tmp_path / "now").out
+    assert f"its last epoch, 1, has 2 rows for SQLite table t in {tmp_path}/out.db. If " in told
+    more = ("--overwrite", "--json")
+    told = call("checkpoint", "savepoint", tmp_path / "state", tmp_path / "now", *more).out
+    assert json.loads(told)["promised"][0]["rows"] == 2
+
+
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
