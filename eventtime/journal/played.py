@@ -15,7 +15,7 @@ from eventtime.journal.digest import Digest
 from eventtime.journal.entries import Read
 from eventtime.journal.seen import Seen
 from eventtime.sources.base import MalformedRows, count_of, without_first
-from eventtime.sources.feed import Accepting, Arrived
+from eventtime.sources.feed import Accepting, Arrived, Left, Stands, alone
 from eventtime.sources.following import follow
 from eventtime.wording import counted
 
@@ -62,17 +62,31 @@ class PlayedSource(Seen):
         positions: Mapping[str, Position] | None,
         clock: Clock,
     ) -> _PlayedFeed:
-        story, before = self.player.story, None
-        # What somebody kept of the rows begins where the journal does, and has other positions.
-        if story.first.sources[self.number : self.number + 1] == [self.describe()]:
-            before = story.positions(self.number) or None
-        feed = follow(self.source, columns, before, SystemClock())
+        return _PlayedFeed(self, columns)
+
+    @property
+    def is_the_same(self) -> bool:
+        """Whether the positions of the journal are of this source.
+
+        What somebody kept of the rows has others: it begins where the journal does, without gaps.
+        """
+        return self.player.story.first.sources[self.number : self.number + 1] == [self.describe()]
+
+    def opened(
+        self, columns: Sequence[str] | None, positions: Mapping[str, Position] | None
+    ) -> Feed:
+        """Read it from some positions on.
+
+        Raises:
+            JournalError: nobody can.
+        """
+        feed = follow(alone(self.source), columns, positions, SystemClock())
         if isinstance(feed, Accepting):
             feed.close()
             msg = f"{self.describe()} cannot be read again: nobody sends its rows once more"
             remedy = "give a pipeline over a copy of its rows, in partitions of the same names"
             raise JournalError(msg, place=self.player.place, remedy=remedy)
-        return _PlayedFeed(feed, self)
+        return feed
 
 
 @dataclass
@@ -86,6 +100,10 @@ class _Rest:
     def put(self, rows: Rows) -> None:
         self.waiting.append(rows)
         self.rows += count_of(rows)
+
+    def drop(self) -> None:
+        self.waiting.clear()
+        self.rows = 0
 
     def take(self, n: int) -> list[Rows]:
         taken: list[Rows] = []
@@ -101,15 +119,22 @@ class _Rest:
 
 
 class _PlayedFeed:
-    """Tells what the journal says, with rows of another feed.
+    """Tells what the journal says, with rows of other feeds.
+
+    One reads the source from where the journal begins. A partition that left and came back may have
+    been elsewhere meanwhile: another feed reads it from where it came back.
 
     Args:
-        feed: of the source, from where the journal begins.
         source: it is of.
+        columns: that are wanted.
     """
 
-    def __init__(self, feed: Feed, source: PlayedSource) -> None:
-        self._feed, self._source, self._player = feed, source, source.player
+    def __init__(self, source: PlayedSource, columns: Sequence[str] | None) -> None:
+        self._source, self._player, self._columns = source, source.player, columns
+        begin = self._player.story.positions(source.number) if source.is_the_same else None
+        self._feed = source.opened(columns, begin or None)
+        self._gone: set[str] = set()
+        self._back: dict[str, Feed] = {}
         known = self._player.story.first.known
         self.known: Sequence[str] = known[source.number] if source.number < len(known) else []
         self._alarm = ThreadAlarm()
@@ -135,28 +160,49 @@ class _PlayedFeed:
             for rest in self._rests.values():
                 rest.digest = Digest()
         told: list[News] = []
-        for entry in moment.told:
-            if entry.source != self._source.number:
+        heard = [entry.news for entry in moment.told if entry.source == self._source.number]
+        for i, news in enumerate(heard):
+            if isinstance(news, Read):
+                told += self._arrived(news)
                 continue
-            if isinstance(entry.news, Read):
-                told += self._arrived(entry.news)
-            else:
-                told.append(entry.news)
+            told.append(news)
+            if isinstance(news, Left):
+                self._gone.add(news.partition)
+            elif isinstance(news, Stands) and news.partition in self._gone:
+                self._come_back([each for each in heard[i:] if isinstance(each, Stands)])
         return told
 
     def settled(self, positions: Mapping[str, Position]) -> None:
         """Nobody has to be told."""
 
     def close(self) -> None:
-        self._feed.close()
+        for feed in (self._feed, *self._back.values()):
+            feed.close()
+
+    def _come_back(self, stands: Sequence[Stands]) -> None:
+        """Read on partitions that had left where they stand now."""
+        back = {each.partition: each.position for each in stands if each.partition in self._gone}
+        self._gone -= back.keys()
+        if not self._source.is_the_same:
+            return
+        feed, before = self._source.opened(self._columns, back), list(self._back.values())
+        self._back |= dict.fromkeys(back, feed)
+        for each in before:
+            if each not in self._back.values():
+                each.close()
+        for (name, _), rest in self._rests.items():
+            if name in back:
+                rest.drop()
+        feed.start(self._alarm.ring)
 
     def _arrived(self, read: Read) -> list[News]:
         rest = self._rests[read.partition, read.is_malformed]
+        feed = self._back.get(read.partition, self._feed)
         waits = 0
         while rest.rows < read.rows:
-            if self._fetch(read):
+            if self._fetch(feed, read):
                 waits = 0
-            elif self._feed.is_over or (waits := waits + 1) > _MOST_WAITS:
+            elif feed.is_over or (waits := waits + 1) > _MOST_WAITS:
                 raise changed(read.partition, self._source.describe(), rest.rows, read.rows)
             else:
                 self._alarm.wait(_WAIT_US)
@@ -167,13 +213,15 @@ class _PlayedFeed:
             raise changed(read.partition, self._source.describe(), read.rows, read.rows)
         return [Arrived(read.partition, rows, {}) for rows in _joined(taken)]
 
-    def _fetch(self, read: Read) -> bool:
-        """Take what the source has; returns whether it had rows."""
-        full = [
+    def _fetch(self, feed: Feed, read: Read) -> bool:
+        """Take what a feed has of its partitions; returns whether it had rows."""
+        held = {
             name for (name, _), rest in self._rests.items()
             if rest.rows > _MOST_ROWS and name != read.partition
-        ]  # fmt: skip
-        arrived = [n for n in self._feed.take(_MOST_ROWS, full) if isinstance(n, Arrived)]
+        }  # fmt: skip
+        others = {n for n in feed.known if self._back.get(n, self._feed) is not feed}
+        taken = feed.take(_MOST_ROWS, held | others)
+        arrived = [n for n in taken if isinstance(n, Arrived) and n.partition not in others]
         for news in arrived:
             self._rests[news.partition, isinstance(news.rows, MalformedRows)].put(news.rows)
         return bool(arrived)

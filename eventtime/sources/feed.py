@@ -32,9 +32,11 @@ __all__ = (
     "Left",
     "LiveSource",
     "News",
+    "Shared",
     "Silent",
     "Stands",
     "Unpolled",
+    "alone",
     "is_live",
     "reports_malformed",
 )
@@ -260,7 +262,21 @@ class LiveSource(Protocol):
         ...
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """A live source whose partitions are shared with other runs, as those of a group are."""
+
+    def alone(self) -> LiveSource:
+        """Return one that reads the same partitions, from given positions on, and tells nobody."""
+        ...
+
+
 AnySource: TypeAlias = "Source | LiveSource"
+
+
+def alone(source: AnySource) -> AnySource:
+    """Return a source that disturbs nobody: to read once more what it read before."""
+    return source.alone() if isinstance(source, Shared) else source
 
 
 def is_live(source: object) -> TypeGuard[LiveSource]:

@@ -18,6 +18,7 @@ from eventtime.sources.feed import (
     Ended,
     Found,
     Left,
+    Shared,
     Silent,
     Stands,
     Unpolled,
@@ -112,6 +113,10 @@ class HybridSource:
         else:
             feed.begin({name.removeprefix(FIRST): known for name, known in held.items()})
         return feed
+
+    def alone(self) -> HybridSource:
+        """Return one that shares nothing (see `Shared`)."""
+        return replace(self, then=self.then.alone()) if isinstance(self.then, Shared) else self
 
     def describe(self) -> str:
         """Return one line with both."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -118,6 +118,10 @@ class KafkaSource:
         return KafkaFeed(
             client, decoder, [], self.topics, clock, discover_us=None, membership=membership
         )
+
+    def alone(self) -> KafkaSource:
+        """Return one that is no member of a group (see `Shared`)."""
+        return replace(self, group=None)
 
     def describe(self) -> str:
         """One line for `explain()`, without options."""
