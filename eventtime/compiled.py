@@ -25,11 +25,11 @@ from eventtime.sources.timecolumn import check_time_column
 from eventtime.state.keys import check_key_type
 from eventtime.timestamp import bounds_type
 from eventtime.transform import Select, Step, WithColumns, pruned
-from eventtime.windows.accumulators import Output, output_types
 from eventtime.windows.emission import ResultShape
 from eventtime.windows.late import beside_own, late_fields
 from eventtime.windows.layout import Layout
 from eventtime.windows.spec import WindowSpec
+from eventtime.windows.words import Output, output_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.report import ProgressReport
 from eventtime.stages import Stages
 from eventtime.transform import Transform
-from eventtime.windows.chunk import Chunk
+from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
@@ -210,12 +209,13 @@ class Core:
         own = ready.block.rises
         judged = raised(own, self.progress.combined_us, self.progress.others_us(p))
         self.progress.moved(p, ready.after_us)
-        assert ready.block.source is not None
-        source = replace(ready.block.source, own_rises=own)
-        block = replace(ready.block, rises=judged, source=source)
+        rows, source = ready.block, ready.block.source
+        assert source is not None
+        source = Source(source.batch, source.columns, own, source.partition)
+        block = Block(rows.time_us, judged, rows.keys, rows.key_nulls, rows.lanes, source)
         chunk = Chunk.of_block(block, self.progress.combined_us)
         with naming_partitions([self.names[p]]):
-            results, late = self.stages.submit(chunk)()
+            results, late = self.stages.process(chunk)
         ledger = self._intakes[p].ledger
         ledger.waiting -= len(ready)
         ledger.windowed += len(ready) - len(late)

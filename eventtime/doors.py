@@ -73,6 +73,8 @@ def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordB
         msg = f"{shown(batch)} is no record batch"
         remedy = "give a pyarrow.RecordBatch; of a table, one batch of to_batches() at a time"
         raise PlanError(msg, place=place, remedy=remedy)
+    if batch.schema.equals(schema):
+        return batch
     missing = [f.name for f in schema if f.name not in batch.schema.names]
     if missing:
         msg = f"the batch has no column {missing[0]!r}"

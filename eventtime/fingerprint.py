@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.duration import format_us, parse_us
 from eventtime.errors import CheckpointError
+from eventtime.once import once
 from eventtime.process.plan import ProcessPlan
 from eventtime.transform import Filter, MapBatches, Select, WithColumns
 
@@ -29,6 +30,7 @@ _COUNTED: Final = "counted only"
 _READ: Final = "columns read"
 
 
+@once
 def fingerprint(plan: CompiledPlan) -> dict[str, str]:
     """Describe all that state depends on: equal plans, equal words.
 

@@ -36,6 +36,8 @@ DECIMAL: Final = "decimal"
 OBJECT: Final = "object"
 
 NO_NULLS: Final[Bytes] = np.empty(0, np.uint8)
+# Known by Arrow's number of the type: units, zones and scales make no difference.
+_KINDS: Final[dict[int, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ class Lane:
 
 def lane_kind(kind: pa.DataType) -> str:
     """Say how kernels see a type: anything of up to 8 bytes with an order is INT or FLOAT."""
+    known = _KINDS.get(kind.id)
+    if known is None:
+        known = _KINDS[kind.id] = _lane_kind(kind)
+    return known
+
+
+def _lane_kind(kind: pa.DataType) -> str:
     t = pa.types
     if t.is_uint64(kind):
         return UINT64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.errors import LedgerError
@@ -45,7 +45,7 @@ class PartitionLedger:
     @property
     def accounted(self) -> int:
         """Sum of what became of the rows."""
-        counts: list[int] = [getattr(self, f.name) for f in fields(self)]
+        counts: list[int] = [*vars(self).values()]
         return sum(counts) - self.rows_in
 
     def read_from(self, place: Mapping[str, int]) -> PartitionLedger:
@@ -107,8 +107,8 @@ class Ledger:
         """The sum over partitions."""
         total = PartitionLedger()
         for part in self.partitions.values():
-            for f in fields(part):
-                setattr(total, f.name, getattr(total, f.name) + getattr(part, f.name))
+            for name, count in vars(part).items():
+                setattr(total, name, getattr(total, name) + count)
         return total
 
     def assert_balanced(self) -> None:
@@ -133,9 +133,9 @@ class Ledger:
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, for JSON."""
         return {
-            "partitions": {name: asdict(part) for name, part in self.partitions.items()},
-            "operators": [asdict(operator) for operator in self.operators],
-            "total": asdict(self.total),
+            "partitions": {name: {**vars(part)} for name, part in self.partitions.items()},
+            "operators": [{**vars(operator)} for operator in self.operators],
+            "total": {**vars(self.total)},
         }
 
     def __str__(self) -> str:

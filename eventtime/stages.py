@@ -12,6 +12,7 @@ import pyarrow as pa
 from eventtime.errors import PlanError
 from eventtime.lanes import NO_NULLS, lanes_of
 from eventtime.ledger import OperatorLedger
+from eventtime.once import once
 from eventtime.process.operator import ProcessOperator
 from eventtime.process.plan import ProcessPlan
 from eventtime.state.blocks import Spill
@@ -93,8 +94,8 @@ class _Stage:
 class Stages:
     """The operators of a run.
 
-    Rows: `submit`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `look`, `open_windows`,
-    `blocked`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
+    Rows: `submit`, `process`. Time: `advance`. Late rows: `flush`. Looking: `ledgers`, `look`,
+    `open_windows`, `blocked`, `is_empty`. Surviving: `save`, `restore`. Ending: `close`.
 
     Args:
         plans: of the stages.
@@ -169,13 +170,15 @@ class Stages:
     def submit(self, chunk: Chunk) -> Callable[[], tuple[Iterator[pa.RecordBatch], np.ndarray]]:
         """Start on a chunk; the call returned gives final results and late rows' partitions."""
         wait = self.stages[0].operator.submit(chunk)
+        return lambda: self._out(wait())
 
-        def finish() -> tuple[Iterator[pa.RecordBatch], np.ndarray]:
-            produced = wait()
-            late = _NO_ROWS if produced.late is None else produced.late.partitions
-            return map(in_memory, self._onwards(0, produced)), late
+    def process(self, chunk: Chunk) -> tuple[Iterator[pa.RecordBatch], np.ndarray]:
+        """Do what `submit` starts, where nothing else is to be done meanwhile."""
+        return self._out(self.stages[0].operator.process(chunk))
 
-        return finish
+    def _out(self, produced: Produced) -> tuple[Iterator[pa.RecordBatch], np.ndarray]:
+        late = _NO_ROWS if produced.late is None else produced.late.partitions
+        return map(in_memory, self._onwards(0, produced)), late
 
     def told(self, name: str) -> pa.Schema | None:
         """Return the schema of a broadcast source; None: there is none of that name."""
@@ -351,6 +354,7 @@ def _keys(stage: _Stage, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]
     return stage.codec.encode([batch.column(name) for name in stage.plan.keys])
 
 
+@once
 def _shape(plan: StagePlan) -> dict[str, Any]:
     """Say for JSON what one must know to read the state of a window: bounds, names and types."""
     grid, spec = plan.spec.grid, plan.spec

@@ -82,7 +82,8 @@ class KeyCodec:
 
     def __init__(self, types: Sequence[pa.DataType]) -> None:
         self.types = [_plain_type(t) for t in types]
-        self._bytes = [BytesInterner() if _is_bytes(_storage_type(t)) else None for t in self.types]
+        self._storage = [_storage_type(t) for t in self.types]
+        self._bytes = [BytesInterner() if _is_bytes(t) else None for t in self._storage]
         self._rows = RowInterner(len(types) + 1) if len(types) > 1 else None
         self._zeros = np.zeros(0, np.int64)
         self._ranks: tuple[int, Ints] = (-1, self._zeros)
@@ -243,7 +244,7 @@ class KeyCodec:
             if column.null_count
             else NO_NULLS
         )
-        storage = _storage_type(column.type)
+        storage = self._storage[i]
         return interner.intern(column if storage == column.type else column.cast(storage)), nulls
 
     def _encode_dictionary(self, i: int, column: pa.DictionaryArray) -> tuple[Ints, Bytes]:
@@ -262,10 +263,9 @@ class KeyCodec:
     def _column(
         self, i: int, words: Ints, nulls: NDArray[np.bool_], *, later: bool
     ) -> Callable[[], pa.Array]:
-        interner, kind = self._bytes[i], self.types[i]
+        interner, kind, storage = self._bytes[i], self.types[i], self._storage[i]
         if interner is None:
             return partial(to_arrow, words, kind, ~nulls)
-        storage = _storage_type(kind)
         some_null = bool(nulls.any())
         ids = words if not some_null else words[~nulls]
         take = interner.take_later(ids, storage) if later else partial(interner.take, ids, storage)

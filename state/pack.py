@@ -28,7 +28,8 @@ MAJOR: Final = 1
 _MINOR: Final = 0
 # Length of the footer and its crc32, both little-endian, then the magic.
 _TRAILER: Final = struct.Struct(f"<II{len(MAGIC)}s")
-_COMPRESSED: Final = {"compression": "lz4"}
+_COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+_PLAIN: Final = pa.ipc.IpcWriteOptions()
 # Of so few bytes compression makes more, in ten times the time.
 _FEW_BYTES: Final = 4096
 
@@ -109,7 +110,7 @@ class PackWriter:
 def encode(batch: pa.RecordBatch) -> pa.Buffer:
     """Return a block's bytes."""
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(**(_COMPRESSED if batch.nbytes > _FEW_BYTES else {}))
+    options = _COMPRESSED if batch.nbytes > _FEW_BYTES else _PLAIN
     with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     return sink.getvalue()

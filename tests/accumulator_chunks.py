@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.lanes import NO_NULLS, lane_of
-from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.rises import rises_of
+from eventtime.windows.words import Output, Words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ class Slots:
     def __init__(self, aggregate: et.Aggregate, kind: pa.DataType) -> None:
         self.kind = kind
         columns = (0,) if aggregate.columns else ()
-        self.accumulators = Accumulators([Output("result", aggregate, columns)], [kind])
+        self.accumulators = Accumulators(Words.of([Output("result", aggregate, columns)], [kind]))
 
     def table(self, values: Sequence[Any], times: Sequence[int]) -> int:
         """Fold values into a table of their own; returns its row."""

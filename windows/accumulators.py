@@ -24,12 +24,10 @@ from eventtime.state.kernels import (
 )
 from eventtime.state.tables import Tables
 from eventtime.windows import merge_kernels
-from eventtime.windows.aggregate import Aggregate, result_type
 from eventtime.windows.by_reference import ReferenceAccumulator
 from eventtime.windows.collect import CollectAccumulator
 from eventtime.windows.count_distinct import CountDistinctAccumulator
 from eventtime.windows.fold_kernels import count_rows
-from eventtime.windows.layout import Layout
 from eventtime.windows.readout import SumTooLargeError
 from eventtime.windows.slot_reading import read_slots
 from eventtime.windows.user_aggregate import UserAccumulator
@@ -39,22 +37,13 @@ if TYPE_CHECKING:
 
     from eventtime.windows.accumulator import Accumulator
     from eventtime.windows.chunk import Chunk
-    from eventtime.windows.readout import Reader
+    from eventtime.windows.words import Output, Words
 
-__all__ = ("Accumulators", "Output", "Reading", "output_types")
+__all__ = ("Accumulators", "Reading")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 _NO_SLOTS = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Output:
-    """One aggregate of a window: its name in the result, and the indices of its input columns."""
-
-    name: str
-    aggregate: Aggregate
-    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -74,11 +63,6 @@ class Reading:
     columns: list[pa.Array]
 
 
-def output_types(outputs: Sequence[Output], types: Sequence[pa.DataType]) -> list[pa.DataType]:
-    """Return the result type of each output over input columns of the given types."""
-    return [result_type(o.aggregate, tuple(types[c] for c in o.columns)) for o in outputs]
-
-
 class Accumulators:
     """Folds rows, merges slots, reads results; which slot is of which window it does not know.
 
@@ -86,30 +70,19 @@ class Accumulators:
     Ending: `release`. Surviving: `saved_schema`, `begin_cut`, `copy`, `restore`.
 
     Args:
-        outputs: the aggregates.
-        types: Arrow types of the input columns.
+        words: how the aggregates lie in words, and which do not.
     """
 
-    def __init__(self, outputs: Sequence[Output], types: Sequence[pa.DataType]) -> None:
-        self.outputs = list(outputs)
-        self.types = output_types(outputs, types)
-        layout = Layout()
-        self._readers: dict[int, Reader] = {}
+    def __init__(self, words: Words) -> None:
+        self._words, self.outputs, self.types = words, words.outputs, words.types
+        self.inputs, self.folds = len(words.inputs), words.folds
         self._objects: list[tuple[int, Accumulator, tuple[int, ...]]] = []
-        for i, output in enumerate(outputs):
-            inputs = [types[c] for c in output.columns]
-            if layout.holds(output.aggregate, inputs):
-                column, kind = (output.columns[0], inputs[0]) if inputs else (-1, pa.null())
-                self._readers[i] = layout.add(output.aggregate, column, kind, self.types[i])
-            else:
+        for i, output in enumerate(words.outputs):
+            if i not in words.readers:
+                inputs = [words.inputs[c] for c in output.columns]
                 self._objects.append((i, _object(output, inputs), output.columns))
-        self.inputs = len(types)
-        self.folds = layout.folds()
-        self._program = layout.program
-        self._null_words = layout.null_words
-        self._names = layout.names
         self._renumberings = [0] * len(self._objects)
-        self.tables = Tables(layout.neutral)
+        self.tables = Tables(words.neutral)
         self._copies = Copies(self.tables)
 
     @property
@@ -162,7 +135,7 @@ class Accumulators:
             right: (n,) slots, NO_SLOT to add nothing.
         """
         words = self.tables.words
-        merge_kernels.combine(into, left, right, words, words.view(np.float64), self._program)
+        merge_kernels.combine(into, left, right, words, words.view(np.float64), self._words.program)
         if self._objects:
             self._combine_objects(into, left, right)
 
@@ -186,7 +159,7 @@ class Accumulators:
         """
         try:
             keys, nulls, rows, columns = read_slots(
-                self.tables.words, slots, self._readers, self._null_words
+                self.tables.words, slots, self._words.readers, self._words.null_words
             )
         except SumTooLargeError as error:
             raise self._overflow(error, describe(error.position)) from None
@@ -196,11 +169,10 @@ class Accumulators:
     @property
     def saved_schema(self) -> pa.Schema:
         """Columns of `copy`: key, whether it is null, rows, words, contents of objects."""
-        fields = [pa.field("key", pa.int64()), pa.field("is_null", pa.bool_())]
-        fields += [pa.field(name, pa.int64()) for name in ("rows", *self._names)]
-        return pa.schema(
-            [*fields, *(pa.field(f"output_{i}", a.saved_type) for i, a, _ in self._objects)]
-        )
+        if not self._objects:
+            return self._words.saved
+        objects = [pa.field(f"output_{i}", a.saved_type) for i, a, _ in self._objects]
+        return pa.schema([*self._words.saved, *objects])
 
     def begin_cut(self) -> None:
         """Look for what has changed the saved form of accumulators that nobody touched."""
@@ -249,7 +221,7 @@ class Accumulators:
         if not self._objects or not slots:
             return
         together = np.concatenate(slots)
-        for i, (_, accumulator, _) in enumerate(self._objects, HEAD + 1 + len(self._names)):
+        for i, (_, accumulator, _) in enumerate(self._objects, HEAD + 1 + len(self._words.names)):
             accumulator.reset(together)
             contents = pa.concat_arrays([batch.column(i) for _, batch in saved])
             accumulator.restore(together, contents)

@@ -5,7 +5,7 @@ It is cut in slices of gcd(size, slide).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 
 import numpy as np
@@ -28,6 +28,8 @@ class Grid:
         size_us: length of a window; 0: the global window.
         slide_us: distance of starts, at most `size_us`.
         offset_us: shift of the grid, in [0, slide_us).
+        everything: whether this is the global window.
+        slice_us: length of a slice; each row is folded into one slice, whatever the overlap.
 
     >>> grid = Grid(60, 40, 0)
     >>> before_zero = np.array([-1])
@@ -38,16 +40,12 @@ class Grid:
     size_us: int
     slide_us: int
     offset_us: int
+    everything: bool = field(init=False, repr=False, compare=False)
+    slice_us: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def everything(self) -> bool:
-        """Whether this is the global window."""
-        return self.size_us == 0
-
-    @property
-    def slice_us(self) -> int:
-        """Length of a slice; each row is folded into one slice, whatever the overlap."""
-        return gcd(self.size_us, self.slide_us)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "everything", self.size_us == 0)
+        object.__setattr__(self, "slice_us", gcd(self.size_us, self.slide_us))
 
     @property
     def slices(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +21,14 @@ __all__ = ("KeyNumbers",)
 class KeyNumbers:
     """Gives each key a number: `of`. No number is as great as `bound`; `count` are given."""
 
-    def __init__(self) -> None:
-        self._tables = Tables(np.zeros(2, np.int64))
-        self._row = self._tables.create(0)
+    @cached_property
+    def _tables(self) -> Tables:
+        # Made when it is asked for: where a window is one slice, nobody does.
+        return Tables(np.zeros(2, np.int64))
+
+    @cached_property
+    def _row(self) -> int:
+        return self._tables.create(0)
 
     @property
     def bound(self) -> int:

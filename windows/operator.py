@@ -33,6 +33,8 @@ __all__ = ("OperatorCounts", "Produced", "Results", "WindowOperator")
 
 Ints = NDArray[np.int64]
 _SMALL_DICTIONARY = 4096
+# To hand so few rows to another thread, and wait for it, takes longer than to fold them.
+_FEW_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ class WindowOperator:
         self.watermark_us = MINUS_INFINITY
 
     def process(self, chunk: Chunk) -> Produced:
-        """Fold a chunk and fire what its watermark lets fire."""
-        return self.submit(chunk)()
+        """Fold a chunk and fire what its watermark lets fire; in this thread if no other helps."""
+        if len(self._threads) > 1 and len(chunk) > _FEW_ROWS:
+            return self.submit(chunk)()
+        self._assigned += self._pairs(chunk)
+        return self._finish(chunk, [shard.process(chunk) for shard in self._shards])
 
     def submit(self, chunk: Chunk) -> Callable[[], Produced]:
         """Start on a chunk.
@@ -261,10 +266,12 @@ class WindowOperator:
             emitted, floor_us = 0 if i else numbers["emitted"], self._expiry.floor_us
             self._shards[i].restore(self.watermark_us, emitted, floor_us)
 
-        if not self._threads:
-            fill(0)
-        for done in [thread.submit(fill, i) for i, thread in enumerate(self._threads)]:
-            done.result()
+        if n == 1 or sum(part.rows.num_rows for part in parts) <= _FEW_ROWS:
+            for i in range(n):
+                fill(i)
+        else:
+            for done in [thread.submit(fill, i) for i, thread in enumerate(self._threads)]:
+                done.result()
         self._live_keys = len(self._codec)
 
     def close(self) -> None:

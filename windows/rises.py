@@ -51,8 +51,13 @@ def kept_rises(rises: Ints, kept: Ints) -> Ints:
     return np.stack([rows[last], rises[last, 1]], axis=1)
 
 
-def raised(rises: Ints, low_us: int, high_us: int) -> Ints:
+@njit(**_options)
+def raised(rises, low_us, high_us):  # type: ignore[no-untyped-def]
     """Bound watermarks: no less than `low_us`, else no more than `high_us`."""
-    bounded = np.maximum(np.minimum(rises[:, 1], high_us), low_us)
-    first = np.append([True], bounded[1:] > bounded[:-1])[: len(bounded)]
-    return np.stack([rises[first, 0], bounded[first]], axis=1)
+    out, n = np.empty_like(rises), 0
+    for i in range(len(rises)):
+        bounded = max(min(rises[i, 1], high_us), low_us)
+        if n == 0 or bounded > out[n - 1, 1]:
+            out[n, 0], out[n, 1] = rises[i, 0], bounded
+            n += 1
+    return out[:n]

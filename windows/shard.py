@@ -25,6 +25,7 @@ from eventtime.windows.contents import Contents
 from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.slices import Slices
 from eventtime.windows.stored import Rows
+from eventtime.windows.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ class Shard:
              grid.everything, MINUS_INFINITY], np.int64,
         )  # fmt: skip
         # State that is rebuilt: scratch, caches of partial merges.
-        self._acc = Accumulators(spec.outputs, spec.types)
+        self._acc = Accumulators(words_of(spec))
         alone = shards == 1
         self._emission = Emission(self._acc, codec, spec.shape, spec.schema, spill, is_alone=alone)
         self._buffers, self._scratch = Buffers(), Scratch()
@@ -258,14 +259,14 @@ class Shard:
         if grid.everything:
             return PLUS_INFINITY
         if fired_us == MINUS_INFINITY:
-            index = slices.keys()[0]
+            index, _ = slices.peekitem(0)
             return grid.first_end_at(grid.slice_start(index))
         after = grid.end_from(fired_us + 1)
         first_slice = (after - grid.size_us - grid.offset_us) // grid.slice_us
         place = slices.bisect_left(first_slice)
         if place == len(slices):
             return None
-        start = grid.slice_start(slices.keys()[place])
+        start = grid.slice_start(slices.peekitem(place)[0])
         return max(after, grid.first_end_at(start))
 
     def _on_time(self, end: int, scratch: list[int], *, at_end: bool) -> Iterator[Firing]:

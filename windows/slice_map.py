@@ -49,7 +49,8 @@ def slice_map(
         _enter(held, np.array([index], np.int64), np.array([row], np.int64))
         return held
     made = np.full(max(_SMALLEST, 1 << (2 * len(slices)).bit_length()), -1, np.int64)
-    _enter(made, np.array(list(slices), np.int64), np.array(list(slices.values()), np.int64))
+    if slices:
+        _enter(made, np.array(list(slices), np.int64), np.array(list(slices.values()), np.int64))
     return made
 
 

@@ -84,7 +84,7 @@ class Slices:
 
     def new(self, index: int) -> None:
         """Begin a slice."""
-        like = self.rows.values()[-1] if self.rows else None
+        like = self.rows.peekitem(-1)[1] if self.rows else None
         row = self.rows[index] = self._tables.create(index, like=like)
         self.map = slice_map(self.rows, self.map, index, row)
 
@@ -92,12 +92,13 @@ class Slices:
         """Release slices whose last window has expired (S18, S30)."""
         changed = False
         while self.rows:
-            index = self.rows.keys()[0]
+            index, row = self.rows.peekitem(0)
             last = self._grid.last_end_at(self._grid.slice_start(index))
             if add(last, lateness_us) > watermark_us:
                 break
             self.merge.forget(index)
-            self._acc.release(self.rows.pop(index))
+            del self.rows[index]
+            self._acc.release(row)
             if self._cold is not None:
                 self._cold.drop(index)
             changed = True

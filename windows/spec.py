@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.windows.accumulation import AccumulationMode
-    from eventtime.windows.accumulators import Output
     from eventtime.windows.emission import ResultShape
     from eventtime.windows.grid import Grid
+    from eventtime.windows.words import Output
 
 __all__ = ("WindowSpec",)
 

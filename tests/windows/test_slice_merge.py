@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
 import eventtime as et
-from eventtime.windows.accumulators import Accumulators, Output
+from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.slice_merge import SliceMerge
+from eventtime.windows.words import Output, Words
 from windowing import pipeline, rows
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Slices:
     """Slices of keys that are counted, merged without an operator around them."""
 
     def __init__(self, n: int) -> None:
-        self.acc = Accumulators([Output("n", et.count(), ())], [])
+        self.acc = Accumulators(Words.of([Output("n", et.count(), ())], []))
         self.rows: SortedDict[int, int] = SortedDict()
         self.merge = SliceMerge(self.acc, self.rows, n)
 
