@@ -30,6 +30,7 @@ from eventtime.errors import (
     SourceError,
     UserCodeError,
 )
+from eventtime.sinks.stdout import STDOUT
 from eventtime.starting import INTERRUPTED, hear_ctrl_c
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ class _Commands(click.Group):
             sys.stdout.flush()
         except BrokenPipeError as error:
             raise _ReaderGone from error
+        except SinkError as error:
+            if error.place == STDOUT and isinstance(error.__cause__, BrokenPipeError):
+                raise _ReaderGone from error
+            raise
         return result
 
 

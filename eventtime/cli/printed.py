@@ -1,4 +1,4 @@
-"""A sink that prints results as they come: a table on a terminal, JSON lines into a pipe."""
+"""A sink that prints results as they come, as a table for people."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import click
 import pyarrow as pa
 
 from eventtime.cli.show import row_cells
-from eventtime.sinks.json_text import json_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from eventtime.sinks.epochs import Delivery, EpochWriter, Guarantee
 
-__all__ = ("PrintedRows",)
+__all__ = ("PrintedTable",)
 
 _LEAST_WIDTH: Final = 8
 _WIDTH_OF_TIMES: Final = 20
@@ -25,15 +24,13 @@ _WIDTH_OF_TIMES: Final = 20
 
 
 @dataclass
-class PrintedRows:
+class PrintedTable:
     """Prints what is committed; after a restart from a checkpoint some rows are printed again.
 
     Args:
-        as_table: aligned columns for people; otherwise JSON lines.
         say: prints a line of text; None: stdout.
     """
 
-    as_table: bool
     say: Callable[[str], None] | None = None
     delivery: Delivery = "at_least_once"
     guarantee: Guarantee = "at_least_once"
@@ -51,7 +48,7 @@ class PrintedRows:
 class _Printing:
     """Prints epochs."""
 
-    def __init__(self, sink: PrintedRows, schema: pa.Schema) -> None:
+    def __init__(self, sink: PrintedTable, schema: pa.Schema) -> None:
         self._sink, self._schema = sink, schema
         self._widths: list[int] = []
         kinds = [field.type for field in schema]
@@ -65,19 +62,14 @@ class _Printing:
     def commit(self, epoch: int, batches: Iterable[pa.RecordBatch], token: int) -> None:
         del epoch, token
         for batch in batches:
-            lines = self._table(batch) if self._sink.as_table else self._json(batch)
-            if lines:
+            if lines := self._lines(batch):
                 (self._sink.say or click.echo)("\n".join(lines))
         sys.stdout.flush()
 
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _json(self, batch: pa.RecordBatch) -> list[str]:
-        lines: list[str] = json_rows(batch.columns, batch.schema.names).to_pylist()
-        return lines
-
-    def _table(self, batch: pa.RecordBatch) -> list[str]:
+    def _lines(self, batch: pa.RecordBatch) -> list[str]:
         """Align the rows; columns grow as their cells do, and stay as wide."""
         rows = row_cells(pa.Table.from_batches([batch]))
         names = self._schema.names

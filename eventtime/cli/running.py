@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventtime.cli.outputs import Discard, FirstRows
-from eventtime.cli.printed import PrintedRows
+from eventtime.cli.printed import PrintedTable
 from eventtime.cli.progress import ProgressLine
 from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
@@ -23,6 +23,7 @@ from eventtime.memory import memory_limit, parse_bytes
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.rerun import replay_journal
 from eventtime.sinks.base import suffix_of
+from eventtime.sinks.stdout import to_stdout
 from eventtime.starting import INTERRUPTED
 from eventtime.state_tools.savepoints import savepoint_of
 from eventtime.wording import counted
@@ -178,7 +179,7 @@ def run_stream(
     shown: AnySink = first
     if live is not None:
         as_table = sys.stdout.isatty() and not session.json
-        shown = PrintedRows(as_table, line.say if line and as_table else None)
+        shown = PrintedTable(line.say if line else None) if as_table else to_stdout()
     suspension = Suspension(session)
     survival.check_drain(is_live=live is not None)
     is_heard = survival.checkpoints is not None or survival.drain

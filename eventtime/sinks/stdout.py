@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SinkError
 from eventtime.sinks.json_text import json_rows
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from eventtime.sinks.epochs import Delivery, Guarantee
 
-__all__ = ("StdoutEpochs", "StdoutSink", "to_stdout")
+__all__ = ("STDOUT", "StdoutEpochs", "StdoutSink", "to_stdout")
+
+STDOUT: Final = "to_stdout()"
+"""Where its errors say that they come from."""
 
 
 def to_stdout() -> StdoutSink:
@@ -107,7 +110,7 @@ class StdoutEpochs:
         except OSError as error:
             msg = f"standard output takes no more rows: {error.strerror}"
             remedy = "see what reads from it"
-            raise SinkError(msg, place="to_stdout()", remedy=remedy) from error
+            raise SinkError(msg, place=STDOUT, remedy=remedy) from error
 
     def abort(self) -> None:
         """What was written stays."""

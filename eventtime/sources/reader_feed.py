@@ -65,14 +65,14 @@ class ReaderFeed(MailFeed):
     """Feeds the loop from readers.
 
     Cost: of those that have rows; one that has none is asked ever more rarely, so that a thousand
-    quiet ones are asked 200 times a second in all where the longest rest is 5 s.
+    quiet ones are asked 200 times a second in all where the longest rest is 5 s, as fewer are.
 
     Args:
         readers: of the partitions known at the start.
         clock: of the machine's time.
         every_us: how long a reader of the shared thread rests after it had nothing; the longer it
             has had nothing, the longer. None: each has a thread, and waits itself, 1 s at most.
-        most_us: the longest rest.
+        most_us: the longest rest, of a thousand or more; see `Schedule`.
         discover: asked now and then for readers of partitions that are new; None: there are none.
         discover_every_us: how often.
         ends_leave: whether a partition that ends only leaves, as others may yet come: else the
@@ -179,7 +179,9 @@ class ReaderFeed(MailFeed):
         if had_rows:
             asked.rest_us = 0
             self._schedule.had_rows(name, self._clock.now_us())
-        elif not asked.is_over:
+        elif asked.is_over:
+            self._schedule.over(name)
+        else:
             asked.rest_us = self._schedule.had_nothing(name, self._clock.now_us())
 
     def _look_for_more(self) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ("Schedule",)
 
+_EACH_US: Final = 5_000
+_FEW_US: Final = 500_000
+
 
 @dataclass
 class Schedule:
     """When each of many is to be asked again: after an eighth of the time since it had something.
 
-    Asking: `due`, then `had_rows`, `had_nothing` or `wait` for each of them. Sleeping: `rest_us`.
-    Cost of each: O(log all).
+    Asking: `due`, then `had_rows`, `had_nothing`, `wait` or `over` for each of them. Sleeping:
+    `rest_us`. Cost of each: O(log all).
+
+    However many have nothing, they are asked 200 times a second in all, if the longest wait lets
+    them; those of a hundred and fewer twice a second each.
 
     Args:
         every_us: the shortest wait.
-        most_us: the longest one.
+        most_us: the longest one, of however many.
 
     >>> schedule = Schedule(10, 40)
     >>> schedule.add(["a"], now_us=0)
@@ -67,9 +73,14 @@ class Schedule:
         since_us = self._quiet_us.setdefault(name, now_us)
         if now_us < since_us:
             since_us = self._quiet_us[name] = now_us
-        wait_us = max(self.every_us, min((now_us - since_us) // 8, self.most_us))
+        longest_us = min(max(_FEW_US, _EACH_US * len(self._quiet_us)), self.most_us)
+        wait_us = max(self.every_us, min((now_us - since_us) // 8, longest_us))
         heappush(self._due, (now_us + wait_us, name))
         return wait_us
+
+    def over(self, name: str) -> None:
+        """Ask it no more."""
+        self._quiet_us.pop(name, None)
 
     def wait(self, name: str, now_us: int) -> None:
         """Ask it again soon: there is no room for its rows."""

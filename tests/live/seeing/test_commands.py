@@ -69,6 +69,19 @@ def test_tail_of_standard_input_prints_json_lines_into_a_pipe() -> None:
     assert "4 rows in" in told.stderr
 
 
+def test_a_reader_that_goes_away_is_no_failure_of_a_live_run() -> None:
+    """As `head` does: it has seen enough, and nothing is said."""
+    command = [sys.executable, "-m", "eventtime", *GENERATE]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as running:
+        assert running.stdout is not None
+        json.loads(running.stdout.readline())
+        running.stdout.close()
+        assert running.wait(timeout=BOUND_S) == 0
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+
+
 def test_tail_says_how_many_rows_were_set_aside() -> None:
     """S26: standard input sets aside what does not parse, rather than stop."""
     ran = ended("tail", "-", *OF_LINES, stdin=LINES + "rubbish\n")
@@ -242,12 +255,12 @@ def test_a_replay_has_no_status_page(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_results_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns are aligned, and stay so from one commit to the next."""
-    from eventtime.cli.printed import PrintedRows
+    from eventtime.cli.printed import PrintedTable
 
     script = Script([(0, "a", rows(1, 12)), (5, "a", rows(25)), (9, Ended("a"))], ("a",))
     said: list[str] = []
     say: Callable[[str], None] = said.append
-    run(script, sink=PrintedRows(as_table=True, say=say))
+    run(script, sink=PrintedTable(say=say))
     lines = "\n".join(said).splitlines()
     assert lines[0].split()[:3] == ["window_start", "window_end", "n"]
     assert [line.split()[-3:] for line in lines[1:]] == [["1", "on_time", "yes"]] * 3

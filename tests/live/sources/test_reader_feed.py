@@ -186,6 +186,20 @@ def test_the_wait_of_quiet_readers_grows_up_to_the_longest() -> None:
     assert asked < 1_000 * (600 / 5 + 60)
 
 
+@pytest.mark.parametrize(("quiet", "longest_ms"), [(1, 500), (300, 1_500), (2_000, 5_000)])
+def test_the_longest_wait_is_that_of_so_many_quiet_ones(quiet: int, longest_ms: int) -> None:
+    """However many: 200 looks a second, and no wait longer than 5 s."""
+    schedule = Schedule(50_000, 5_000_000)
+    names = [f"p{n}" for n in range(quiet)]
+    for name in names:
+        schedule.had_nothing(name, 0)
+    waits_us = [schedule.had_nothing(name, 600_000_000) for name in names]
+    assert waits_us == [longest_ms * 1_000] * quiet
+    for name in names[1:]:
+        schedule.over(name)
+    assert schedule.had_nothing("p0", 700_000_000) == 500_000
+
+
 def test_rows_make_a_reader_quick_again() -> None:
     schedule = Schedule(10, 1_000)
     schedule.add(["a"], 0)
