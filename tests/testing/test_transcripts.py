@@ -19,6 +19,7 @@ from eventtime.testing.transcripts import (
     run_transcript,
 )
 from eventtime.testing.transcripts.reading import read_entries
+from eventtime.testing.transcripts.script import RULES
 from tree import ROOT
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def test_every_rule_has_a_transcript() -> None:
     page = (ROOT / "docs" / "semantics.md").read_text("utf-8")
     rules = set(re.findall(r"^- \*\*(S\d+) ", page, flags=re.MULTILINE))
     told = {f"S{int(name(path)[1:3])}": set(load(path).rules) for path in STORIES}
-    assert set(told) == rules
+    assert set(told) == rules == set(RULES)
     assert all(rule in told[rule] for rule in rules)
 
 
@@ -102,6 +103,7 @@ pipeline:
   window: {tumbling: 1m}
   aggregate: {n: count}
 """
+ROWS = f"{HEAD}steps:\n  - input:\n      - &row {{at: 00:00:10, value: 1}}\n"
 STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
 
 
@@ -130,6 +132,23 @@ STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
         (f"{HEAD}partitions: [a, b]\nsteps: [{{input: []}}]", 9, "whose rows these are"),
         (f"{HEAD}steps: [{{expect: {{result: []}}}}]", 8, "expect has no 'result'"),
         (f"{HEAD}day: some day\nsteps: [crash]", 8, "'some day' is no time"),
+        (f"{HEAD}rules: [S19, S99]\nsteps: [crash]", 8, "there is no rule 'S99'"),
+        (f"{HEAD}partitions: [a, a]", 8, "a partition is named twice"),
+        (f"{HEAD}steps:\n  - finish:", 9, "nothing is no partition"),
+        (f"{HEAD}steps:\n  - finish: a\n  - input: [{{value: 1}}]", 10, "'a' has ended"),
+        (f"{HEAD}steps:\n  - poll: b", 9, "there is no partition 'b'"),
+        (f"{HEAD}steps:\n  - add: a", 9, "partition 'a' is known already"),
+        (f"{HEAD}steps:\n  - crash: 5s", 9, "a crash has nothing behind it"),
+        (f"{HEAD}steps:\n  - watermark: 00:01:00", 9, "'00:01:00' is no watermark"),
+        (f"{HEAD}steps:\n  - idle: a", 9, "'a' is no idle"),
+        (f"{HEAD}steps:\n\t- crash", 9, "use spaces, not tabs"),
+        (f"{HEAD}steps:\n  - input: [{{value: 1}}\n  - crash", 10, "no bracket that closes"),
+        (f"{HEAD}steps:\n  - crash\n - crash", 10, "begin this line as far to the right"),
+        (f"{ROWS}      - {{at: 00:00:10, value: two}}", 11, "'two' is no integer"),
+        (f"{ROWS}      - at: 00:00:10\n        value: yes", 12, "'yes' is no integer"),
+        (f"{ROWS}      - {{at: 10}}", 11, "10 is no time"),
+        (f"{ROWS}      - {{at: 00:00:75}}", 11, "'00:00:75' is no time"),
+        (f"{ROWS}      - {{<<: *row, value: 3}}", 11, "'<<' takes nothing over"),
     ],
 )
 def test_what_cannot_be_read_is_refused(
@@ -146,7 +165,14 @@ def test_what_cannot_be_read_is_refused(
     ("step", "says"),
     [
         ("{expect: {results: [{m: 1}]}}", "there is no column 'm'"),
-        ("{expect: {results: [{n: many}]}}", "'many' is no int64"),
+        ("{expect: {results: [{n: many}]}}", "'many' is no integer"),
+        ("{expect: {results: [{window: [00:00, soon]}]}}", "'soon' is no time"),
+        ("{expect: {results: nothing}}", "[] for none"),
+        ("{expect: {ledger: {late: none}}}", "'none' is no count"),
+        ("{expect: {ledger: {a: 0}}}", "0 is no ledger of a"),
+        ("{expect: {state: {keys: few}}}", "'few' is no count"),
+        ("{expect: {held_by: 5}}", "5 is no partition"),
+        ("{expect: {idle: b}}", "there is no partition 'b'"),
         ("{expect: {results: [{window: [00:00]}]}}", "a window has two bounds"),
         ("{expect: {side: {other: []}}}", "has no 'other'"),
         ("{expect: {ledger: {rows: 1}}}", "has no 'rows'"),
@@ -163,28 +189,43 @@ def test_what_cannot_be_expected_is_refused(written: Any, step: str, says: str) 
 
 
 @pytest.mark.parametrize(
-    ("part", "instead", "says"),
+    ("part", "instead", "says", "line"),
     [
-        ("count", "median value", "there is no aggregate 'median'"),
-        ("count", "sum", "'sum' is no aggregate"),
-        ("count", "sum weight", "weight"),
-        ("tumbling: 1m", "tumbling: 0s", "the pipeline is refused"),
-        ("tumbling: 1m", "sliding: 1m", "there is no window of sliding"),
-        ("ascending", "{lagging: 5s}", "a watermark has one of"),
-        ("ascending", "{ascending: 5s}", "an ascending watermark has no bound"),
-        ("  window", "  filter: value\n  window", "'value' is no condition"),
+        ("count", "median value", "there is no aggregate 'median'", 7),
+        ("count", "sum", "'sum' is no aggregate", 7),
+        ("count", "sum weight", "there is no column 'weight'", 7),
+        ("tumbling: 1m", "tumbling: 0s", "duration '0s' is zero", 6),
+        ("tumbling: 1m", "tumbling: 60", "60 is not a duration", 6),
+        ("tumbling: 1m", "sliding: 1m", "there is no window of sliding", 6),
+        ("tumbling: 1m", "tumbling: 1m, lateness: 5s", "window has no 'lateness'", 6),
+        ("ascending", "{lagging: 5s}", "there is no watermark of lagging", 5),
+        ("ascending", "{ascending: 5s}", "an ascending watermark has no bound", 5),
+        ("ascending", "{bounded_disorder: 10}", "10 is not a duration", 5),
+        ("  window", "  filter: value\n  window", "'value' is no condition", 6),
+        ("  window", "  filter: vale > 0\n  window", "there is no column 'vale'", 6),
+        ("  window", "  key_by: who\n  window", "there is no column 'who'", 6),
+        ("count", "any value", "the pipeline is refused", 3),
     ],
 )
 def test_pipelines_that_cannot_be_are_refused(
-    written: Any, part: str, instead: str, says: str
+    written: Any, part: str, instead: str, says: str, line: int
 ) -> None:
-    with pytest.raises(TranscriptError, match=says):
+    with pytest.raises(TranscriptError, match=says) as refused:
         run_transcript(written(STEP.replace(part, instead)))
+    assert refused.value.place.endswith(f":{line}")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "it.transcript.yaml"
+    path.write_bytes(HEAD.replace("A story", "Un caf\xe9").encode("latin-1"))
+    with pytest.raises(TranscriptError, match="no text in UTF-8"):
+        load(path)
 
 
 def test_a_step_that_the_engine_refuses_is_a_failure(written: Any) -> None:
-    with pytest.raises(TranscriptFailedError, match=r":10: this is refused(.|\n)*no partition 'b'"):
-        run_transcript(written(f"{STEP}  - finish: b\n"))
+    large = STEP.replace("value: 1", f"value: {2**63 - 1}").replace("{n: count}", "{n: sum value}")
+    with pytest.raises(TranscriptFailedError, match=r":11: this is refused(.|\n)*does not fit"):
+        run_transcript(written(f"{large}  - input: [{{at: 00:00:20, value: 1}}]\n  - finish: a\n"))
 
 
 def test_what_comes_and_nobody_expects_is_a_failure(written: Any) -> None:

@@ -86,10 +86,10 @@ def events(
         unit,
         2 * unit,
         4 * unit,
-        *([] if idle is None else [idle + 1, idle, idle + 1, idle - 1]),
+        *([] if idle is None else [idle + 1, idle, idle + 1, idle - 1, idle, idle]),
     ]
     # A clock is stepped back, too (S6, S11).
-    pauses = st.sampled_from([*waits, *waits, -2 * unit, -waits[-1]])
+    pauses, silences = st.sampled_from([*waits, -2 * unit, -waits[-1]]), st.sampled_from(waits)
     stops = survived()
     partition, back, yes = st.integers(0, 3), st.integers(0, 3), st.booleans()
     # From 1, not 0: Hypothesis would take it for the choice of a strategy, and try them all.
@@ -115,7 +115,7 @@ def events(
         "row": row,
         "again": lambda draw: Again(draw(partition), draw(back)),
         "ticks": lambda draw: Ticks(draw(pauses)),
-        "quiet": lambda draw: Quiet(draw(partition), draw(pauses)),
+        "quiet": lambda draw: Quiet(draw(partition), draw(silences)),
         "beat": lambda draw: Beat(draw(partition), draw(places), draw(ahead) * unit),
         "appears": lambda draw: Appears(draw(yes)),
         "ends": lambda draw: Ends(draw(partition)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.checks import shown
 from eventtime.duration import format_us
-from eventtime.errors import EventTimeError
+from eventtime.errors import EventTimeError, PlanError
 from eventtime.testing.rows import batch_of
+from eventtime.testing.transcripts.declared import word_of
+from eventtime.testing.transcripts.reading import TIME_REMEDY
 from eventtime.timestamp import EPOCH_UNITS
 
 if TYPE_CHECKING:
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
     from eventtime.testing.transcripts.reading import Entry
     from eventtime.testing.transcripts.script import Times
 
-__all__ = ("Cells", "plain_rows")
+__all__ = ("Cells", "laid_out", "plain_rows")
+
+_FIRST_US: Final = -62_135_596_800_000_000
+_LAST_US: Final = 253_402_300_799_999_999
+"""Of the years 1 to 9999."""
 
 
 def plain_rows(table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
@@ -32,6 +39,27 @@ def plain_rows(table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
             columns.append(column.to_pylist())
     names = table.schema.names
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def laid_out(entry: Entry, field: pa.Field, times: Times, time_unit: str | None) -> pa.RecordBatch:
+    """Return a cell as a batch of one row; refused where it stands if its column does not take it.
+
+    Args:
+        entry: the cell.
+        field: its column.
+        times: how the transcript writes them.
+        time_unit: of times that are integers; None: these are no times.
+    """
+    value, is_time = times.whole(entry.plain), pa.types.is_timestamp(field.type)
+    unit, remedy = time_unit if isinstance(value, str) else None, TIME_REMEDY
+    if not is_time:
+        remedy = f"column {field.name!r} is of type {word_of(field.type)}"
+    try:
+        if is_time and isinstance(value, int) and _can_be_said(value, field.type.unit):
+            raise PlanError(str(value))
+        return batch_of([{field.name: value}], pa.schema([field]), time=field.name, time_unit=unit)
+    except EventTimeError:
+        return entry.refuse(f"{shown(entry.plain)} is no {word_of(field.type)}", remedy)
 
 
 @dataclass(frozen=True)
@@ -55,23 +83,17 @@ class Cells:
     def _row(self, entry: Entry) -> dict[str, Any]:
         said = entry.mapping("row")
         if "window" in said:
-            bounds = said.pop("window").items("bounds")
+            like = "window: [00:00:00, 00:01:00]"
+            bounds = (window := said.pop("window")).items("bounds", like=like)
             if len(bounds) != 2:
-                entry.refuse("a window has two bounds", "write window: [00:00:00, 00:01:00]")
+                window.refuse("a window has two bounds", f"write {like}")
             said |= dict(zip(("window_start", "window_end"), bounds, strict=True))
         return {name: self._value(name, one) for name, one in said.items()}
 
     def _value(self, name: str, entry: Entry) -> Any:
         if name not in self.schema.names:
             entry.refuse(f"there is no column {name!r}", f"it is one of {self.schema.names}")
-        field, value = self.schema.field(name), self.times.whole(entry.plain)
-        unit = self.time_unit if isinstance(value, str) else None
-        schema = pa.schema([field])
-        try:
-            batch = batch_of([{name: value}], schema, time=name, time_unit=unit)
-        except EventTimeError as error:
-            return entry.refuse(error.what, f"column {name!r} is of type {field.type}")
-        (row,) = plain_rows(batch)
+        (row,) = plain_rows(laid_out(entry, self.schema.field(name), self.times, self.time_unit))
         return row[name]
 
     def differences(
@@ -108,6 +130,11 @@ class Cells:
         if isinstance(value, bool):
             return str(value).lower()
         return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _can_be_said(value: int, unit: str) -> bool:
+    """Whether an instant has a year of four digits; only of others a number is what is meant."""
+    return _FIRST_US <= _us(value, unit) <= _LAST_US
 
 
 def _us(value: int, unit: str) -> int:

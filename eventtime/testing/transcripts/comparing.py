@@ -178,33 +178,45 @@ class _Seen:
     def _watermark(self, what: str, us: int, entry: Entry) -> None:
         times, wanted = self._story.times, entry.plain
         if wanted not in {"-inf", "+inf"}:
-            wanted = times.short(times.us(wanted, entry))
+            wanted = times.short(times.us(entry))
         self._equal(what, times.short(us), wanted, entry)
 
     def held_by(self, entry: Entry) -> None:
-        self._equal("who holds the watermark", self._harness.held_by, entry.plain, entry)
+        wanted = None if entry.value is None else self._names(entry)[0]
+        self._equal("who holds the watermark", self._harness.held_by, wanted, entry)
 
     def idle(self, entry: Entry) -> None:
         idle = [p.name for p in self._harness.look().partitions if p.is_idle and not p.is_finished]
-        self._equal("the idle partitions", idle, entry.names("partition"), entry)
+        self._equal("the idle partitions", idle, self._names(entry), entry)
+
+    def _names(self, entry: Entry) -> list[str]:
+        known = [p.name for p in self._harness.look().partitions]
+        for name in (names := entry.names("partition")):
+            if name not in known:
+                entry.refuse(f"there is no partition {name!r}", f"there are {', '.join(known)}")
+        return names
 
     def ledger(self, entry: Entry) -> None:
         ledger = self._ledger
-        for name, one in entry.mapping("ledger", [*vars(ledger.total), *ledger.partitions]).items():
-            if not isinstance(one.value, dict):
-                self._equal(f"{name} in all", getattr(ledger.total, name), one.plain, one)
+        known = [*vars(ledger.total), *ledger.partitions]
+        for name, one in entry.mapping(
+            "ledger", known, like="ledger: {rows_in: 7, late: 1}"
+        ).items():
+            if name in vars(ledger.total) and not isinstance(one.value, dict):
+                self._count(f"{name} in all", getattr(ledger.total, name), one)
                 continue
             balance = ledger.partitions[name]
-            for count, number in one.mapping("ledger", vars(balance)).items():
-                self._equal(f"{count} of {name}", getattr(balance, count), number.plain, number)
+            counts = one.mapping(f"ledger of {name}", vars(balance), like=f"{name}: {{late: 1}}")
+            for count, number in counts.items():
+                self._count(f"{count} of {name}", getattr(balance, count), number)
 
     def operators(self, entry: Entry) -> None:
-        balances, said = self._ledger.operators, entry.items("operators")
+        like = "operators: [{assigned: 3, open: 0}]"
+        balances, said = self._ledger.operators, entry.items("operators", like=like)
         self._equal("the number of operators", len(balances), len(said), entry)
         for i, (balance, one) in enumerate(zip(balances, said, strict=True), 1):
             for count, number in one.mapping("operator", vars(balance)).items():
-                what = f"{count} of operator {i}"
-                self._equal(what, getattr(balance, count), number.plain, number)
+                self._count(f"{count} of operator {i}", getattr(balance, count), number)
 
     @property
     def _ledger(self) -> Ledger:
@@ -216,8 +228,12 @@ class _Seen:
                 self._comparison.fail(entry, "state is held, and none is expected (S30)")
             return
         held = self._harness.state[0]
-        for name, one in entry.mapping("state", ("keys", "rows")).items():
-            self._equal(f"{name} held", getattr(held, name), one.plain, one)
+        like = "state: empty, or state: {keys: 2, rows: 3}"
+        for name, one in entry.mapping("state", ("keys", "rows"), like=like).items():
+            self._count(f"{name} held", getattr(held, name), one)
+
+    def _count(self, what: str, got: int, entry: Entry) -> None:
+        self._equal(what, got, entry.number("count", least=0), entry)
 
     def _equal(self, what: str, got: object, wanted: object, entry: Entry) -> None:
         if got != wanted:

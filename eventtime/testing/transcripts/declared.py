@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,16 +14,17 @@ import pyarrow.compute as pc
 from eventtime.errors import EventTimeError
 from eventtime.readers import from_arrow
 from eventtime.stream import Stream
+from eventtime.testing.transcripts.reading import TranscriptError
 from eventtime.watermark import ascending, bounded_disorder, percentile, punctuated
 from eventtime.windows import aggregate
 from eventtime.windows.assigner import global_window, sliding, tumbling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from eventtime.testing.transcripts.reading import Entry
 
-__all__ = ("Declared", "declared")
+__all__ = ("Declared", "declared", "word_of")
 
 _TYPES: Final = {
     "time": pa.timestamp("us", "UTC"),
@@ -41,6 +43,7 @@ _CONDITION: Final = re.compile(r"(\w+) *(==|!=|<=|>=|<|>) *(\S+)")
 _GENERATORS: Final = ("bounded_disorder", "ascending", "punctuated", "percentile")
 _WATERMARK: Final = ("idle_after", "all_idle", "max_future")
 _WINDOW: Final = ("allowed_lateness", "mode", "late")
+_WINDOWS: Final = ("tumbling", "sliding", "slide", "global", "offset")
 _FUNCTIONS: Final = {
     "all": aggregate.all_,
     "any": aggregate.any_,
@@ -91,7 +94,25 @@ class Declared:
         data: Any = self.schema.empty_table() if partitions is None else partitions
         parts = self.entry.mapping("pipeline", _PARTS)
         stream = from_arrow(data, time=self.time, time_unit=self.time_unit)
-        return _windowed(_watermarked(_filtered(stream, parts), parts), parts)
+        columns = self.schema.names
+        marked = _watermarked(_filtered(stream, parts, columns), parts)
+        return _windowed(marked, parts, columns)
+
+
+@contextmanager
+def _at(entry: Entry) -> Iterator[None]:
+    """Name the line of what the library refuses."""
+    try:
+        yield
+    except TranscriptError:
+        raise
+    except EventTimeError as error:
+        entry.refuse(error.what, error.remedy)
+
+
+def word_of(kind: pa.DataType) -> str:
+    """Return how a transcript names a type."""
+    return next((word for word, known in _TYPES.items() if known == kind), str(kind))
 
 
 def declared(entry: Entry) -> Declared:
@@ -101,7 +122,7 @@ def declared(entry: Entry) -> Declared:
         return Declared(entry, None, "", None)
     needed = ("columns", "watermark", "window", "aggregate")
     parts = entry.mapping("pipeline", _PARTS, needed=needed)
-    columns = parts["columns"].mapping("columns")
+    columns = parts["columns"].mapping("columns", like="columns: {at: time, value: integer}")
     schema = pa.schema({name: _type(kind) for name, kind in columns.items()})
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     time = parts["time"].text("column") if "time" in parts else "".join(times[:1])
@@ -139,13 +160,20 @@ def _from_code(entry: Entry) -> Stream:
     return stream
 
 
-def _filtered(stream: Stream, parts: dict[str, Entry]) -> Stream:
+def _check_columns(names: Iterable[str], columns: Sequence[str], entry: Entry) -> None:
+    for name in names:
+        if name not in columns:
+            entry.refuse(f"there is no column {name!r}", f"columns are {', '.join(columns)}")
+
+
+def _filtered(stream: Stream, parts: dict[str, Entry], columns: Sequence[str]) -> Stream:
     if "filter" not in parts:
         return stream
     entry = parts["filter"]
     match = _CONDITION.fullmatch(entry.text("condition"))
     if match is None:
         entry.refuse(f"{entry.plain!r} is no condition", "write it as 'value > 0'")
+    _check_columns([match[1]], columns, entry)
     field, text = pc.field(match[1]), match[3]
     value = float(text) if re.fullmatch(r"-?[0-9.]+", text) else text
     made: dict[str, Callable[[], pc.Expression]] = {
@@ -156,7 +184,8 @@ def _filtered(stream: Stream, parts: dict[str, Entry]) -> Stream:
         "<": lambda: field < value,
         ">": lambda: field > value,
     }
-    return stream.filter(made[match[2]]())
+    with _at(entry):
+        return stream.filter(made[match[2]]())
 
 
 def _watermarked(stream: Stream, parts: dict[str, Entry]) -> Stream:
@@ -164,10 +193,11 @@ def _watermarked(stream: Stream, parts: dict[str, Entry]) -> Stream:
     said = {entry.value: entry} if isinstance(entry.value, str) else entry.mapping("watermark")
     generators = [name for name in said if name not in _WATERMARK]
     if len(generators) != 1 or generators[0] not in _GENERATORS:
-        what = f"a watermark has one of {', '.join(_GENERATORS)}"
-        entry.refuse(what, "such as 'bounded_disorder: 10s'")
+        what = f"there is no watermark of {', '.join(generators) or 'nothing'}"
+        entry.refuse(what, f"one of {', '.join(_GENERATORS)}, such as 'bounded_disorder: 10s'")
     options: Any = {name: said[name].plain for name in said if name in _WATERMARK}
-    return stream.watermark(_generator(generators[0], said[generators[0]]), **options)
+    with _at(entry):
+        return stream.watermark(_generator(generators[0], said[generators[0]]), **options)
 
 
 def _generator(name: str, entry: Entry) -> Any:
@@ -187,21 +217,31 @@ def _generator(name: str, entry: Entry) -> Any:
             return percentile(**options)
 
 
-def _windowed(stream: Stream, parts: dict[str, Entry]) -> Stream:
+def _windowed(stream: Stream, parts: dict[str, Entry], columns: Sequence[str]) -> Stream:
     keys = parts["key_by"].names("column") if "key_by" in parts else []
-    grouped = stream.key_by(*keys) if keys else stream
-    assigner, options = _window(parts["window"])
-    functions = parts["aggregate"].mapping("aggregate")
-    windows = grouped.window(assigner, **options)
-    result = windows.aggregate(**{name: _aggregate(one) for name, one in functions.items()})
+    like = "aggregate: {total: sum value}"
+    functions = parts["aggregate"].mapping("aggregate", like=like)
+    made = {name: _aggregate(one, columns) for name, one in functions.items()}
+    if keys:
+        _check_columns(keys, columns, parts["key_by"])
+    with _at(parts["key_by"] if keys else parts["window"]):
+        grouped = stream.key_by(*keys) if keys else stream
+    with _at(parts["window"]):
+        assigner, options = _window(parts["window"])
+        windows = grouped.window(assigner, **options)
+    with _at(parts["aggregate"]):
+        result = windows.aggregate(**made)
     if "then" not in parts:
         return result
     known = ("key_by", "window", "aggregate", "then")
-    return _windowed(result, parts["then"].mapping("then", known, needed=("window", "aggregate")))
+    then = parts["then"].mapping("then", known, needed=("window", "aggregate"))
+    return _windowed(result, then, result.schema.names)
 
 
 def _window(entry: Entry) -> tuple[Any, Any]:
-    said = {entry.value: entry} if isinstance(entry.value, str) else entry.mapping("window")
+    known, like = (*_WINDOWS, *_WINDOW), "window: {tumbling: 1m}"
+    is_word = isinstance(entry.value, str)
+    said = {entry.value: entry} if is_word else entry.mapping("window", known, like=like)
     options = {name: said[name].plain for name in said if name in _WINDOW}
     rest = {name: one for name, one in said.items() if name not in _WINDOW}
     match sorted(rest):
@@ -219,12 +259,15 @@ def _window(entry: Entry) -> tuple[Any, Any]:
             return entry.refuse(what, remedy)
 
 
-def _aggregate(entry: Entry) -> Any:
-    name, *columns = entry.text("aggregate").split()
+def _aggregate(entry: Entry, columns: Sequence[str]) -> Any:
+    name, *given = entry.text("aggregate").split()
     if name not in _FUNCTIONS:
-        entry.refuse(f"there is no aggregate {name!r}", f"one of {', '.join(_FUNCTIONS)}")
+        remedy = f"one of {', '.join(_FUNCTIONS)}, and a column, such as 'sum value'"
+        entry.refuse(f"there is no aggregate {name!r}", remedy)
     make: Any = _FUNCTIONS[name]
     try:
-        return make(*columns)
+        made = make(*given)
     except (TypeError, EventTimeError) as error:
         return entry.refuse(f"{entry.plain!r} is no aggregate: {error}", "such as 'sum value'")
+    _check_columns(given, columns, entry)
+    return made

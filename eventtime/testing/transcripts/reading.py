@@ -13,8 +13,9 @@ from eventtime.timestamp import EARLIEST
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ("Entry", "TranscriptError", "read_entries")
+__all__ = ("TIME_REMEDY", "Entry", "TranscriptError", "read_entries")
 
+TIME_REMEDY: Final = "write it as '00:01:30', or as '2024-03-01T12:00:00Z'"
 # As YAML 1.2 has them: `yes` and `12:30` are texts.
 _KINDS: Final = (
     ("bool", r"true|false", "tf"),
@@ -22,6 +23,27 @@ _KINDS: Final = (
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
     ("float", r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+0123456789."),
 )
+_REMEDIES: Final = (
+    ("'\\t'", "use spaces, not tabs"),
+    ("that cannot start any token", "put a text that begins with such a sign in quotes"),
+    ("alphabetic or numeric character", "put a text that begins with such a sign in quotes"),
+    (
+        "expected ',' or",
+        "there is no ',' or no bracket that closes, on this line or the one before",
+    ),
+    (
+        "expected <block end>",
+        "begin this line as far to the right as those it belongs with, or with '- '",
+    ),
+    ("undefined alias", "put a text that begins with '*' in quotes"),
+    ("another document", "write one transcript in a file, without '---' lines"),
+    ("constructor for the tag", "put a text that begins with '!' in quotes"),
+    (
+        "",
+        "put a text with ': ' in quotes; lines that belong together begin in one column",
+    ),
+)
+"""What to do, by what the reader of YAML says."""
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -55,7 +77,12 @@ class Entry:
         raise TranscriptError(what, place=self.place, remedy=remedy)
 
     def mapping(
-        self, what: str, known: Collection[str] | None = None, *, needed: Collection[str] = ()
+        self,
+        what: str,
+        known: Collection[str] | None = None,
+        *,
+        needed: Collection[str] = (),
+        like: str = "",
     ) -> dict[str, Entry]:
         """Return entries by key.
 
@@ -63,11 +90,14 @@ class Entry:
             what: it is, for messages.
             known: keys; None: any.
             needed: those that must be there.
+            like: one as it is written, for messages.
         """
         if not isinstance(self.value, dict):
-            names = f"with {', '.join(known)}" if known else "of names and values"
-            self.refuse(f"{self._shown} is no {what}", f"write a mapping {names}")
+            names = ", ".join(f"{name}: …" for name in known or ("name",))
+            self.refuse(f"{self._shown} is no {what}", f"write it as {like or f'{{{names}}}'}")
         for key, entry in self.value.items():
+            if key == "<<":
+                entry.refuse("'<<' takes nothing over here", "write out what is meant")
             if known is not None and key not in known:
                 entry.refuse(f"{what} has no {shown(key)}", f"it has {', '.join(known)}")
         for key in needed:
@@ -75,10 +105,10 @@ class Entry:
                 self.refuse(f"{what} lacks {key!r}", f"add {key}: …")
         return dict(self.value)
 
-    def items(self, what: str) -> list[Entry]:
-        """Return the entries of a list."""
+    def items(self, what: str, *, like: str = "one '- …' for each, or [] for none") -> list[Entry]:
+        """Return the entries of a list; `like` is one as it is written."""
         if not isinstance(self.value, list):
-            self.refuse(f"{self._shown} is no list of {what}", "write one '- …' for each")
+            self.refuse(f"{self._shown} is no list of {what}", f"write {like}")
         return list(self.value)
 
     def names(self, what: str) -> list[str]:
@@ -89,7 +119,7 @@ class Entry:
     def text(self, what: str) -> str:
         """Return a text."""
         if not isinstance(self.value, str) or not self.value:
-            self.refuse(f"{self._shown} is no {what}", "write a text")
+            self.refuse(f"{self._shown} is no {what}", "write a text; in quotes, if it has a '#'")
         return str(self.value)
 
     def number(self, what: str, *, least: int = EARLIEST) -> int:
@@ -116,7 +146,7 @@ class Entry:
 
     @property
     def _shown(self) -> str:
-        return shown(self.plain)
+        return "nothing" if self.value is None else shown(self.plain)
 
 
 def read_entries(text: str, file: str) -> Entry:
@@ -141,8 +171,9 @@ def read_entries(text: str, file: str) -> Entry:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
-        msg = f"this is no YAML: {getattr(error, 'problem', None) or error}"
-        remedy = "mind indentation, and put texts with ': ' or '#' in quotes"
+        problem = getattr(error, "problem", None) or str(error)
+        remedy = next(remedy for part, remedy in _REMEDIES if part in problem)
+        msg = f"this is no YAML: {problem}"
         raise TranscriptError(msg, place=f"{file}:{line}", remedy=remedy) from error
     finally:
         loader.dispose()

@@ -66,6 +66,8 @@ def _play(story: Transcript, shards: int, *, row_by_row: bool, restarts: bool) -
     except EventTimeError as error:
         if refused and refused in str(error):
             return
+        if isinstance(error, TranscriptError) and not refused:
+            raise
         wanted = f", and not with {refused!r}" if refused else ""
         where.refuse(f"the pipeline is refused{wanted}: {error.what}", error.remedy)
     if refused:

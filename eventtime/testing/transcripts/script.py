@@ -27,13 +27,15 @@ from eventtime.testing.transcripts.acts import (
     Restarted,
     Rows,
 )
+from eventtime.testing.transcripts.cells import laid_out
 from eventtime.testing.transcripts.declared import Declared, declared
-from eventtime.testing.transcripts.reading import Entry, read_entries
+from eventtime.testing.transcripts.reading import TIME_REMEDY, Entry, TranscriptError, read_entries
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
-__all__ = ("Times", "Transcript", "load")
+__all__ = ("RULES", "Times", "Transcript", "load")
 
 VERSION: Final = 1
 _KNOWN: Final = (
@@ -48,6 +50,8 @@ _EXPECTED: Final = (
     "results", "late", "quarantine", "side", "watermark", "held_by", "idle", "ledger", "operators",
     "state", "nothing",
 )  # fmt: skip
+RULES: Final = tuple(f"S{number}" for number in range(1, 31))
+"""Of docs/semantics.md."""
 _CLOCK: Final = re.compile(r"(-?)([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9])(\.[0-9]{1,6})?)?")
 _DAY_US: Final = 86_400_000_000
 
@@ -62,13 +66,12 @@ class Times:
 
     day_us: int = 0
 
-    def us(self, text: object, entry: Entry) -> int:
+    def us(self, entry: Entry) -> int:
         """Return an instant in microseconds."""
         try:
-            return instant_us(self.whole(text), place=entry.place)
+            return instant_us(self.whole(entry.text("time")), place=entry.place)
         except EventTimeError:
-            remedy = "write it as '00:01:30', or as '2024-03-01T12:00:00Z'"
-            return entry.refuse(f"{shown(text)} is no time", remedy)
+            return entry.refuse(f"{shown(entry.plain)} is no time", TIME_REMEDY)
 
     def whole(self, value: Any) -> Any:
         """Return a time of the day as ISO 8601 text, and all else as it is."""
@@ -126,23 +129,30 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         PlanError: PyYAML is not installed.
         OSError: the file cannot be read.
     """
-    whole = read_entries(Path(path).read_text(encoding="utf-8"), str(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"this is no text in UTF-8: {error}"
+        raise TranscriptError(msg, place=str(path), remedy="save the file as UTF-8") from error
+    whole = read_entries(text, str(path))
     said = whole.mapping("transcript", _KNOWN, needed=("transcript", "title", "pipeline"))
     if said["transcript"].plain != VERSION:
         what = f"this is version {shown(said['transcript'].plain)} of the format"
         said["transcript"].refuse(what, f"write transcript: {VERSION}")
-    times = Times(Times().us(said["day"].text("day"), said["day"]) if "day" in said else 0)
+    times = Times(Times().us(said["day"]) if "day" in said else 0)
     pipeline = declared(said["pipeline"])
     partitions = tuple(said["partitions"].names("partition")) if "partitions" in said else ("a",)
+    if len({*partitions}) < len(partitions):
+        said["partitions"].refuse("a partition is named twice", "give each its own name")
     reader = _Steps(times, partitions, pipeline)
     steps = said["steps"].items("steps") if "steps" in said else []
     if not steps and "refused" not in said and "not_yet" not in said:
         whole.refuse("there are no steps", "add 'steps:' and what happens, one '- …' for each")
-    clock_us = times.us(said["clock"].plain, said["clock"]) if "clock" in said else times.day_us
+    clock_us = times.us(said["clock"]) if "clock" in said else times.day_us
     return Transcript(
         str(path),
         said["title"].text("title"),
-        tuple(said["rules"].names("rule")) if "rules" in said else (),
+        _rules(said["rules"]) if "rules" in said else (),
         pipeline,
         partitions,
         times,
@@ -151,6 +161,14 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         said["not_yet"].text("reason") if "not_yet" in said else "",
         tuple(reader.step(entry) for entry in steps),
     )
+
+
+def _rules(entry: Entry) -> tuple[str, ...]:
+    names = entry.names("rule")
+    for name in names:
+        if name not in RULES:
+            entry.refuse(f"there is no rule {name!r}", f"{RULES[0]} to {RULES[-1]}, such as S4")
+    return tuple(names)
 
 
 class _Steps:
@@ -175,7 +193,9 @@ class _Steps:
         return made
 
     def _input(self, entry: Entry) -> Act:
-        return Input(entry, self._rows(entry))
+        rows = self._rows(entry)
+        self._alive(rows, entry)
+        return Input(entry, rows)
 
     def _replay(self, entry: Entry) -> Act:
         return Replay(entry, self._rows(entry))
@@ -186,58 +206,86 @@ class _Steps:
                 which = ", ".join(self.partitions)
                 entry.refuse("it is not said whose rows these are", f"name one of {which} before")
             return {self.partitions[0]: self._of(entry)}
-        return {name: self._of(rows) for name, rows in entry.mapping("input").items()}
+        rows = entry.mapping("input", like="one '- {…}' for each row")
+        return {name: self._of(some) for name, some in rows.items()}
 
     def _of(self, entry: Entry) -> list[dict[str, Any]]:
-        schema, found = self.pipeline.schema, []
-        for one in entry.items("rows"):
-            row = one.mapping("row", None if schema is None else schema.names)
-            found.append({name: self.times.whole(value.plain) for name, value in row.items()})
-        return found
+        schema = self.pipeline.schema
+        rows = [
+            one.mapping("row", None if schema is None else schema.names)
+            for one in entry.items("rows")
+        ]
+        return [{name: self._cell(name, cell) for name, cell in row.items()} for row in rows]
+
+    def _cell(self, name: str, entry: Entry) -> Any:
+        """Return a cell as it is pushed."""
+        if (schema := self.pipeline.schema) is not None:
+            unit = self.pipeline.time_unit if name == self.pipeline.time else None
+            laid_out(entry, schema.field(name), self.times, unit)
+        return self.times.whole(entry.plain)
+
+    def _alive(self, names: Iterable[str], entry: Entry) -> list[str]:
+        """Refuse partitions that there are not, or no more; code may know of more than these."""
+        left = [name for name in self.names if name not in self.ended]
+        for name in names:
+            if name in self.ended:
+                remedy = f"'finish: {name}' belongs behind this, or once only"
+                entry.refuse(f"partition {name!r} has ended", remedy)
+            if name not in self.names and self.pipeline.schema is not None:
+                remedy = f"there are {', '.join(left)}; others are found with 'add: {name}'"
+                entry.refuse(f"there is no partition {name!r}", remedy)
+        return list(names)
 
     def _watermark(self, entry: Entry) -> Act:
-        said = entry.mapping("watermark")
-        return Beat(entry, {name: self.times.us(one.plain, one) for name, one in said.items()})
+        said = entry.mapping("watermark", like="watermark: {a: 00:05:00}")
+        names = self._alive(said, entry)
+        return Beat(entry, {name: self.times.us(said[name]) for name in names})
 
     def _poll(self, entry: Entry) -> Act:
-        return Poll(entry, entry.names("partition"))
+        return Poll(entry, self._alive(entry.names("partition"), entry))
 
     def _idle(self, entry: Entry) -> Act:
-        said = entry.mapping("idle", ("partitions", "for"), needed=("partitions", "for"))
-        return Idle(entry, said["partitions"].names("partition"), _duration(said["for"]))
+        parts, like = ("partitions", "for"), "idle: {partitions: [b], for: 6s}"
+        said = entry.mapping("idle", parts, needed=parts, like=like)
+        names = self._alive(said["partitions"].names("partition"), said["partitions"])
+        return Idle(entry, names, _duration(said["for"]))
 
     def _clock(self, entry: Entry) -> Act:
         return Pass(entry, _duration(entry))
 
     def _add(self, entry: Entry) -> Act:
-        if isinstance(entry.value, str):
-            self.names.append(entry.value)
-            return Add(entry, entry.value, historical=False)
-        said = entry.mapping("add", ("partition", "historical"), needed=("partition",))
+        said = {"partition": entry}
+        if not isinstance(entry.value, str):
+            known, like = ("partition", "historical"), "add: b"
+            said = entry.mapping("add", known, needed=("partition",), like=like)
         historical = "historical" in said and said["historical"].flag("flag")
-        self.names.append(said["partition"].text("partition"))
-        return Add(entry, self.names[-1], historical=historical)
+        name = said["partition"].text("partition")
+        if name in self.names:
+            entry.refuse(f"partition {name!r} is known already", "give each its own name")
+        self.names.append(name)
+        return Add(entry, name, historical=historical)
 
     def _finish(self, entry: Entry) -> Act:
         names = entry.names("partition")
         left = [name for name in self.names if name not in self.ended]
-        names = left if names == ["all"] else names
+        names = left if names == ["all"] else self._alive(names, entry)
         self.ended.extend(names)
         return End(entry, names)
 
     def _checkpoint(self, entry: Entry) -> Act:
-        return Cut(entry)
+        return Cut(_alone(entry, "checkpoint"))
 
     def _crash(self, entry: Entry) -> Act:
-        return Crash(entry)
+        return Crash(_alone(entry, "crash"))
 
     def _restart(self, entry: Entry) -> Act:
-        said = entry.mapping("restart", ("shards", "change", "refused")) if entry.value else {}
+        known, like = ("shards", "change", "refused"), "restart, or restart: {shards: 3}"
+        said = entry.mapping("restart", known, like=like) if entry.value else {}
         shards = said["shards"].number("number of shards", least=1) if "shards" in said else None
         pipeline = None
         if "change" in said:
             change = said["change"]
-            change.mapping("change")
+            change.mapping("change", like="change: {window: {tumbling: 2m}}")
             pipeline = declared(_changed(self.pipeline.entry, change))
         refused = said["refused"].text("message") if "refused" in said else ""
         return Restarted(entry, shards, pipeline, refused)
@@ -256,6 +304,12 @@ def _changed(entry: Entry, change: Entry) -> Entry:
     for key, one in change.value.items():
         merged[key] = _changed(merged[key], one) if key in merged else one
     return Entry(merged, change.file, change.line)
+
+
+def _alone(entry: Entry, name: str) -> Entry:
+    if entry.value:
+        entry.refuse(f"a {name} has nothing behind it", f"write '- {name}'")
+    return entry
 
 
 def _duration(entry: Entry) -> int:
