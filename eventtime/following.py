@@ -118,7 +118,7 @@ class Following:
         self._turns = clock if isinstance(clock, TurnClock) else TurnClock(clock)
         self._core = core(plan, self._turns, shards, limit, text=text)
         self._telling = Telling(plan, self._core.stages, clock)
-        self._turned_us = clock.now_us()
+        self._turned_us = self._told_us = clock.now_us()
         self._reports = Interval(_REPORT_US, self._turned_us)
 
     @property
@@ -276,7 +276,7 @@ class Following:
         """Wait for news; while few rows come at a time, for more of them."""
         if not rows:
             self._alarm.wait(_MOST_WAIT_US)
-        since_us = self._clock.now_us() - self._turned_us
+        since_us = self._clock.now_us() - self._told_us
         if rows < _FEW_ROWS and 0 <= since_us < self._latency_us:
             self._alarm.sleep(self._latency_us - since_us)
 
@@ -294,8 +294,8 @@ class Following:
         rows = self._telling.turn()
         for opened in self._feeds:
             told = opened.feed.take(_MOST_ROWS, opened.held)
-            for news in told:
-                rows += self._hear(opened, news)
+            rows += sum(self._hear(opened, news) for news in told)
+            self._told_us = now_us if told or rows else self._told_us
             if self._plan.watermark.max_ahead_us is not None:
                 self._align(opened, {news.partition for news in told if isinstance(news, Arrived)})
         self._core.advance()

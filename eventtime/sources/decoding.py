@@ -76,18 +76,46 @@ class LineDecoder:
             MalformedRowError: one does not parse, and that is an error.
             SourceError: a line is too long, or the header is not one.
         """
+        return self.decoded(self.whole(data))
+
+    def whole(self, data: bytes) -> bytes:
+        """Return the lines that are whole now, undecoded.
+
+        Raises:
+            SourceError: a line is too long.
+        """
         # First, as the rows before a line that is too long were handed over.
         self._check_length()
         self._pieces.append(data)
         self.waiting += len(data)
         if b"\n" not in data:
             self._check_length()
-            return []
+            return b""
         whole = b"".join(self._pieces)
         cut = last_row_end(whole, quoted_newlines=self._quoted)
         self._pieces = [whole[cut:]] if cut < len(whole) else []
         self.waiting = len(whole) - cut
-        return self._decoded(whole[:cut])
+        return whole[:cut]
+
+    def decoded(self, data: bytes) -> list[Rows]:
+        """Decode whole lines, those that follow the ones before.
+
+        Raises:
+            MalformedRowError: one does not parse, and that is an error.
+            SourceError: the header is not one.
+        """
+        block = self._block(data)
+        if isinstance(self._form, CsvFormat) and not self.header and block.data:
+            block = self._behind_header(self._form, block)
+        malformed = self._form.on_malformed
+        blocks = parse_blocks(
+            self._place, iter([block]), self._parse, malformed, quoted_newlines=self._quoted
+        )
+        return [rows for _, rows in blocks]
+
+    def passed(self, data: bytes) -> None:
+        """Note that whole lines were decoded elsewhere (see `parse_together`)."""
+        self._block(data)
 
     def end(self) -> list[Rows]:
         """Decode the last line, which lacks its end.
@@ -98,21 +126,15 @@ class LineDecoder:
         rest, self._pieces, self.waiting = b"".join(self._pieces), [], 0
         if rest.strip() and self.may_be_cut:
             return [self._cut_short(rest)]
-        return self._decoded(rest)
+        return self.decoded(rest)
 
-    def _decoded(self, data: bytes) -> list[Rows]:
+    def _block(self, data: bytes) -> Block:
         block = Block(self.mark, data)
         self.mark = Mark(self.mark.offset + len(data), self.mark.line + data.count(b"\n"))
         if not block.mark.offset and data.startswith(UTF8_BOM):
             size = len(UTF8_BOM)
             block = Block(Mark(size, block.mark.line), data[size:])
-        if isinstance(self._form, CsvFormat) and not self.header and block.data:
-            block = self._behind_header(self._form, block)
-        malformed = self._form.on_malformed
-        blocks = parse_blocks(
-            self._place, iter([block]), self._parse, malformed, quoted_newlines=self._quoted
-        )
-        return [rows for _, rows in blocks]
+        return block
 
     def _behind_header(self, form: CsvFormat, block: Block) -> Block:
         names, rest = form.cut_header(self._place, block)

@@ -69,8 +69,8 @@ class Mailbox:
     """Rows and other news of partitions, until the loop takes them.
 
     Coming and going: `add`, `end`, `leave`, `withdraw`. Filling: `put`, `stand`, `quiet`,
-    `unpolled`, `fail`, `failing`. Holding back: `has_room`, `wait_for_room`, `wait_for_room_but`.
-    Taking: `take`. Looking: `names`, `all_ended`.
+    `unpolled`, `fail`, `failing`, several of them `at_once`. Holding back: `has_room`,
+    `wait_for_room`, `wait_for_room_but`. Taking: `take`. Looking: `names`, `all_ended`.
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
@@ -89,6 +89,7 @@ class Mailbox:
         self._bytes = self._unended = 0
         self._held: frozenset[str] = frozenset()
         self._error: BaseException | None = None
+        self._is_gathering = self._is_to_wake = False
         self._room = threading.Condition()
 
     @property
@@ -124,7 +125,7 @@ class Mailbox:
                 lane.is_quiet = lane.is_told_silent = False
             if is_found:
                 self._found.append(Found(name, historical))
-        self.wake()
+        self._ring()
 
     def put(
         self,
@@ -157,7 +158,7 @@ class Mailbox:
             lane.bytes += size
             self._bytes += size
             self._telling[name] = None
-        self.wake()
+        self._ring()
 
     def stand(self, name: str, position: Position) -> None:
         """Note where a partition is read on from, behind the rows put before."""
@@ -177,7 +178,7 @@ class Mailbox:
             if is_new:
                 self._telling[name] = None
         if is_new:
-            self.wake()
+            self._ring()
 
     def unpolled(self, name: str) -> bool:
         """Note that nobody could ask a partition for a while (S6); tells if it was silent."""
@@ -188,7 +189,7 @@ class Mailbox:
                 lane.is_unpolled, lane.is_quiet = True, False
                 self._telling[name] = None
         if is_new:
-            self.wake()
+            self._ring()
         return is_new
 
     def end(self, name: str) -> None:
@@ -224,7 +225,7 @@ class Mailbox:
         """Keep an error, which `take` raises when all rows before it have been taken."""
         with self._room:
             self._error = self._error or error
-        self.wake()
+        self._ring()
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
@@ -233,6 +234,23 @@ class Mailbox:
             yield
         except BaseException as error:  # noqa: BLE001 - of any kind
             self.fail(error)
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let `take` see all that is told meanwhile, or nothing of it; it is woken for all once.
+
+        Else it would come for the rows of the first of several partitions, and those of the others
+        would wait for the next turn.
+        """
+        with self._room:
+            self._is_gathering = True
+            try:
+                yield
+            finally:
+                self._is_gathering = False
+                is_to_wake, self._is_to_wake = self._is_to_wake, False
+        if is_to_wake:
+            self.wake()
 
     def has_room(self, name: str) -> bool:
         """Tell whether more rows of a partition may be put."""
@@ -313,12 +331,19 @@ class Mailbox:
             news.append(lane.parting)
         return news
 
+    def _ring(self) -> None:
+        with self._room:
+            is_gathering = self._is_gathering
+            self._is_to_wake |= is_gathering
+        if not is_gathering:
+            self.wake()
+
     def _part(self, name: str, parting: Ended | Left) -> None:
         with self._room:
             lane = self._lanes[name]
             lane.parting = parting
             self._telling[name] = None
-        self.wake()
+        self._ring()
 
     def _all_have_room(self, held: Collection[str]) -> bool:
         """Look only at those that have something to tell: others hold no rows."""

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import SourceError
 from eventtime.sources.address import Address, listening
 from eventtime.sources.async_feed import AsyncFeed
 from eventtime.sources.base import count_of
+from eventtime.sources.gathering import Gathering, Reader
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.wire import WireSource
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ("SocketSource",)
 
-_CHUNK_BYTES: Final = 256 << 10
 _FIRST_REST_S: Final = 0.1
 _MOST_REST_S: Final = 10.0
 
@@ -77,12 +78,18 @@ class _Connection:
     """Rows of one connection after another, of one partition."""
 
     def __init__(
-        self, source: SocketSource, columns: Sequence[str] | None, mail: Mailbox, name: str
+        self,
+        source: SocketSource,
+        columns: Sequence[str] | None,
+        mail: Mailbox,
+        gathering: Gathering,
+        name: str,
     ) -> None:
         self._source, self._columns, self._mail, self._name = source, columns, mail, name
+        self._gathering = gathering
         self.rows = 0
 
-    async def read(self, reader: asyncio.StreamReader, peer: str) -> None:
+    async def read(self, reader: Reader, peer: str) -> None:
         """Read to the end of a connection; what cannot be read is set aside, and ends it."""
         wire = self._source.wire
         decoder = wire.decoder(self._columns, f"{self._name}, {peer}")
@@ -91,17 +98,28 @@ class _Connection:
         except SourceError as error:
             await self._put([wire.set_aside(error)])
 
-    async def _read(self, reader: asyncio.StreamReader, decoder: Decoder) -> None:
+    async def _read(self, reader: Reader, decoder: Decoder) -> None:
         with contextlib.suppress(ConnectionError):
-            while data := await reader.read(_CHUNK_BYTES):
-                await self._put(decoder.feed(data))
+            while True:
+                left = await self._gathering.take(reader, decoder, self._put_first)
+                if left is None:
+                    break
+                await self._put(left)
         await self._put(decoder.end())
 
     async def _put(self, items: Sequence[Rows]) -> None:
-        for item in items:
+        while items:
             await AsyncFeed.room(self._mail, self._name)
+            items = items[self._put_first(items) :]
+
+    def _put_first(self, items: Sequence[Rows]) -> int:
+        """Put as many as there is room for; returns how many."""
+        for n, item in enumerate(items):
+            if not self._mail.has_room(self._name):
+                return n
             self.rows += count_of(item)
             self._mail.put(self._name, item, {"rows": self.rows}, is_quiet=True)
+        return len(items)
 
 
 class _Listener:
@@ -116,6 +134,7 @@ class _Listener:
         rows: Mapping[str, int],
     ) -> None:
         self._source, self._columns, self._mail, self._socket = source, columns, mail, server
+        self._gathering = Gathering(source.wire, columns, mail)
         self._rows = dict(rows)
         self._used: set[int] = set()
 
@@ -125,14 +144,14 @@ class _Listener:
         failed: asyncio.Future[None] = loop.create_future()
         tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def served(reader: Reader, writer: asyncio.StreamWriter) -> None:
             try:
                 await self._serve(reader, writer)
             except SourceError as error:
                 if not failed.done():
                     failed.set_exception(error)
 
-        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def serve(reader: Reader, _: object, writer: asyncio.StreamWriter) -> None:
             if failed.done():
                 writer.close()
                 return
@@ -140,7 +159,10 @@ class _Listener:
             tasks[task] = writer
             task.add_done_callback(tasks.pop)
 
-        server = await asyncio.start_server(serve, sock=self._socket, start_serving=False)
+        def protocol() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(reader := Reader(), partial(serve, reader))
+
+        server = await loop.create_server(protocol, sock=self._socket, start_serving=False)
         try:
             await server.start_serving()
             await failed
@@ -161,7 +183,7 @@ class _Listener:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._source.address.path)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: Reader, writer: asyncio.StreamWriter) -> None:
         number = next(n for n in range(1, self._source.most + 2) if n not in self._used)
         if number > self._source.most:
             writer.close()
@@ -170,7 +192,7 @@ class _Listener:
         name = f"connection-{number}"
         self._mail.add(name, is_found=True)
         self._mail.quiet(name)
-        connection = _Connection(self._source, self._columns, self._mail, name)
+        connection = _Connection(self._source, self._columns, self._mail, self._gathering, name)
         connection.rows = self._rows.get(name, 0)
         try:
             await connection.read(reader, _peer(writer))
@@ -192,7 +214,8 @@ class _Caller:
         rows: Mapping[str, int],
     ) -> None:
         self._address, self._mail = source.address, mail
-        self._connection = _Connection(source, columns, mail, str(self._address))
+        gathering = Gathering(source.wire, columns, mail)
+        self._connection = _Connection(source, columns, mail, gathering, str(self._address))
         self._connection.rows = rows.get(str(self._address), 0)
 
     async def run(self) -> None:
@@ -209,11 +232,13 @@ class _Caller:
             rest_s = min(2 * rest_s, _MOST_REST_S)
 
     async def _once(self) -> None:
-        where = self._address
+        where, loop, reader = self._address, asyncio.get_running_loop(), Reader()
+        protocol = asyncio.StreamReaderProtocol(reader)
         if where.path:
-            reader, writer = await asyncio.open_unix_connection(where.path)
+            transport, _ = await loop.create_unix_connection(lambda: protocol, where.path)
         else:
-            reader, writer = await asyncio.open_connection(where.host, where.port)
+            transport, _ = await loop.create_connection(lambda: protocol, where.host, where.port)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._mail.quiet(str(where))
         try:
             await self._connection.read(reader, "to it")

@@ -57,9 +57,17 @@ class Wire:
     time_unit: str | None
     on_malformed: OnMalformed
 
+    def wanted(self, columns: Sequence[str] | None) -> pa.Schema:
+        """Return the columns to deliver; None: all.
+
+        Raises:
+            PlanError: there is no such column.
+        """
+        return check_columns(self.columns, columns)
+
     def decoder(self, columns: Sequence[str] | None, place: str) -> Decoder:
         """Begin to decode; `place` says what is read."""
-        wanted = check_columns(self.columns, columns)
+        wanted = self.wanted(columns)
         if self.format == "arrow":
             return ArrowDecoder(wanted, place)
         form = (

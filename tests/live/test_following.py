@@ -11,6 +11,7 @@ import pytest
 
 import eventtime as et
 from eventtime.sources.feed import Ended, Found, Heartbeat, Left, Silent, Stands, Unpolled
+from live.probe import Probe
 from live.script import Accepted, Alarm, Script, rows
 
 if TYPE_CHECKING:
@@ -350,6 +351,14 @@ def turns_of_a_second(latency: str) -> int:
 def test_rows_wait_for_others_as_long_as_they_may() -> None:
     assert turns_of_a_second("0s") > 100
     assert turns_of_a_second("200ms") < 12
+
+
+def test_a_turn_that_found_nothing_makes_no_row_wait() -> None:
+    script = Script([(0, "a", rows(1)), (1.005, "a", rows(15)), (2, Ended("a"))], ("a",))
+    live = et.live(clock=script.clock, alarm=Alarm(script.clock, 1_000), latency="500ms")
+    seen_us: list[int] = []
+    counted(script).run(Probe(then=lambda: seen_us.append(script.clock.now_us())), live=live)
+    assert 1_005_000 <= seen_us[0] < 1_010_000
 
 
 def test_a_heartbeat_moves_the_watermark_without_rows() -> None:

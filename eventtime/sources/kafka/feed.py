@@ -39,6 +39,10 @@ _MOST_MESSAGES: Final = 10_000
 _MUCH: Final = 2_000
 """So many messages are decoded while the next are polled; of fewer that would cost latency."""
 
+_APART_US: Final = 3_000
+"""From one poll to the next at least, while few messages come: a parse of a few rows costs about
+what one of a hundred does, and the loop needs the interpreter's lock meanwhile."""
+
 _POLL_S: Final = 0.1
 _PROBE_S: Final = 1.0
 _DISCOVER_S: Final = 2.0
@@ -82,7 +86,7 @@ class KafkaFeed(MailFeed):
         self._pending: tuple[Future[list[_OfLane]], Polled, int] | None = None
         self._closing, self._has_stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._asked_us = clock.now_us()
+        self._asked_us = self._heard_us = clock.now_us()
         self._is_cut_off = False
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -141,6 +145,8 @@ class KafkaFeed(MailFeed):
             self._finish()
             self._take_in(polled)
             self._look_around()
+            if self._pending is None:
+                self._rest()
 
     def _all_ended(self) -> bool:
         lanes = self._lanes.values()
@@ -149,11 +155,18 @@ class KafkaFeed(MailFeed):
     def _take_in(self, polled: Polled) -> None:
         """Decode what was polled; where that is much, beside the next poll."""
         now_us = self._clock.now_us()
+        self._heard_us = now_us if polled.by_lane else self._heard_us
         decode = partial(_all_decoded, self._decoder, polled.by_lane)
         if len(polled) < _MUCH:
             self._hand_over(decode(), polled, now_us)
         else:
             self._pending = self._worker.ask(decode), polled, now_us
+
+    def _rest(self) -> None:
+        """Let messages gather; they are polled together then."""
+        since_us = self._clock.now_us() - self._heard_us
+        if 0 <= since_us < _APART_US:
+            self._closing.wait((_APART_US - since_us) / 1e6)
 
     def _finish(self) -> None:
         """Hand over what was decoded beside the poll."""
@@ -162,14 +175,15 @@ class KafkaFeed(MailFeed):
             self._hand_over(done.result(), polled, now_us)
 
     def _hand_over(self, all_decoded: list[_OfLane], polled: Polled, now_us: int) -> None:
-        for lane, decoded, error in all_decoded:
-            if self._is_ours(lane):  # else it went to another member meanwhile
-                self._keep(lane, decoded, now_us)
-                if error is not None:
-                    raise error
-        for of, event in polled.events:
-            if self._client.is_end(event) and of is not None and self._is_ours(of):
-                self._reached(of, event.offset())
+        with self._mail.at_once():
+            for lane, decoded, error in all_decoded:
+                if self._is_ours(lane):  # else it went to another member meanwhile
+                    self._keep(lane, decoded, now_us)
+                    if error is not None:
+                        raise error
+            for of, event in polled.events:
+                if self._client.is_end(event) and of is not None and self._is_ours(of):
+                    self._reached(of, event.offset())
 
     def _is_ours(self, lane: Lane) -> bool:
         return self._lanes.get(lane.place) is lane
@@ -263,11 +277,19 @@ class _OfLane(NamedTuple):
 
 
 def _all_decoded(decoder: Decoder, lanes: Sequence[tuple[Lane, Messages]]) -> list[_OfLane]:
-    return [_decoded(decoder, lane, messages) for lane, messages in lanes]
+    """Decode what was polled of each partition; few messages together."""
+    wanted = [(lane, _own(lane, messages)) for lane, messages in lanes]
+    there = [(lane, messages) for lane, messages in wanted if len(messages)]
+    if len(there) > 1 and sum(len(messages) for _, messages in there) < _MUCH:
+        together = decoder.together([messages for _, messages in there])
+        if together is not None:
+            pairs = zip(there, together, strict=True)
+            return [_OfLane(lane, [decoded], None) for (lane, _), decoded in pairs]
+    return [_decoded(decoder, lane, messages) for lane, messages in there]
 
 
-def _decoded(decoder: Decoder, lane: Lane, messages: Messages) -> _OfLane:
-    """Decode messages of a partition that did not come before, in front of its end.
+def _own(lane: Lane, messages: Messages) -> Messages:
+    """Return messages of a partition that did not come before, in front of its end.
 
     The client asks for them in order, and for none twice, but when a partition comes back.
     """
@@ -275,13 +297,15 @@ def _decoded(decoder: Decoder, lane: Lane, messages: Messages) -> _OfLane:
     if again:
         LOG.info("%s: %d messages came twice and count once", lane.where, again)
         messages = messages[again:]
-    if not len(messages):
-        return _OfLane(lane, [], None)
-    if lane.end is not None and messages.offsets[-1] >= lane.end:
-        messages = messages[: bisect_left(messages.offsets, lane.end)]
+    if lane.end is None or not len(messages) or messages.offsets[-1] < lane.end:
+        return messages
+    return messages[: bisect_left(messages.offsets, lane.end)]
+
+
+def _decoded(decoder: Decoder, lane: Lane, messages: Messages) -> _OfLane:
     found: list[Decoded] = []
     try:
-        found.extend(decoder.decoded(lane.where, messages) if len(messages) else ())
+        found.extend(decoder.decoded(lane.where, messages))
     except BaseException as error:  # noqa: BLE001 - it is raised behind what was found
         return _OfLane(lane, found, error)
     return _OfLane(lane, found, None)

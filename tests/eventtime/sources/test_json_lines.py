@@ -16,11 +16,12 @@ from pyarrow import fs
 from eventtime.errors import MalformedRowError
 from eventtime.sources import MalformedRows
 from eventtime.sources.datafile import DataFile
-from eventtime.sources.jsonlines import JsonLinesFormat
+from eventtime.sources.jsonlines import JsonLinesFormat, parse_objects, parse_together
 from eventtime.sources.marks import FILE_START
 from sourcing import json_lines_source
 
 OBJECT = b'{"x":1}'
+OBJECTS = (OBJECT, b'{"x":2,"y":{}}', b'{"y":"\xc3\xa9"}')
 NO_OBJECTS = (
     b"null", b"5", b'"s"', b"[1]", b"true", OBJECT + b"null", OBJECT + b" " + OBJECT,
     b'{"x":', b'{"x":[{}', b"{}]}", b"}",
@@ -80,3 +81,27 @@ def test_lines_of_json_are_judged_one_by_one_wherever_blocks_are_cut(
                     good += rows.num_rows
     assert bad == [number for number, line in enumerate(lines, 1) if line in NO_OBJECTS]
     assert good == sum(bool(line.strip()) for line in lines) - len(bad)
+
+
+@given(
+    texts=st.lists(
+        st.lists(
+            st.sampled_from([*[OBJECT, b'{"x":2,"y":{}}', b'{"y":"\xc3\xa9"}'] * 8, *NO_OBJECTS]),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    end=st.sampled_from([b"\n", b"\r\n", b"\n\n"]),
+)
+def test_texts_parsed_together_have_the_rows_they_have_alone(
+    texts: list[list[bytes]], end: bytes
+) -> None:
+    """S4, S12: where one is not plain, or has a line that is no object, none is parsed."""
+    wanted = pa.schema([("x", pa.int64())])
+    given_texts = [end.join(lines) + end for lines in texts]
+    together = parse_together(given_texts, wanted)
+    is_good = not any(line in NO_OBJECTS for lines in texts for line in lines)
+    assert (together is not None) == (is_good and end != b"\n\n")
+    if together is not None:
+        assert together == [parse_objects(text, wanted) for text in given_texts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from eventtime.clock import ManualClock
@@ -34,6 +36,31 @@ def test_neighbours_are_joined_and_the_position_is_the_last_one() -> None:
     assert arrived.rows.num_rows == 3
     assert arrived.position == {"rows": 3}
     assert mail.take(100, ()) == []
+
+
+def test_what_is_told_at_once_wakes_once_and_is_taken_at_once() -> None:
+    """Else a turn would take the rows of the first partition, and the watermark would wait."""
+    mail, rung = mailbox("a", "b"), [0]
+
+    def wake() -> None:
+        rung[0] += 1
+        taken.append(mail.take(100, ()))
+
+    taken: list[list[News]] = []
+    mail.wake = wake
+    with mail.at_once():
+        mail.put("a", rows(1), {})
+        mail.put("b", rows(2), {})
+        mail.quiet("b")
+        other = threading.Thread(target=lambda: taken.append(mail.take(100, ())))
+        other.start()
+        assert not taken
+    other.join(60)
+    assert rung == [1]
+    assert sorted(map(len, taken)) == [0, 3]
+    with mail.at_once():
+        pass
+    assert rung == [1]
 
 
 def test_joined_rows_have_come_when_the_first_of_them_did() -> None:

@@ -63,6 +63,28 @@ def test_every_message_is_rows_or_set_aside_at_its_place(contents: list[bytes | 
     assert [x for rows in got for x in rows] == wanted
 
 
+@given(
+    parts=st.lists(
+        st.lists(st.sampled_from([*list(KINDS)[:2] * 12, *KINDS]), min_size=1, max_size=4),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_partitions_decoded_together_have_the_rows_they_have_alone(
+    parts: list[list[bytes | None]],
+) -> None:
+    """S4; where a message does not parse, each partition is decoded for itself."""
+    schema = pa.schema([*SCHEMA, ("key", pa.binary())])
+    decoder = Decoder(JsonPayload(SCHEMA), schema, key="key")
+    messages = [told(decoder, contents) for contents in parts]
+    together = decoder.together(messages)
+    plain = list(KINDS)[:2]
+    assert together is not None or any(each not in plain for part in parts for each in part)
+    for one, found in zip(messages, together or (), strict=together is not None):
+        [(rows, offset)] = decoder.decoded("", one)
+        assert found == (rows, offset)
+
+
 def test_columns_from_beside_the_value_follow_its_rows() -> None:
     schema = pa.schema([("at", TIMESTAMP), ("x", pa.int64()), ("key", pa.binary())])
     decoder = Decoder(JsonPayload(SCHEMA), schema, timestamp="at", key="key")
