@@ -154,9 +154,9 @@ class KafkaFeed(MailFeed):
 
     def _take_in(self, polled: Polled) -> None:
         """Decode what was polled; where that is much, beside the next poll."""
-        now_us = self._clock.now_us()
-        self._heard_us = now_us if polled.by_lane else self._heard_us
-        decode = partial(_all_decoded, self._decoder, polled.by_lane)
+        now_us, lanes = self._clock.now_us(), polled.by_lane
+        self._heard_us = now_us if lanes else self._heard_us
+        decode = partial(_all_decoded, self._decoder, lanes)
         if len(polled) < _MUCH:
             self._hand_over(decode(), polled, now_us)
         else:
