@@ -12,7 +12,7 @@ from eventtime.errors import PlanError, SourceError
 from eventtime.sources.ahead import AheadReader
 from eventtime.sources.arriving import ArrivingFiles
 from eventtime.sources.csvfile import CsvFormat
-from eventtime.sources.datafile import COMPRESSED
+from eventtime.sources.datafile import COMPRESSED, unreadable
 from eventtime.sources.feed import reports_malformed
 from eventtime.sources.file_tail import Lines
 from eventtime.sources.filescan import FileSet, scan_partition
@@ -320,10 +320,13 @@ class FollowedPartitions:
 
 def _has_line(file: DataFile) -> bool:
     """Tell whether a first line is whole: what is being written tells no columns."""
-    with file.open() as stream:
-        while data := stream.read(1 << 20):
-            if b"\n" in data:
-                return True
+    try:
+        with file.open() as stream:
+            while data := stream.read(1 << 20):
+                if b"\n" in data:
+                    return True
+    except OSError as error:
+        raise unreadable(file, error) from error
     return False
 
 

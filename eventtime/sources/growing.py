@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from eventtime.sources.rotated import file_between
 from eventtime.sources.textblocks import malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
@@ -72,10 +73,11 @@ class GrowingFile:
         self._tail: FileTail | None = None
         self._written_ns = 0
         self._unbegun: FileIdentity | None = None
-        if held is not None:
-            self._go_on(checked(held, _POSITION, partition=name))
-        if self._tail is None:
-            self._begin()
+        with self._readable():
+            if held is not None:
+                self._go_on(checked(held, _POSITION, partition=name))
+            if self._tail is None:
+                self._begin()
 
     @property
     def position(self) -> Position:
@@ -113,8 +115,9 @@ class GrowingFile:
                 return rows
             if self._has_ended:
                 return Poll.END
-            if not self._look():
-                return Poll.PAUSE
+            with self._readable():
+                if not self._look():
+                    return Poll.PAUSE
 
     def close(self) -> None:
         self._lines.shared.close()
@@ -237,6 +240,15 @@ class GrowingFile:
             "without the checkpoint; on_malformed='quarantine' sets this fact aside and goes on"
         )
         raise SourceError(msg, place=where, remedy=remedy)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            msg = f"the file cannot be read: {error.strerror or error}"
+            remedy = "give it back, or the permission; run(restart=et.restart(…)) waits for it"
+            raise SourceError(msg, place=self._lines.path, remedy=remedy) from error
 
     def _refused(self, lost: LostError) -> SourceError:
         msg = f"the file changed while it was followed: {lost}"

@@ -171,26 +171,34 @@ def _resolve(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]
 def _files(
     store: FileSystem, inner: str, given: str, suffixes: tuple[str, ...], *, may_be_none: bool
 ) -> list[FileInfo]:
-    from pyarrow import fs
-
     try:
-        info = store.get_file_info(inner)
-        if info.type == fs.FileType.NotFound and has_glob(inner):
-            matches = expand_glob(store, inner)
-            if not (matches or may_be_none):
-                message = f"no file matches {given!r}"
-                raise SourceError(
-                    message, place="paths", remedy="check the pattern; ** stands for any folders"
-                )
-            expanded = [
-                _expand(store, match, given, suffixes, may_be_none=may_be_none) for match in matches
-            ]
-            return [file for files in expanded for file in files]
+        return _looked_up(store, inner, given, suffixes, may_be_none=may_be_none)
     except (pa.ArrowException, OSError) as error:
         message = f"{given!r} cannot be looked up: {' '.join(str(error).split())}"
         raise SourceError(
             message, place="paths", remedy="check permissions and credentials"
         ) from error
+
+
+def _looked_up(
+    store: FileSystem, inner: str, given: str, suffixes: tuple[str, ...], *, may_be_none: bool
+) -> list[FileInfo]:
+    from pyarrow import fs
+
+    info = store.get_file_info(inner)
+    if info.type == fs.FileType.NotFound and has_glob(inner):
+        matches = expand_glob(store, inner)
+        if not (matches or may_be_none):
+            message = f"no file matches {given!r}"
+            raise SourceError(
+                message, place="paths", remedy="check the pattern; ** stands for any folders"
+            )
+        expanded = [
+            _expand(store, match, given, suffixes, may_be_none=may_be_none)
+            for match in matches
+            if match.type != fs.FileType.Unknown
+        ]
+        return [file for files in expanded for file in files]
     if info.type == fs.FileType.NotFound and may_be_none:
         return []
     if info.type == fs.FileType.NotFound:
@@ -206,6 +214,10 @@ def _expand(
 ) -> list[FileInfo]:
     from pyarrow import fs
 
+    if info.type == fs.FileType.Unknown:
+        message = f"{info.path!r} is a pipe or a device, which cannot be read twice, and no file"
+        remedy = "read it as standard input, with et.read_stdin or `eventtime tail -`, or copy it"
+        raise SourceError(message, place="paths", remedy=remedy)
     if info.type != fs.FileType.Directory:
         return [info]
     root = info.path.rstrip("/")

@@ -31,7 +31,7 @@ def look_at(path: str) -> os.stat_result | None:
     """Look at what a path leads to; None: at nothing."""
     try:
         return os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -48,7 +48,7 @@ def find_file(folder: str, wanted: FileIdentity) -> str | None:
                 is_alike = entry.inode() == wanted.inode and entry.is_file(follow_symlinks=False)
                 if is_alike and identity(entry.path) == wanted:
                     return entry.path
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return None
 

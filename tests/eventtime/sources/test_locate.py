@@ -279,3 +279,15 @@ def test_whether_an_output_would_be_read_the_next_time(
         pq.write_table(pa.table({"t": [1]}), output)
         again = parquet_source(tmp_path / given, time="t").local_paths()
         assert [p for p in again if p.endswith(path.split("/", 1)[1])]
+
+
+def test_a_pipe_is_refused_and_passed_over_by_a_glob(tmp_path: Path) -> None:
+    """To open it would wait for its writer, and its bytes are there once only."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    from eventtime.sources.locate import locate
+
+    (tmp_path / "b.jsonl").write_text("{}")
+    with pytest.raises(SourceError, match="is a pipe or a device, which cannot be read twice"):
+        locate([str(tmp_path / "a.jsonl")], None, (".jsonl",), hive=False)
+    found = locate([str(tmp_path / "*.jsonl")], None, (".jsonl",), hive=False)
+    assert [file.path for file in found] == [str(tmp_path / "b.jsonl")]

@@ -90,6 +90,48 @@ def test_other_contents_and_a_lost_old_file_are_errors(tmp_path: Path) -> None:
         reading.restart()
 
 
+def test_a_folder_in_place_of_the_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append(path, line(1) + b"\n")
+    reading = Reading(lambda: jsonl(path))
+    reading.look()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(et.SourceError, match="cannot be read: Is a directory") as raised:
+        reading.look()
+    assert raised.value.place == str(path)
+
+
+def test_a_file_in_place_of_the_folder_leaves_it_quiet(tmp_path: Path) -> None:
+    """As a folder that is gone: what was read of its files stays."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    append(folder / "a.jsonl", line(1) + b"\n")
+    reading = Reading(lambda: jsonl(folder))
+    reading.look()
+    (folder / "a.jsonl").unlink()
+    folder.rmdir()
+    folder.touch()
+    reading.readers["a.jsonl"].read()
+    assert reading.seen == {"a.jsonl": [1]}
+
+
+def test_a_file_that_may_not_be_read_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permission may be lost while the run is down, or its disk fail."""
+    path = tmp_path / "a.jsonl"
+    append(path, line(1) + b"\n")
+
+    def refused(*given: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("eventtime.sources.open_files.os.open", refused)
+    with pytest.raises(et.SourceError, match="cannot be read: Permission denied") as raised:
+        Reading(lambda: jsonl(path)).look()
+    assert raised.value.place == str(path)
+
+
 def test_a_csv_goes_on_with_its_own_header(tmp_path: Path) -> None:
     """S28: columns in another order than the schema's."""
     path = tmp_path / "a.csv"
