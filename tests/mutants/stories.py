@@ -1,8 +1,8 @@
 """A fixed set of the property tests, run in a process of its own against a package maybe broken.
 
 The first argument is the folder of the package, the second names the story that comes first; the
-others follow if that one holds, but that of the testing kit stands alone. Ends with 0 if all hold,
-with 1 if one does not.
+others follow if that one holds, but that of the testing kit stands alone. By the third the examples
+of stories are divided, not those of the kit. Ends with 0 if all hold, with 1 if one does not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def fixed(check: Callable[..., Any], drawn: Any, examples: int) -> Callable[[], 
     return quiet(seed(19)(given(case=drawn)(story)))
 
 
-def stories() -> dict[str, Callable[[], None]]:
+def stories(share: int) -> dict[str, Callable[[], None]]:
     """Calls by name, quick ones first."""
     from live import test_following as following
     from mutants import kit
@@ -73,35 +73,36 @@ def stories() -> dict[str, Callable[[], None]]:
         for check in (kit.check_drawn, kit.check_all):
             fixed(check, kit.drawn(), kit.EXAMPLES)()
 
+    some = EXAMPLES // share
     return {
         "by hand": by_hand,
-        "replay": fixed(replay.check_replay, cases(), 2 * EXAMPLES),
-        "budgets": fixed(limits.check_budgets, limits.limited(), EXAMPLES),
-        "live": fixed(live.check_live, schedules(), 3 * EXAMPLES),
-        "savepoints": fixed(savepoints.check_restored, savepoints.disturbed(), EXAMPLES),
-        "restores": fixed(restores.check, restores.disturbed(), 2 * EXAMPLES),
-        "checkpoints": fixed(checkpoints.check_cuts, checkpoints.cuts(), 2 * EXAMPLES),
-        "longer lateness": fixed(longer.check_lengthened, longer.lengthened(), 2 * EXAMPLES),
-        "resumed later": fixed(longer.check_resumed, longer.resumed(), EXAMPLES),
-        "chains": fixed(chains.check_chain, chains.chains(), EXAMPLES),
-        "filter": fixed(chains.check_filter_behind, cases(), 2 * EXAMPLES),
-        "sums": fixed(invariance.check_sums, invariance.finite_cases(), EXAMPLES),
-        "process": fixed(process.check_process, process.process_cases(), EXAMPLES),
-        "live process": fixed(process.check_live_process, process.live_runs(), EXAMPLES),
-        "process cuts": fixed(process.check_process_cuts, process.process_cases(), EXAMPLES // 2),
-        "broadcast": fixed(broadcast.check_told, broadcast.replayed(), EXAMPLES // 2),
-        "live broadcast": fixed(broadcast.check_live, broadcast.lives(), EXAMPLES),
-        "cuts": fixed(invariance.check_cuts, cut_cases(), EXAMPLES),
+        "replay": fixed(replay.check_replay, cases(), 2 * some),
+        "budgets": fixed(limits.check_budgets, limits.limited(), some),
+        "live": fixed(live.check_live, schedules(), 3 * some),
+        "savepoints": fixed(savepoints.check_restored, savepoints.disturbed(), some),
+        "restores": fixed(restores.check, restores.disturbed(), 2 * some),
+        "checkpoints": fixed(checkpoints.check_cuts, checkpoints.cuts(), 2 * some),
+        "longer lateness": fixed(longer.check_lengthened, longer.lengthened(), 2 * some),
+        "resumed later": fixed(longer.check_resumed, longer.resumed(), some),
+        "chains": fixed(chains.check_chain, chains.chains(), some),
+        "filter": fixed(chains.check_filter_behind, cases(), 2 * some),
+        "sums": fixed(invariance.check_sums, invariance.finite_cases(), some),
+        "process": fixed(process.check_process, process.process_cases(), some),
+        "live process": fixed(process.check_live_process, process.live_runs(), some),
+        "process cuts": fixed(process.check_process_cuts, process.process_cases(), some // 2),
+        "broadcast": fixed(broadcast.check_told, broadcast.replayed(), some // 2),
+        "live broadcast": fixed(broadcast.check_live, broadcast.lives(), some),
+        "cuts": fixed(invariance.check_cuts, cut_cases(), some),
         "divided": divided.test_float_sums_of_a_divided_slice_are_those_of_memory,
         KIT: by_kit,
     }
 
 
-def main(folder: str, first: str) -> int:
+def main(folder: str, first: str, share: str) -> int:
     """Tell the first story that does not hold; of the kit alone, if that is to come first."""
     sys.path[:0] = [folder, str(TESTS)]
     sys.path.remove(str(Path(__file__).parent))
-    all_of_them = stories()
+    all_of_them = stories(int(share))
     others = () if first == KIT else [name for name in all_of_them if name not in {first, KIT}]
     for name in (first, *others):
         try:

@@ -1,7 +1,7 @@
 """Deliberately broken variants of the package are each noticed by a set of the other tests.
 
-More than forty are noticed by the testing kit alone. A third of all is tried here, and a few by the
-kit; all of them under HYPOTHESIS_PROFILE=nightly, which takes half an hour.
+More than forty are noticed by the testing kit alone. A third of all is tried here, over a quarter
+of the examples, and a few by the kit; all of them under HYPOTHESIS_PROFILE=nightly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mutants.slips import MUTANTS, Mutant
 from tree import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STORIES = Path(__file__).parent / "stories.py"
 PARTS = ("eventtime", "windows", "state")
@@ -30,6 +30,8 @@ ANY_STORY = "by hand"
 
 KIT = "kit"
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+SHARE: Final = 1 if NIGHTLY else 4
+"""Of the examples of a story one of so many is tried."""
 
 
 def each(mutants: Sequence[Mutant]) -> pytest.MarkDecorator:
@@ -42,10 +44,13 @@ not_of_the_kit = each([m for m in MUTANTS if m.story != KIT][:: 1 if NIGHTLY els
 by_the_kit = each([m for m in MUTANTS if m.name in (CAUGHT_BY_KIT if NIGHTLY else QUICK_FOR_KIT)])
 
 
-def copy(package: Path, folder: Path, *without: str) -> None:
+def copy(package: Path, folder: Path, by: Callable[[str, str], object]) -> None:
+    """Copy the package with the caches of its code and kernels, without files half written."""
+    half_written = shutil.ignore_patterns("*.tmp.*", "*.pyc.*")
     for part in PARTS:
-        ignored = shutil.ignore_patterns(*without)
-        shutil.copytree(package / part, folder / part, symlinks=True, ignore=ignored)
+        shutil.copytree(
+            package / part, folder / part, symlinks=True, ignore=half_written, copy_function=by
+        )
 
 
 def tell(folder: Path, first: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +58,7 @@ def tell(folder: Path, first: str) -> subprocess.CompletedProcess[str]:
     environment = {
         n: v for n, v in os.environ.items() if n not in {"NUMBA_CACHE_DIR", "PYTHONPATH"}
     }
-    command = [sys.executable, str(STORIES), str(folder), first]
+    command = [sys.executable, str(STORIES), str(folder), first, str(SHARE)]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
@@ -63,7 +68,7 @@ def tell(folder: Path, first: str) -> subprocess.CompletedProcess[str]:
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as it is, with the cache of its kernels; all stories hold for it."""
     folder = tmp_path_factory.mktemp("unbroken")
-    copy(ROOT, folder, "__pycache__")  # where others may write just now
+    copy(ROOT, folder, shutil.copy2)
     told = tell(folder, ANY_STORY)
     assert told.returncode == 0, told.stdout + told.stderr
     return folder
@@ -97,10 +102,13 @@ def test_every_mutant_is_caught(mutant: Mutant, unbroken: Path, tmp_path: Path) 
 
 
 def caught(mutant: Mutant, story: str, unbroken: Path, tmp_path: Path) -> None:
-    # Caches go along, with the times of files: only a changed kernel is compiled again.
-    copy(unbroken, tmp_path)
+    # Caches go along, with the times of files: only a changed kernel is compiled again. Nothing is
+    # written into a file that is there: Python and numba put new ones in their place.
+    copy(unbroken, tmp_path, os.link)
     file = tmp_path / mutant.file
-    file.write_text(file.read_text().replace(mutant.old, mutant.new))
+    text = file.read_text()
+    file.unlink()
+    file.write_text(text.replace(mutant.old, mutant.new))
     told = tell(tmp_path, story)
     assert told.returncode == 1, f"{mutant} survived: {told.stdout}{told.stderr}"
     # By what it computes, not by being no Python, nor by no story.

@@ -100,7 +100,7 @@ WINDOW_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "corrections come twice",
             "self._deltas.clear()",
             "self._deltas = SortedDict() if at_end else self._deltas",
-            "live",
+            "by hand",
         ),
         (
             "final one point early",
@@ -114,7 +114,7 @@ WINDOW_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "final = self._spec.lateness_us == 0",
             "live",
         ),
-        ("discarding repeats everything", 'self._spec.mode != "discarding"', "True", "replay"),
+        ("discarding repeats everything", 'self._spec.mode != "discarding"', "True", "live"),
         (
             "stale merges after a correction",
             "self._slices.merge.forget(int(index))",
