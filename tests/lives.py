@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from eventtime.execution import Execution
 from eventtime.state.pack import PackWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eventtime.clock import Clock
-    from eventtime.execution import Execution
+    from eventtime.compiled import CompiledPlan
     from eventtime.ledger import Ledger
+    from eventtime.state.pack import Pack
+
+RESULTS = ""
+"""Where results are among the outputs of a life, beside the tags."""
 
 
 class KilledError(Exception):
@@ -58,6 +63,18 @@ class Life:
     saves: bool = True
     saved: bytes = b""
     clock: Clock = field(default_factory=SlowClock)
+
+    def live(self, plan: CompiledPlan, shards: int, saved: Pack | None) -> bool:
+        """Run a replay to its end, or to its death; returns whether it came to its end."""
+        self.execution = Execution(plan, self.take, shards=shards, pauses=self, saved=saved)
+        try:
+            for batch in self.execution.results():
+                self.take(RESULTS, batch)
+        except KilledError:
+            return False
+        self.execution.ledger().assert_balanced()
+        assert self.execution.is_empty
+        return True
 
     def is_due(self, rows: int) -> bool:
         """Count steps, and look at the ledger in each."""

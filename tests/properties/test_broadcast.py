@@ -27,11 +27,10 @@ from engine_runs import (
 )
 from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
-from eventtime.execution import Execution
 from eventtime.state.pack import Pack, read_pack
 from eventtime.testing.reference import TIME_LIMIT, Aggregate, Oracle, Row, replay
 from eventtime.testing.steps import Push
-from lives import KilledError, Life
+from lives import RESULTS, Life
 from strategies import Case, Schedule, cases, cut, cuts, drive, schedules, values
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from strategies import Step
 
 Changes: TypeAlias = dict[str, list[Row]]
-RESULTS = ""
 
 
 # What changes, and when
@@ -189,13 +187,7 @@ def lived(
     places, shards, steps = case.lives[i]
     one = Life(steps if i + 1 < len(case.lives) else None, out)
     plan = compile_plan(case.stream(places).node)
-    one.execution = Execution(plan, one.take, shards=shards, pauses=one, saved=saved)
-    try:
-        for batch in one.execution.results():
-            one.take(RESULTS, batch)
-    except KilledError:
-        return one
-    assert one.execution.is_empty
+    one.live(plan, shards, saved)
     return one
 
 

@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 
 from engine_runs import all_null_times, ipc_bytes, source_of, stream_of, windowed
 from eventtime.compiled import compile_plan
-from eventtime.execution import Execution
 from eventtime.state.pack import Pack, read_pack
 from eventtime.testing.reference import Aggregate
-from lives import KilledError, Life
+from lives import Life
 from strategies import Case, cases, cut, cuts, specs
 
 if TYPE_CHECKING:
+    from eventtime.execution import Execution
     from eventtime.stream import Stream
     from eventtime.testing.reference import Spec
-
-RESULTS = ""
 
 
 @dataclass(frozen=True)
@@ -79,14 +77,7 @@ def live(case: Disturbed, i: int, saved: Pack | None, out: dict[str, list[pa.Rec
     places, shards, steps = case.lives[i]
     one = Life(steps if i + 1 < len(case.lives) else None, out)
     plan = compile_plan(case.stream(places).node)
-    one.execution = Execution(plan, one.take, shards=shards, pauses=one, saved=saved)
-    try:
-        for batch in one.execution.results():
-            one.take(RESULTS, batch)
-    except KilledError:
-        return one
-    one.execution.ledger().assert_balanced()
-    assert one.execution.is_empty
+    one.live(plan, shards, saved)
     return one
 
 
