@@ -95,7 +95,7 @@ def _home(pipeline: object) -> tuple[Any, list[str]]:
         return pipeline, ["", f"# Where is it? from my_module import {name}"]
     for module, found in sorted(sys.modules.items()):
         for name, value in list(getattr(found, "__dict__", {}).items()):
-            if value is pipeline and module != "__main__":
+            if value is pipeline and not module.startswith("__"):  # scripts, under any name
                 return name, [f"from {module} import {name}"]
     return _home("pipeline")
 
