@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -114,6 +115,7 @@ def _nonce() -> str:
     return uuid.uuid4().hex
 
 
+@cache
 def _writer() -> str:
     """Say who writes, for people who look into a checkpoint."""
     try:

@@ -12,6 +12,7 @@ from eventtime.execution import QUARANTINE, naming_partitions
 from eventtime.fingerprint import fingerprint
 from eventtime.kept import Kept
 from eventtime.ledger import Ledger
+from eventtime.once import once
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.report import ProgressReport
@@ -38,6 +39,13 @@ __all__ = ("Core", "compiled")
 def compiled(node: Node | CompiledPlan) -> CompiledPlan:
     """Return a plan compiled: one that is already, for many engines, stays as it is."""
     return node if isinstance(node, CompiledPlan) else compile_plan(node)
+
+
+@once
+def _side_schemas(plan: CompiledPlan) -> dict[bool, dict[str, pa.Schema]]:
+    """Return the schemas of side outputs by tag, by whether rows may come that do not parse."""
+    asides = {text: quarantine_schema(plan.aside_schema, text=text) for text in (False, True)}
+    return {text: {**plan.side_schemas, QUARANTINE: kind} for text, kind in asides.items()}
 
 
 class Core:
@@ -73,8 +81,7 @@ class Core:
         self._intakes: list[PartitionIntake] = []
         self.stages = Stages(plan.stages, self.names, self.kept.add_side, shards, clock, limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
-        quarantine = quarantine_schema(plan.aside_schema, text=text)
-        self.side_schemas = {**plan.side_schemas, QUARANTINE: quarantine}
+        self.side_schemas = _side_schemas(plan)[text]
 
     def add(
         self, name: str, *, known_at_start: bool, historical: bool = False, branch: int = 0

@@ -68,6 +68,8 @@ def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, what: str, plac
         CheckpointError: lists what differs, as it was and as it is.
     """
     now = fingerprint(plan)
+    if saved == now:
+        return
     differing = [name for name in {**saved, **now} if not _may_become(name, saved, now)]
     if not differing:
         return

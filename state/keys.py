@@ -33,10 +33,11 @@ _FEW = 512
 _FEW_OF_ALL = 16
 
 
+_BYTES = frozenset(t.id for t in (pa.string(), pa.binary(), pa.large_string(), pa.large_binary()))
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
-    t = pa.types
-    kinds = (t.is_string, t.is_binary, t.is_large_string, t.is_large_binary)
-    return any(is_kind(kind) for is_kind in kinds)
+    return kind.id in _BYTES
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -46,6 +47,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 def _storage_type(kind: pa.DataType) -> pa.DataType:
     """Choose the type under which values that are not plain offsets and bytes are interned."""
     t = pa.types
+    if _is_bytes(kind):
+        return kind
     if t.is_string_view(kind):
         return pa.large_string()
     if t.is_binary_view(kind) or t.is_fixed_size_binary(kind):

@@ -32,6 +32,7 @@ _COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 _PLAIN: Final = pa.ipc.IpcWriteOptions()
 # Of so few bytes compression makes more, in ten times the time.
 _FEW_BYTES: Final = 4096
+_FEW_ROWS: Final = 32
 
 
 class _Stream(Protocol):
@@ -109,8 +110,14 @@ class PackWriter:
 
 def encode(batch: pa.RecordBatch) -> pa.Buffer:
     """Return a block's bytes."""
+    # To count the bytes of few rows takes as long as to write them.
+    if batch.num_rows <= _FEW_ROWS and (data := _encoded(batch, _PLAIN)).size <= _FEW_BYTES:
+        return data
+    return _encoded(batch, _COMPRESSED if batch.nbytes > _FEW_BYTES else _PLAIN)
+
+
+def _encoded(batch: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    options = _COMPRESSED if batch.nbytes > _FEW_BYTES else _PLAIN
     with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     return sink.getvalue()

@@ -188,6 +188,8 @@ class Chunk:
     @cached_property
     def addresses(self) -> Ints:
         """Where the arrays of each block lie: (blocks, LANES + 2 * lanes) int64."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].addresses.reshape(1, -1)
         return np.stack([block.addresses for block in self.blocks])
 
     @property

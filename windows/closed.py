@@ -62,6 +62,9 @@ class ClosedWindow:
         new_rows = self.n_emitted + np.arange(len(words))
         self._change()
         self.n_emitted += len(words)
+        if not len(self.words) and not nulls.any():
+            self._insert(words, versions, new_rows)
+            return versions, old_rows
         plain = ~nulls
         places = np.searchsorted(self.words, words)
         known = plain & (places < len(self.words))

@@ -308,7 +308,7 @@ class WindowOperator:
         return self.downstream_before(point_us + 1)
 
     def _in_order(self, fired: list[list[Fired]]) -> list[Results]:
-        if sum(1 for f in fired if f) < 2:
+        if len(fired) == 1 or sum(1 for f in fired if f) < 2:
             return [_results(batch, segments) for f in fired for batch, segments in f]
         groups: dict[tuple[int, int, int], list[tuple[pa.RecordBatch, Segment]]] = {}
         for shard in fired:
