@@ -90,14 +90,16 @@ class Member:
         servers: where the broker is.
         topic: its name.
         folder: for checkpoints.
+        every: how often there is one.
     """
 
     servers: str
     topic: str
     folder: str
+    every: str = "1h"
 
     def stream(self) -> et.Stream:
-        """Count the rows of what the group gives it."""
+        """Count the rows of what the group gives it, and keep what is in them."""
         rows = et.read_kafka(
             self.topic,
             servers=self.servers,
@@ -107,14 +109,19 @@ class Member:
             options={"session.timeout.ms": 2_000, "heartbeat.interval.ms": 300},
         )
         marked = rows.watermark(et.bounded_disorder("1h"))
-        return marked.window(et.tumbling("10s")).aggregate(n=et.count())
+        return marked.window(et.tumbling("10s")).aggregate(n=et.count(), x=et.collect("x"))
+
+    @property
+    def checkpoints(self) -> et.Checkpoints:
+        """Where and how often it is saved."""
+        return et.checkpoints(self.folder, every=self.every)
 
 
 def run_member(member: Member, tell: Connection) -> None:
-    """Run it, without checkpoints of its own, until it is killed; says how many rows it has."""
+    """Run it until it is killed; says how many rows it has."""
     tell.send("begins")
     member.stream().run(
-        checkpoint=et.checkpoints(member.folder, every="1h"),
+        checkpoint=member.checkpoints,
         stop=lambda: False,
         progress=lambda report: tell.send(report.rows),
     )
