@@ -200,6 +200,8 @@ _WORDS: Final = (
     ("run(checkpoint=…)", "--checkpoint"),
     ("run(start_from=…)", "--from"),
     ("run(sink=…)", "--out"),
+    ("run(journal=…)", "--journal"),
+    ("replay_journal(journal)", "--from-journal"),
     ("run(sides=…)", "--late, --quarantine"),
     ("give late=… again", "give --late PATH again"),
     ("engine.savepoint(...)", "eventtime checkpoint savepoint"),

@@ -49,7 +49,7 @@ Examples:
   eventtime tail logs/*.jsonl --time ts --window 1m --agg 'count()' --max-disorder 10s --ui :8080
   eventtime tail kafka://broker:9092/clicks --type t=timestamp[ms] --type page=string --time t \\
     --key page --window 10s --agg 'count() as n' --max-disorder 5s --idle-after 30s \\
-    --checkpoint state --out clicks.db
+    --checkpoint state --out clicks.jsonl
 
 \b
 Try it, and look at it:

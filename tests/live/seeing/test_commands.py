@@ -14,6 +14,7 @@ import pytest
 
 from command_line import process
 from eventtime.cli.main import main
+from eventtime.sinks.base import suffix_of
 from eventtime.sources.feed import Ended
 from live.script import Script, rows
 from live.seeing.watching import Seen, run
@@ -240,6 +241,25 @@ def test_the_help_of_tail_is_not_that_of_replay(capsys: pytest.CaptureFixture[st
     assert "print them as they come" in told
     assert "Results as JSON lines" in told
     assert "--rows" not in told
+
+
+def test_outputs_in_examples_have_a_format(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tail", "--help"]) == 0
+    outs = re.findall(r"--out (\S+\.\S+)", capsys.readouterr().out)
+    assert outs
+    assert all(map(suffix_of, outs))
+
+
+def test_a_journal_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(LINES)
+    journal = str(tmp_path / "none.journal")
+    path = str(tmp_path / "in.jsonl")
+    assert main(["replay", path, *OF_LINES, "--from-journal", journal]) == 6
+    told = capsys.readouterr().err
+    assert f"there is no file '{journal}'\n  at:  --from-journal\n" in told
+    assert "name one that --journal has written" in told
 
 
 def test_a_replay_has_no_status_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
