@@ -66,7 +66,7 @@ def check(pipeline: Stream, streams: Streams, *, without: Sequence[str] = ()) ->
     the order of rows within the bound do not show; that the ledger balances, the watermark never
     goes back, nothing is early, versions come to the final answer, and nothing is left at the end.
     Partitions that have not ended are finished behind the last step. Cost: nine runs and a restart
-    for each step: about 0.1 s for ten rows in ten steps.
+    for each step: about 0.13 s for seven rows in sixteen steps.
 
     Args:
         pipeline: declares what to compute; its sources give the schema only and are not read.
