@@ -7,7 +7,9 @@ stored by the broker and fetched, and processed. Producer, broker and engine sha
 run of each kind of window, one of a second and one of an hour whose end lies within the run, is a
 process of its own. ``--seconds 600`` is the run of ten minutes: percentiles are over all its
 windows but the first three, and memory is flat if it is, from a tenth of the run on, within a
-twentieth of what it was.
+twentieth of what it was. After each run a client that does nothing but look at times receives the
+same rows for a while: the floor. ``--over``, ``--values`` and ``--windows`` choose what is run;
+results of the others stay in the file.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import pyarrow as pa
 
 import eventtime as et
 from benchmarks import machine
+from benchmarks.latency_floor import floor
 from benchmarks.memory import resident_bytes
 from benchmarks.steady_rows import PARTITIONS, SCHEMA, TOPIC, send_steadily
 
@@ -38,6 +41,8 @@ RESULTS: Final = Path(__file__).resolve().parent / "results"
 SETTLING_US: Final = 3_000_000
 GOALS: Final = {"median_ms": 10.0, "p99_ms": 50.0}
 FLAT: Final = 1.05
+FLOOR_S: Final = 30.0
+"""At most; no longer than the run."""
 
 
 @dataclass
@@ -132,13 +137,22 @@ def measure(over: str, where: str, window: str, seconds: float, value: str) -> d
         "rows": ran.report.rows,
         "rows_per_s": round(ran.report.rows / seconds),
         "windows": len(late),
-        "median_ms": round(float(np.median(late)), 2),
-        "p99_ms": round(float(np.percentile(late, 99)), 2),
-        "max_ms": round(max(late), 2),
+        **_told(late),
         "late_rows": ran.report.late,
         "cpu_share": round((time.process_time() - cpu) / seconds, 2),
         "memory_mb": {f"{share:.0%}": stop.megabytes(share) for share in (0.1, 0.5, 1.0)},
         "is_memory_flat": stop.is_flat,
+    }
+
+
+def _told(latencies_ms: list[float]) -> dict[str, float]:
+    if not latencies_ms:
+        msg = "no window was measured: it takes longer --seconds"
+        raise SystemExit(msg)
+    return {
+        "median_ms": round(float(np.median(latencies_ms)), 2),
+        "p99_ms": round(float(np.percentile(latencies_ms, 99)), 2),
+        "max_ms": round(max(latencies_ms), 2),
     }
 
 
@@ -157,40 +171,61 @@ def main() -> int:
         what, over, where, window, value = given.one
         if what == "produce":
             send_steadily(over, where, value, given.rate, given.seconds)
+        elif what == "floor":
+            late = floor(over, where, value, given.seconds)
+            print(json.dumps(_told([us / 1e3 for us in late])))
         else:
             print(json.dumps(measure(over, where, window, given.seconds, value)))
         return 0
-    measured = [
-        _run(given, o, w, v) for o in given.over for v in given.values for w in given.windows
-    ]
-    if not given.no_write:
-        text = json.dumps({"machine": machine.describe(), "measured": measured}, indent=1)
-        (RESULTS / "live_latency.json").write_text(text + "\n")
+    for over in given.over:
+        for value in given.values:
+            for window in given.windows:
+                found = _run(given, over, window, value)
+                if not given.no_write:
+                    _keep(found)
     return 0
 
 
+def _keep(found: dict[str, Any]) -> None:
+    """Write a result in the place of the one before it of the same kind."""
+    path = RESULTS / "live_latency.json"
+    kind = ("over", "value", "window")
+    before = json.loads(path.read_text())["measured"] if path.exists() else []
+    others = [one for one in before if [one.get(k) for k in kind] != [found[k] for k in kind]]
+    text = json.dumps({"machine": machine.describe(), "measured": [*others, found]}, indent=1)
+    path.write_text(text + "\n")
+
+
 def _run(given: argparse.Namespace, over: str, window: str, value: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.live_latency", "--rate", str(given.rate)]
     with _broker() if over == "kafka" else _free_address() as where:
-        longer = ["--seconds", str(given.seconds + 15)]
-        sending = subprocess.Popen([*command, *longer, "--one", "produce", over, where, "-", value])
-        try:
-            time.sleep(3)
-            measuring = [*command, "--seconds", str(given.seconds)]
-            one = ["--one", "measure", over, where, window, value]
-            done = subprocess.run([*measuring, *one], stdout=subprocess.PIPE, text=True, check=True)
-        finally:
-            sending.terminate()
-            sending.wait()
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        found = _beside_sender(given, "measure", over, where, window, value)
+        found["floor"] = _beside_sender(given, "floor", over, where, window, value)
     goals = ", ".join(f"{name} {found[name]} (goal {most:g})" for name, most in GOALS.items())
     flat = "flat" if found["is_memory_flat"] else "not flat"
     print(
         f"{over:6} {value:6} {window:3} {found['rows_per_s']:,} rows/s, {found['windows']} windows:"
-        f" {goals}, max {found['max_ms']}; memory {found['memory_mb']} MB, {flat}; "
-        f"{found['cpu_share']} CPU",
+        f" {goals}, max {found['max_ms']}, floor {found['floor']}; "
+        f"memory {found['memory_mb']} MB, {flat}; {found['cpu_share']} CPU",
         flush=True,
     )
+    return found
+
+
+def _beside_sender(given: argparse.Namespace, what: str, *kind: str) -> dict[str, Any]:
+    """Send rows in one process, and measure in another."""
+    command = [sys.executable, "-m", "benchmarks.live_latency", "--rate", str(given.rate)]
+    over, where, window, value = kind
+    seconds = given.seconds if what == "measure" else min(FLOOR_S, given.seconds)
+    longer = ["--seconds", str(seconds + 15), "--one", "produce", over, where, window, value]
+    sending = subprocess.Popen([*command, *longer])
+    try:
+        time.sleep(3)
+        measuring = [*command, "--seconds", str(seconds), "--one", what, *kind]
+        done = subprocess.run(measuring, stdout=subprocess.PIPE, text=True, check=True)
+    finally:
+        sending.terminate()
+        sending.wait()
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

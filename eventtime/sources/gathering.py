@@ -4,8 +4,9 @@
     connection ── data ──┼─► one parse ─┼─ rows ─► [lane] ─┼─► one turn of the loop
     connection ── data ──┘              └─ rows ─► [lane] ─┘
 
-A parse of a few rows costs about what one of a hundred does, and the loop needs the interpreter's
-lock meanwhile. So few rows wait for others for a moment; many are decoded as they come.
+A parse of a few lines of JSON costs about what one of a hundred does, and the loop needs the
+interpreter's lock meanwhile. So few lines wait for others for a moment; many, and rows of other
+formats, are decoded as they come.
 """
 
 from __future__ import annotations
@@ -111,10 +112,10 @@ class Gathering:
         data = await reader.come()
         if not data:
             return None
-        if len(data) < _MUCH_BYTES:
+        if self._is_json and len(data) < _MUCH_BYTES:
             await self._next()
             data += await reader.come_meanwhile()
-        if len(data) >= _MUCH_BYTES:
+        if not self._is_json or len(data) >= _MUCH_BYTES:
             rows = decoder.feed(data)
             return rows[put(rows) :]
         loop = asyncio.get_running_loop()
@@ -153,8 +154,8 @@ class Gathering:
                     piece.done.set_result(rows[piece.put(rows) :])
 
     def _found(self, pieces: list[_Piece]) -> list[list[Rows] | BaseException]:
-        if not self._is_json or len(pieces) == 1:
-            return [_caught(piece.decoder.feed, piece.data) for piece in pieces]
+        if len(pieces) == 1:
+            return [_caught(pieces[0].decoder.feed, pieces[0].data)]
         found: list[list[Rows] | BaseException] = []
         texts: dict[int, tuple[LineDecoder, bytes]] = {}
         for i, piece in enumerate(pieces):

@@ -39,6 +39,7 @@ _MOST_MESSAGES: Final = 10_000
 _MUCH: Final = 2_000
 """So many messages are decoded while the next are polled; of fewer that would cost latency."""
 
+_FEW: Final = 500
 _APART_US: Final = 3_000
 """From one poll to the next at least, while few messages come: a parse of a few rows costs about
 what one of a hundred does, and the loop needs the interpreter's lock meanwhile."""
@@ -155,7 +156,7 @@ class KafkaFeed(MailFeed):
     def _take_in(self, polled: Polled) -> None:
         """Decode what was polled; where that is much, beside the next poll."""
         now_us, lanes = self._clock.now_us(), polled.by_lane
-        self._heard_us = now_us if lanes else self._heard_us
+        self._heard_us = now_us if 0 < len(polled) < _FEW else self._heard_us
         decode = partial(_all_decoded, self._decoder, lanes)
         if len(polled) < _MUCH:
             self._hand_over(decode(), polled, now_us)
