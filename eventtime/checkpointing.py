@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from eventtime.claiming import claim
+from eventtime.claiming import claim, in_words
 from eventtime.clock import SystemClock
 from eventtime.cutting import Cutting
 from eventtime.fingerprint import fingerprint
@@ -78,6 +78,7 @@ class Checkpointing:
         self._store, self.saved, self._job = claim(checkpoints, plan, origin, start_from=start_from)
         self._pipeline: dict[str, Any] = {
             "pipeline": fingerprint(plan),
+            "sources": in_words(plan),
             "columns": columns_of(plan),
         }
         epoch = 0 if self.saved is None else self.saved.head["epoch"]

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventtime.errors import CheckpointError
 from eventtime.fingerprint import check_fingerprint
 from eventtime.places import storage_at
 from eventtime.savepoint import check_origin, read_savepoint
@@ -15,6 +16,7 @@ from eventtime.state.saved import list_checkpoints
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from eventtime.checkpoints import Checkpoints
     from eventtime.compiled import CompiledPlan
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from eventtime.state.parts import Saved
     from eventtime.state.storage import Storage
 
-__all__ = ("Claimed", "claim", "saved_head")
+__all__ = ("Claimed", "claim", "in_words", "misplaced", "saved_head")
 
 
 class Claimed(NamedTuple):
@@ -75,6 +77,7 @@ def claim(
     if found is None:
         return Claimed(store, None, nonce())
     check_origin(found, origin, what, place)
+    _check_sources(found.head, plan, what, place)
     check_fingerprint(found.head["pipeline"], plan, what, place)
     # A savepoint that an engine wrote by itself has begun and belongs to no folder.
     is_begun = found.head.get("is_begun", True)
@@ -103,6 +106,43 @@ def saved_head(
     if start_from is not None and (head is None or not head["is_begun"]):
         return read_savepoint(start_from, None).head
     return head
+
+
+def in_words(plan: CompiledPlan) -> list[str]:
+    """Name the sources of a plan, in order."""
+    return [branch.source.describe() for branch in plan.branches]
+
+
+def misplaced(head: dict[str, Any], now: Sequence[str]) -> str | None:
+    """Say what became of sources that were moved or taken away; others may have come behind.
+
+    What is saved of a source, its positions and columns, is known by its number in the union.
+
+    Args:
+        head: of what was saved.
+        now: the sources, in words and in order.
+    """
+    before = head.get("sources", [])
+    numbers = [known.get("branch", 0) for known in head.get("partitions", [])]
+    many = max([len(before), *(number + 1 for number in numbers)])
+    if many > len(now):
+        return f"{many} sources then, {len(now)} now"
+    return _moved(before, now)
+
+
+def _check_sources(head: dict[str, Any], plan: CompiledPlan, what: str, place: str) -> None:
+    if (problem := misplaced(head, in_words(plan))) is not None:
+        msg = f"{what} is of other sources: {problem}"
+        remedy = "leave them in their order, new ones behind them; or begin anew"
+        raise CheckpointError(msg, place=place, remedy=remedy)
+
+
+def _moved(before: Sequence[str], now: Sequence[str]) -> str | None:
+    """Say which source has another number; one in other words is the same elsewhere."""
+    for was, (name, is_now) in enumerate(zip(before, now, strict=False), 1):
+        if name != is_now and name in now:
+            return f"source {was} of the union, {name}, is source {now.index(name) + 1} now"
+    return None
 
 
 def _storage(checkpoints: Checkpoints) -> Storage:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from eventtime.claiming import saved_head
+from eventtime.claiming import misplaced, saved_head
 from eventtime.plan import Node, Processed, Read, United, walk
 from eventtime.process.plan import ProcessPlan
 from eventtime.sources.inferring import Inferred, Inferring
@@ -76,7 +76,14 @@ def as_saved(
     if not any(isinstance(source, Inferring) for source in _sources(node)):
         return node
     head = saved_head(checkpoints, start_from)
-    return node if head is None else with_columns(node, head.get("columns", {}))
+    # Those of a source are of no use to another one; who claims the state refuses that.
+    if head is None or misplaced(head, _in_words(node)) is not None:
+        return node
+    return with_columns(node, head.get("columns", {}))
+
+
+def _in_words(node: Node) -> list[str]:
+    return [each.source.describe() for each in walk(node) if isinstance(each, Read)]
 
 
 def _sources(node: Node) -> Iterator[AnySource]:
