@@ -26,7 +26,7 @@ from eventtime.sources.feed import (
 )
 from eventtime.sources.inferring import Inferred, Inferring
 from eventtime.sources.reader_feed import ReaderFeed
-from eventtime.sources.schemas import check_columns, check_same
+from eventtime.sources.schemas import check_columns, check_same, difference
 from eventtime.sources.seeking import open_source
 from eventtime.timestamp import to_us
 
@@ -53,11 +53,13 @@ class HybridSource:
         first: read to its end.
         then: followed from there on.
         at_us: event time from which on rows are those of the live one; None: all rows of both.
+        before: columns as an earlier process found them, for what is stored may be gone by now.
     """
 
     first: Source
     then: LiveSource
     at_us: int | None
+    before: pa.Schema | None = None
 
     @property
     def time(self) -> str:
@@ -80,18 +82,29 @@ class HybridSource:
         Raises:
             SchemaError: they differ.
         """
+        if self.before is not None:
+            live = self.then.schema()
+            if not difference(self.before, "the checkpoint", live, self.then.describe()):
+                return self.before
+        return self._of_both()
+
+    def _of_both(self) -> pa.Schema:
         named = [(source.describe(), source.schema()) for source in (self.first, self.then)]
         return check_same(named)
 
-    def inferred(self) -> Inferred | None:
+    def inferred(self) -> Inferred:
         """See `Inferring`: it is the live one that goes on."""
-        return self.then.inferred() if isinstance(self.then, Inferring) else None
+        found = self.then.inferred() if isinstance(self.then, Inferring) else None
+        if found is None or not found.in_paths.names:
+            return Inferred(self.schema(), pa.schema([]))
+        return found
 
     def as_inferred(self, columns: Inferred) -> HybridSource:
         """See `Inferring`."""
-        if not isinstance(self.then, Inferring):
-            return self
-        return replace(self, then=self.then.as_inferred(columns))
+        live = self.then
+        then = live.as_inferred(columns) if isinstance(live, Inferring) else live
+        before = None if columns.in_paths.names else columns.inside
+        return replace(self, then=then, before=before)
 
     def follow(
         self,
@@ -111,6 +124,7 @@ class HybridSource:
         if behind:
             feed.switch(behind, [name for name in held if name.startswith(FIRST)])
         else:
+            self._of_both()
             feed.begin({name.removeprefix(FIRST): known for name, known in held.items()})
         return feed
 

@@ -102,6 +102,44 @@ def test_a_run_stopped_anywhere_goes_on(tmp_path: Path, stop: int) -> None:
     assert ran.table().equals(whole)
 
 
+def test_behind_the_switch_what_is_stored_may_be_gone(tmp_path: Path) -> None:
+    """S28: nothing of it is read any more."""
+    path, seen = tmp_path / "stored.arrow", [0]
+    with pa.ipc.new_file(path, SCHEMA) as writer:
+        writer.write(rows(*range(60)))
+
+    def gone_on(**more: Any) -> et.Run:
+        state = {"checkpoint": tmp_path / "state", **more}
+        return windows(et.read_ipc(path, time="t"), live(slowly)).run(**state)
+
+    def slowly(n: int) -> Iterator[pa.RecordBatch]:
+        yield from (rows(second) for second in range(40 + n, 100))
+
+    def watch(report: et.ProgressReport) -> None:
+        seen[0] = report.rows
+
+    gone_on(progress=watch, stop=lambda: seen[0] >= 80)
+    path.unlink()
+    ran = gone_on()
+    ran.assert_balanced()
+    assert ran.table().column("n").to_pylist() == [10] * 10
+
+
+def test_before_the_switch_what_is_stored_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "stored.arrow"
+    with pa.ipc.new_file(path, SCHEMA) as writer:
+        writer.write(rows(*range(60)))
+
+    def stopped() -> None:
+        stream = windows(et.read_ipc(path, time="t"), live())
+        stream.run(checkpoint=tmp_path / "state", stop=lambda: True)
+
+    stopped()
+    path.unlink()
+    with pytest.raises(et.SourceError, match="there is no file"):
+        stopped()
+
+
 def test_news_of_the_second_go_through_and_the_first_ends_at_last() -> None:
     """S6, S8: one that knows no partition at the switch."""
     script = Script([(0, Silent(["a"])), (1, "a", rows(70)), (2, Ended("a"))], ("a",))
