@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from eventtime.checks import check_whole, is_one_of, shown
 from eventtime.errors import AggregateTypeError, PlanError
 from eventtime.lanes import DECIMAL, FLOAT, OBJECT, lane_kind
+from eventtime.state.arrays import fits_in_a_word, holds_bytes, plain_type
 from eventtime.windows.user_aggregate import UserAccumulator
 
 if TYPE_CHECKING:
@@ -209,6 +210,11 @@ def _bool_type(kind: pa.DataType) -> pa.DataType | None:
     return kind if pa.types.is_boolean(kind) else None
 
 
+def _countable_type(kind: pa.DataType) -> pa.DataType | None:
+    plain = plain_type(kind)
+    return pa.int64() if fits_in_a_word(plain) or holds_bytes(plain) else None
+
+
 def _ordered_type(kind: pa.DataType) -> pa.DataType | None:
     t = pa.types
     if pa.types.is_dictionary(kind):
@@ -231,7 +237,7 @@ def _list_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_plain(kind))
 
 
-_WITHOUT_TYPE = ("count", "count_distinct")
+_WITHOUT_TYPE = ("count",)
 """Functions that count whatever the values are."""
 _RESULT_TYPES: dict[str, Callable[[pa.DataType], pa.DataType | None]] = {
     "sum": _sum_type,
@@ -245,6 +251,7 @@ _RESULT_TYPES: dict[str, Callable[[pa.DataType], pa.DataType | None]] = {
     "first": _plain,
     "last": _plain,
     "collect": _list_type,
+    "count_distinct": _countable_type,
 }
 _NUMBERS = "use a column of numbers, or cast it with with_columns(...)"
 _BOOLEANS = "use a boolean column or an expression such as pc.field('x') > 0"
@@ -258,6 +265,7 @@ _REMEDIES = {
     "all": _BOOLEANS,
     "min": _ORDERED,
     "max": _ORDERED,
+    "count_distinct": "use a column of plain values, or cast it with with_columns(...)",
 }
 
 

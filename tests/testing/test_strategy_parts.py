@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +93,39 @@ def test_any_pipeline_gives_what_the_oracle_says(data: st.DataObject) -> None:
     """S1 to S26: schema, pipeline and what happens, all drawn."""
     pipeline = data.draw(kit.pipelines(SCHEMA, time="t"))
     check_oracle(pipeline, data.draw(kit.streams(pipeline, max_rows=12)))
+
+
+@given(st.data())
+@settings(max_examples=max(1, settings().max_examples // 16))
+def test_any_schema_goes_through_windows(data: st.DataObject) -> None:
+    """S1, S20: nested types too, as values, as keys where they can be, and beside late rows."""
+    schema = data.draw(kit.schemas())
+    pipeline = data.draw(kit.pipelines(schema, time="t"))
+    check_oracle(pipeline, data.draw(kit.streams(pipeline, max_rows=8)))
+
+
+def test_schemas_have_types_of_every_kind() -> None:
+    found: set[str] = set()
+
+    @given(kit.schemas(time="at"))
+    @settings(max_examples=150, derandomize=True, database=None)
+    def look(schema: pa.Schema) -> None:
+        assert schema.field("at").name == schema.names[0]
+        found.update(word for field in schema for word in re.findall("[a-z]+", str(field.type)))
+        found.update("full" for field in schema if not field.nullable)
+
+    look()
+    wanted = {"list", "struct", "map", "dictionary", "decimal", "timestamp", "date", "time"}
+    wanted |= {"duration", "binary", "string", "bool", "double", "int", "uint", "full"}
+    assert not wanted - found
+
+
+def test_what_cannot_be_counted_by_value_is_refused_when_it_is_declared() -> None:
+    schema = pa.schema([("t", pa.timestamp("s")), ("x", pa.list_(pa.int64()))])
+    marked = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    pipeline = marked.window(et.tumbling("1m")).aggregate(n=et.count_distinct("x"))
+    with pytest.raises(et.AggregateTypeError, match="no meaning for type list"):
+        _ = pipeline.schema
 
 
 def test_all_parts_are_drawn() -> None:

@@ -6,7 +6,7 @@ rows near the origin.
 
 - what happens to a pipeline: `streams`; the same cut elsewhere or broken off: `recut`, `restarted`;
   partitions given as lists: `interleaved`
-- rows: `rows`, `values`, `keys`
+- rows: `rows`, `values`, `keys`; of what: `schemas`, `types`
 - their disorder: `in_order`, `bounded`, `heavy_tailed`, `bursty`, `adversarial`
 - pipelines: `pipelines`; parts of them: `generators`, `windows`, `lateness`, `modes`, `aggregates`
 """
@@ -33,6 +33,7 @@ from eventtime.testing.strategies.parts import (
     pipelines,
     windows,
 )
+from eventtime.testing.strategies.schemas import schemas, types
 from eventtime.testing.strategies.values import keys, rows, values
 
 __all__ = (
@@ -52,7 +53,9 @@ __all__ = (
     "recut",
     "restarted",
     "rows",
+    "schemas",
     "streams",
+    "types",
     "values",
     "windows",
 )
