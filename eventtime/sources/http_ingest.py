@@ -143,7 +143,7 @@ class _Ingest:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with contextlib.suppress(ConnectionError, TimeoutError):
+            with contextlib.suppress(OSError):  # it was reset, or took too long
                 while await self._one(reader, writer):
                     pass
                 await _linger(reader, writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import json
 import socket
@@ -236,6 +237,19 @@ def test_a_client_that_is_asked_to_wait_for_the_go_ahead() -> None:
         head = b"POST /events HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\n"
         got = client.raw(head + b'Content-Length: 8\r\n\r\n{"t": 1}')
         assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted")
+
+
+def test_a_client_that_is_gone_when_it_is_answered_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its machine resets the connection then, which is not even one that can be ended."""
+    with serving() as client:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", client.port), timeout=20) as rude:
+                rude.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        assert client.post(b"")[0] == 202
+        gc.collect()
+    assert not caplog.records
 
 
 def test_a_port_in_use_is_refused_at_the_door() -> None:
