@@ -343,3 +343,22 @@ def test_what_is_refused_at_the_door_breaks_nothing(tmp_path: Path) -> None:
     engine.push("a", rows([0, 60]))
     engine.savepoint(tmp_path / "state")
     assert engine.results().num_rows == 1
+
+
+def test_many_keys_are_shared_out_in_threads_when_they_are_pushed_and_restored(
+    tmp_path: Path,
+) -> None:
+    """More rows than one thread takes by itself: S24, S28."""
+    n = 5_000
+    times = pa.array(np.arange(n) % 50, pa.timestamp("s"))
+    batch = pa.record_batch({"t": times, "k": np.arange(n), "x": np.arange(n)})
+    stream = et.from_arrow(batch, time="t").watermark(et.ascending()).key_by("k")
+    stream = stream.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
+    engine = et.Engine(stream, ["a"], shards=3)
+    engine.push("a", batch)
+    engine.savepoint(tmp_path / "now")
+    engine.suspend()
+    engine = et.Engine.restore(stream, tmp_path / "now", shards=3)
+    engine.finish_all()
+    assert engine.results().column("x").to_pylist() == list(range(n))
+    engine.suspend()
