@@ -352,8 +352,8 @@ def test_many_keys_are_shared_out_in_threads_when_they_are_pushed_and_restored(
     n = 5_000
     times = pa.array(np.arange(n) % 50, pa.timestamp("s"))
     batch = pa.record_batch({"t": times, "k": np.arange(n), "x": np.arange(n)})
-    stream = et.from_arrow(batch, time="t").watermark(et.ascending()).key_by("k")
-    stream = stream.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
+    keyed = et.from_arrow(batch, time="t").watermark(et.ascending()).key_by("k")
+    stream = keyed.window(et.tumbling("1m")).aggregate(x=et.sum("x"))
     engine = et.Engine(stream, ["a"], shards=3)
     engine.push("a", batch)
     engine.savepoint(tmp_path / "now")
