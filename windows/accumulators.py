@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.errors import AggregateOverflowError
+from eventtime.once import once
 from eventtime.state.copies import Copies
 from eventtime.state.kernels import (
     CHANGED,
@@ -31,15 +32,17 @@ from eventtime.windows.fold_kernels import count_rows
 from eventtime.windows.readout import SumTooLargeError
 from eventtime.windows.slot_reading import read_slots
 from eventtime.windows.user_aggregate import UserAccumulator
+from eventtime.windows.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventtime.windows.accumulator import Accumulator
     from eventtime.windows.chunk import Chunk
-    from eventtime.windows.words import Output, Words
+    from eventtime.windows.spec import WindowSpec
+    from eventtime.windows.words import Output
 
-__all__ = ("Accumulators", "Reading")
+__all__ = ("Accumulators", "Reading", "words_of")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -61,6 +64,12 @@ class Reading:
     nulls: NDArray[np.bool_]
     rows: Ints
     columns: list[pa.Array]
+
+
+@once
+def words_of(spec: WindowSpec) -> Words:
+    """Lay the aggregates of a window out in words."""
+    return Words.of(spec.outputs, spec.types)
 
 
 class Accumulators:

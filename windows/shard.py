@@ -17,7 +17,7 @@ from sortedcontainers import SortedDict
 from eventtime.state.kernels import row_counts
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add
 from eventtime.windows import assign_kernel as k
-from eventtime.windows.accumulators import Accumulators
+from eventtime.windows.accumulators import Accumulators, words_of
 from eventtime.windows.buffers import Buffers
 from eventtime.windows.chunk import Scratch
 from eventtime.windows.closed import ClosedWindow
@@ -25,7 +25,6 @@ from eventtime.windows.contents import Contents
 from eventtime.windows.emission import Emission, Firing, Segment
 from eventtime.windows.slices import Slices
 from eventtime.windows.stored import Rows
-from eventtime.windows.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from eventtime.once import once
 from eventtime.windows.aggregate import Aggregate, result_type
 from eventtime.windows.layout import Fold, Layout
 
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from eventtime.windows.readout import Reader
-    from eventtime.windows.spec import WindowSpec
 
-__all__ = ("Output", "Words", "output_types", "words_of")
+__all__ = ("Output", "Words", "output_types")
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,3 @@ class Words:
             layout.names,
             pa.schema(fields),
         )
-
-
-@once
-def words_of(spec: WindowSpec) -> Words:
-    """Lay the aggregates of a window out."""
-    return Words.of(spec.outputs, spec.types)
