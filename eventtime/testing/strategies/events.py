@@ -66,7 +66,7 @@ def odd_times(read: Reads, *, far: bool, late: bool) -> list[Exactly]:
     name, column = read.time
     ends = [column.raw(column.latest_us), column.raw(column.earliest_us)] if late else []
     null = [Exactly(None)] if read.schema.field(name).nullable else []
-    return [*null, *(Exactly(raw) for raw in [*ends, *column.beyond] if far)]
+    return [*null, *(Exactly(raw) for raw in [*column.beyond * 2, *ends] if far)]
 
 
 def events(
