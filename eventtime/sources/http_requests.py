@@ -82,7 +82,7 @@ class Request:
     def has_body(self) -> bool:
         """Whether something comes behind the head."""
         length = self.headers.get("content-length", "0")
-        return length.strip("0") != "" or "transfer-encoding" in self.headers
+        return not length or length.strip("0") != "" or "transfer-encoding" in self.headers
 
 
 async def read_head(

@@ -194,6 +194,8 @@ def test_other_requests_are_refused_and_the_connection_stays() -> None:
         (b"POST /events HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /events HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST /events HTTP/1.1\r\nContent-Length : 1\r\n\r\nx", 400),
+        (b"POST /events HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
+        (b"POST /nowhere HTTP/1.1\r\nContent-Length:\r\n\r\nPOST / HTTP/1.1\r\n\r\n", 404),
         (b"POST /events HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
         (b"POST /events HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", 431),
     ],
