@@ -106,6 +106,7 @@ class Membership:
         ours = {each.name: self._taken[each.name] for each in names if each.name in self._taken}
         later = {name: max(at, ours.get(name, 0)) for name, at in (ours | committed).items()}
         lanes = self._place(names, later, self._is_first)
+        self._tell_passed_over([lane for lane in lanes if lane.name not in ours])
         for lane in lanes:
             self._lanes[lane.place] = lane
             self._note_safe(lane, committed.get(lane.name, 0), ours.get(lane.name))
@@ -115,6 +116,17 @@ class Membership:
         self._client.assign(lanes)
         new = [lane for lane in lanes if lane.name not in committed]
         self._commit([(lane, self._safe[lane.name]) for lane in new])
+
+    def _tell_passed_over(self, lanes: Sequence[Lane]) -> None:
+        """Say what is behind the state that this run goes on from, and others have read."""
+        known = [(lane, self._safe.get(lane.name, lane.offset)) for lane in lanes]
+        over = [f"{it.where}: {at}–{it.offset - 1}" for it, at in known if at < it.offset]
+        if over:
+            LOG.warning(
+                "%s: the group has got further than the state that this run goes on from: messages"
+                " in between count here no more; to count them again, take another group (%s)",
+                self._client.place, ", ".join(over),
+            )  # fmt: skip
 
     def _note_safe(self, lane: Lane, committed: int, ours: int | None) -> None:
         """Note what others have of a partition, or nobody needs; not what is here alone."""

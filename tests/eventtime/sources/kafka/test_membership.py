@@ -234,6 +234,25 @@ def test_a_checkpoint_from_before_does_not_set_the_group_back() -> None:
     assert member.group.offsets == {0: 90}
 
 
+def test_what_the_group_has_read_behind_the_state_of_a_run_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is passed over without a word; in what is told is what one must know."""
+    member = Member(saves=True, known={"t-0": 40, "t-1": 7})
+    member.group.offsets = {0: 90, 1: 7, 2: 3}
+    with caplog.at_level(logging.WARNING):
+        member.group.tell("assign", 0, 1, 2)
+    (told,) = caplog.records
+    assert told.args == ("here", "topic 't', partition 0: 40–89")
+    assert "take another group" in told.getMessage()
+    member.poll(0, 95)
+    member.turn()
+    caplog.clear()
+    for what in ("lost", "assign"):
+        member.group.tell(what, 0)
+    assert not caplog.records
+
+
 def test_a_run_that_fails_before_its_first_checkpoint_commits_nothing() -> None:
     """S28: nobody has its rows."""
     for saves, wanted in ((True, 0), (False, 70)):
