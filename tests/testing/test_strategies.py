@@ -218,11 +218,12 @@ def test_what_is_rare_comes() -> None:
 
 
 def test_a_failing_example_shrinks_to_a_late_row_and_what_made_it_late() -> None:
-    """S20: one row, or two of which the first moved the watermark."""
+    """S20: with a row that moved the watermark, and perhaps one from which others are counted."""
     pipeline = hourly(idle_after="5m")
     streams = smallest(pipeline, lambda s: totals(pipeline, s)["late"] > 0)
     assert len(streams.steps) <= 2
-    assert [row["t"] for row in pushed(streams)][:-1] in ([], [0])
+    assert len(pushed(streams)) <= 3
+    assert totals(pipeline, streams)["late"] == 1
 
 
 def test_an_example_without_rows_shrinks_to_one_step() -> None:

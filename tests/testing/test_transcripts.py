@@ -132,7 +132,7 @@ STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
         (f"{HEAD}partitions: [a, b]\nsteps: [{{input: []}}]", 9, "whose rows these are"),
         (f"{HEAD}steps: [{{expect: {{result: []}}}}]", 8, "expect has no 'result'"),
         (f"{HEAD}day: some day\nsteps: [crash]", 8, "'some day' is no time"),
-        (f"{HEAD}rules: [S19, S99]\nsteps: [crash]", 8, "there is no rule 'S99'"),
+        (f"{HEAD}rules: [S19, S100]\nsteps: [crash]", 8, "there is no rule 'S100'"),
         (f"{HEAD}partitions: [a, a]", 8, "a partition is named twice"),
         (f"{HEAD}steps:\n  - finish:", 9, "nothing is no partition"),
         (f"{HEAD}steps:\n  - finish: a\n  - input: [{{value: 1}}]", 10, "'a' has ended"),
