@@ -113,7 +113,7 @@ def _key(stream: Stream, values: tuple[str, ...], operator: str | None) -> list[
         kind = stored.value_type if pa.types.is_dictionary(stored) else stored
         try:
             key.append(pa.scalar(value).cast(kind).as_py())
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, ValueError, OverflowError) as error:
             msg = f"{value!r} is no {kind}, the type of {column!r}"
             raise PlanError(msg, place="--of", remedy="write it as the column has it") from error
     return key

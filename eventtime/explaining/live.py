@@ -40,15 +40,15 @@ class WatchedCore(Core):
 
     def take(self, p: int, batch: pa.RecordBatch) -> None:
         """Process rows of a partition, one by one."""
-        for i in range(batch.num_rows):
-            with self._seen(p, is_row=True):
-                super().take(p, batch.slice(i, 1))
+        for row in _rows(batch):
+            with self._seen(p, row=row):
+                super().take(p, row)
 
     def take_malformed(self, p: int, rows: pa.RecordBatch) -> None:
         """Set rows aside, one by one."""
-        for i in range(rows.num_rows):
-            with self._seen(p, is_row=True):
-                super().take_malformed(p, rows.slice(i, 1))
+        for row in _rows(rows):
+            with self._seen(p, row=row):
+                super().take_malformed(p, row)
 
     def advance_to(self, p: int, time_us: int) -> None:
         with self._seen(p, "a heartbeat"):
@@ -71,23 +71,27 @@ class WatchedCore(Core):
         super()._process(p, ready)
 
     @contextlib.contextmanager
-    def _seen(self, p: int | None, what: str = "", *, is_row: bool = False) -> Iterator[None]:
+    def _seen(
+        self, p: int | None, what: str = "", *, row: pa.RecordBatch | None = None
+    ) -> Iterator[None]:
         if self._is_within:
             yield
             return
         now, watch = stood(self.progress), self.watch
         if mover := watch.moved_by(now):
             # What silence lets fire comes out with the next step, and is not that step's doing.
-            with self._step(watch.last, None, mover):
+            with self._step(watch.last, mover):
                 super().advance()
         if p is not None:
             what = f"{what} of partition {self.names[p]!r}"
-        with self._step(now, p if is_row else None, what):
+        with self._step(now, what, p, row):
             yield
 
     @contextlib.contextmanager
-    def _step(self, before: Standing, p: int | None, what: str) -> Iterator[None]:
-        balance = {} if p is None else asdict(self.balances()[p])
+    def _step(
+        self, before: Standing, what: str, p: int | None = None, row: pa.RecordBatch | None = None
+    ) -> Iterator[None]:
+        balance = {} if p is None or row is None else asdict(self.balances()[p])
         kept, self._ready, self._is_within = self.kept, None, True
         n_sides = {tag: len(it) for tag, it in kept.sides.items()}
         try:
@@ -96,8 +100,8 @@ class WatchedCore(Core):
             self._is_within = False
         self.stages.flush()
         more: dict[str, Any] = {}
-        if p is not None:
-            more = self._about_row(p, balance)
+        if p is not None and row is not None:
+            more = self._about_row(p, row, balance)
             what = f"row {more['row']:,} of partition {self.names[p]!r}"
         now = stood(self.progress)
         seen = Seen(
@@ -111,7 +115,7 @@ class WatchedCore(Core):
         )
         self.watch.show(seen, now)
 
-    def _about_row(self, p: int, before: dict[str, int]) -> dict[str, Any]:
+    def _about_row(self, p: int, row: pa.RecordBatch, before: dict[str, int]) -> dict[str, Any]:
         number = self._read[p] = self._read.get(p, -1) + 1
         after = asdict(self.balances()[p])
         changed = [name for name in after if after[name] > before[name] and name != "rows_in"]
@@ -119,6 +123,7 @@ class WatchedCore(Core):
             "partition": self.names[p],
             "row": number,
             "fate": changed[0] if changed else "filtered",
+            "values": values_of(row, 0),
             "had_left": self.watch.had_left(self.names[p]),
         }
         if self._ready is not None and len(self._ready):
@@ -127,6 +132,10 @@ class WatchedCore(Core):
             about["time_us"] = int(block.time_us[0])
             about["values"] = values_of(block.source.batch, 0)
         return about
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 def watch_journal(plan: CompiledPlan, watch: Watch, player: Player) -> None:

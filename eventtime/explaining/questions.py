@@ -12,6 +12,7 @@ from eventtime.checks import check_text, check_whole, is_one_of, shown
 from eventtime.errors import PlanError
 from eventtime.explaining.row import iso, rows_in
 from eventtime.explaining.seen import Enough
+from eventtime.explaining.values import value_of
 from eventtime.explaining.window import WindowOnlooker
 from eventtime.process.plan import ProcessPlan
 from eventtime.stages import names_of
@@ -89,9 +90,9 @@ def window_question(
         names = ", ".join(stage.keys) or "none"
         msg = f"{shown(key)} are no values of the key columns: {names}"
         raise PlanError(msg, place="explain_window(key)", remedy="give one for each, in order")
-    for column, kind, value in zip(stage.keys, stage.key_types, key, strict=True):
-        _check_key(column, kind, value)
-    return WindowOnlooker(plan.stages, number, tuple(key), *_bounds(start, stage))
+    parts = zip(stage.keys, stage.key_types, key, strict=True)
+    known = tuple(_key_value(column, kind, value) for column, kind, value in parts)
+    return WindowOnlooker(plan.stages, number, known, *_bounds(start, stage))
 
 
 @dataclass
@@ -166,9 +167,10 @@ def number_of(plan: CompiledPlan, operator: str | None, place: str) -> int:
     return names.index(operator)
 
 
-def _check_key(column: str, kind: pa.DataType, value: object) -> None:
+def _key_value(column: str, kind: pa.DataType, value: object) -> Any:
+    """Return a value of a key as rows have it: whole units as times, texts for their bytes."""
     try:
-        pa.scalar(value, kind)
+        return value_of(pa.scalar(value, kind))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         msg = f"{shown(value)} is no {kind}, the type of {column!r}"
         remedy = "give the values of the key one by one, as their columns have them"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from eventtime.checks import shown
 from eventtime.clock import ManualClock
 from eventtime.duration import DurationLike, parse_us
-from eventtime.errors import PlanError, SchemaError
+from eventtime.errors import EventTimeError, PlanError, SchemaError
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.testing.driving import drive
 from eventtime.testing.lives import Lives
@@ -26,6 +26,7 @@ from eventtime.testing.steps import (
     Row,
     Step,
     Streams,
+    check_step,
 )
 
 if TYPE_CHECKING:
@@ -161,10 +162,7 @@ class Harness(Looking):
         Raises:
             PlanError: it is none.
         """
-        given: object = step
-        if not isinstance(given, get_args(Step)):
-            msg = f"{shown(given)} is no step"
-            raise PlanError(msg, place="do(step)", remedy="such as Push('a', rows)")
+        check_step(step, place="do(step)")
         self._steps.append(step)
         try:
             self._do(step)
@@ -231,8 +229,13 @@ class Harness(Looking):
         Args:
             shards: from here on; None: as many as before.
         """
-        self._lives.shards = self.shards if shards is None else shards
-        self.do(Restart())
+        before = self.shards
+        self._lives.shards = before if shards is None else shards
+        try:
+            self.do(Restart())
+        except EventTimeError:
+            self._lives.shards = before  # there was none
+            raise
 
     def checkpoint(self) -> None:
         """Save the state: a `crash` goes back to it, and not to the beginning."""

@@ -79,8 +79,9 @@ class Lives:
 
     def go_on(self, snapshot: bytes | None) -> None:
         """Put another engine in the place of this one: one that was saved, or one that begins."""
+        made = self._made(snapshot)
         self.engine.suspend()
-        self.engine = self._made(snapshot)
+        self.engine = made
 
     def save(self, done: int) -> None:
         """Remember all, and how many steps are in it."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
+
+from eventtime.checks import shown
+from eventtime.errors import PlanError
 
 __all__ = (
     "AddPartition",
@@ -20,6 +24,7 @@ __all__ = (
     "Streams",
     "Survived",
     "Told",
+    "check_step",
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -104,8 +109,34 @@ class Streams:
         partitions: known at the start; nothing fires before each was heard (S8).
         steps: in the order in which they happen.
         start_us: what the clock shows at the start.
+
+    Raises:
+        PlanError: one of the first two is no list, or something in `steps` is no step.
     """
 
     partitions: tuple[str, ...]
     steps: tuple[Step, ...]
     start_us: int = 0
+
+    def __post_init__(self) -> None:
+        for name, what in (("partitions", "names"), ("steps", "steps")):
+            given: object = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                msg, remedy = f"{shown(given)} is no list of {what}", "put it in a list"
+                raise PlanError(msg, place=f"Streams({name})", remedy=remedy)
+            # It is gone through more than once.
+            object.__setattr__(self, name, tuple(given))
+        for step in self.steps:
+            check_step(step, place="Streams(steps)")
+
+
+def check_step(step: object, *, place: str) -> None:
+    """Refuse what is no step, such as a class of steps.
+
+    Raises:
+        PlanError: shows it.
+    """
+    if not isinstance(step, get_args(Step)):
+        msg = f"{shown(step)} is no step"
+        remedy = f"{step.__name__}()" if isinstance(step, type) else "such as Push('a', rows)"
+        raise PlanError(msg, place=place, remedy=remedy)

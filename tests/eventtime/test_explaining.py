@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -113,6 +114,23 @@ def test_what_cannot_be_asked_is_refused() -> None:
     for key in (("a",), 5):
         with pytest.raises(et.PlanError, match="is no string, the type of 'key'"):
             et.explain_window(stream(), 0, key)
+
+
+def test_a_key_may_be_given_as_its_column_takes_it() -> None:
+    """Whole units for a time, bytes for a text; it is the same window."""
+    rows = {
+        "t": pa.array([5, 70], pa.timestamp("s", "UTC")),
+        "day": pa.array([1, 1], pa.date32()),
+        "at": pa.array([7, 7], pa.timestamp("s", "UTC")),
+        "name": pa.array(["a", "a"]).dictionary_encode(),
+    }
+    marked = et.from_arrow(pa.table(rows), time="t").watermark(et.ascending())
+    grouped = marked.key_by("day", "at", "name").window(et.tumbling("1m"))
+    stream, at = grouped.aggregate(n=et.count()), datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)
+    told = et.explain_window(stream, 0, date(1970, 1, 2), at, "a")
+    assert told.rows == (("memory", 0),)
+    for key in ((1, 7, b"a"), (1, at.replace(tzinfo=None), "a")):
+        assert et.explain_window(stream, 0, *key) == told
 
 
 def test_a_later_operator_is_asked_by_its_name() -> None:

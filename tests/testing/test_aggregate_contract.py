@@ -58,6 +58,17 @@ class GeometricMean:
         return pa.float64()
 
 
+class Several(GeometricMean):
+    """In a list, as quantiles are, and NaN where nothing came."""
+
+    def result(self, state: Any, slots: Any) -> Any:
+        means = super().result(state, slots).fill_null(float("nan")).to_pylist()
+        return pa.array([[mean, mean] for mean in means], self.result_type())
+
+    def result_type(self, *_types: pa.DataType) -> Any:
+        return pa.list_(pa.float64())
+
+
 class First(Total):
     """The first value: what is merged into came first, so the order matters."""
 
@@ -165,7 +176,7 @@ class Averaging(Total):
 
 
 @pytest.mark.parametrize(
-    "aggregate", [Total(), First(), GeometricMean()], ids=lambda a: type(a).__name__
+    "aggregate", [Total(), First(), GeometricMean(), Several()], ids=lambda a: type(a).__name__
 )
 def test_right_aggregates_keep_all_laws(aggregate: Any) -> None:
     check_aggregate(aggregate, pa.int64(), max_examples=25)

@@ -34,6 +34,7 @@ from eventtime.testing import (
 )
 from eventtime.testing.checking.case import Case
 from eventtime.testing.checking.equal import equals_oracle
+from eventtime.testing.checking.invariance import restarts_do_not_show
 from eventtime.testing.checking.order import order_does_not_show
 from eventtime.testing.checking.runs import RESULTS
 from eventtime.testing.checking.standing import (
@@ -250,6 +251,22 @@ def test_unknown_checks_and_arguments_are_refused() -> None:
         check(wrong, STREAMS)
     with pytest.raises(et.PlanError, match="does not say what happens"):
         check(ZOO["steps"], wrong)
+    for step, remedy in ((Crash, r"Crash\(\)"), ("restart", "such as Push")):
+        wrong = [step]
+        with pytest.raises(et.PlanError, match=f"is no step(.|\n)*{remedy}"):
+            Streams(("a",), wrong)
+    wrong = "ab"
+    with pytest.raises(et.PlanError, match="'ab' is no list of names"):
+        Streams(wrong, ())
+    wrong = Crash()
+    with pytest.raises(et.PlanError, match=r"Crash\(\) is no list of steps"):
+        Streams(("a",), wrong)
+
+
+def test_steps_that_come_one_by_one_are_kept() -> None:
+    """Checks go through them many times."""
+    given: Any = iter(STREAMS.steps)
+    assert Streams(("a", "b"), given, STREAMS.start_us) == STREAMS
 
 
 def test_streams_without_rows_or_partitions_hold() -> None:
@@ -297,6 +314,18 @@ def test_a_lost_row_is_noticed() -> None:
 
     texts = "check_ledger (S26)", "10 were pushed", "are counted"
     fails(altered("sliding", lose), ledger_balances, *texts)
+
+    def repeat(case: Case) -> None:
+        case.whole.ledger["partitions"]["a"]["rows_in"] += 1
+
+    fails(altered("sliding", repeat), ledger_balances, "11 rows in, and 10 were pushed")
+
+
+def test_what_a_restart_that_the_steps_say_loses_is_noticed() -> None:
+    def lose(case: Case) -> None:
+        case.whole.tables[RESULTS] = case.whole.tables[RESULTS].slice(1)
+
+    fails(altered("sliding", lose), restarts_do_not_show, "restored where the steps say so")
 
 
 def test_a_watermark_that_goes_back_or_does_not_end_is_noticed() -> None:

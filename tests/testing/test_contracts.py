@@ -73,6 +73,7 @@ def test_right_generators_keep_all_laws() -> None:
     check_generator(OwnTime, max_examples=25)
     check_generator(OneEach, by_row=False, max_examples=25)
     check_generator(OwnTime(), max_examples=25)
+    check_generator(Lag(), monotone=True, max_examples=25)  # has seen nothing, each time
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,15 @@ def test_what_is_no_step_is_refused() -> None:
         Harness(pipeline()).do(nothing)
 
 
+def test_a_restart_that_cannot_be_is_none() -> None:
+    harness = Harness(pipeline())
+    harness.push("a", [row(0, 1)])
+    with pytest.raises(et.PlanError, match="0 is not a number above zero"):
+        harness.restart(shards=0)
+    harness.push("a", [row(70, 2)])
+    assert (harness.shards, sums(harness.results()), len(harness.streams.steps)) == (1, [1], 2)
+
+
 def test_integers_dates_and_durations_are_written_as_text_too() -> None:
     kinds = {"t": pa.int64(), "day": pa.date32(), "for": pa.duration("s")}
     data = pa.schema(kinds).empty_table()

@@ -174,8 +174,14 @@ def test_kinds_of_disorder_are_named_and_others_refused() -> None:
         kit.bounded("soon")
     with pytest.raises(et.PlanError, match="0 is not a number above zero"):
         kit.streams(hourly(), max_rows=0)
-    with pytest.raises(et.PlanError, match="'no' is neither True nor False"):
-        kit.streams(hourly(), late="no")  # type: ignore[arg-type]
+    nothing: list[kit.Arrival] = []
+    for disorder in (nothing, 5):
+        with pytest.raises(et.PlanError, match="is no kind of disorder"):
+            kit.streams(hourly(), disorder=disorder)  # type: ignore[arg-type]
+    for flag in ("late", "idle", "heartbeats", "changing", "restarts", "extreme_times"):
+        no: Any = {flag: "no"}
+        with pytest.raises(et.PlanError, match=f"'no' is neither True(.|\n)*{flag}="):
+            kit.streams(hourly(), **no)
     with pytest.raises(et.PlanError, match="3 is no pipeline"):
         kit.streams(3)  # type: ignore[arg-type]
 

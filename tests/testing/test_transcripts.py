@@ -132,7 +132,7 @@ STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
         (f"{HEAD}partitions: [a, b]\nsteps: [{{input: []}}]", 9, "whose rows these are"),
         (f"{HEAD}steps: [{{expect: {{result: []}}}}]", 8, "expect has no 'result'"),
         (f"{HEAD}day: some day\nsteps: [crash]", 8, "'some day' is no time"),
-        (f"{HEAD}rules: [S19, S100]\nsteps: [crash]", 8, "there is no rule 'S100'"),
+        (f"{HEAD}rules: [S19, T9]\nsteps: [crash]", 8, "there is no rule 'T9'"),
         (f"{HEAD}partitions: [a, a]", 8, "a partition is named twice"),
         (f"{HEAD}steps:\n  - finish:", 9, "nothing is no partition"),
         (f"{HEAD}steps:\n  - finish: a\n  - input: [{{value: 1}}]", 10, "'a' has ended"),
@@ -147,8 +147,16 @@ STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
         (f"{ROWS}      - {{at: 00:00:10, value: two}}", 11, "'two' is no integer"),
         (f"{ROWS}      - at: 00:00:10\n        value: yes", 12, "'yes' is no integer"),
         (f"{ROWS}      - {{at: 10}}", 11, "10 is no time"),
+        (f"{ROWS}      - {{value: .5}}", 11, "0.5 is no integer"),
+        (f"{ROWS}      - {{value: True}}", 11, "True is no integer"),
         (f"{ROWS}      - {{at: 00:00:75}}", 11, "'00:00:75' is no time"),
         (f"{ROWS}      - {{<<: *row, value: 3}}", 11, "'<<' takes nothing over"),
+        (f"{HEAD}steps:\n  - restart: {{refused: slide}}", 9, "the same pipeline is never refused"),
+        (f"{HEAD}steps:\n  - restart: false", 9, "False is no restart"),
+        (f"{HEAD}steps:\n  - crash: false", 9, "a crash has nothing behind it"),
+        (f"{HEAD}steps:\n  - expect: {{}}", 9, "nothing is said to be expected"),
+        (f"{HEAD}steps:\n  - finish: []", 9, "no partition is named"),
+        (f"{HEAD}refused: slide\nsteps: [crash]", 9, "goes through no steps"),
     ],
 )
 def test_what_cannot_be_read_is_refused(
@@ -180,6 +188,11 @@ def test_what_cannot_be_read_is_refused(
         ("{expect: {watermark: {z: 00:00:10}}}", "has no 'z'"),
         ("{expect: {state: {bytes: 5}}}", "has no 'bytes'"),
         ("{expect: {nothing: false}}", "says nothing"),
+        ("{expect: {watermark: [a]}}", "['a'] is no time"),
+        ("{expect: {held_by: []}}", "[] is no partition"),
+        ("{expect: {held_by: [a, a]}}", "is no partition"),
+        ("{expect: {ledger: {late: {a: 1}}}}", "is no count"),
+        ("{expect: {results: [{window: [00:00, 00:01], window_end: 00:02}]}}", "said by 'window'"),
     ],
 )
 def test_what_cannot_be_expected_is_refused(written: Any, step: str, says: str) -> None:
@@ -200,9 +213,11 @@ def test_what_cannot_be_expected_is_refused(written: Any, step: str, says: str) 
         ("tumbling: 1m", "tumbling: 1m, lateness: 5s", "window has no 'lateness'", 6),
         ("ascending", "{lagging: 5s}", "there is no watermark of lagging", 5),
         ("ascending", "{ascending: 5s}", "an ascending watermark has no bound", 5),
+        ("ascending", "{ascending: [1]}", "an ascending watermark has no bound", 5),
         ("ascending", "{bounded_disorder: 10}", "10 is not a duration", 5),
         ("  window", "  filter: value\n  window", "'value' is no condition", 6),
         ("  window", "  filter: vale > 0\n  window", "there is no column 'vale'", 6),
+        ("  window", "  filter: value > 1.2.3\n  window", "the pipeline is refused", 3),
         ("  window", "  key_by: who\n  window", "there is no column 'who'", 6),
         ("count", "any value", "the pipeline is refused", 3),
     ],
@@ -233,6 +248,14 @@ def test_what_comes_and_nobody_expects_is_a_failure(written: Any) -> None:
         run_transcript(written(f"{STEP}  - finish: all\n"))
     with pytest.raises(TranscriptFailedError, match="results came that no step expects"):
         run_transcript(written(f"{STEP}  - finish: all\n  - expect: nothing\n"))
+
+
+def test_who_is_idle_is_named_in_any_order(written: Any) -> None:
+    head = HEAD.replace("ascending", "{ascending: true, idle_after: 5s}") + "partitions: [a, b]\n"
+    steps = "steps: [{idle: {partitions: [a, b], for: 6s}}, {expect: {idle: [b, a]}}]\n"
+    run_transcript(written(head + steps))
+    with pytest.raises(TranscriptFailedError, match="the idle partitions"):
+        run_transcript(written(head + steps.replace("[b, a]", "[b]")))
 
 
 # The words

@@ -146,8 +146,8 @@ def check_restores(pipeline: Stream, streams: Streams, *, by_row: bool = True) -
 
     After each step it is saved, destroyed and restored; then, with checkpoints as a run writes them
     but in memory, every fourth step is lost in a crash, and its input comes again, as do the
-    clock's readings. Both give the bytes of the run that nobody disturbed. It is down for a day
-    each time, unless something goes by the clock itself.
+    clock's readings; and so where the steps say it. All give the bytes of the run that nobody
+    disturbed. It is down for a day each time, unless something goes by the clock itself.
 
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
+from eventtime.checks import check_flag
 from eventtime.testing.strategies.cuts import survived
 from eventtime.testing.strategies.telling import (
     Again,
@@ -37,6 +38,9 @@ _MANY: Final = 12
 
 def kinds_of(*, again: bool, idle: bool, beat: bool, changing: bool, stops: bool) -> list[str]:
     """List kinds of events, as often as they are to come; what is simplest comes first."""
+    flags = {"idle": idle, "heartbeats": beat, "changing": changing, "restarts": stops}
+    for name, flag in flags.items():
+        check_flag(flag, place=f"streams({name}=…)")
     return [
         *["nothing", "over", *["row"] * 8],
         *["again"] * again,
@@ -49,6 +53,7 @@ def kinds_of(*, again: bool, idle: bool, beat: bool, changing: bool, stops: bool
 
 def cells(read: Reads, *, is_extreme: bool) -> st.SearchStrategy[Row]:
     """Draw all columns that carry no time of the engine's."""
+    check_flag(is_extreme, place="streams(extreme_values=…)")
     times = {*read.marks, *([] if read.time is None else [read.time[0]])}
     return st.fixed_dictionaries(
         {

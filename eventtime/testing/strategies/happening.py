@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 from hypothesis import strategies as st
@@ -147,8 +147,8 @@ def _arrivals(
         behind = late_by_much(read)
         more = [behind, heavy_tailed(), adversarial(), behind, bursty()] if late else []
         return [in_order(), within, adversarial(), *more]
-    given = [disorder] if isinstance(disorder, Arrival) else list(disorder)
-    for one in given:
+    given: list[Any] = list(disorder) if isinstance(disorder, list | tuple) else [disorder]
+    for one in given or [given]:
         _check_arrival(one)
     return given
 
@@ -162,6 +162,7 @@ def _check_arrival(value: object) -> None:
 
 def _bases(read: Reads, *, extreme_times: bool) -> list[int]:
     """Choose where time begins: near 1970, in the present, before 1970, at either end of time."""
+    check_flag(extreme_times, place="streams(extreme_times=…)")
     if read.time is None:
         return [0]
     column, far = read.time[1], 16 * read.unit_us + read.bound_us

@@ -87,7 +87,10 @@ class Cells:
             bounds = (window := said.pop("window")).items("bounds", like=like)
             if len(bounds) != 2:
                 window.refuse("a window has two bounds", f"write {like}")
-            said |= dict(zip(("window_start", "window_end"), bounds, strict=True))
+            for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
+                if name in said:
+                    said[name].refuse(f"{name} is said by 'window' too", "leave one of them out")
+                said[name] = bound
         return {name: self._value(name, one) for name, one in said.items()}
 
     def _value(self, name: str, entry: Entry) -> Any:

@@ -176,18 +176,20 @@ class _Seen:
             self._watermark(f"the watermark {name}", known[name], one)
 
     def _watermark(self, what: str, us: int, entry: Entry) -> None:
-        times, wanted = self._story.times, entry.plain
+        times, wanted = self._story.times, entry.text("time")
         if wanted not in {"-inf", "+inf"}:
             wanted = times.short(times.us(entry))
         self._equal(what, times.short(us), wanted, entry)
 
     def held_by(self, entry: Entry) -> None:
-        wanted = None if entry.value is None else self._names(entry)[0]
+        wanted = None if entry.value is None else entry.text("partition")
+        if wanted is not None:
+            self._names(entry)
         self._equal("who holds the watermark", self._harness.held_by, wanted, entry)
 
     def idle(self, entry: Entry) -> None:
         idle = [p.name for p in self._harness.look().partitions if p.is_idle and not p.is_finished]
-        self._equal("the idle partitions", idle, self._names(entry), entry)
+        self._equal("the idle partitions", sorted(idle), sorted(self._names(entry)), entry)
 
     def _names(self, entry: Entry) -> list[str]:
         known = [p.name for p in self._harness.look().partitions]
@@ -202,7 +204,8 @@ class _Seen:
         for name, one in entry.mapping(
             "ledger", known, like="ledger: {rows_in: 7, late: 1}"
         ).items():
-            if name in vars(ledger.total) and not isinstance(one.value, dict):
+            is_partition = name in ledger.partitions and isinstance(one.value, dict)
+            if name in vars(ledger.total) and not is_partition:
                 self._count(f"{name} in all", getattr(ledger.total, name), one)
                 continue
             balance = ledger.partitions[name]

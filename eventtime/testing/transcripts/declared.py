@@ -175,7 +175,7 @@ def _filtered(stream: Stream, parts: dict[str, Entry], columns: Sequence[str]) -
         entry.refuse(f"{entry.plain!r} is no condition", "write it as 'value > 0'")
     _check_columns([match[1]], columns, entry)
     field, text = pc.field(match[1]), match[3]
-    value = float(text) if re.fullmatch(r"-?[0-9.]+", text) else text
+    value = _number(text)
     made: dict[str, Callable[[], pc.Expression]] = {
         "==": lambda: field == value,
         "!=": lambda: field != value,
@@ -186,6 +186,13 @@ def _filtered(stream: Stream, parts: dict[str, Entry], columns: Sequence[str]) -
     }
     with _at(entry):
         return stream.filter(made[match[2]]())
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number that a condition names; of what is none, the text."""
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]*)?", text) else text
 
 
 def _watermarked(stream: Stream, parts: dict[str, Entry]) -> Stream:
@@ -203,7 +210,7 @@ def _watermarked(stream: Stream, parts: dict[str, Entry]) -> Stream:
 def _generator(name: str, entry: Entry) -> Any:
     match name:
         case "ascending":
-            if entry.value not in {"ascending", True}:
+            if entry.value != "ascending" and entry.value is not True:
                 entry.refuse("an ascending watermark has no bound", "write ascending: true")
             return ascending()
         case "bounded_disorder":

@@ -18,10 +18,14 @@ __all__ = ("TIME_REMEDY", "Entry", "TranscriptError", "read_entries")
 TIME_REMEDY: Final = "write it as '00:01:30', or as '2024-03-01T12:00:00Z'"
 # As YAML 1.2 has them: `yes` and `12:30` are texts.
 _KINDS: Final = (
-    ("bool", r"true|false", "tf"),
-    ("null", r"~|null|", "~n"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN"),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+0123456789."),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+        "-+0123456789.",
+    ),
 )
 _REMEDIES: Final = (
     ("'\\t'", "use spaces, not tabs"),

@@ -146,6 +146,9 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         said["partitions"].refuse("a partition is named twice", "give each its own name")
     reader = _Steps(times, partitions, pipeline)
     steps = said["steps"].items("steps") if "steps" in said else []
+    if steps and "refused" in said:
+        remedy = "take them out, or 'refused'"
+        said["steps"].refuse("a pipeline that is refused goes through no steps", remedy)
     if not steps and "refused" not in said and "not_yet" not in said:
         whole.refuse("there are no steps", "add 'steps:' and what happens, one '- …' for each")
     clock_us = times.us(said["clock"]) if "clock" in said else times.day_us
@@ -203,7 +206,7 @@ class _Steps:
     def _rows(self, entry: Entry) -> Rows:
         if isinstance(entry.value, list):
             if len(self.partitions) != 1:
-                which = ", ".join(self.partitions)
+                which = ", ".join(self.names) or "what 'add: …' has found"
                 entry.refuse("it is not said whose rows these are", f"name one of {which} before")
             return {self.partitions[0]: self._of(entry)}
         rows = entry.mapping("input", like="one '- {…}' for each row")
@@ -227,14 +230,17 @@ class _Steps:
     def _alive(self, names: Iterable[str], entry: Entry) -> list[str]:
         """Refuse partitions that there are not, or no more; code may know of more than these."""
         left = [name for name in self.names if name not in self.ended]
-        for name in names:
+        given = list(names)
+        if not given:
+            entry.refuse("no partition is named", f"there are {', '.join(left)}")
+        for name in given:
             if name in self.ended:
                 remedy = f"'finish: {name}' belongs behind this, or once only"
                 entry.refuse(f"partition {name!r} has ended", remedy)
             if name not in self.names and self.pipeline.schema is not None:
                 remedy = f"there are {', '.join(left)}; others are found with 'add: {name}'"
                 entry.refuse(f"there is no partition {name!r}", remedy)
-        return list(names)
+        return given
 
     def _watermark(self, entry: Entry) -> Act:
         said = entry.mapping("watermark", like="watermark: {a: 00:05:00}")
@@ -280,20 +286,27 @@ class _Steps:
 
     def _restart(self, entry: Entry) -> Act:
         known, like = ("shards", "change", "refused"), "restart, or restart: {shards: 3}"
-        said = entry.mapping("restart", known, like=like) if entry.value else {}
+        said = {} if entry.value is None else entry.mapping("restart", known, like=like)
         shards = said["shards"].number("number of shards", least=1) if "shards" in said else None
         pipeline = None
         if "change" in said:
             change = said["change"]
             change.mapping("change", like="change: {window: {tumbling: 2m}}")
             pipeline = declared(_changed(self.pipeline.entry, change))
+        if "refused" in said and pipeline is None:
+            remedy = "say what changes: restart: {change: …, refused: …}"
+            said["refused"].refuse("the same pipeline is never refused", remedy)
         refused = said["refused"].text("message") if "refused" in said else ""
         return Restarted(entry, shards, pipeline, refused)
 
     def _expect(self, entry: Entry) -> Act:
         if entry.value == "nothing":
             return Expect(entry, {"nothing": Entry(True, entry.file, entry.line)})  # noqa: FBT003
-        return Expect(entry, entry.mapping("expect", _EXPECTED))
+        said = entry.mapping("expect", _EXPECTED)
+        if not said:
+            remedy = "write 'expect: nothing' if that is meant"
+            entry.refuse("nothing is said to be expected", remedy)
+        return Expect(entry, said)
 
 
 def _changed(entry: Entry, change: Entry) -> Entry:
@@ -307,7 +320,7 @@ def _changed(entry: Entry, change: Entry) -> Entry:
 
 
 def _alone(entry: Entry, name: str) -> Entry:
-    if entry.value:
+    if entry.value is not None and entry.value != {}:
         entry.refuse(f"a {name} has nothing behind it", f"write '- {name}'")
     return entry
 
