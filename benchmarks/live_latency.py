@@ -161,9 +161,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=int, default=100_000)
-    parser.add_argument("--over", nargs="*", default=["kafka", "socket"])
-    parser.add_argument("--values", nargs="*", default=["arrow", "json"])
-    parser.add_argument("--windows", nargs="*", default=["1s", "1h"])
+    kinds = {"over": ["kafka", "socket"], "values": ["arrow", "json"], "windows": ["1s", "1h"]}
+    for what, all_of_them in kinds.items():
+        parser.add_argument(f"--{what}", nargs="+", choices=all_of_them, default=all_of_them)
     parser.add_argument("--no-write", action="store_true")
     parser.add_argument("--one", nargs=5, help="produce or measure here")
     given = parser.parse_args()
