@@ -12,6 +12,7 @@ from eventtime.explaining.seen import Seen, stood
 from eventtime.explaining.values import values_of
 from eventtime.following import Following
 from eventtime.journal.playing import NoAlarm
+from eventtime.sources.rebatch import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +41,13 @@ class WatchedCore(Core):
 
     def take(self, p: int, batch: pa.RecordBatch) -> None:
         """Process rows of a partition, one by one."""
-        for row in _rows(batch):
+        for row in one_by_one(batch):
             with self._seen(p, row=row):
                 super().take(p, row)
 
     def take_malformed(self, p: int, rows: pa.RecordBatch) -> None:
         """Set rows aside, one by one."""
-        for row in _rows(rows):
+        for row in one_by_one(rows):
             with self._seen(p, row=row):
                 super().take_malformed(p, row)
 
@@ -132,10 +133,6 @@ class WatchedCore(Core):
             about["time_us"] = int(block.time_us[0])
             about["values"] = values_of(block.source.batch, 0)
         return about
-
-
-def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 def watch_journal(plan: CompiledPlan, watch: Watch, player: Player) -> None:

@@ -14,6 +14,7 @@ from eventtime.explaining.values import values_of
 from eventtime.journal.counting import Counted
 from eventtime.journal.wrapped import wrapped
 from eventtime.sources.base import MalformedRows, count_of
+from eventtime.sources.rebatch import one_by_one
 from eventtime.transform import Transform
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _Watched:
         """Show rows that were set aside, each by itself."""
         batches = self._sides.pop(QUARANTINE, [])
         before = self._watch.last
-        rows = [batch.slice(i, 1) for batch in batches for i in range(batch.num_rows)]
+        rows = [row for batch in batches for row in one_by_one(batch)]
         places = [
             (place, aside.rank, number, i, aside.partition, aside.rows.reason)
             for i, aside in enumerate(step.aside)

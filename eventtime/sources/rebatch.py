@@ -12,7 +12,7 @@ from eventtime.sources.marks import BEGIN, Placed, pieces
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ("join", "rebatch")
+__all__ = ("join", "one_by_one", "rebatch")
 
 
 def join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -23,6 +23,11 @@ def join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     # batch does not reach.
     combined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
     return combined[0] if len(combined) == 1 else pa.concat_batches(combined)
+
+
+def one_by_one(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut rows into batches of one, without copying."""
+    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 def rebatch(items: Iterable[Placed], batch_rows: int) -> Iterator[Placed]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from eventtime.checks import shown
 from eventtime.compiled import compile_plan
 from eventtime.errors import PlanError
+from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.broken import BrokenRuleError
-from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, one_by_one, run
+from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, run
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
 from eventtime.testing.rows import batch_of, source_of

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.plan import Aggregated, Processed, Stepped, walk
+from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.differences import table_differences
-from eventtime.testing.checking.runs import RESULTS, Way, one_by_one
+from eventtime.testing.checking.runs import RESULTS, Way
 from eventtime.testing.steps import Checkpoint, Crash, Push, Survived
 from eventtime.transform import MapBatches
 

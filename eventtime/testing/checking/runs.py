@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventtime.ledger import Ledger
     from eventtime.testing.steps import Step, Told
 
-__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Ready", "Way", "one_by_one", "run")
+__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Ready", "Way", "run")
 
 RESULTS: Final = "results"
 """Beside the tags of side outputs."""
@@ -72,11 +72,6 @@ class Way:
     is_watched: bool = False
     is_restarted: bool = False
     has_restarts: bool = False
-
-
-def one_by_one(batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
-    """Cut rows into pieces of one."""
-    return (batch.slice(i, 1) for i in range(batch.num_rows))
 
 
 @dataclass(frozen=True)
