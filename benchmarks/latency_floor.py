@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from benchmarks.latencies import Latencies, now_us
 from benchmarks.steady_rows import PARTITIONS, TOPIC
 
 if TYPE_CHECKING:
@@ -17,20 +18,23 @@ if TYPE_CHECKING:
 
 __all__ = ("floor",)
 
-SETTLING: Final = 3
 CHUNK_BYTES: Final = 256 << 10
 _TIME: Final = b'"time":'
 _DIGITS: Final = 16
 
 
 class _Marks:
-    """Notes when the last of all partitions got behind the end of a second."""
+    """Notes when the last of all partitions got behind the end of a second.
 
-    def __init__(self) -> None:
+    Args:
+        latencies: of those that count.
+    """
+
+    def __init__(self, latencies: Latencies) -> None:
         self._times = [0] * PARTITIONS
         self._end_us = 0
         self._lock = threading.Lock()
-        self.latencies_us: list[int] = []
+        self._latencies = latencies
 
     def note(self, partition: int, time_us: int) -> None:
         with self._lock:
@@ -38,46 +42,48 @@ class _Marks:
             least_us = min(self._times)
             if not least_us:
                 return
-            self._end_us = self._end_us or (least_us // 1_000_000 + SETTLING) * 1_000_000
+            self._end_us = self._end_us or (least_us // 1_000_000 + 1) * 1_000_000
             while least_us >= self._end_us:
-                self.latencies_us.append(time.time_ns() // 1_000 - self._end_us)
+                self._latencies.add(self._end_us, now_us())
                 self._end_us += 1_000_000
 
 
-def floor(over: str, where: str, value: str, seconds: float) -> list[int]:
+def floor(over: str, where: str, value: str, warm: float, seconds: float) -> Latencies:
     """Receive rows for a while, and do nothing with them.
 
     Args:
         over: 'kafka' or 'socket'.
         where: the broker, or the address to listen at.
         value: 'arrow' or 'json'.
-        seconds: so long.
+        warm: seconds before those that count.
+        seconds: that count.
 
     Returns:
-        Of each second: microseconds from its end until a row behind it had come of each partition.
+        Of each second: from its end until a row behind it had come of each partition.
     """
-    marks, end_ns = _Marks(), time.time_ns() + round(seconds * 1e9)
+    latencies = Latencies(now_us() + round(warm * 1e6))
+    marks, end_us = _Marks(latencies), latencies.begin_us + round(seconds * 1e6)
     if over == "socket":
-        _from_sockets(where, value, end_ns, marks)
-        return marks.latencies_us
-    for partition, message in _from_kafka(where, end_ns):
-        marks.note(partition, _last_time(message, value))
-    return marks.latencies_us
+        _from_sockets(where, value, end_us, marks)
+    else:
+        for partition, message in _from_kafka(where, end_us):
+            marks.note(partition, _last_time(message, value))
+    return latencies
 
 
-def _from_kafka(servers: str, end_ns: int) -> Iterator[tuple[int, bytes]]:
+def _from_kafka(servers: str, end_us: int) -> Iterator[tuple[int, bytes]]:
     from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "floor"})
     consumer.assign([TopicPartition(TOPIC, p, OFFSET_END) for p in range(PARTITIONS)])
-    while time.time_ns() < end_ns:
+    while now_us() < end_us:
         message: Any = consumer.poll(0.1)
         if message is not None and message.error() is None:
             yield message.partition(), message.value()
     consumer.close()
 
 
-def _from_sockets(address: str, value: str, end_ns: int, marks: _Marks) -> None:
+def _from_sockets(address: str, value: str, end_us: int, marks: _Marks) -> None:
     host, _, port = address.rpartition(":")
     with socket.create_server((host, int(port))) as server, contextlib.ExitStack() as left:
         for partition in range(PARTITIONS):
@@ -87,7 +93,7 @@ def _from_sockets(address: str, value: str, end_ns: int, marks: _Marks) -> None:
             thread.start()
             left.callback(thread.join)
             left.callback(connection.shutdown, socket.SHUT_RDWR)
-        time.sleep(max(0.0, (end_ns - time.time_ns()) / 1e9))
+        time.sleep(max(0.0, (end_us - now_us()) / 1e6))
 
 
 def _received(connection: socket.socket, value: str, partition: int, marks: _Marks) -> None:

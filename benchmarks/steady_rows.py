@@ -27,6 +27,9 @@ SCHEMA: Final = pa.schema(
     [("time", pa.timestamp("us", "UTC")), ("key", pa.int64()), ("value", pa.float64())]
 )
 _STOCK: Final = 1 << 16
+_MOST: Final = 1 << 13
+"""Rows of a message, which the broker takes up to a megabyte; who did not run for longer sends
+fewer than fell due."""
 _DIGITS: Final = 10 ** np.arange(15, -1, -1, dtype=np.int64)
 """What stands at each place of a time: microseconds since 1970 have 16 digits until 2286."""
 
@@ -88,7 +91,7 @@ def send_steadily(over: str, where: str, value: str, rate: int, seconds: float) 
     with contextlib.suppress(ConnectionError):
         while due_us - begun_us < seconds * 1e6:
             before_us, due_us = due_us, time.time_ns() // 1_000
-            n = min(_STOCK, max(1, round(share * (due_us - before_us) / 1e6)))
+            n = min(_MOST, max(1, round(share * (due_us - before_us) / 1e6)))
             times = np.linspace(before_us, due_us, n, endpoint=False).astype(np.int64) + 1
             for partition in range(PARTITIONS):
                 sender.send(partition, times)

@@ -18,7 +18,8 @@ def test_silent_partitions_hold_nothing_back(partitions: int) -> None:
 
 
 def test_rows_come_over_sockets_and_windows_are_measured() -> None:
-    options = ["--seconds", "8", "--rate", "4000", "--over", "socket", "--windows", "1s"]
-    command = [sys.executable, "-m", "benchmarks.live_latency", *options, "--values", "arrow"]
+    short = ["--warm", "1", "--seconds", "3", "--rate", "4000"]
+    kind = ["--over", "socket", "--windows", "1s", "--values", "arrow"]
+    command = [sys.executable, "-m", "benchmarks.live_latency", *short, *kind]
     done = subprocess.run([*command, "--no-write"], check=True, capture_output=True, text=True)
     assert re.match(r"socket arrow +1s +[\d,]+ rows/s, [1-9]\d* windows: median_ms", done.stdout)
