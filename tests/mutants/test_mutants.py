@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 STORIES = Path(__file__).parent / "stories.py"
 PARTS = ("eventtime", "windows", "state")
-SECONDS = 400
 ANY_STORY = "by hand"
 
 KIT = "kit"
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+SECONDS: Final = 1_500 if NIGHTLY else 400
 SHARE: Final = 1 if NIGHTLY else 4
 """Of the examples of a story one of so many is tried."""
 
