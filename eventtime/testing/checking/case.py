@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from eventtime.checks import shown
 from eventtime.compiled import compile_plan
 from eventtime.errors import PlanError
@@ -18,9 +20,7 @@ from eventtime.testing.rows import batch_of, source_of
 from eventtime.testing.steps import AddPartition, Finish, Push, Streams, Survived
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
+    from collections.abc import Iterable, Iterator, Sequence
 
     from eventtime.stream import Stream
     from eventtime.testing.steps import Step
@@ -75,23 +75,33 @@ class Case:
 
     @cached_property
     def whole(self) -> Outcome:
-        """Run as it is, watched."""
-        return self.run(Way(is_watched=True, has_restarts=True))
+        """Run as it is, watched; on three shards, which do not show (S24)."""
+        return self.run(Way(shards=3, is_watched=True, has_restarts=True))
+
+    @cached_property
+    def single(self) -> Outcome:
+        """Run without restarts, rows pushed one by one, watched: what the others are held to."""
+        return self.run(Way(one_by_one, is_watched=True))
 
     @cached_property
     def undisturbed(self) -> Outcome:
-        """Run without the restarts and crashes that the steps say, watched."""
-        return self.run(Way(is_watched=True)) if self.has_restarts else self.whole
+        """Run on one shard without restarts, watched: it tells what makes another run odd."""
+        return self.run(Way(is_watched=True))
+
+    @cached_property
+    def joined(self) -> Outcome:
+        """Run on two shards, with pushes of one partition that follow one another in one."""
+        return self.run_others(self.joined_steps, self.streams.partitions, Way(shards=2))
+
+    @cached_property
+    def joined_steps(self) -> list[Laid]:
+        """The steps, with pushes of one partition that follow one another in one."""
+        return list(_joined(self.steps))
 
     @property
     def has_restarts(self) -> bool:
         """Whether the steps say any."""
         return any(isinstance(step, Survived) for step in self.streams.steps)
-
-    @cached_property
-    def single(self) -> Outcome:
-        """Run with rows pushed one by one, watched."""
-        return self.run(Way(one_by_one, is_watched=True))
 
     def run(self, way: Way) -> Outcome:
         """Run over all steps."""
@@ -139,3 +149,22 @@ def _ended(streams: Streams) -> Streams:
     known = {*streams.partitions, *(s.partition for s in steps if isinstance(s, AddPartition))}
     left = known - {s.partition for s in steps if isinstance(s, Finish)}
     return replace(streams, steps=(*steps, *map(Finish, sorted(left))))
+
+
+def _joined(steps: Iterable[Laid]) -> Iterator[Laid]:
+    held: list[tuple[Push, pa.RecordBatch]] = []
+
+    def push() -> Iterator[Laid]:
+        if held:
+            yield held[0][0], pa.concat_batches([batch for _, batch in held])
+            held.clear()
+
+    for step, batch in steps:
+        if not isinstance(step, Push) or batch is None:
+            yield from push()
+            yield step, batch
+            continue
+        if held and held[0][0].partition != step.partition:
+            yield from push()
+        held.append((step, batch))
+    yield from push()
