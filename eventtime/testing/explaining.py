@@ -12,6 +12,7 @@ from eventtime.explaining.live import WatchedCore
 from eventtime.explaining.questions import row_question, window_question
 from eventtime.explaining.seen import Enough, Watch
 from eventtime.testing.driving import drive
+from eventtime.testing.ready import Ready
 from eventtime.testing.steps import Push, Survived
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def watch_steps(harness: Harness, onlooker: Onlooker) -> tuple[StagePlan | Proce
     """Do again what a harness went through, and show it; returns the plans of the operators."""
     streams = harness.streams
     clock = ManualClock(streams.start_us)
-    engine = _WatchedEngine(harness.pipeline, streams.partitions, clock=clock)
+    pipeline: Any = Ready.of(harness.pipeline.node).for_one()
+    engine = _WatchedEngine(pipeline, streams.partitions, clock=clock)
     plans = engine.show(onlooker)
     try:
         for step in streams.steps:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from eventtime.engine import Engine
+from eventtime.testing.ready import Ready
 
 if TYPE_CHECKING:
     from eventtime.clock import ManualClock
@@ -53,7 +54,9 @@ class Lives:
         shards: int,
         memory: MemoryLike | None,
     ) -> None:
-        self._pipeline, self._names, self._clock = pipeline, names, clock
+        self._names, self._clock = names, clock
+        # What is no pipeline the engine refuses.
+        self._pipeline: Any = Ready.of(pipeline.node) if hasattr(pipeline, "node") else pipeline
         self.shards, self._memory = shards, memory
         self.engine = self._made(None)
         self._taken: Taken = {}
@@ -97,7 +100,9 @@ class Lives:
         return saved.done
 
     def _made(self, snapshot: bytes | None) -> Engine:
-        pipeline, clock, shards, memory = self._pipeline, self._clock, self.shards, self._memory
+        clock, shards, memory = self._clock, self.shards, self._memory
+        given = self._pipeline
+        pipeline: Any = given.for_one() if isinstance(given, Ready) else given
         if snapshot is None:
             return Engine(pipeline, self._names, clock=clock, shards=shards, memory=memory)
         saved = io.BytesIO(snapshot)

@@ -50,7 +50,6 @@ from zoo import NOTHING, ZOO, Total
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventtime.stream import Stream
     from eventtime.testing import Row
     from eventtime.testing.checking.runs import Moment
     from strategies import Schedule
@@ -97,53 +96,6 @@ def test_all_checks_hold_whatever_happens(schedule: Schedule) -> None:
 
 
 # What each notices in pipelines
-
-
-def marked_by(generator: Any) -> Stream:
-    windows = NOTHING.watermark(et.custom(generator)).window(et.tumbling("10s"))
-    return windows.aggregate(rows=et.count())
-
-
-class OnceABatch:
-    """Answers once for a batch, so cuts show."""
-
-    def on_batch(self, timestamps_us: Any) -> int:
-        return int(timestamps_us.max())
-
-    def get_state(self) -> None:
-        return None
-
-    def set_state(self, state: None) -> None:
-        pass
-
-
-class Forgetful(OnceABatch):
-    """Counts rows, and says nothing of it in a savepoint."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def on_batch(self, timestamps_us: Any) -> Any:
-        self.rows += len(timestamps_us)
-        return [t - 10 * SECOND * (self.rows < 3) for t in timestamps_us.tolist()]
-
-
-def test_a_generator_that_answers_once_a_batch_lets_cuts_show() -> None:
-    streams = Streams(("a",), (Push("a", rows(12, 1)),))
-    with pytest.raises(AssertionError, match="S4") as error:
-        check(marked_by(OnceABatch), streams)
-    text = str(error.value)
-    assert text.startswith("check_batches (S4): rows pushed one by one give something else\n")
-    assert "results: 1 row, not 2" in text
-    assert "-> window tumbling('10s')" in text
-    assert "1 push a  12s" in text
-    assert "    check_batches(pipeline, STREAMS)\n" in text
-
-
-def test_a_generator_that_forgets_does_not_survive_a_restart() -> None:
-    streams = Streams(("a",), (Push("a", rows(1, 2)), Push("a", rows(12)), Push("a", rows(1))))
-    with pytest.raises(AssertionError, match=r"check_restores \(S27, S28\)"):
-        check_restores(marked_by(Forgetful), streams)
 
 
 def test_a_checkpoint_that_misses_a_change_is_noticed() -> None:

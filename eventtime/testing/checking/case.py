@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from eventtime.checks import shown
-from eventtime.compiled import compile_plan
 from eventtime.errors import PlanError
 from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.broken import BrokenRuleError
-from eventtime.testing.checking.runs import Laid, Outcome, Ready, Way, run
+from eventtime.testing.checking.runs import Laid, Outcome, Way, run
+from eventtime.testing.ready import Ready
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
 from eventtime.testing.rows import batch_of, source_of
@@ -141,7 +141,7 @@ def _planned(pipeline: Stream) -> Planned:
 @lru_cache(maxsize=16)
 def _ready(pipeline: Stream) -> Ready:
     """Compile a plan once for all runs."""
-    return Ready(compile_plan(pipeline.node))
+    return Ready.of(pipeline.node)
 
 
 def _ended(streams: Streams) -> Streams:

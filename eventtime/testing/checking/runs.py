@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.clock import ManualClock
-from eventtime.compiled import StagePlan
 from eventtime.engine import Engine
 from eventtime.errors import LedgerError
-from eventtime.execution import QUARANTINE
 from eventtime.testing.checking.kept import kept_in_memory
 from eventtime.testing.driving import drive
 from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Push, Survived
@@ -20,38 +18,16 @@ from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Push, Survi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from eventtime.compiled import CompiledPlan
     from eventtime.ledger import Ledger
+    from eventtime.testing.ready import Ready
     from eventtime.testing.steps import Step, Told
 
-__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Ready", "Way", "run")
+__all__ = ("RESULTS", "Laid", "Moment", "Outcome", "Way", "run")
 
 RESULTS: Final = "results"
 """Beside the tags of side outputs."""
 Laid = tuple["Step", "pa.RecordBatch | None"]
 """A step, with its rows as a batch if it has any."""
-_DAY_US: Final = 86_400_000_000
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A pipeline that was compiled, for many engines; stands where a stream does."""
-
-    node: CompiledPlan
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Of side outputs."""
-        return (*self.node.side_schemas, QUARANTINE)
-
-    @property
-    def downtime_us(self) -> int:
-        """How long it is down between two engines; nobody can tell, for nobody is silent then (S6).
-
-        Not at all where the clock itself counts: with a future guard, or timers of functions.
-        """
-        has_windows = all(isinstance(stage, StagePlan) for stage in self.node.stages)
-        return _DAY_US if has_windows and self.node.watermark.max_future_us is None else 0
 
 
 @dataclass(frozen=True)
@@ -183,7 +159,7 @@ class _Running:
 
     def _begun(self) -> Engine:
         """Make an engine, which goes on from the last checkpoint if there is one."""
-        stream: Any = self._ready
+        stream: Any = self._ready.for_one()
         clock, shards, kept = self._clock, self._way.shards, self._kept
         return Engine(stream, self._partitions, clock=clock, shards=shards, checkpoint=kept)
 
@@ -220,7 +196,7 @@ class _Running:
         self._take()  # again, and so nothing that is new
 
     def _restart(self) -> None:
-        stream: Any = self._ready
+        stream: Any = self._ready.for_one()
         saved = io.BytesIO()
         self.engine.savepoint(saved)
         self.engine.suspend()
