@@ -196,9 +196,11 @@ def test_what_cannot_be_read_is_refused(
     ],
 )
 def test_what_cannot_be_expected_is_refused(written: Any, step: str, says: str) -> None:
-    with pytest.raises(TranscriptError, match=re.escape(says)) as refused:
-        run_transcript(written(f"{STEP}  - {step}\n"))
-    assert refused.value.place.endswith(":10")
+    story = f"{STEP}  - {step}\n"
+    for text, line in ((story, 10), (story.replace("pipeline:", "not_yet: much\npipeline:"), 11)):
+        with pytest.raises(TranscriptError, match=re.escape(says)) as refused:
+            run_transcript(written(text))
+        assert refused.value.place.endswith(f":{line}")
 
 
 @pytest.mark.parametrize(
@@ -228,6 +230,51 @@ def test_pipelines_that_cannot_be_are_refused(
     with pytest.raises(TranscriptError, match=says) as refused:
         run_transcript(written(STEP.replace(part, instead)))
     assert refused.value.place.endswith(f":{line}")
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        ("tumbling: 1m", "session: 5m"),
+        ("count", "median value"),
+        ("clock: 5s", "expect: {watermark: 00:00:20}"),
+        ("clock: 5s", "watermark: {a: 00:02:00}"),
+        ("clock: 5s", "restart: {change: {window: {session: 5m}}}"),
+        ("clock: 5s", "restart: {change: {window: {tumbling: 2m}}}"),
+    ],
+)
+def test_what_there_is_not_yet_is_what_the_pipeline_lacks(
+    written: Any, part: str, instead: str
+) -> None:
+    """Words that it does not know, steps that it refuses, and what comes otherwise or too much."""
+    story = f"not_yet: much\n{STEP}  - clock: 5s\n"
+    run_transcript(written(story.replace(part, instead)))
+    run_transcript(written(f"not_yet: much\nrefused: slide\n{HEAD.replace('count', 'median at')}"))
+    with pytest.raises(TranscriptFailedError, match="this works now"):
+        run_transcript(written(story))
+
+
+def test_a_change_takes_the_place_of_a_part_of_the_pipeline(written: Any) -> None:
+    """S29: of a window that slides nothing is left of the one that did not."""
+    story = STEP.replace("tumbling: 1m", "tumbling: 1m, allowed_lateness: 5s")
+    step = "{restart: {change: {window: {sliding: 1m, slide: 20s}}, refused: slide 20s}}"
+    run_transcript(written(f"{story}  - {step}\n"))
+
+
+def test_a_crash_goes_back_to_what_a_changed_pipeline_went_on_from(written: Any) -> None:
+    """S28, S29: that state was saved; what was lost comes again, and the time that passed."""
+    head = HEAD.replace("ascending", "{ascending: true, idle_after: 5s}")
+    steps = """\
+partitions: [a, b]
+steps:
+  - input: {a: [{at: 00:00:10, value: 1}, {at: 00:01:30, value: 2}]}
+  - restart: {change: {window: {tumbling: 1m, allowed_lateness: 1m}}}
+  - idle: {partitions: b, for: 6s}
+  - expect: {results: [{n: 1, is_final: false}], idle: b}
+  - crash
+  - expect: {results: [], idle: b, watermark: 00:01:30, ledger: {rows_in: 2}}
+"""
+    run_transcript(written(head + steps))
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -281,15 +328,16 @@ def test_code_may_declare_the_pipeline(written: Any, monkeypatch: pytest.MonkeyP
           - expect: {results: [{window: [00:00:00, 00:01:00], n: 1}]}
         """
     run_transcript(written(text))
-    for place, says in (
-        ("my_pipelines", "is no place of a pipeline"),
-        ("my_pipelines:nothing", "is not there"),
-        ("no_such_module:by_code", "is not there"),
-        ("my_pipelines:name", ""),
+    for part, instead, says in (
+        ("my_pipelines:by_code", "my_pipelines", "is no place of a pipeline"),
+        ("my_pipelines:by_code", "my_pipelines:nothing", "is not there"),
+        ("my_pipelines:by_code", "no_such_module:by_code", "is not there"),
+        ("{t: 00:00:10}", "{weight: 1}", "no column 'weight'"),
     ):
-        if says:
+        wrong = text.replace(part, instead)
+        for story in (wrong, wrong.replace("day:", "not_yet: much\n        day:")):
             with pytest.raises(TranscriptError, match=says):
-                run_transcript(written(text.replace("my_pipelines:by_code", place)))
+                run_transcript(written(story))
 
 
 @pytest.mark.parametrize("path", [*STORIES, *WRONG], ids=name)

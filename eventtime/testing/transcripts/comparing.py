@@ -75,7 +75,7 @@ class Comparison:
     ) -> None:
         """Refuse a second time that is not as the first (S28)."""
         for name, rows in lost.items():
-            again = self._out[name][sizes.get(name, 0) :][: len(rows)]
+            again = self._out[name][sizes.get(name, 0) :]
             if str(again) != str(rows):
                 before = self._told(name, rows, "came before the crash")
                 after = self._told(name, again, "came after it")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from eventtime.testing.transcripts.reading import Entry
 
-__all__ = ("Declared", "declared", "word_of")
+__all__ = ("Declared", "RefusedPipelineError", "declared", "word_of")
 
 _TYPES: Final = {
     "time": pa.timestamp("us", "UTC"),
@@ -61,6 +61,10 @@ _FUNCTIONS: Final = {
 }
 
 
+class RefusedPipelineError(TranscriptError):
+    """Raised when the pipeline of a transcript is one that there is not (yet)."""
+
+
 @dataclass(frozen=True)
 class Declared:
     """A pipeline of a transcript.
@@ -83,8 +87,9 @@ class Declared:
             partitions: rows to read; None: there are none, the schema is all.
 
         Raises:
-            TranscriptError: it says what it must not.
-            EventTimeError: the library refuses the pipeline.
+            RefusedPipelineError: it says what there is not, or the library refuses a part of it.
+            TranscriptError: there is no code that declares it, or its source is its own.
+            EventTimeError: the library refuses the pipeline as a whole.
         """
         if self.schema is None:
             if partitions is not None:
@@ -95,8 +100,12 @@ class Declared:
         parts = self.entry.mapping("pipeline", _PARTS)
         stream = from_arrow(data, time=self.time, time_unit=self.time_unit)
         columns = self.schema.names
-        marked = _watermarked(_filtered(stream, parts, columns), parts)
-        return _windowed(marked, parts, columns)
+        try:
+            marked = _watermarked(_filtered(stream, parts, columns), parts)
+            return _windowed(marked, parts, columns)
+        except TranscriptError as error:
+            what, place, remedy = error.what, error.place, error.remedy
+            raise RefusedPipelineError(what, place=place, remedy=remedy) from error
 
 
 @contextmanager

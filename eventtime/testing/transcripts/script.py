@@ -291,8 +291,9 @@ class _Steps:
         pipeline = None
         if "change" in said:
             change = said["change"]
-            change.mapping("change", like="change: {window: {tumbling: 2m}}")
-            pipeline = declared(_changed(self.pipeline.entry, change))
+            parts = change.mapping("change", like="change: {window: {tumbling: 2m}}")
+            whole = {**self.pipeline.entry.value, **parts}
+            pipeline = declared(Entry(whole, change.file, change.line))
         if "refused" in said and pipeline is None:
             remedy = "say what changes: restart: {change: …, refused: …}"
             said["refused"].refuse("the same pipeline is never refused", remedy)
@@ -307,16 +308,6 @@ class _Steps:
             remedy = "write 'expect: nothing' if that is meant"
             entry.refuse("nothing is said to be expected", remedy)
         return Expect(entry, said)
-
-
-def _changed(entry: Entry, change: Entry) -> Entry:
-    """Return a declaration with some of its entries changed, those of mappings one by one."""
-    if not isinstance(entry.value, dict) or not isinstance(change.value, dict):
-        return change
-    merged = dict(entry.value)
-    for key, one in change.value.items():
-        merged[key] = _changed(merged[key], one) if key in merged else one
-    return Entry(merged, change.file, change.line)
 
 
 def _alone(entry: Entry, name: str) -> Entry:
