@@ -317,8 +317,11 @@ class Mailbox:
         taken = _taken(lane.waiting, most_rows)
         if taken:
             lane.is_told_silent, lane.reached = False, taken[-1].position
-            size = sum(_bytes(item.rows) for item in taken)
-            lane.rows -= sum(count_of(item.rows) for item in taken)
+            size, n = lane.bytes, lane.rows
+            if lane.waiting:
+                size = sum(_bytes(item.rows) for item in taken)
+                n = sum(count_of(item.rows) for item in taken)
+            lane.rows -= n
             lane.bytes -= size
             self._bytes -= size
             news += _joined(taken)

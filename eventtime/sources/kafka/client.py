@@ -178,8 +178,8 @@ class Client:
             if some < _FEW:
                 return
 
-    def is_end(self, message: Any) -> bool:
-        """Tell whether a message that is none says that there are no more for now.
+    def heed(self, message: Any) -> None:
+        """Act on a message that is none, and not the end of a partition: it is noted, or raised.
 
         Raises:
             SourceError: it says that the partition cannot be read on.
@@ -194,9 +194,7 @@ class Client:
         if error.fatal() or name in _FINAL:
             msg = f"the topic cannot be read any more: {error.str()}"
             raise SourceError(msg, place=where, remedy="see the broker; then start again")
-        if name != "_PARTITION_EOF":
-            LOG.info("%s: %s", where, error.str())
-        return bool(name == "_PARTITION_EOF")
+        LOG.info("%s: %s", where, error.str())
 
     def close(self) -> None:
         """Leave; also more than once."""

@@ -182,9 +182,11 @@ class KafkaFeed(MailFeed):
                     self._keep(lane, decoded, now_us)
                     if error is not None:
                         raise error
-            for of, event in polled.events:
-                if self._client.is_end(event) and of is not None and self._is_ours(of):
-                    self._reached(of, event.offset())
+            for trouble in polled.troubles:
+                self._client.heed(trouble)
+            for lane, offset in polled.ends:
+                if self._is_ours(lane):
+                    self._reached(lane, offset)
 
     def _is_ours(self, lane: Lane) -> bool:
         return self._lanes.get(lane.place) is lane

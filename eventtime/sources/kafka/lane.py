@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ class Lane:
     is_at_end: bool = False
     is_let_go: bool = False
 
-    @property
+    @cached_property
     def place(self) -> TopicPartitionName:
         """Topic and number."""
         return TopicPartitionName(self.topic, self.number)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """That of the place."""
         return self.place.name

@@ -81,12 +81,13 @@ class JsonPayload:
         """Parse all as one text, where none has a line end; where they have, count the lines."""
         values = all_there(values)
         data = b"\n".join(values)
-        is_plain = data.count(b"\n") == len(values) - 1
-        if len(values) == 1 and not is_plain:
+        lines = data.count(b"\n") + 1
+        if len(values) == 1 < lines:
             return _one_text(data, self.schema)
         rows = parse_objects(data, self.schema)
-        if is_plain and rows.num_rows == len(values):
-            return Parsed(rows, None)
+        if rows.num_rows == lines:  # none of them is blank
+            is_plain = lines == len(values)
+            return Parsed(rows, None if is_plain else [it.count(b"\n") + 1 for it in values])
         counts = [sum(1 for line in value.split(b"\n") if line.strip()) for value in values]
         if not all(counts):
             message = "it is empty"

@@ -6,7 +6,7 @@ would look at them again and again, which takes longer than all else that is don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import methodcaller
@@ -17,7 +17,10 @@ import numpy as np
 if TYPE_CHECKING:
     from eventtime.sources.kafka.lane import Lane
 
-__all__ = ("Message", "Messages", "Polled", "Wanted")
+__all__ = ("END", "Message", "Messages", "Polled", "Wanted")
+
+END: Final = -191
+"""What librdkafka's "end of partition" has as its code, on every version of it."""
 
 _ERROR: Final = methodcaller("error")
 _NUMBER: Final = methodcaller("partition")
@@ -103,7 +106,13 @@ class Polled:
         self._index = {topic: i for i, topic in enumerate(topics)}
         self._wanted, self._lanes = wanted, lanes
         self._by_place: dict[tuple[str, int], tuple[Lane, Messages]] = {}
-        self.events: list[tuple[Lane | None, Any]] = []
+        self._ends: dict[tuple[str, int], tuple[Lane, int]] = {}
+        self.troubles: list[Any] = []
+
+    @property
+    def ends(self) -> Iterable[tuple[Lane, int]]:
+        """Offsets at which lanes had nothing more, each the last time that it was said."""
+        return self._ends.values()
 
     @property
     def by_lane(self) -> list[tuple[Lane, Messages]]:
@@ -112,21 +121,14 @@ class Polled:
         return [held for at, held in self._by_place.items() if lanes.get(at) is held[0]]
 
     def add(self, messages: Sequence[Any]) -> int:
-        """Sort out some messages; those that say that something happened are events, of a lane.
+        """Sort out some messages; those that say that something happened are none of a partition.
 
         Returns:
             How many they were.
         """
-        is_event = [error is not None for error in map(_ERROR, messages)]
         n = len(messages)
-        if any(is_event):
-            told = list(zip(messages, is_event, strict=True))
-            self.events += [
-                (self._lanes.get((each.topic(), each.partition())), each)
-                for each, is_one in told
-                if is_one
-            ]
-            messages = [each for each, is_one in told if not is_one]
+        if True in [error is not None for error in map(_ERROR, messages)]:
+            messages = self._without_events(messages)
         for start, end in pairwise(self._runs(messages)):
             run = messages[start:end]
             self._keep((run[0].topic(), run[0].partition()), Messages.of(run, self._wanted))
@@ -142,6 +144,22 @@ class Polled:
         elif lane is not None:
             self._by_place[place] = lane, messages
 
+    def _without_events(self, messages: Sequence[Any]) -> list[Any]:
+        """Keep ends, of which there are as many as messages where little comes, and troubles."""
+        others = []
+        for each in messages:
+            error = each.error()
+            if error is None:
+                others.append(each)
+            elif error.code() != END:
+                self.troubles.append(each)
+            else:
+                place = each.topic(), each.partition()
+                lane = self._lanes.get(place)
+                if lane is not None:
+                    self._ends[place] = lane, each.offset()
+        return others
+
     def _runs(self, messages: Sequence[Any]) -> list[int]:
         """Return where runs of one partition begin, and the end of the last."""
         n = len(messages)
@@ -149,4 +167,5 @@ class Polled:
         if len(self._index) > 1:
             topics = map(self._index.__getitem__, map(_TOPIC, messages))
             places = places * len(self._index) + np.fromiter(topics, np.int64, n)
-        return [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), n] if n else []
+        (begins,) = (places[1:] != places[:-1]).nonzero()
+        return [0, *(begins + 1).tolist(), n] if n else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,21 +49,22 @@ class Told:
     def value(self) -> bytes:
         return b"x"
 
-    def error(self) -> str | None:
-        return self.says
+    def error(self) -> KafkaError | None:
+        known = {"end": KafkaError._PARTITION_EOF, "trouble": KafkaError._TRANSPORT}
+        return KafkaError(known[self.says]) if self.says else None
 
 
 PLACES = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 2))
 
 
 @given(
-    told=st.lists(st.tuples(PLACES, st.sampled_from([None, None, "end"])), min_size=1),
+    told=st.lists(st.tuples(PLACES, st.sampled_from([None, None, "end", "trouble"])), min_size=1),
     cut=st.integers(1, 9),
 )
 def test_messages_are_sorted_out_in_their_order(
     told: list[tuple[tuple[str, int], str | None]], cut: int
 ) -> None:
-    """However many come at a time, of several topics or of one."""
+    """However many come at a time, of several topics or of one; ends count once, the last time."""
     polled = [Told(place, i, says) for i, (place, says) in enumerate(told)]
     for topics in (["a", "b"], ["a"]):
         some = [each for each in polled if each.topic() in topics]
@@ -70,7 +72,9 @@ def test_messages_are_sorted_out_in_their_order(
         sorted_out = Polled(topics, {"number": methodcaller("offset")}, lanes)
         for start in range(0, len(some), cut):
             assert sorted_out.add(some[start : start + cut]) == len(some[start : start + cut])
-        assert sorted_out.events == [(lanes[each.place], each) for each in some if each.says]
+        assert sorted_out.troubles == [each for each in some if each.says == "trouble"]
+        ends = {each.place: each.number for each in some if each.says == "end"}
+        assert {lane.place: offset for lane, offset in sorted_out.ends} == ends
         wanted: dict[tuple[str, int], list[int]] = {}
         for each in some:
             if not each.says:
@@ -105,9 +109,6 @@ class Going:
 
     def assign(self, lanes: Sequence[Lane]) -> None:
         """Read them."""
-
-    def is_end(self, event: Told) -> bool:
-        return event.says == "end"
 
     def poll(self, take: Callable[[list[Any]], int], most: int, wait_s: float) -> None:
         for step in self.steps:
