@@ -93,18 +93,18 @@ class HybridSource:
         return check_same(named)
 
     def inferred(self) -> Inferred:
-        """See `Inferring`: it is the live one that goes on."""
+        """See `Inferring`: all columns are inside, also those that the live one has by paths."""
         found = self.then.inferred() if isinstance(self.then, Inferring) else None
-        if found is None or not found.in_paths.names:
-            return Inferred(self.schema(), pa.schema([]))
-        return found
+        in_paths = [] if found is None else _besides(found.in_paths, found.inside)
+        return Inferred(self.schema(), pa.schema(in_paths))
 
     def as_inferred(self, columns: Inferred) -> HybridSource:
         """See `Inferring`."""
-        live = self.then
-        then = live.as_inferred(columns) if isinstance(live, Inferring) else live
-        before = None if columns.in_paths.names else columns.inside
-        return replace(self, then=then, before=before)
+        live, (whole, in_paths) = self.then, columns
+        if isinstance(live, Inferring):
+            inside = pa.schema(_besides(whole, in_paths))
+            live = live.as_inferred(Inferred(inside, in_paths))
+        return replace(self, then=live, before=whole)
 
     def follow(
         self,
@@ -242,6 +242,11 @@ class _HybridFeed:
         if admitted is not None:
             is_own |= ~admitted
         return rows if is_own.all() else rows.filter(pa.array(is_own))
+
+
+def _besides(fields: pa.Schema, known: pa.Schema) -> list[pa.Field]:
+    """Return the fields whose names another schema does not have."""
+    return [field for field in fields if field.name not in known.names]
 
 
 def _renamed(news: News) -> News:

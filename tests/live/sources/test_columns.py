@@ -210,6 +210,27 @@ def test_each_source_of_a_plan_has_its_own(tmp_path: Path) -> None:
     assert columns_of(again) == columns_of(first)
 
 
+def test_behind_the_switch_columns_in_paths_need_nothing_stored(tmp_path: Path) -> None:
+    """S28: what is stored may be gone by then; its order of columns stays that of the run."""
+    path, live, state = tmp_path / "stored.arrow", tmp_path / "live" / "day=7", tmp_path / "state"
+    live.mkdir(parents=True)
+    (live / "a.jsonl").write_bytes(lines({"t": 11, "x": 1}))
+    with pa.ipc.new_file(path, pa.schema({"day": "int64", "t": "int64", "x": "int64"})) as writer:
+        writer.write(pa.record_batch({"day": [6], "t": [1], "x": [5]}))
+
+    def stream() -> et.Stream:
+        stored = et.read_ipc(path, time="t", time_unit="s")
+        both = et.hybrid(stored, follow(live.parent, hive=True)).watermark(et.ascending())
+        return both.window(et.tumbling("10s")).aggregate(x=et.sum("x"), day=et.max("day"))
+
+    run_until(2, stream(), checkpoint=state)
+    path.unlink()
+    append(live / "a.jsonl", lines({"t": 12, "x": 2}, {"t": 1, "x": 9}))
+    ran = run_until(4, stream(), checkpoint=state, drain=True)
+    assert [(row["x"], row["day"]) for row in ran.table().to_pylist()] == [(5, 6), (3, 7)]
+    assert ran.side("late").column_names[:3] == ["day", "t", "x"]
+
+
 def test_a_column_added_to_a_table_is_none_of_a_run_that_goes_on(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
