@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("RedisSource",)
 
-_POSITION: Final = {"id": str, "rows": int}
+_POSITION: Final = {"id": str, "rows": int, "gone": int}
 _MOST_ENTRIES: Final = 8_192
 _BLOCK_MS: Final = 200
 _ROOM_S: Final = 0.05
@@ -111,8 +111,9 @@ class RedisSource:
     def _columns(
         self, stream: str, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], wanted: pa.Schema
     ) -> list[tuple[Rows, int]]:
+        fields = [(field.name.encode(), _is_bytes(field.type)) for field in wanted]
         found = [
-            (*(_text(values.get(name.encode())) for name in wanted.names), entry.decode())
+            (*(_value(values.get(n), as_is=as_is) for n, as_is in fields), entry.decode())
             for entry, values in entries
         ]
         schema = wanted.append(pa.field("id" if "id" not in wanted.names else "", pa.string()))
@@ -121,7 +122,11 @@ class RedisSource:
 
 
 class _StreamsFeed(MailFeed):
-    """A thread that asks for new entries of all streams that have room."""
+    """A thread that asks for new entries of all streams that have room.
+
+    A position has the ``id`` of the entry taken last, how many ``rows`` were taken, and how many
+    entries were ``gone`` before the first of them.
+    """
 
     def __init__(
         self,
@@ -135,6 +140,7 @@ class _StreamsFeed(MailFeed):
         self._client, self._failure = client, failure
         self._last = {name: str(held.get(name, {}).get("id", "0-0")) for name in source.streams}
         self._rows = {name: int(held.get(name, {}).get("rows", 0)) for name in source.streams}
+        self._gone = {name: int(known["gone"]) for name, known in held.items()}
         super().__init__(Mailbox())
         self._closing = threading.Event()
         for name in source.streams:
@@ -143,7 +149,6 @@ class _StreamsFeed(MailFeed):
 
     def check(self) -> None:
         """Refuse names of other things, and streams of which entries were not read and are gone."""
-        place = self._source.describe()
         for name in self._source.streams:
             try:
                 kind = self._client.type(name).decode()
@@ -152,13 +157,10 @@ class _StreamsFeed(MailFeed):
                 raise self._broken(error) from error
             if kind not in {"stream", "none"}:
                 msg = f"{name!r} is a {kind} and no stream"
-                raise SourceError(msg, place=place, remedy="name a stream")
-            gone = int(about.get("entries-added", 0)) - int(about.get("length", 0))
-            read = self._rows[name]
-            if read and gone > read:
-                msg = f"{gone:,} entries of {name!r} are gone, of which {read:,} were read"
-                remedy = "trim only what was read, or start anew without the checkpoint"
-                raise SourceError(msg, place=place, remedy=remedy)
+                raise SourceError(msg, place=self._source.describe(), remedy="name a stream")
+            # What was trimmed before there was a run, nobody has missed.
+            self._gone.setdefault(name, _removed(about))
+            self._check_trimmed(name, about)
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -187,13 +189,41 @@ class _StreamsFeed(MailFeed):
         if not asked:
             self._closing.wait(_ROOM_S)
             return
-        found = self._client.xread(asked, count=_MOST_ENTRIES, block=_BLOCK_MS)
+        # Looked at and read in one step: what was trimmed in front of these entries is noticed.
+        with self._client.pipeline(transaction=True) as pipe:
+            for name in asked:
+                pipe.xinfo_stream(name)
+            pipe.xread(asked, count=_MOST_ENTRIES)
+            *infos, found = pipe.execute(raise_on_error=False)
+        if isinstance(found, self._failure):
+            raise found
+        for name, about in zip(asked, infos, strict=True):
+            # Of a stream that is not there yet, nothing can be told.
+            self._check_trimmed(name, {} if isinstance(about, self._failure) else about)
         for stream, entries in found:
             self._put(stream.decode(), entries)
         came = {stream.decode() for stream, _ in found}
         for name in asked:
             if name not in came:
                 self._mail.quiet(name)
+        if not found:
+            self._client.xread(asked, count=1, block=_BLOCK_MS)
+
+    def _check_trimmed(self, name: str, about: Mapping[str, Any]) -> None:
+        """Refuse to pass over entries that were removed from a stream before they were read.
+
+        Redis counts what was added since version 7; of older ones nothing is noticed.
+
+        Raises:
+            SourceError: more of them are gone than were read.
+        """
+        gone, read = _removed(about) - self._gone[name], self._rows[name]
+        first = about.get("first-entry")
+        is_passed = first is not None and _id(first[0].decode()) <= _id(self._last[name])
+        if gone > read and not is_passed:
+            msg = f"{gone:,} entries of {name!r} are gone, of which {read:,} were read"
+            remedy = "trim only what was read, or start anew without the checkpoint"
+            raise SourceError(msg, place=self._source.describe(), remedy=remedy)
 
     def _put(self, name: str, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
         done = 0
@@ -201,7 +231,8 @@ class _StreamsFeed(MailFeed):
             done += size
             self._rows[name] += size
             self._last[name] = entries[done - 1][0].decode()
-            self._mail.put(name, rows, {"id": self._last[name], "rows": self._rows[name]})
+            position = {"id": self._last[name], "rows": self._rows[name], "gone": self._gone[name]}
+            self._mail.put(name, rows, position)
 
     def _broken(self, error: BaseException) -> SourceError:
         msg = f"the streams cannot be read any more: {' '.join(str(error).split())}"
@@ -224,5 +255,31 @@ def _named(rows: Rows, stream: str, ids: Sequence[str]) -> Rows:
     return malformed(bad)
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", errors="replace")
+def _is_bytes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(test(kind) for test in tests)
+
+
+def _value(value: bytes | None, *, as_is: bool) -> str | bytes | None:
+    """Return a field as text; bytes of a column of bytes, and what is no UTF-8, as they are."""
+    if value is None or as_is:
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value  # which no column of another type takes
+
+
+def _removed(about: Mapping[str, Any]) -> int:
+    """Return how many entries a stream has lost since it was made."""
+    return int(about.get("entries-added", 0)) - int(about.get("length", 0))
+
+
+def _id(text: str) -> tuple[int, int]:
+    """Return an id as numbers, which can be compared.
+
+    >>> _id("1700000000000-7")
+    (1700000000000, 7)
+    """
+    time, _, number = text.partition("-")
+    return int(time), int(number)

@@ -12,12 +12,12 @@ import pytest
 import redis
 
 import eventtime as et
-from eventtime.sources.feed import Silent
+from eventtime.sources.feed import Arrived, Silent
 from eventtime.testing import SINK_CHECKS, SinkCase
 from eventtime.testing.sinks import values_of_every_type_come_back
-from live.sources.test_sockets import bad, has, numbers, source
+from live.sources.test_sockets import bad, numbers, source
 from live.sources.test_wire import SCHEMA
-from live.sources.waiting import taken_until
+from live.sources.waiting import taken_until, until
 from sink_cases import KILLS
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventtime.sinks.epochs import EpochSink
+    from eventtime.sources.base import Position
+    from eventtime.sources.feed import News
 
 
 @contextlib.contextmanager
@@ -99,6 +101,19 @@ def test_a_run_goes_from_stream_to_stream_over_a_restart(tmp_path: Path, redis_u
     assert counts == [10] * 6
 
 
+def silent(news: list[News]) -> list[str]:
+    return [name for item in news if isinstance(item, Silent) for name in item.partitions]
+
+
+def stands_at(news: list[News]) -> Position:
+    return [item.position for item in news if isinstance(item, Arrived)][-1]
+
+
+def good(news: list[News]) -> list[dict[str, Any]]:
+    batches = [item.rows for item in news if isinstance(item, Arrived)]
+    return [row for rows in batches if isinstance(rows, pa.RecordBatch) for row in rows.to_pylist()]
+
+
 def followed(url: str, streams: Any, positions: Any = None, **more: Any) -> Any:
     stream = et.read_redis(url, streams, schema=SCHEMA, time="t", time_unit="s", **more)
     feed = source(stream).follow(None, positions, et.SystemClock())
@@ -119,7 +134,7 @@ def test_entries_that_do_not_fit_are_told_with_their_ids(redis_url: str, field: 
         if field:
             ids.append(connection.xadd(name, {field: " "}).decode())
     feed = followed(redis_url, [name, "quiet"], field=field)
-    news = taken_until(feed, has(Silent(["quiet"])))
+    news = taken_until(feed, lambda news: "quiet" in silent(news))
     news += taken_until(feed, lambda _: bool(numbers(news)) or True)
     feed.close()
     if field is None:
@@ -139,7 +154,55 @@ def test_what_cannot_be_followed_is_refused(redis_url: str) -> None:
     with pytest.raises(et.SourceError, match="'text' is a string and no stream"):
         followed(redis_url, "text")
     with pytest.raises(et.SourceError, match="7 entries of 'trimmed' are gone, of which 3"):
-        followed(redis_url, "trimmed", {"trimmed": {"id": "1-1", "rows": 3}})
+        followed(redis_url, "trimmed", {"trimmed": {"id": "1-1", "rows": 3, "gone": 0}})
+
+
+def test_what_was_trimmed_before_a_run_began_does_not_stop_it_from_going_on(redis_url: str) -> None:
+    """S28: streams with a length at most are trimmed all the time."""
+    with client(redis_url) as connection:
+        for n in range(50):
+            connection.xadd("short", {"t": str(n)}, maxlen=5, approximate=False)
+        feed = followed(redis_url, "short")
+        first = taken_until(feed, lambda news: len(numbers(news)) == 5)
+        feed.close()
+        for n in range(50, 53):
+            connection.xadd("short", {"t": str(n)}, maxlen=5, approximate=False)
+        feed = followed(redis_url, "short", {"short": stands_at(first)})
+        assert numbers(taken_until(feed, lambda news: len(numbers(news)) == 3)) == [50, 51, 52]
+        feed.close()
+
+
+def test_entries_that_are_trimmed_before_they_are_read_end_the_run(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventtime.sources.redis_streams._MOST_ENTRIES", 10)
+    monkeypatch.setattr("eventtime.sources.mailbox._MOST_ROWS", 20)
+    with client(redis_url) as connection:
+        for n in range(100):
+            connection.xadd("left behind", {"t": str(n)})
+        feed = followed(redis_url, "left behind")
+        until(lambda: not feed._mail.has_room("left behind"), "the queue is not full")
+        connection.xtrim("left behind", maxlen=30, approximate=False)
+        with pytest.raises(
+            et.SourceError, match="70 entries of 'left behind' are gone, of which 20"
+        ):
+            taken_until(feed, lambda _: False)
+        feed.close()
+
+
+def test_bytes_stay_what_they_are_and_no_text_is_made_of_what_is_none(redis_url: str) -> None:
+    values = {b"t": b"1", b"x": b"\xff\n", b"b": b"\xff\n"}
+    schema = {"t": pa.int64(), "x": pa.string(), "b": pa.binary()}
+    with client(redis_url) as connection:
+        connection.xadd("bytes", values)
+        connection.xadd("bytes", {**values, b"x": "é".encode()})
+    stream = et.read_redis(redis_url, "bytes", schema=schema, time="t", time_unit="s")
+    feed = source(stream).follow(None, None, et.SystemClock())
+    feed.start(lambda: None)
+    news = taken_until(feed, lambda news: len(bad(news)) == 1 and bool(good(news)))
+    feed.close()
+    assert good(news) == [{"t": 1, "x": "é", "b": b"\xff\n"}]
+    assert "was not a utf8 string" in bad(news)[0]["error"]
 
 
 def test_a_server_that_does_not_answer_is_a_clear_error(tmp_path: Path) -> None:
@@ -147,6 +210,11 @@ def test_a_server_that_does_not_answer_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(et.SourceError, match="cannot be reached") as raised:
         followed(url, "x")
     assert "secret" not in str(raised.value)
+    with pytest.raises(et.SourceError, match="does not take this address"):
+        followed(f"unix://{tmp_path}/none?patience=5", "x")
+    with pytest.raises(et.PlanError) as refused:
+        followed("redis://:sec/ret@host:1", "x")
+    assert not any(part in str(refused.value) for part in ("sec", "ret@"))
     with pytest.raises(et.SinkError, match="cannot be reached"):
         et.to_redis(url, stream="x").open_epochs(SCHEMA, "job")
 
@@ -167,7 +235,17 @@ def test_wrong_arguments_of_the_sink_are_refused(wrong: dict[str, Any]) -> None:
         et.to_redis(**{"url": "redis://x", "stream": "s", **wrong})
 
 
-@pytest.mark.parametrize("wrong", [{"url": 5}, {"streams": []}, {"field": ""}, {"time": "y"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": 5},
+        {"url": "redis://host:port"},
+        {"url": "redis://host/three"},
+        {"streams": []},
+        {"field": ""},
+        {"time": "y"},
+    ],
+)
 def test_wrong_arguments_of_the_source_are_refused(wrong: dict[str, Any]) -> None:
     right: dict[str, Any] = {"url": "redis://x", "streams": "s", "schema": SCHEMA, "time": "t"}
     with pytest.raises(et.PlanError):
