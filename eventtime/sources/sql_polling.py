@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.checks import shown
 from eventtime.errors import ColumnError, PlanError, SchemaError, SourceError
 from eventtime.sources.base import Poll
 from eventtime.sources.inferring import Inferred
@@ -213,6 +213,7 @@ class SqlReader:
     def _note(self, found: FetchedRows, indexes: Sequence[int]) -> None:
         """Move the position behind rows; the last value is that of the last ones."""
         newest = found.value(indexes[-1])
+        self._check_kind(newest, found.value(indexes[0]))
         if newest != self._last:
             self._last, self._ties = newest, Counter()
         for i in reversed(indexes):
@@ -221,16 +222,27 @@ class SqlReader:
             self._ties.update(found.digests(i, i + 1))
         self._rows += len(indexes)
 
+    def _check_kind(self, newest: object, first: object) -> None:
+        """Refuse values of which SQLite puts one kind behind all of another, whenever they came."""
+        kinds = {type(newest), type(first if self._last is None else self._last)}
+        source = self._source
+        is_whole = pa.types.is_integer(self._asked.field(source.by).type)
+        if len(kinds) == 1 and kinds <= ({int} if is_whole else {int, str}):
+            return
+        msg = f"column {source.by!r} holds {shown(newest)}: rows that come later are not behind it"
+        remedy = "keep integers or texts there, not both, or leave such rows out with query="
+        raise SourceError(msg, place=source.describe(), remedy=remedy)
+
     def _fetched(self) -> FetchedRows:
         source, table = self._source, self._table
         by, values = named_column(source.by), []
         kind = self._asked.field(source.by).type
         where = [f"{by} IS NOT NULL"]
         if self._last is not None:
-            values.append(_as_value(self._last, kind))
+            values.append(table.bound(self._last, kind))
             where.append(f"{by} >= {table.mark(len(values))}")
         if source.settle_us:
-            values.append(_as_value(self._clock.now_us() - source.settle_us, kind))
+            values.append(table.bound(self._clock.now_us() - source.settle_us, kind))
             where.append(f"{by} < {table.mark(len(values))}")
         limit = _MOST_ROWS + sum(self._ties.values())
         columns = ", ".join(map(named_column, self._asked.names))
@@ -244,11 +256,3 @@ class SqlReader:
             msg = f"the database cannot be read any more: {' '.join(str(error).split())}"
             remedy = "run with restart=et.restart(…) to go on when it is back"
             raise SourceError(msg, place=source.describe(), remedy=remedy) from error
-
-
-def _as_value(held: int | str, kind: pa.DataType) -> object:
-    """Make of what a position holds what a statement takes: of microseconds a time."""
-    if not pa.types.is_timestamp(kind):
-        return held
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(held))
-    return moment if kind.tz else moment.replace(tzinfo=None)

@@ -6,6 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
+
 from eventtime.errors import SourceError
 from eventtime.postgres_client import bounded
 from eventtime.sources.fetched_rows import ArrowRows, TupleRows
@@ -14,8 +16,6 @@ from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pyarrow as pa
 
     from eventtime.sources.fetched_rows import FetchedRows
 
@@ -44,6 +44,10 @@ class SqlTable(Protocol):
             values: in their order.
             schema: of what it selects.
         """
+        ...
+
+    def bound(self, held: int | str, kind: pa.DataType) -> object:
+        """Make a value for a statement of what a position holds of a column; times are of µs."""
         ...
 
     def close(self) -> None:
@@ -103,9 +107,19 @@ class PostgresTable:
     def rows(self, query: str, values: Sequence[object], schema: pa.Schema) -> FetchedRows:
         return ArrowRows(self._fetched(query, values), schema)
 
+    def bound(self, held: int | str, kind: pa.DataType) -> object:
+        if not pa.types.is_timestamp(kind):
+            return held
+        # No datetime: it ends with the year 9999.
+        return pa.scalar(held, pa.timestamp("us", kind.tz))
+
     def _fetched(self, query: str, values: Sequence[object]) -> pa.Table:
+        given = None
+        if values:
+            arrays = [pa.array([pa.scalar(value)]) for value in values]
+            given = pa.RecordBatch.from_arrays(arrays, [f"${n}" for n in range(len(arrays))])
         with self._connection.cursor() as cursor:
-            cursor.execute(query, list(values) or None)
+            cursor.execute(query, given)
             return cursor.fetch_arrow_table()
 
     def close(self) -> None:
@@ -140,6 +154,10 @@ class SqliteTable:
         names = [str(column[0]) for column in cursor.description]
         cursor.close()
         return dict.fromkeys(names)
+
+    def bound(self, held: int | str, kind: pa.DataType) -> object:
+        del kind
+        return held  # as it stands in the column, whose rows are compared as they stand there
 
     def rows(self, query: str, values: Sequence[object], schema: pa.Schema) -> FetchedRows:
         given: Any = list(values)

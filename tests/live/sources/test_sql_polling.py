@@ -130,6 +130,49 @@ def test_rows_without_the_column_are_left_out_and_times_as_text_are_read(tmp_pat
         one.close()
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["2024-01-01 00:00:01", "2024-01-01 00:00:02", "2024-01-01 00:00:02"], pa.timestamp("us")),
+        ([1_704_067_201, 1_704_067_202, 1_704_067_202], pa.timestamp("s")),
+    ],
+    ids=["texts", "integers"],
+)
+def test_sqlite_is_asked_by_times_as_they_stand_there(
+    tmp_path: Path, values: list[Any], kind: pa.DataType
+) -> None:
+    """S28: poll after poll, ties among them, over a restart."""
+    schema = {"id": kind, "t": pa.int64()}
+    with database(tmp_path / "x.db") as connection:
+        made = sqlite(tmp_path / "x.db", schema=schema)
+        one, seen = reader(made), []
+        for value in values:
+            connection.execute("INSERT INTO events VALUES (?, 0, '')", [value])
+            seen += drained(one)
+            held = json.loads(json.dumps(one.position))
+            one.close()
+            one = reader(made, held)
+        one.close()
+    assert [row[0].second for row in seen] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("odd", ["soon", b"2", 1.5], ids=["text", "blob", "real"])
+@pytest.mark.parametrize("before", ["nothing", "unread", "read"])
+def test_values_that_stand_behind_all_others_for_ever_are_refused(
+    tmp_path: Path, odd: Any, before: str
+) -> None:
+    """SQLite puts texts behind all numbers: what comes later would never be read."""
+    with database(tmp_path / "x.db") as connection:
+        one = reader(sqlite(tmp_path / "x.db"))
+        if before != "nothing":
+            connection.execute("INSERT INTO events VALUES (1, 1, '')")
+        assert len(drained(one) if before == "read" else []) == (before == "read")
+        connection.execute("INSERT INTO events VALUES (?, 2, '')", [odd])
+        with pytest.raises(et.SourceError, match="rows that come later are not behind it"):
+            drained(one)
+        one.close()
+
+
 def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """S28: the same results as one run, ledger and all."""
 
@@ -229,6 +272,25 @@ def test_postgres_tells_its_columns_and_waits_for_rows_to_settle(postgres: Postg
         clock.advance(10_000_000)
         assert [row[1] for row in drained(one)] == ["d"]
         one.close()
+
+
+def test_postgres_times_beyond_those_of_python_are_passed_by_too(postgres: PostgresServer) -> None:
+    """S28: the year 11000, tied and over a restart; Python's times end with 9999."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE far (at timestamp, day date, n int)")
+        made = source(et.read_sql(postgres.dsn, table="far", by="at", time="at"))
+        one, seen = reader(made), []
+        for n, year in enumerate((2024, 11000, 11000, 12000)):
+            at = f"{year}-01-01"
+            connection.execute(f"INSERT INTO far VALUES ('{at}', '{at}', {n})")
+            while not isinstance(rows := one.read(), Poll):
+                assert isinstance(rows, pa.RecordBatch)
+                seen += rows.column("n").to_pylist()
+            held = json.loads(json.dumps(one.position))
+            one.close()
+            one = reader(made, held)
+        one.close()
+    assert seen == [0, 1, 2, 3]
 
 
 def test_postgres_by_a_sequence_in_a_run(postgres: PostgresServer, tmp_path: Path) -> None:
