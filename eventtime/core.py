@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from eventtime.fingerprint import fingerprint
 from eventtime.kept import Kept
 from eventtime.ledger import Ledger
 from eventtime.once import once
+from eventtime.process.plan import ProcessPlan
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
 from eventtime.report import ProgressReport
 from eventtime.stages import Stages
 from eventtime.transform import Transform
-from eventtime.windows.chunk import Block, Chunk, Source
+from eventtime.windows.chunk import Block, Chunk, Scratch, Source
 from eventtime.windows.rises import raised
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from eventtime.state.parts import PartWriter, Saved
 
 __all__ = ("Core", "compiled")
+
+_MOST_GATHERED: Final = 65_536
+"""Rows: a chunk of so many is long enough that another one costs nothing beside it."""
 
 
 def compiled(node: Node | CompiledPlan) -> CompiledPlan:
@@ -51,9 +55,10 @@ def _side_schemas(plan: CompiledPlan) -> dict[bool, dict[str, pa.Schema]]:
 class Core:
     """A plan at work on rows as they come; asks no questions about what it is given.
 
-    Partitions: `add`, `leave`, `finish`. Rows: `take`, `take_malformed`. Without: `advance_to`,
-    `poll_empty`; or `progress` and `advance`. Taking: `kept`. Looking: `ledger`. Surviving: `save`,
-    `restore`. If a call raises, part of its rows is inside and part is not.
+    Partitions: `add`, `leave`, `finish`. Rows: `take`, `take_malformed`; `gather`, then `advance`.
+    Without: `advance_to`, `poll_empty`; or `progress` and `advance`. Taking: `kept`. Looking:
+    `ledger`. Surviving: `save`, `restore`. If a call raises, part of its rows is inside and part is
+    not.
 
     Args:
         plan: compiled.
@@ -79,6 +84,11 @@ class Core:
         self.branches: list[int] = []
         self.results = 0
         self._intakes: list[PartitionIntake] = []
+        # Judged, and not processed yet: a chunk of many small batches costs what one of them does.
+        self._gathered: list[tuple[int, Block]] = []
+        self._n_gathered, self._scratch = 0, Scratch()
+        # Process functions read the clock with each chunk, and may not see another order of that.
+        self._gathers = not any(isinstance(stage, ProcessPlan) for stage in plan.stages)
         self.stages = Stages(plan.stages, self.names, self.kept.add_side, shards, clock, limit)
         self._final = Transform(plan.final_steps, plan.stages[-1].schema)
         self.side_schemas = _side_schemas(plan)[text]
@@ -107,13 +117,16 @@ class Core:
 
     def take(self, p: int, batch: pa.RecordBatch) -> None:
         """Process rows of a partition."""
-        self.progress.heard(p)
-        ready = self._intakes[p].take(batch)
-        self._set_aside(p)
-        if ready is not None:
-            self._process(p, ready)
-        else:
-            self._advance(self.progress.combine())
+        if not self._let_in(p, batch):
+            self.progress.combine()
+        self.advance()
+
+    def gather(self, p: int, batch: pa.RecordBatch) -> None:
+        """Let rows of a partition in; they are processed by `advance` at the latest (S4)."""
+        if not self._let_in(p, batch):
+            self.progress.combine()
+        if not self._gathers or self._n_gathered >= _MOST_GATHERED:
+            self.advance()
 
     def take_malformed(self, p: int, rows: pa.RecordBatch) -> None:
         """Set aside rows of a partition that do not parse; see `MalformedRows`."""
@@ -130,7 +143,10 @@ class Core:
 
     def advance(self) -> None:
         """Let timers and windows follow the clock and the watermark, which `progress` moved."""
-        self._advance(self.progress.combined_us)
+        if self._gathered:
+            self._process()
+        else:
+            self._keep(self.stages.advance(self.progress.combined_us))
 
     def poll_empty(self, p: int) -> None:
         """Note that a partition was polled and had nothing."""
@@ -142,7 +158,10 @@ class Core:
         ready = self._intakes[p].drain()
         self._set_aside(p)
         if ready is not None:
-            self._process(p, ready)
+            self._enter(p, ready)
+        # What fires before the end is not final yet.
+        if self._gathered:
+            self._process()
         self.progress.finish(p)
         self.advance()
 
@@ -182,6 +201,7 @@ class Core:
 
     def save(self, writer: PartWriter) -> dict[str, Any]:
         """Write the parts; returns the rest, for JSON."""
+        assert not self._gathered
         self.stages.flush()
         progress = self.progress.save(self._clock.now_us())
         head = {
@@ -212,7 +232,16 @@ class Core:
         self._final.rows, self.results = head["rows_before_final_steps"], head["results"]
         self.kept.restore(saved)
 
-    def _process(self, p: int, ready: Ready) -> None:
+    def _let_in(self, p: int, batch: pa.RecordBatch) -> bool:
+        """Judge rows of a partition; returns whether there are any for the windows."""
+        self.progress.heard(p)
+        ready = self._intakes[p].take(batch)
+        self._set_aside(p)
+        if ready is not None:
+            self._enter(p, ready)
+        return ready is not None and len(ready) > 0
+
+    def _enter(self, p: int, ready: Ready) -> None:
         own = ready.block.rises
         judged = raised(own, self.progress.combined_us, self.progress.others_us(p))
         self.progress.moved(p, ready.after_us)
@@ -220,18 +249,28 @@ class Core:
         assert source is not None
         source = Source(source.batch, source.columns, own, source.partition)
         block = Block(rows.time_us, judged, rows.keys, rows.key_nulls, rows.lanes, source)
-        chunk = Chunk.of_block(block, self.progress.combined_us)
-        with naming_partitions([self.names[p]]):
+        if len(block):
+            self._gathered.append((p, block))
+            self._n_gathered += len(block)
+
+    def _process(self) -> None:
+        """Take what was gathered through the operators, as one chunk."""
+        taken = [(p, len(block)) for p, block in self._gathered]
+        blocks = [block for _, block in self._gathered]
+        self._gathered, self._n_gathered = [], 0
+        chunk = Chunk.of_blocks(blocks, self.progress.combined_us).together(self._scratch)
+        with naming_partitions(list(dict.fromkeys(self.names[p] for p, _ in taken))):
             results, late = self.stages.process(chunk)
-        ledger = self._intakes[p].ledger
-        ledger.waiting -= len(ready)
-        ledger.windowed += len(ready) - len(late)
-        ledger.late += len(late)
+        for p, n in taken:
+            ledger = self._intakes[p].ledger
+            ledger.waiting -= n
+            ledger.windowed += n
+        if len(late):
+            for p, n in enumerate(np.bincount(late).tolist()):
+                self._intakes[p].ledger.late += n
+                self._intakes[p].ledger.windowed -= n
         self._keep(results)
         self.stages.forget_keys([])
-
-    def _advance(self, watermark_us: int) -> None:
-        self._keep(self.stages.advance(watermark_us))
 
     def _keep(self, results: Iterable[pa.RecordBatch]) -> None:
         for batch in results:

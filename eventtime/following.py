@@ -13,7 +13,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
-from eventtime.alarm import ThreadAlarm
+from eventtime.alarm import ThreadAlarm, longest_wait_us
 from eventtime.clock import Interval
 from eventtime.core import Core
 from eventtime.opened import Opened, note_readers, positions_in
@@ -64,7 +64,6 @@ _MOST_ROWS: Final = 65_536
 _FEW_ROWS: Final = 4_096
 """So many in a turn are worth one: what a turn costs is little beside them."""
 
-_MOST_WAIT_US: Final = 100_000
 _MOST_LISTENED_US: Final = 2_000_000
 """A turn that lasted longer was our own work, or the machine slept: no silence (S6)."""
 
@@ -111,6 +110,7 @@ class Following:
         self._board, self._sight = board, Sight(saved)
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
         self._latency_us = latency_us
+        self._wait_us = longest_wait_us(plan.watermark.idle_after_us)
         self.is_suspended = self._is_ending = self._wants_cut = False
         self._feeds: list[Opened] = []
         self._positions: list[Position | None] = []
@@ -275,7 +275,7 @@ class Following:
     def _rest(self, rows: int) -> None:
         """Wait for news; while few rows come at a time, for more of them."""
         if not rows:
-            self._alarm.wait(_MOST_WAIT_US)
+            self._alarm.wait(self._wait_us)
         since_us = self._clock.now_us() - self._told_us
         if rows < _FEW_ROWS and 0 <= since_us < self._latency_us:
             self._alarm.sleep(self._latency_us - since_us)
@@ -325,7 +325,7 @@ class Following:
                 if isinstance(rows, MalformedRows):
                     self._core.take_malformed(p, rows.rows)
                 else:
-                    self._core.take(p, rows)
+                    self._core.gather(p, rows)
                 return count_of(rows)
             case Stands(name, position):
                 self._positions[opened.indexes[name]] = position

@@ -91,7 +91,12 @@ def _run(plan: CompiledPlan, shards: int) -> None:
         # On time; rows that let their windows fire; late for some windows, and for all.
         for time_us in (_EARLY_US, _LATE_US, _LATE_US, _EARLY_US):
             for p, branch in enumerate(plan.branches):
-                core.take(p, _rows(branch.schema, plan.stages[0], time_us))
+                rows = _rows(branch.schema, plan.stages[0], time_us)
+                core.take(p, rows)
+                # So few at a time are laid together first.
+                core.gather(p, rows[:1])
+                core.gather(p, rows[1:2])
+            core.advance()
             core.stages.flush()
         for p in range(len(plan.branches)):
             core.finish(p)

@@ -175,6 +175,12 @@ class Chunk:
             spans[0] = 0, 0, n, MINUS_INFINITY, block.rises[-1, 1]
         return cls([block], spans, watermark_after_us, original, chosen)
 
+    @classmethod
+    def of_blocks(cls, blocks: Sequence[Block], watermark_after_us: int) -> Chunk:
+        """Make a chunk of whole blocks one behind another, none of them empty."""
+        spans = [(i, 0, len(b), MINUS_INFINITY, b.rises[-1, 1]) for i, b in enumerate(blocks)]
+        return cls(blocks, np.array(spans, np.int64), watermark_after_us)
+
     def __len__(self) -> int:
         return int(self.starts[-1])
 
@@ -203,10 +209,14 @@ class Chunk:
             there = positions if self.chosen is None else self.chosen[positions]
             return self.original.found(there)
         blocks, rows, time_us, watermark_us = self._look_up(positions)
-        sources = self._sources
-        # Only a partition by itself can be behind what judges it: in replay it is the minimum.
-        own = sources[0].own_rises
-        own_us = watermark_us if own is None else watermarks_at(own, rows)
+        sources, own_us = self._sources, watermark_us
+        # In replay the minimum is the partition's own; of live ones others may be further.
+        if sources[0].own_rises is not None:
+            own_us = np.empty_like(watermark_us)
+            for block in np.unique(blocks).tolist():
+                mine, own = blocks == block, sources[block].own_rises
+                assert own is not None
+                own_us[mine] = watermarks_at(own, rows[mine])
         partitions = np.array([source.partition for source in sources], np.int64)[blocks]
         batches = [source.batch for source in sources]
         return Found(batches, blocks, rows, time_us, watermark_us, own_us, partitions)

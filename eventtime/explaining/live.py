@@ -45,6 +45,9 @@ class WatchedCore(Core):
             with self._seen(p, row=row):
                 super().take(p, row)
 
+    def gather(self, p: int, batch: pa.RecordBatch) -> None:
+        self.take(p, batch)
+
     def take_malformed(self, p: int, rows: pa.RecordBatch) -> None:
         """Set rows aside, one by one."""
         for row in one_by_one(rows):
@@ -67,9 +70,9 @@ class WatchedCore(Core):
         with self._seen(p, "the end"):
             super().finish(p)
 
-    def _process(self, p: int, ready: Ready) -> None:
+    def _enter(self, p: int, ready: Ready) -> None:
         self._ready = ready
-        super()._process(p, ready)
+        super()._enter(p, ready)
 
     @contextlib.contextmanager
     def _seen(

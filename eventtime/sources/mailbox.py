@@ -170,15 +170,16 @@ class Mailbox:
             self._telling[name] = None
 
     def quiet(self, name: str) -> None:
-        """Note that a partition was asked and had nothing."""
+        """Note that a partition was asked and had nothing.
+
+        Nobody is woken: where rows come and go that would be a turn behind each of theirs. The loop
+        looks often enough for what is idle (see `longest_wait_us`).
+        """
         with self._room:
             lane = self._lanes[name]
             lane.is_quiet = True
-            is_new = not lane.is_told_silent or lane.is_unpolled
-            if is_new:
+            if not lane.is_told_silent or lane.is_unpolled:
                 self._telling[name] = None
-        if is_new:
-            self._ring()
 
     def unpolled(self, name: str) -> bool:
         """Note that nobody could ask a partition for a while (S6); tells if it was silent."""

@@ -63,6 +63,19 @@ def test_what_is_told_at_once_wakes_once_and_is_taken_at_once() -> None:
     assert rung == [1]
 
 
+def test_silence_wakes_nobody_and_is_told_at_the_next_turn() -> None:
+    """S6: else each few rows would be followed by a turn of their own for the end behind them."""
+    mail, rung = mailbox("a"), []
+    mail.wake = lambda: rung.append(True)
+    mail.quiet("a")
+    assert not rung
+    assert mail.take(9, ()) == [Silent(["a"])]
+    mail.put("a", rows(1), {})
+    mail.quiet("a")
+    assert len(rung) == 1
+    assert [type(news) for news in mail.take(9, ())] == [Arrived, Silent]
+
+
 def test_joined_rows_have_come_when_the_first_of_them_did() -> None:
     """So the latency of results counts the time that rows wait here."""
     clock = ManualClock(5)

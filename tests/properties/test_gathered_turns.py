@@ -1,0 +1,90 @@
+"""What a turn gathers from all partitions is as if each batch had been processed by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eventtime as et
+from engine_runs import batch_of, ipc_bytes, source_of, stream_of
+from eventtime.core import Core, compiled
+from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from strategies import schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from strategies import Schedule, Step
+
+
+class Driven:
+    """A core that is told a schedule.
+
+    Args:
+        schedule: what happens.
+        shards: threads that share the keys.
+        gathers: whether batches wait for what else comes before they are processed.
+    """
+
+    def __init__(self, schedule: Schedule, shards: int, *, gathers: bool) -> None:
+        self.clock, self.gathers = et.ManualClock(), gathers
+        plan = compiled(stream_of(source_of({"a": []}), schedule.spec).node)
+        self.core = Core(plan, self.clock, shards, None)
+        for name in schedule.names:
+            self.core.add(name, known_at_start=True)
+
+    def do(self, step: Step) -> None:
+        core = self.core
+        match step:
+            case Push(name, rows):
+                take = core.gather if self.gathers else core.take
+                take(core.names.index(name), batch_of(rows))
+            case PollEmpty(name):
+                core.poll_empty(core.names.index(name))
+            case AdvanceClock(by):
+                self.clock.advance(by)
+            case Finish(name):
+                core.finish(core.names.index(name))
+            case AddPartition(name, historical):
+                core.add(name, known_at_start=False, historical=historical)
+
+    def told(self) -> list[Any]:
+        """All that can be seen of it between two turns."""
+        core = self.core
+        core.advance()
+        core.stages.flush()
+        sides = sorted(core.kept.sides.items())
+        return [
+            whole(core.kept.results, core.plan.schema),
+            [(tag, whole(batches, core.side_schemas[tag])) for tag, batches in sides],
+            core.ledger(),
+            core.progress.save(self.clock.now_us()),
+            core.progress.combined_us,
+        ]
+
+
+def whole(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    return ipc_bytes(pa.Table.from_batches(batches, schema))
+
+
+@given(schedules(floats="free"), st.data(), st.integers(1, 3), st.sampled_from([6, 65_536]))
+def test_a_turn_of_many_batches_is_what_they_are_one_by_one(
+    schedule: Schedule, data: st.DataObject, shards: int, most: int
+) -> None:
+    """S4, S5, S6, S20, S24, S26: also where so many rows come that they do not wait for more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eventtime.core._MOST_GATHERED", most)
+        alone = Driven(schedule, 1, gathers=False)
+        together = Driven(schedule, shards, gathers=True)
+        for step in schedule.steps:
+            alone.do(step)
+            together.do(step)
+            if data.draw(st.integers(0, 3), label="is a turn over") == 0:
+                assert together.told() == alone.told()
+        assert together.told() == alone.told()
+        for driven in (alone, together):
+            driven.core.stages.close()
