@@ -110,7 +110,7 @@ def test_a_checkpoint_that_misses_a_change_is_noticed() -> None:
     check_restores(ZOO["two keys"], streams)
     with (
         patch.object(CheckpointWriter, "keep", keep),
-        pytest.raises(AssertionError, match="every fourth step is lost"),
+        pytest.raises(AssertionError, match="every fourth push is lost"),
     ):
         check_restores(ZOO["two keys"], streams, by_row=False)
 

@@ -8,7 +8,7 @@ from eventtime.plan import Aggregated, Processed, Stepped, walk
 from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.differences import table_differences
 from eventtime.testing.checking.runs import RESULTS, Way
-from eventtime.testing.steps import Checkpoint, Crash, Survived
+from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Restart, Survived
 from eventtime.transform import MapBatches
 
 if TYPE_CHECKING:
@@ -63,13 +63,16 @@ def _on_shards(case: Case, shards: int) -> list[str]:
 
 
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
-    """Saved, destroyed and restored after each step, or after each row as well (S27, S28).
+    """Saved, destroyed and restored after each push, and what is told between two (S27, S28).
 
-    Then where the steps say so, and with crashes that lose every fourth step, on real checkpoints.
+    Or after each row and each step. Then where the steps say so, and with crashes in which every
+    fourth of these is lost, on real checkpoints.
     """
-    each = "row" if by_row else "step"
-    way = Way(one_by_one, is_restarted=True) if by_row else Way(is_restarted=True)
-    found = _differences(case, case.run(way))
+    each = "row" if by_row else "push"
+    turns, way = list(_turns(case.steps, by_row=by_row)), Way(has_restarts=True)
+    partitions = case.streams.partitions
+    restarted = case.run_others(list(_restarting(turns)), partitions, way)
+    found = _differences(case, restarted, is_stepwise=False)
     if found:
         what = f"saved and restored after each {each}, it gives something else"
         raise case.broken(_RESTORES, what, found)
@@ -78,8 +81,7 @@ def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
         if found and not _on_shards(case, 3):
             what = "saved, lost and restored where the steps say so, it gives something else"
             raise case.broken(_RESTORES, what, found)
-    steps = list(_crashing(_singly(case.steps) if by_row else case.steps))
-    crashed = case.run_others(steps, case.streams.partitions, Way(has_restarts=True))
+    crashed = case.run_others(list(_crashing(turns)), partitions, way)
     found = _differences(case, crashed, is_stepwise=False)
     if found:
         what = f"where every fourth {each} is lost and comes again, there is something else"
@@ -143,15 +145,38 @@ def _comparable(case: Case, ledger: dict[str, Any]) -> dict[str, Any]:
     return {"partitions": parts, "operators": ledger["operators"]}
 
 
-def _singly(steps: Iterable[Laid]) -> Iterator[Laid]:
+def _turns(steps: Iterable[Laid], *, by_row: bool) -> Iterator[list[Laid]]:
+    """Cut steps: each push is by itself, and all that is told between two; or each row and step.
+
+    The clock alone changes nothing inside, and goes with what follows.
+    """
+    turn: list[Laid] = []
     for step, batch in steps:
-        for piece in (None,) if batch is None else one_by_one(batch):
-            yield step, piece
+        if isinstance(step, Survived):
+            continue
+        if batch is None:
+            turn.append((step, None))
+        is_told = any(not isinstance(told, AdvanceClock) for told, _ in turn)
+        if is_told and (by_row or batch is not None):
+            yield turn
+            turn = []
+        if batch is not None:
+            for piece in (by_row and list(one_by_one(batch))) or [batch]:
+                yield [*turn, (step, piece)]
+                turn = []
+    if turn:
+        yield turn
 
 
-def _crashing(steps: Iterable[Laid]) -> Iterator[Laid]:
-    """Every fourth step is lost; of the two checkpoints before it the second adds to the first."""
-    for i, laid in enumerate(step for step in steps if not isinstance(step[0], Survived)):
-        yield laid
+def _restarting(turns: Iterable[list[Laid]]) -> Iterator[Laid]:
+    for turn in turns:
+        yield from turn
+        yield Restart(), None
+
+
+def _crashing(turns: Iterable[list[Laid]]) -> Iterator[Laid]:
+    """Every fourth is lost; of the two checkpoints before it the second adds to the first."""
+    for i, turn in enumerate(turns):
+        yield from turn
         if i % 4 < 3:
             yield (Crash() if i % 4 == 1 else Checkpoint()), None

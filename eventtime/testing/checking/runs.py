@@ -13,7 +13,7 @@ from eventtime.engine import Engine
 from eventtime.errors import LedgerError
 from eventtime.testing.checking.kept import kept_in_memory
 from eventtime.testing.driving import drive
-from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Push, Survived
+from eventtime.testing.steps import Checkpoint, Crash, Push, Survived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,15 +38,13 @@ class Way:
         pieces: into which batches the rows of a push are cut.
         shards: threads that share the keys.
         is_watched: whether to look at everything after each piece.
-        is_restarted: whether to save, destroy and restore after each piece.
-        has_restarts: whether to do so where the steps say it, and to cut checkpoints and to crash:
-            that nobody can tell.
+        has_restarts: whether to save, destroy and restore where the steps say it, to cut
+            checkpoints and to crash: that nobody can tell.
     """
 
     pieces: Callable[[pa.RecordBatch], Iterable[pa.RecordBatch]] = lambda batch: (batch,)
     shards: int = 1
     is_watched: bool = False
-    is_restarted: bool = False
     has_restarts: bool = False
 
 
@@ -141,13 +139,13 @@ class _Running:
                 self._put(step, None)
             elif self._way.has_restarts:
                 self._survive(step)
-            self._see(number, step, is_last=True)
+            self._see(number, is_last=True)
             return
         assert batch is not None
         pieces = list(self._way.pieces(batch)) or [batch]
         for piece in pieces:
             self._put(step, piece)
-            self._see(number, step, is_last=piece is pieces[-1])
+            self._see(number, is_last=piece is pieces[-1])
 
     def outcome(self) -> Outcome:
         self._take()
@@ -204,14 +202,11 @@ class _Running:
         self._clock.advance(self._ready.downtime_us)
         self.engine = Engine.restore(stream, saved, clock=self._clock, shards=self._way.shards)
 
-    def _see(self, number: int, step: Step, *, is_last: bool) -> None:
+    def _see(self, number: int, *, is_last: bool) -> None:
         if self._way.is_watched:
             new, out = self._take(), self._out
             out.imbalance = out.imbalance or _imbalance(self.engine.ledger)
             out.moments.append(Moment(number, is_last, self.engine.watermark_us, new))
-        # Since the last one an engine has taken in nothing.
-        if self._way.is_restarted and not isinstance(step, AdvanceClock | Survived):
-            self._restart()
 
     def _take(self) -> dict[str, pa.Table]:
         new = {RESULTS: self.engine.results()}
