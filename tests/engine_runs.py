@@ -9,25 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
 
 import eventtime as et
 from eventtime.sources.base import Poll
 from eventtime.testing.driving import drive
-from eventtime.testing.reference import (
-    Ascending,
-    Bounded,
-    Custom,
-    PunctuatedColumn,
-    PunctuatedWhere,
-)
-from eventtime.testing.reference.spec import Asked
 from eventtime.testing.steps import Push
+from marks import generator_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
+    from collections.abc import Mapping, Sequence
 
     from eventtime.engine import Engine
     from eventtime.sources.base import PartitionReader, Position
@@ -145,48 +135,9 @@ def source_of(
     return et.union(et.Stream.read(CutSource(batches)))
 
 
-class RowByRow:
-    """A generator of the oracle as one of the engine: a value for every row."""
-
-    def __init__(self, make: Callable[[], Callable[[int], int | None]]) -> None:
-        self._propose = make()
-        self._seen: list[int] = []
-
-    def on_batch(self, timestamps_us: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
-        times = timestamps_us.tolist()
-        self._seen += times
-        proposed = [self._propose(t) for t in times]
-        return [-(2**63) if p is None else p for p in proposed]
-
-    def get_state(self) -> list[int]:
-        return self._seen
-
-    def set_state(self, state: list[int]) -> None:
-        self._seen = state
-        for t in state:
-            self._propose(t)
-
-
 def us(duration: int) -> str:
     """A duration as the engine takes it."""
     return f"{duration}us"
-
-
-def generator_of(spec: Spec) -> Any:
-    """The engine's generator for the oracle's."""
-    match spec.generator:
-        case Bounded(bound):
-            return et.bounded_disorder(us(bound))
-        case Ascending():
-            return et.ascending()
-        case PunctuatedColumn(column):
-            return et.punctuated(column=column)
-        case PunctuatedWhere(column):
-            return et.punctuated(where=pc.field(column))
-        case Custom(make):
-            return et.custom(lambda: RowByRow(make))  # type: ignore[arg-type]  # a function that makes one will do
-        case Asked():
-            pytest.fail("a generator that was read off a plan has one already")
 
 
 def aggregate_of(aggregate: Aggregate) -> et.Aggregate:
@@ -332,8 +283,9 @@ def assert_ledger(ledger: et.Ledger, oracle: Oracle) -> None:
 
 
 def without_detail(table: pa.Table) -> pa.Table:
-    """The quarantine without its sentence, which the oracle does not write."""
-    return table.drop_columns(["detail"])
+    """The quarantine with nothing in place of its sentence, as the oracle has it."""
+    place = table.schema.get_field_index("detail")
+    return table.set_column(place, "detail", pa.nulls(len(table), pa.string()))
 
 
 def all_null_times(partitions: Mapping[str, Sequence[Row]]) -> bool:

@@ -16,15 +16,12 @@ from hypothesis import strategies as st
 from eventtime.testing.reference import (
     TIME_LIMIT,
     Aggregate,
-    Ascending,
     Bounded,
-    Custom,
     Oracle,
-    PunctuatedColumn,
-    PunctuatedWhere,
     Spec,
 )
 from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from marks import Custom, PunctuatedColumn, PunctuatedWhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,7 +130,7 @@ def generators(unit: int) -> st.SearchStrategy[Any]:
     bound = st.integers(0, 10).map(lambda n: n * unit)
     return st.one_of(
         *[bound.map(Bounded)] * 2,
-        *[st.just(Ascending())] * 2,
+        *[st.just(Bounded())] * 2,
         st.just(PunctuatedColumn("mark")),
         st.just(PunctuatedWhere("is_mark")),
         bound.map(Lag).map(Custom),

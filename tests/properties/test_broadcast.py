@@ -117,7 +117,7 @@ def check_told(drawn: Replayed) -> None:
     operator = ToldOperator(drawn.how, drawn.case.spec.keys)
     for name in (SETS, WIPES):
         operator.tell(name, valid(drawn.changes[name]))
-    replay(drawn.case.partitions, drawn.case.spec, by=operator)
+    replay(drawn.case.partitions, drawn.case.spec, operator=operator)
     run = drawn.stream().run()
     assert_rows(run.table(), operator.results)
     assert_rows(run.side("missed"), operator.missed)
@@ -256,7 +256,7 @@ def check_live(live: Live) -> None:
     """Pushed at any time, saved while changes wait, restored anywhere: the oracle's rows."""
     spec, how = live.schedule.spec, live.how
     operator, clock = ToldOperator(how, spec.keys), et.ManualClock()
-    oracle = Oracle(spec, live.schedule.names, by=operator)
+    oracle = Oracle(spec, live.schedule.names, operator=operator)
     stream = told(source_of({"a": []}), spec, how)
     engine = Engine(stream, list(live.schedule.names), clock=clock)
     with tempfile.TemporaryDirectory() as folder:

@@ -69,7 +69,7 @@ def check_chain(chain: Chain) -> None:
         return
     run = windowed(stream_of(source_of(case.partitions), case.spec), second).run()
     downstream = Operator(second)
-    oracle = replay(case.partitions, case.spec, downstream)
+    oracle = replay(case.partitions, case.spec, Operator(case.spec, downstream))
     assert_rows(run.table(), downstream.results)
     assert_rows(run.side("late"), oracle.late)
     assert_ledger(run.ledger, oracle)

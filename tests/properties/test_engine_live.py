@@ -21,7 +21,7 @@ from engine_runs import (
     without_detail,
 )
 from eventtime.engine import Engine
-from eventtime.testing.reference import Aggregate, Ascending, Bounded, Oracle, Spec
+from eventtime.testing.reference import Aggregate, Bounded, Oracle, Spec
 from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
 from strategies import Schedule, drive, schedules
 
@@ -112,7 +112,7 @@ def test_finish_all_fires_everything_and_leaves_nothing() -> None:
 
 
 def test_a_row_is_late_by_idleness_only_if_its_own_partition_would_have_taken_it() -> None:
-    spec = Spec(size=10, generator=Ascending(), idle_after=5)
+    spec = Spec(size=10, generator=Bounded(), idle_after=5)
     live = Live(spec, ["a", "b"])
     live.do(Push("a", at(1)), PollEmpty("a"), AdvanceClock(6), PollEmpty("a"), Push("b", at(35)))
     live.do(Push("a", at(12, 36, 13)))
@@ -131,13 +131,13 @@ def test_all_idle_flushes_to_the_furthest_partition_or_holds() -> None:
         PollEmpty("a"),
     ]
     for policy, reached in (("hold", 1), ("flush_max", 35)):
-        live = Live(Spec(size=10, generator=Ascending(), idle_after=5, all_idle=policy), ["a", "b"])
+        live = Live(Spec(size=10, generator=Bounded(), idle_after=5, all_idle=policy), ["a", "b"])
         live.do(Push("a", at(1)), Push("b", at(35)), *quiet)
         assert live.engine.watermark_us == reached
 
 
 def test_a_partition_found_after_the_end_has_only_late_rows() -> None:
-    live = Live(Spec(size=10, generator=Ascending()), ["a"])
+    live = Live(Spec(size=10, generator=Bounded()), ["a"])
     live.do(Push("a", at(1, 15)), Finish("a"), AddPartition("b", historical=False))
     live.engine.push("b", batch_of(at(20, -20)))
     late = rows_of(live.engine.side("late"))
@@ -151,7 +151,7 @@ def test_a_partition_found_after_the_end_has_only_late_rows() -> None:
 
 
 def test_a_row_after_the_end_is_late_for_the_global_window_too() -> None:
-    live = Live(Spec(size=None, generator=Ascending()), ["a"])
+    live = Live(Spec(size=None, generator=Bounded()), ["a"])
     live.do(Push("a", at(1, 15)), Finish("a"), AddPartition("b", historical=False))
     live.engine.push("b", batch_of(at(20)))
     late = rows_of(live.engine.side("late"))
@@ -171,21 +171,21 @@ SUM = (Aggregate("sum_x", "sum", "x"), Aggregate("rows", "count"))
 
 
 def test_a_partition_found_late_is_late_by_itself() -> None:
-    live = Live(Spec(size=10, generator=Ascending()), ["a"])
+    live = Live(Spec(size=10, generator=Bounded()), ["a"])
     live.do(Push("a", at(1, 35)), AddPartition("c", historical=False), Push("c", at(12)))
     live.do(AddPartition("d", historical=True), Push("d", at(13)))
     assert live.oracle.ledger["c"]["late"] == 1
 
 
 def test_a_correction_shows_in_the_windows_that_are_still_open() -> None:
-    spec = Spec(size=8, slide=1, lateness=6, generator=Ascending(), aggregates=SUM, keys=())
+    spec = Spec(size=8, slide=1, lateness=6, generator=Bounded(), aggregates=SUM, keys=())
     live = Live(spec, ["a"])
     for t in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 7, 6, 11, 9, 12, 8, 13, 14, 12, 15, 16, 20):
         live.do(Push("a", with_values((t, t / 8))))
 
 
 def test_floats_add_up_by_suffix_and_prefix_at_first_and_in_corrections() -> None:
-    spec = Spec(size=4, slide=1, lateness=9, generator=Ascending(), aggregates=SUM, keys=())
+    spec = Spec(size=4, slide=1, lateness=9, generator=Bounded(), aggregates=SUM, keys=())
     cells = list(enumerate((1.0, 1e16, -1e16, 3.0, 1.0, -1e16, 1e16, 0.1, 0.2, 0.3)))
     for offset in range(4):
         live = Live(replace(spec, offset=offset), ["a"])
@@ -195,6 +195,6 @@ def test_floats_add_up_by_suffix_and_prefix_at_first_and_in_corrections() -> Non
 
 def test_a_window_expires_at_its_end_plus_lateness_not_after() -> None:
     for reached, late in ((6, 0), (7, 1), (8, 1), (9, 1), (10, 1)):
-        live = Live(Spec(size=4, slide=2, lateness=3, generator=Ascending(), keys=()), ["a"])
+        live = Live(Spec(size=4, slide=2, lateness=3, generator=Bounded(), keys=()), ["a"])
         live.do(Push("a", at(3, reached, 3)))
         assert live.oracle.ledger["a"]["late"] == late

@@ -67,7 +67,7 @@ def check_process(drawn: Drawn) -> None:
     if all_null_times(case.partitions):
         return
     operator = KeyedOperator(how, case.spec.keys)
-    oracle = replay(case.partitions, case.spec, by=operator)
+    oracle = replay(case.partitions, case.spec, operator=operator)
     run = processed(source_of(case.partitions), case.spec, how).run()
     assert_rows(run.table(), operator.results)
     assert_rows(run.side("noted"), operator.noted)
@@ -157,7 +157,7 @@ def check_live_process(live: Live) -> None:
     """Live, with processing time, saved and restored anywhere: the oracle's rows, and empty."""
     spec, how = live.schedule.spec, live.settings
     operator, clock = KeyedOperator(how, spec.keys), et.ManualClock()
-    oracle = Oracle(spec, live.schedule.names, by=operator)
+    oracle = Oracle(spec, live.schedule.names, operator=operator)
 
     def stream() -> Stream:
         return processed(source_of({"a": []}), spec, how)

@@ -6,7 +6,7 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -30,7 +30,6 @@ from eventtime.engine import Engine
 from eventtime.state.pack import read_pack
 from eventtime.testing.reference import (
     Aggregate,
-    Ascending,
     Bounded,
     Operator,
     Oracle,
@@ -166,7 +165,8 @@ def check_lengthened(case: Lengthened) -> None:
     names = list(case.schedule.names)
     engine = Engine(pipeline.over(source), names, clock=clock)
     second = pipeline.second
-    oracle = Oracle(pipeline.first, names, None if second is None else Operator(second))
+    downstream = None if second is None else Operator(second)
+    oracle = Oracle(pipeline.first, names, Operator(pipeline.first, downstream))
     with tempfile.TemporaryDirectory() as folder:
         for i, step in enumerate([None, *case.schedule.steps]):
             if step is not None:
@@ -195,7 +195,7 @@ def test_a_live_run_restored_with_longer_lateness_is_the_oracles(case: Lengthene
 
 def test_a_row_misses_those_of_its_windows_that_had_expired_before() -> None:
     # Of the windows that hold 7, two had expired at 10; the last takes it, open or closed.
-    spec = Spec(size=6, slide=2, aggregates=FIRST, generator=Ascending())
+    spec = Spec(size=6, slide=2, aggregates=FIRST, generator=Bounded())
     for reached in (7, 11, 20):
         steps: list[Step] = [Push("a", at(7, 10)), Push("a", at(reached, 7)), Finish("a")]
         restores = [None, (1, (100, 0)), None, None]
@@ -285,9 +285,9 @@ def check_resumed(case: Resumed) -> None:
         while to_come and to_come[0].is_at(oracle):
             lengthen(oracle, to_come.pop(0).pipeline)
 
-    second = case.pipeline.second
-    downstream: Any = None if second is None else Operator(second)
-    oracle = replay(case.case.partitions, case.pipeline.first, downstream, between=between)
+    first, second = case.pipeline.first, case.pipeline.second
+    operator = Operator(first, None if second is None else Operator(second))
+    oracle = replay(case.case.partitions, first, operator, between)
     between(oracle)
     assert not to_come
     schemas = {RESULTS: case.pipeline.over(source_of({"a": []})).schema, **execution.side_schemas}

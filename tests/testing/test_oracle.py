@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,11 +14,14 @@ from hypothesis import given, settings
 import eventtime as et
 from engine_runs import SCHEMA, source_of, stream_of
 from eventtime.testing import (
+    AddPartition,
     Finish,
     Heartbeat,
+    PollEmpty,
     Push,
     Restart,
     Streams,
+    check,
     oracle,
 )
 from eventtime.testing.reference import Aggregate, Oracle, Spec
@@ -28,7 +31,7 @@ from zoo import NOTHING, Lagging, Total
 
 if TYPE_CHECKING:
     from eventtime.stream import Stream
-    from eventtime.testing import Step
+    from eventtime.testing import Row, Step
     from strategies import Schedule
 
 BLANK = dict.fromkeys(SCHEMA.names)
@@ -126,12 +129,70 @@ def test_heartbeats_move_the_watermark_and_restarts_do_nothing() -> None:
     assert [standing.results for standing in found.after] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("generator", "watermark"),
+    [
+        (et.bounded_disorder("15ms"), 10),
+        (et.percentile(0.5, initial="15ms"), 10),
+        # The second row writes 12 ms, the third a time that none can have.
+        (et.punctuated(column="mark"), 12),
+        # The second row and the third say their own time, the latter to no avail.
+        (et.punctuated(where=pc.field("is_mark") > 0), 25),
+    ],
+    ids=["bounded", "percentile", "column", "where"],
+)
+def test_generators_are_read_off_the_plan(generator: Any, watermark: int) -> None:
+    # S3: behind rows at 8 and 25 ms those at 0 and 1 ms are late for a window that ended at 10 ms.
+    schema = pa.schema({"t": pa.timestamp("us"), "mark": pa.timestamp("ms"), "is_mark": pa.int8()})
+    nothing = et.from_arrow(schema.empty_table(), time="t").watermark(generator)
+    pipeline = nothing.window(et.tumbling("10ms")).aggregate(n=et.count())
+    cells = [(8, None, 0), (25, 12, 1), (0, 2**62, 1), (1, None, None)]
+    rows = [{"t": t * 1_000, "mark": mark, "is_mark": flag} for t, mark, flag in cells]
+    found = oracle(pipeline, Streams(("a",), (Push("a", rows), Finish("a"))))
+    assert [(row["t"], row["watermark"], row["late_by"]) for row in found.late] == [
+        (t, watermark * 1_000, (watermark - 10) * 1_000) for t in (0, 1_000)
+    ]
+
+
 def test_expressions_and_objects_of_ones_own_are_computed() -> None:
     nothing = NOTHING.watermark(et.ascending()).window(et.sliding("10s", slide="5s"))
     pipeline = nothing.aggregate(e=et.sum(pc.field("n") + 1), own=et.user(Total(), "x"))
     rows = [BLANK | {"t": t * 1_000_000, "n": t, "x": t / 2} for t in (1, 6, 12)]
     found = [(row["e"], row["own"]) for row in one(pipeline, Push("a", rows))]
     assert found == [(2, 0.5), (9, 3.5), (20, 9.0), (13, 6.0)]
+
+
+# Beside the engine
+
+
+def test_a_sum_leaves_its_type_only_where_it_is_emitted() -> None:
+    # S21: [0, 10) fires with the greatest of all integers, and again with the 1 that came later.
+    schema = pa.schema({"t": pa.timestamp("us"), "x": pa.int64()})
+    nothing = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    windows = nothing.window(et.tumbling("10us"), allowed_lateness="1s", mode="discarding")
+    rows = [{"t": 1, "x": 2**63 - 1}, {"t": 11, "x": 0}, {"t": 2, "x": 1}]
+    streams = Streams(("a",), (Push("a", rows), Finish("a")))
+    pipeline = windows.aggregate(x=et.sum("x"))
+    assert [row["x"] for row in oracle(pipeline, streams).results] == [2**63 - 1, 1, 0]
+    # In another order they come together, of which no check makes anything.
+    check(pipeline, streams)
+
+
+def test_own_columns_may_be_called_as_those_of_side_outputs() -> None:
+    # S12, S20: the first row is late, the last has no time.
+    names = ("partition", "reason", "detail", "watermark", "window_end")
+    schema = pa.schema({"t": pa.timestamp("us"), **dict.fromkeys(names, pa.string())})
+    nothing = et.from_arrow(schema.empty_table(), time="t").watermark(et.ascending())
+    pipeline = nothing.window(et.tumbling("10us")).aggregate(
+        **{f"last_{name}": et.last(name) for name in names}
+    )
+    own = {name: name.upper() for name in names}
+    rows: list[Row] = [{"t": t} | own for t in (15, 1, None)]
+    streams = Streams(("a",), (Push("a", rows), Finish("a")))
+    found = oracle(pipeline, streams)
+    assert (found.late[0]["row_reason"], found.late[0]["reason"]) == ("REASON", "beyond_lateness")
+    assert (found.quarantine[0]["row_detail"], found.quarantine[0]["detail"]) == ("DETAIL", None)
+    check(pipeline, streams)
 
 
 # What it refuses
@@ -159,10 +220,21 @@ def test_a_generator_that_serves_all_partitions_is_refused() -> None:
         one(marked.window(et.tumbling("10s")).aggregate(n=et.count()))
 
 
-@pytest.mark.parametrize("step", [Push("z", []), Finish("z"), Heartbeat("z", 0)], ids=repr)
-def test_partitions_that_there_are_not_are_refused(step: Step) -> None:
-    with pytest.raises(et.PlanError, match="there is no partition 'z'"):
-        oracle(stream_of(NOTHING, Spec(size=10)), Streams(("a",), (step,)))
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (Push("z", []), "there is no partition 'z'"),
+        (Finish("z"), "there is no partition 'z'"),
+        (Heartbeat("z", 0), "there is no partition 'z'"),
+        (Push("b", []), "partition 'b' has finished"),
+        (PollEmpty("b"), "partition 'b' has finished"),
+        (AddPartition("a"), "partition 'a' is known already"),
+    ],
+    ids=repr,
+)
+def test_partitions_that_there_are_not_or_no_longer_are_refused(step: Step, told: str) -> None:
+    with pytest.raises(et.PlanError, match=told):
+        oracle(stream_of(NOTHING, Spec(size=10)), Streams(("a", "b"), (Finish("b"), step)))
 
 
 def test_a_stream_without_windows_is_refused() -> None:

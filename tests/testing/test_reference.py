@@ -6,7 +6,9 @@ the combined watermark after the row, `|` a window border.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,24 +17,22 @@ from eventtime.testing.reference import (
     INFINITY,
     TIME_LIMIT,
     Aggregate,
-    Ascending,
     Bounded,
-    Custom,
     Operator,
     Oracle,
-    PunctuatedColumn,
-    PunctuatedWhere,
     Spec,
     future_rows,
     replay,
     windows_of,
 )
+from marks import Custom, PunctuatedColumn, PunctuatedWhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventtime.testing.reference import Row
 
+ROOT = Path(__file__).parents[2]
 TENS = Spec(size=10, keys=())
 
 
@@ -53,6 +53,22 @@ def late(oracle: Oracle) -> list[tuple[object, ...]]:
 
 def counts(oracle: Oracle, name: str) -> dict[str, int]:
     return {reason: n for reason, n in oracle.ledger[name].items() if n}
+
+
+LEFT_OUT = {
+    "S15": "calendars, sessions, assigners, early firing: not yet in this version",
+    "S16": "", "S17": "", "S22": "",
+    "S27": "a run that is saved and restored computes what one that is left alone does",
+}  # fmt: skip
+
+
+def test_every_rule_is_cited_where_the_oracle_keeps_it() -> None:
+    files = (ROOT / "eventtime/testing/reference").glob("*.py")
+    cited = set(re.findall(r"\bS[0-9]+", " ".join(file.read_text("utf-8") for file in files)))
+    rules = set(
+        re.findall(r"^- \*\*(S[0-9]+)", (ROOT / "docs/semantics.md").read_text("utf-8"), re.M)
+    )
+    assert rules - cited == set(LEFT_OUT)
 
 
 # Assignment
@@ -293,7 +309,7 @@ def test_a_punctuated_row_carries_its_own_time_and_a_lower_one_does_not_go_back(
 
 
 def live(*names: str, idle_after: int = 10, all_idle: str = "hold") -> Oracle:
-    spec = replace(TENS, generator=Ascending(), idle_after=idle_after, all_idle=all_idle)
+    spec = replace(TENS, generator=Bounded(), idle_after=idle_after, all_idle=all_idle)
     return Oracle(spec, names)
 
 
@@ -375,7 +391,7 @@ def test_live_rows_ahead_of_the_clock_are_from_the_future() -> None:
 
 def test_hours_feed_days_and_nothing_is_late_downstream() -> None:
     daily = Operator(Spec(size=40, keys=(), aggregates=(Aggregate("n", "sum", "n"),)))
-    replay({"a": rows(1, 12, 13, 35, 41, 95)}, TENS, daily)
+    replay({"a": rows(1, 12, 13, 35, 41, 95)}, TENS, Operator(TENS, daily))
     assert panes(daily) == [
         (0, 4, 1, "on_time", True), (40, 1, 1, "on_time", True), (80, 1, 1, "on_time", True)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.errors import AggregateOverflowError
 from eventtime.plan import Aggregated, Stepped, Watermarked, walk
 from eventtime.testing.checking.differences import row_differences
 from eventtime.testing.checking.runs import RESULTS, Way
@@ -38,7 +39,8 @@ def order_does_not_show(case: Case) -> None:
     """Each partition in order of time, and as far out of it as the bound allows: one answer.
 
     Rows are taken as they are, without what else happened to the pipeline. Says nothing of other
-    generators than bounded disorder, and of pipelines with `map_batches` or a future guard.
+    generators than bounded disorder, of pipelines with `map_batches` or a future guard, and where
+    a sum leaves its type in another order.
     """
     bound_us = _bound(case.pipeline.node)
     aggregates = _last_aggregates(case.pipeline.node)
@@ -51,7 +53,10 @@ def order_does_not_show(case: Case) -> None:
     disordered = {name: _disordered(rows, bound_us) for name, rows in ordered.items()}
     # The first rows of all partitions, then the second: and one partition behind the other.
     ways = (_in_turns(ordered), _behind_one_another(disordered))
-    runs = [case.run_others(steps, tuple(timed), Way()) for steps in ways]
+    try:
+        runs = [case.run_others(steps, tuple(timed), Way()) for steps in ways]
+    except AggregateOverflowError:
+        return  # What was late counts in another order, and a sum may leave its type.
     found = []
     for name, outcome in zip(("in order", "out of order"), runs, strict=True):
         late = outcome.ledger["total"]["late"]
@@ -93,7 +98,7 @@ def _last_aggregates(node: Node) -> tuple[tuple[str, Aggregate], ...] | None:
 def _timed(case: Case) -> dict[str, Timed]:
     """Return the rows of each partition that have a time, each by itself."""
     rows: dict[str, Timed] = {name: [] for name in case.streams.partitions}
-    limit = case.plan.stages[0].spec.limit
+    limit = case.plan.specs[0].limit
     for step, batch in case.steps:
         if isinstance(step, Push) and batch is not None:
             times = case.plan.times(step.rows)

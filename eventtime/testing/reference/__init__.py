@@ -1,11 +1,12 @@
 """The semantics once more, row by row in plain Python: slow, obvious, apart from the engine.
 
-`spec` has a pipeline as plain values, `partitions` takes its rows, `operator` puts them in windows,
-`aggregates` says what a window holds, and `replay` reads partitions that are all there already.
-`planned` reads a pipeline off its plan, and `expected` says what comes out of it: `oracle`.
-Times are integers (µs); the two infinities are floats, which Python compares exactly with integers.
-The rules cited (S1 …) are those of docs/semantics.md.
+Read it in this order, beside the rules of docs/semantics.md that it cites where it keeps them:
+`spec`, a pipeline as plain values; `partitions`, where rows come in (S1 to S12, S26); `operator`,
+which puts them in windows (S13 to S30); `aggregates`, what a window comes to. `replay` reads
+partitions that are all there already (S10, S11). `planned` reads a pipeline off its plan, with the
+`generators` of its watermark, and `expected` says what comes out of it: `oracle`.
 
+Times are integers (µs); the two infinities are floats, which Python compares exactly with integers.
 No cleverness is allowed here: a reader checks these files against the rules, and the property tests
 check the engine against these files. Nothing of the engine is imported, and no kernel.
 """
@@ -17,32 +18,24 @@ from eventtime.testing.reference.spec import (
     INFINITY,
     TIME_LIMIT,
     Aggregate,
-    Ascending,
     Bounded,
-    Custom,
-    PunctuatedColumn,
-    PunctuatedWhere,
+    Marks,
     Row,
     Spec,
     Time,
-    Window,
 )
 
 __all__ = (
     "INFINITY",
     "TIME_LIMIT",
     "Aggregate",
-    "Ascending",
     "Bounded",
-    "Custom",
+    "Marks",
     "Operator",
     "Oracle",
-    "PunctuatedColumn",
-    "PunctuatedWhere",
     "Row",
     "Spec",
     "Time",
-    "Window",
     "future_rows",
     "replay",
     "windows_of",

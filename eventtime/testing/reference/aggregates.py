@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import add, itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from eventtime.errors import AggregateOverflowError
 from eventtime.testing.reference.near import Near
-from eventtime.testing.reference.plain import laid, plain
-from eventtime.testing.reference.spec import Folded
+from eventtime.testing.reference.plain import laid_out, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
-
     from eventtime.testing.reference.spec import Aggregate, Row, Spec, Window
 
-__all__ = ("aggregate",)
+__all__ = ("aggregate", "check_fits")
 
 INT64_LIMIT = 2**63
 DECIMAL_DIGITS = 38
@@ -33,76 +32,62 @@ LARGEST_SQUARED = 1e150
 def aggregate(wanted: Aggregate, rows: Sequence[Row], window: Window, spec: Spec) -> Any:
     """One result value over the rows of one (key, window), which are in arrival order.
 
-    Raises:
-        AggregateOverflowError: a sum does not fit its type.
+    Nulls are ignored; over nothing, `count` is 0 and everything else null.
     """
-    if isinstance(wanted, Folded):
-        return _folded(wanted, rows, window, spec)
-    column = wanted.column
+    if wanted.own is not None:
+        return _of_ones_own(wanted, rows, window, spec)
+    column, function = wanted.column, wanted.function
     if column is None:
         return len(rows)
     known = [row for row in rows if row[column] is not None]
     values = [row[column] for row in known]
-    if wanted.function == "count":
-        return len(values)
-    if wanted.function == "count_distinct":
-        return len({"nan" if value != value else value for value in values})  # noqa: PLR0124 - NaN is one value
-    return _of_known(wanted, column, known, window, spec) if known else None
+    if not values and function not in {"count", "count_distinct"}:
+        return None
+    if function in {"sum", "mean"}:
+        total = _sum(column, known, window, spec)
+        return total if function == "sum" else _mean(values, total)
+    if function in {"first", "last"}:
+        # By event time; of equal times `min` and `max` take the first that they are given.
+        time = itemgetter(spec.time)
+        row = min(known, key=time) if function == "first" else max(known[::-1], key=time)
+        return row[column]
+    return OF_VALUES[function](values, wanted.ddof)
 
 
-def _of_known(
-    wanted: Aggregate, column: str, known: Sequence[Row], window: Window, spec: Spec
-) -> Any:
-    """The value over rows in which the column is not null, at least one."""
-    values = [row[column] for row in known]
-    match wanted.function:
-        case "sum":
-            return _fitting(_sum(column, known, window, spec), wanted, window)
-        case "mean":
-            return _mean(values, _sum(column, known, window, spec))
-        case "first" | "last":
-            return _by_time(wanted.function, known, column, spec)
-        case "var":
-            return _variance(values, wanted.ddof)
-        case "stddev":
-            return _deviation(values, wanted.ddof)
-        case other:
-            return SIMPLE[other](values)
+def _is_nan(value: Any) -> bool:
+    return bool(value != value)  # noqa: PLR0124 - NaN
 
 
-def _by_time(function: str, known: Sequence[Row], column: str, spec: Spec) -> Any:
-    """The value at the least or greatest event time; ties by arrival."""
-    times = [row[spec.time] for row in known]
-    if function == "first":
-        return known[times.index(min(times))][column]
-    return known[len(times) - 1 - times[::-1].index(max(times))][column]
+def _zero(value: Any) -> Any:
+    """Of two zeros nobody says which is less."""
+    return Near(0.0, 0.0) if isinstance(value, float) and value == 0 else value
 
 
-# Sums
+def check_fits(wanted: Aggregate, result: Any, window: Window) -> None:
+    """Refuse a sum that its type does not hold.
+
+    Raises:
+        AggregateOverflowError: names the sum.
+    """
+    fits = True
+    if wanted.function == "sum" and isinstance(result, int):
+        fits = -INT64_LIMIT <= result < INT64_LIMIT
+    elif wanted.function == "sum" and isinstance(result, Decimal):
+        fits = len(result.as_tuple().digits) <= DECIMAL_DIGITS
+    if not fits:
+        what = f"{wanted.name} = sum({wanted.column}) is {result}, which does not fit"
+        raise AggregateOverflowError(what, place=f"window {window}")
 
 
 def _sum(column: str, known: Sequence[Row], window: Window, spec: Spec) -> Any:
     """A sum; of floats in the order of S24, which defines the bits; of all others exact."""
-    values = [row[column] for row in known]
-    if isinstance(values[0], float):
-        return _over_slices(
-            known, window, spec, lambda rows: _merged([0.0, *(r[column] for r in rows)], _add), _add
+    if isinstance(known[0][column], float):
+        # Not `sum`, which makes up for rounding (from Python 3.12 on).
+        return _by_slices(
+            known, window, spec, lambda rows: reduce(add, (row[column] for row in rows), 0.0), add
         )
     with localcontext(EXACT):
-        return sum(values)
-
-
-def _fitting(total: Any, wanted: Aggregate, window: Window) -> Any:
-    """The sum, if its type holds it."""
-    fits = True
-    if isinstance(total, int):
-        fits = -INT64_LIMIT <= total < INT64_LIMIT
-    elif isinstance(total, Decimal):
-        fits = len(total.as_tuple().digits) <= DECIMAL_DIGITS
-    if fits:
-        return total
-    what = f"{wanted.name} = sum({wanted.column}) is {total}, which does not fit"
-    raise AggregateOverflowError(what, place=f"window {window}")
+        return sum(row[column] for row in known)
 
 
 def _mean(values: Sequence[Any], total: Any) -> float:
@@ -113,104 +98,51 @@ def _mean(values: Sequence[Any], total: Any) -> float:
     return Near(mean, float(sum(map(abs, values))) / len(values) * 2.0**-50)
 
 
-def _over_slices(
+def _by_slices(
     rows: Sequence[Row],
     window: Window,
     spec: Spec,
     fold: Callable[[Sequence[Row]], Any],
     merge: Callable[[Any, Any], Any],
 ) -> Any:
-    """Fold rows slice by slice, in order, and merge slices as S24 says.
+    """Fold rows slice by slice, in order, and merge the slices as S24 says.
 
-    A window that is a block of slices is merged from the left; another one is the end of a block,
-    merged from the right, and then the begin of the next one, merged from the left.
+    Slices are counted from the offset, and every so many as a window has are a block. What the
+    window has of its first block is merged from the right, what it has of the next from the left.
     """
+    if spec.size is None:
+        return fold(rows)
+    start, n = spec.offset % spec.step, spec.size // spec.slice
     by_slice: dict[int, list[Row]] = {}
     for row in rows:
-        by_slice.setdefault(_slice(row, spec), []).append(row)
-    parts = {number: fold(some) for number, some in by_slice.items()}
-    first = last = 0
-    if spec.size is not None:
-        grid = math.gcd(spec.size, spec.step)
-        first = int(window[0] - spec.offset % spec.step) // grid
-        last = first + spec.size // grid
-    count = max(last - first, 1)
-    border = -(-first // count) * count
-    halves = []
-    before = [parts[number] for number in sorted(parts) if number < border]
-    while len(before) > 1:
-        right, left = before.pop(), before.pop()
-        before.append(merge(left, right))
-    halves += before
-    after = [parts[number] for number in sorted(parts) if number >= border]
-    if after:
-        halves.append(_merged(after, merge))
-    return _merged(halves, merge)
+        by_slice.setdefault((row[spec.time] - start) // spec.slice, []).append(row)
+    first = int(window[0] - start) // spec.slice
+    border = -(-first // n) * n
+    folded = [(number, fold(by_slice[number])) for number in sorted(by_slice)]
+    before = [part for number, part in folded if number < border]
+    after = [part for number, part in folded if number >= border]
+    halves = [reduce(lambda right, left: merge(left, right), reversed(before))] if before else []
+    halves += [reduce(merge, after)] if after else []
+    return reduce(merge, halves)
 
 
-def _slice(row: Row, spec: Spec) -> int:
-    """Number of the slice of gcd(size, slide) that holds the row; 0 in the global window."""
-    if spec.size is None:
-        return 0
-    number: int = (row[spec.time] - spec.offset % spec.step) // math.gcd(spec.size, spec.step)
-    return number
-
-
-def _merged(parts: Sequence[Any], merge: Callable[[Any, Any], Any]) -> Any:
-    total = parts[0]
-    for part in parts[1:]:
-        total = merge(total, part)
-    return total
-
-
-def _add(left: Any, right: Any) -> Any:
-    return left + right
-
-
-# An aggregate of the user's
-
-
-def _folded(wanted: Folded, rows: Sequence[Row], window: Window, spec: Spec) -> Any:
+def _of_ones_own(wanted: Aggregate, rows: Sequence[Row], window: Window, spec: Spec) -> Any:
     """What the user's own methods make of the rows, given one at a time."""
-    own = wanted.own
-    both = np.array([0, 1])
+    own: Any = wanted.own
+    into, source = np.array([0]), np.array([1])
 
     def fold(some: Sequence[Row]) -> tuple[np.ndarray, ...]:
         state = tuple(own.create(1))
         for row in some:
-            values = [laid([row[n]], t) for n, t in zip(wanted.columns, wanted.types, strict=True)]
-            own.add(state, both[:1], *values)
+            own.add(state, into, *laid_out(row, wanted.inputs).columns)
         return state
 
-    def merge(
-        left: tuple[np.ndarray, ...], right: tuple[np.ndarray, ...]
-    ) -> tuple[np.ndarray, ...]:
+    def merge(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         state = tuple(np.concatenate(pair) for pair in zip(left, right, strict=True))
-        own.merge(state, both[:1], both[1:])
+        own.merge(state, into, source)
         return tuple(array[:1] for array in state)
 
-    result: pa.Array = own.result(_over_slices(rows, window, spec, fold, merge), both[:1])
-    return plain(result)[0]
-
-
-# Functions of the values alone
-
-
-def _least(values: Sequence[Any]) -> Any:
-    """Minimum with NaN greater than everything."""
-    numbers = [value for value in values if value == value]  # noqa: PLR0124
-    return _zero(min(numbers)) if numbers else values[0]
-
-
-def _greatest(values: Sequence[Any]) -> Any:
-    """Maximum with NaN greater than everything."""
-    unknown = [value for value in values if value != value]  # noqa: PLR0124
-    return unknown[0] if unknown else _zero(max(values))
-
-
-def _zero(value: Any) -> Any:
-    """Of two zeros nobody says which is less."""
-    return Near(0.0, 0.0) if isinstance(value, float) and value == 0 else value
+    return plain(own.result(_by_slices(rows, window, spec, fold, merge), into))[0]
 
 
 def _variance(values: Sequence[Any], ddof: int) -> float | None:
@@ -222,7 +154,7 @@ def _variance(values: Sequence[Any], ddof: int) -> float | None:
     exact = [Fraction(value) for value in values]
     mean = sum(exact) / len(exact)
     variance = sum((value - mean) ** 2 for value in exact) / (len(exact) - ddof)
-    greatest = float(max(abs(value) for value in exact))
+    greatest = float(max(map(abs, exact)))
     if greatest > LARGEST_SQUARED:
         return Near(math.inf, math.inf)
     return Near(float(variance), len(values) * greatest * 2.0**-51, is_square=True)
@@ -236,10 +168,19 @@ def _deviation(values: Sequence[Any], ddof: int) -> float | None:
     return Near(math.sqrt(variance), variance.within)
 
 
-SIMPLE: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "min": _least,
-    "max": _greatest,
-    "any": any,
-    "all": all,
-    "collect": list,
+def _nan_last(value: Any) -> tuple[bool, Any]:
+    return _is_nan(value), value
+
+
+OF_VALUES: Final[dict[str, Callable[[list[Any], int], Any]]] = {
+    "count": lambda values, _: len(values),
+    "count_distinct": lambda values, _: len({"nan" if _is_nan(v) else v for v in values}),
+    "min": lambda values, _: _zero(min(values, key=_nan_last)),
+    "max": lambda values, _: _zero(max(values, key=_nan_last)),
+    "any": lambda values, _: any(values),
+    "all": lambda values, _: all(values),
+    "collect": lambda values, _: values,
+    "var": _variance,
+    "stddev": _deviation,
 }
+"""Functions of the values that are known, and of `ddof`; NaN is greater than all, and one value."""

@@ -20,8 +20,6 @@ from eventtime.testing.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventtime.stream import Stream
     from eventtime.testing.reference.spec import Row, Time
     from eventtime.testing.steps import Step, Streams
@@ -90,7 +88,7 @@ def oracle(pipeline: Stream, streams: Streams) -> Expected:
     Raises:
         PlanError: it cannot run, or has a process function, a union of streams that differ, or one
             generator of yours for all partitions: of those it does not guess. Or a step is of a
-            partition that there is not.
+            partition that there is not, or is no longer.
         AggregateOverflowError: a sum does not fit its type.
 
     >>> import pyarrow as pa, eventtime as et
@@ -109,49 +107,40 @@ def oracle(pipeline: Stream, streams: Streams) -> Expected:
 def expected_of(plan: Planned, streams: Streams) -> Expected:
     """As `oracle`, of a plan that was read before."""
     operators: list[Operator] = []
-    for i, stage in reversed(list(enumerate(plan.stages, 1))):
-        operators.insert(0, Operator(stage.spec, operators[0] if operators else None, i))
-    model = Oracle(plan.stages[0].spec, streams.partitions, by=operators[0])
+    for number in range(len(plan.specs), 0, -1):
+        below = operators[0] if operators else None
+        operators.insert(0, Operator(plan.specs[number - 1], below, number))
+    first, last = operators[0], operators[-1]
+    model = Oracle(first.spec, streams.partitions, first)
     model.now = streams.start_us
+    sides = {o.spec.tag: o.late for o in operators if o.spec.tag is not None}
+    sides["quarantine"] = model.quarantine
     results: list[Row] = []
     after = []
     for step in streams.steps:
         _do(plan, model, step)
-        taken, operators[-1].results = operators[-1].results, []
-        results += plan.results(taken)
-        counts = {tag: len(rows) for tag, rows in _sides(plan, model, operators).items()}
-        after.append(Standing(len(results), counts, operators[0].watermark))
-    ledgers = {"partitions": model.ledger, "operators": [o.ledger for o in operators]}
-    told = _sides(plan, model, operators)
-    sides = {tag: [_own(row) for row in rows] for tag, rows in told.items()}
+        results += plan.results(last.results)
+        last.results.clear()
+        counts = {tag: len(rows) for tag, rows in sides.items()}
+        after.append(Standing(len(results), counts, first.watermark))
+    for row in model.quarantine:
+        del row[TIME]
     return Expected(
-        [_own(row) for row in results],
-        [_own(row) for row in model.late],
+        results,
+        first.late,
         sides,
-        sides["quarantine"],
-        ledgers,
-        operators[0].watermark,
+        model.quarantine,
+        {"partitions": model.ledger, "operators": [o.ledger for o in operators]},
+        first.watermark,
         tuple(after),
-        [_own(row) for row in operators[-1].answers.values()],
+        list(last.answers.values()),
     )
-
-
-def _sides(plan: Planned, model: Oracle, operators: Sequence[Operator]) -> dict[str, list[Row]]:
-    late = zip(plan.stages, operators, strict=True)
-    sides = {stage.tag: o.late for stage, o in late if stage.tag is not None}
-    return {**sides, "quarantine": model.quarantine}
-
-
-def _own(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != TIME}
 
 
 def _do(plan: Planned, model: Oracle, step: Step) -> None:
     name = getattr(step, "partition", None)
-    if name is not None and name not in model.partitions and not isinstance(step, AddPartition):
-        msg = f"there is no partition {shown(name)}"
-        remedy = f"partitions are {', '.join(model.partitions)}; others are added: AddPartition"
-        raise PlanError(msg, place=f"{type(step).__name__}(partition)", remedy=remedy)
+    if name is not None:
+        _check_partition(model, name, step)
     match step:
         case Push(name, rows):
             model.push(name, *plan.admitted(rows))
@@ -167,3 +156,17 @@ def _do(plan: Planned, model: Oracle, step: Step) -> None:
             model.finish(name)
         case _:
             """Restarts and crashes, which change nothing (S28)."""
+
+
+def _check_partition(model: Oracle, name: str, step: Step) -> None:
+    partition, is_new = model.partitions.get(name), isinstance(step, AddPartition)
+    if is_new and partition is not None:
+        msg = f"partition {shown(name)} is known already"
+    elif partition is None and not is_new:
+        msg = f"there is no partition {shown(name)}"
+    elif partition is not None and partition.is_finished:
+        msg = f"partition {shown(name)} has finished"
+    else:
+        return
+    remedy = f"partitions are {', '.join(model.partitions)}; others are added: AddPartition"
+    raise PlanError(msg, place=f"{type(step).__name__}(partition)", remedy=remedy)

@@ -31,11 +31,8 @@ class Near(float):
 
     def holds(self, other: float) -> bool:
         """Whether the other one is near enough."""
-        mine: float = self
         if math.isinf(self.within):
             return True
-        if self.is_square:
-            if not other >= 0:
-                return False
-            mine, other = math.sqrt(mine), math.sqrt(other)
-        return abs(mine - other) <= self.within
+        if not self.is_square:
+            return abs(self - other) <= self.within
+        return other >= 0 and abs(math.sqrt(self) - math.sqrt(other)) <= self.within

@@ -1,4 +1,4 @@
-"""Windows, lateness and firing under one watermark, row by row (S13, S14, S18 to S21, S24, S25)."""
+"""Windows, lateness and firing under one watermark, row by row (S13 to S30)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from eventtime.testing.reference.aggregates import aggregate
+from eventtime.testing.reference.aggregates import aggregate, check_fits
 from eventtime.testing.reference.spec import INFINITY
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ class Contents:
 
 
 class Operator:
-    """Windows, lateness and firing under one combined watermark (S18 to S21)."""
+    """Windows under one combined watermark; a null key is a group of its own (S12)."""
 
     def __init__(self, spec: Spec, downstream: Operator | None = None, number: int = 1) -> None:
-        self.spec, self.number = spec, number
-        self.downstream = downstream
+        self.spec, self.downstream, self.number = spec, downstream, number
         self.watermark: Time = -INFINITY
         self.state: dict[tuple[tuple[Any, ...], Window], Contents] = {}
         self.results: list[Row] = []
@@ -63,21 +62,24 @@ class Operator:
         self.before.append((self.spec.lateness, self.watermark))
         self.spec = replace(self.spec, lateness=lateness)
 
-    def lateness_of(self, end: Time) -> int:
-        """The lateness under which a window expired, otherwise that of now."""
+    def expiry(self, end: Time) -> Time:
+        """When a window expires: e + L (S18), with the L under which it expired (S29)."""
         for lateness, watermark in self.before:
             if end + lateness <= watermark:
-                return lateness
-        return self.spec.lateness
+                return end + lateness
+        return end + self.spec.lateness
 
-    def missed(self, windows: Iterable[Window], watermark: Time) -> list[Window]:
-        """Those expired under a watermark: e + L <= W (S18)."""
-        return [w for w in windows if w[1] + self.lateness_of(w[1]) <= watermark]
+    def expired(self, windows: Iterable[Window], watermark: Time) -> list[Window]:
+        """Those of which nothing is left: e + L <= W (S18)."""
+        return [(start, end) for start, end in windows if self.expiry(end) <= watermark]
 
     def take(self, row: Row, partition: str, own: Time) -> bool:
-        """Fold a row into its windows that are not expired; True when it missed none (S20)."""
+        """Fold a row into its windows that are not expired; True when it missed none (S19, S20).
+
+        `own` is the watermark of its partition.
+        """
         windows = windows_of(row[self.spec.time], self.spec)
-        missed = self.missed(windows, self.watermark)
+        missed = self.expired(windows, self.watermark)
         for window in windows:
             if window not in missed:
                 key = tuple(row[name] for name in self.spec.keys)
@@ -88,132 +90,109 @@ class Operator:
         self.ledger["missed"] += len(missed)
         self.ledger["open"] += len(windows) - len(missed)
         if missed:
-            blameless = not self.missed(windows, own)
-            reason = "idle_partition" if blameless else "beyond_lateness"
-            self._tell(row, windows, missed, partition, reason)
+            (start, end), over, spec = missed[-1], self.watermark, self.spec
+            is_blameless = not self.expired(windows, own)
+            told = {
+                "window_start": spec.written(start),
+                "window_end": spec.written(end),
+                "windows_missed": len(missed),
+                "windows_total": len(windows),
+                "watermark": spec.written(over),
+                "late_by": None if math.isinf(over) else over - self.expiry(end),
+                "partition": partition,
+                "reason": "idle_partition" if is_blameless else "beyond_lateness",
+            }
+            names = row if spec.late_columns is None else spec.late_columns
+            self.late.append(beside({name: row[name] for name in names}, told))
         return not missed
-
-    def _tell(
-        self,
-        row: Row,
-        windows: Sequence[Window],
-        missed: Sequence[Window],
-        partition: str,
-        reason: str,
-    ) -> None:
-        """The row as it comes out of the side output for late ones (S20)."""
-        spec, (start, end) = self.spec, missed[-1]
-        over = self.watermark
-        late_by = None if math.isinf(over) else over - (end + self.lateness_of(end))
-        own = row if spec.late_columns is None else {name: row[name] for name in spec.late_columns}
-        told = {
-            "window_start": spec.written(start),
-            "window_end": spec.written(end),
-            "windows_missed": len(missed),
-            "windows_total": len(windows),
-            "watermark": spec.written(over),
-            "late_by": late_by,
-            "partition": partition,
-            "reason": reason,
-        }
-        self.late.append(beside(own, told))
 
     def advance(self, to: Time) -> None:
         """Move the watermark and fire at each point passed, in ascending order (S21)."""
         assert to >= self.watermark
-        while True:
-            due = [self._point(w[1]) for (_, w), c in self.state.items() if c.fresh]
-            if not due or min(due) > to:
+        while due := [end for (_, (_, end)), contents in self.state.items() if contents.fresh]:
+            point = min(map(self._point, due))
+            if point > to:
                 break
-            point = min(due)
-            emitted = self._fire(point, is_end=to == INFINITY)
+            self._fire(point, is_end=to == INFINITY)
             self._move(point)
-            self._send(emitted)
         self._move(to)
-        self._send([])
 
     def _point(self, end: Time) -> Time:
-        """Where a window with fresh rows fires: its end while open, else the next point."""
+        """Where a window with fresh rows fires: its end while open, else the next point (S21)."""
         if end > self.watermark:
             return end
         spec = self.spec
-        assert spec.size is not None
-        grid = math.gcd(spec.size, spec.step)
-        bases = {spec.offset, spec.offset + spec.lateness}
-        return min(base + ((self.watermark - base) // grid + 1) * grid for base in bases)
+        bases = (spec.offset, spec.offset + spec.lateness)
+        return min(
+            base + ((self.watermark - base) // spec.slice + 1) * spec.slice for base in bases
+        )
 
-    def _fire(self, point: Time, *, is_end: bool) -> list[tuple[Time, Row]]:
-        """All result rows of one point, each with the start of its window.
+    def _fire(self, point: Time, *, is_end: bool) -> None:
+        """All results of a point, by window end, window start and key, nulls last (S24).
 
-        By window end, window start and key, nulls last (S24).
+        Windows and keys without rows emit nothing (S23).
         """
         due = [
-            (w[1], w[0], tuple((value is None, value) for value in key), key, w, c)
-            for (key, w), c in self.state.items()
-            if c.fresh and w[1] <= point
+            (end, start, _in_order(key), key)
+            for (key, (start, end)), contents in self.state.items()
+            if contents.fresh and end <= point
         ]
-        emitted: list[tuple[Time, Row]] = []
-        for end, _, _, key, window, contents in sorted(due, key=lambda item: item[:3]):
+        for end, start, _, key in sorted(due):
             timing = "on_time" if end == point else "late"
-            is_final = is_end or end + self.spec.lateness <= point
-            rows = self._emit(key, window, contents, timing=timing, is_final=is_final)
-            emitted += [(window[0], row) for row in rows]
-        self.results += [row for _, row in emitted]
-        return emitted
+            is_final = is_end or self.expiry(end) <= point
+            self._emit(key, (start, end), {"timing": timing, "is_final": is_final})
 
-    def _emit(
-        self,
-        key: tuple[Any, ...],
-        window: Window,
-        contents: Contents,
-        *,
-        timing: str,
-        is_final: bool,
-    ) -> list[Row]:
-        """The row of one firing, and before it in retracting mode the row it takes back (S21)."""
-        spec = self.spec
-        rows = contents.fresh if spec.mode == "discarding" else contents.rows
-        contents.version += 1
-        result: Row = dict(zip(spec.keys, key, strict=True))
-        result |= {
-            "window_start": spec.written(window[0]),
-            "window_end": spec.written(window[1]),
-        }
-        for wanted in spec.aggregates:
-            result[wanted.name] = aggregate(wanted, rows, window, spec)
-        self.answers[key, window] = result
+    def _emit(self, key: tuple[Any, ...], window: Window, about: Row) -> None:
+        """The result of one firing, and before it in retracting mode the one it replaces (S21)."""
+        spec, contents = self.spec, self.state[key, window]
+        named = dict(zip(spec.keys, key, strict=True))
+        named |= {"window_start": spec.written(window[0]), "window_end": spec.written(window[1])}
+        answer = self.answers[key, window] = named | self._values(contents.rows, window)
         if spec.mode == "discarding":
-            whole = {a.name: aggregate(a, contents.rows, window, spec) for a in spec.aggregates}
-            self.answers[key, window] = result | whole
-        result = result | {"version": contents.version, "timing": timing, "is_final": is_final}
+            answer = named | self._values(contents.fresh, window)
+        for wanted in spec.aggregates:
+            check_fits(wanted, answer[wanted.name], window)
+        contents.version += 1
         self.ledger["emitted"] += len(contents.fresh)
         self.ledger["open"] -= len(contents.fresh)
-        before, contents.last, contents.fresh = contents.last, result, []
+        before, contents.fresh = contents.last, []
+        contents.last = answer | {"version": contents.version} | about
         if spec.mode != "retracting":
-            return [result]
-        taken_back = [before | {"diff": -1}] if before else []
-        return [*taken_back, result | {"diff": 1}]
+            self._send(contents.last, window)
+            return
+        if before:
+            self._send(before | {"diff": -1}, window)
+        self._send(contents.last | {"diff": 1}, window)
+
+    def _values(self, rows: Sequence[Row], window: Window) -> Row:
+        return {a.name: aggregate(a, rows, window, self.spec) for a in self.spec.aggregates}
+
+    def _send(self, result: Row, window: Window) -> None:
+        """A result comes out; in the next window its time is the start of this one (S25)."""
+        self.results.append(result)
+        if self.downstream is not None:
+            below = self.downstream
+            row = below.spec.behind(result | {below.spec.time: window[0]})
+            if row is not None:
+                below.take(row, f"window {self.number}", below.watermark)
 
     def _move(self, to: Time) -> None:
-        """Set the watermark; windows that expired are gone (S18, S30)."""
+        """Set the watermark; windows that expired are gone (S18, S30).
+
+        Sent on is the start of the earliest window that may still fire on time (S25).
+        """
         self.watermark = to
         for key, window in list(self.state):
-            if self.missed([window], to):
+            if self.expired([window], to):
                 assert not self.state.pop((key, window)).fresh, (
                     "a window expired with rows in no result"
                 )
+        if self.downstream is not None:
+            if math.isfinite(to):
+                assert self.spec.size is not None
+                to = windows_of(to - self.spec.size, self.spec)[-1][0] + self.spec.step
+            self.downstream.advance(max(to, self.downstream.watermark))
 
-    def _send(self, emitted: Sequence[tuple[Time, Row]]) -> None:
-        """Hand result rows on; W is the start of the earliest window yet to fire on time (S25)."""
-        if self.downstream is None:
-            return
-        below = self.downstream
-        for start, row in emitted:
-            as_input = below.spec.behind(row | {below.spec.time: start})
-            if as_input is not None:
-                below.take(as_input, f"window {self.number}", below.watermark)
-        to = self.watermark
-        if math.isfinite(to):
-            assert self.spec.size is not None
-            to = windows_of(to - self.spec.size, self.spec)[-1][0] + self.spec.step
-        below.advance(max(to, below.watermark))
+
+def _in_order(key: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is None, value) for value in key)

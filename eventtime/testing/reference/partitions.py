@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventtime.testing.reference.operator import Operator, beside
-from eventtime.testing.reference.spec import INFINITY, generate
+from eventtime.testing.reference.spec import INFINITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eventtime.testing.reference.spec import Proposals, Row, Spec, Time
+    from eventtime.testing.reference.spec import Marks, Row, Spec, Time
 
 __all__ = ("Oracle", "Partition")
+
+COUNTS = ("rows_in", "windowed", "late", "null_time", "future", "malformed", "filtered")
 
 
 @dataclass
@@ -21,8 +23,8 @@ class Partition:
     """One partition: its own watermark, and whether it takes part in the minimum."""
 
     name: str
-    propose: Proposals
-    watermark: Time = -INFINITY
+    marks: Marks
+    watermark: Time
     is_finished: bool = False
     is_idle: bool = False
     has_left: bool = False
@@ -31,13 +33,11 @@ class Partition:
 
 
 class Oracle:
-    """Partitions, combined watermark, quarantine and one window operator; driven row by row."""
+    """Partitions, combined watermark, quarantine and the first operator; driven row by row."""
 
-    def __init__(
-        self, spec: Spec, names: Iterable[str], downstream: Operator | None = None, by: Any = None
-    ) -> None:
+    def __init__(self, spec: Spec, names: Iterable[str], operator: Any = None) -> None:
         self.spec = spec
-        self.operator = by or Operator(spec, downstream)
+        self.operator = operator or Operator(spec)
         self.partitions: dict[str, Partition] = {}
         self.quarantine: list[Row] = []
         self.ledger: dict[str, dict[str, int]] = {}
@@ -52,37 +52,67 @@ class Oracle:
 
     @property
     def late(self) -> list[Row]:
-        """Late rows so far, in the order they were read."""
+        """Late rows so far, in the order they were read (S20, S24)."""
         return self.operator.late
 
     def add_partition(self, name: str, *, historical: bool = False) -> None:
         """A partition found now starts at the combined watermark, unless historical (S8)."""
         start = -INFINITY if historical else self.operator.watermark
-        self.partitions[name] = Partition(name, generate(self.spec, name), start)
-        reasons = ("rows_in", "windowed", "late", "null_time", "future", "malformed", "filtered")
-        self.ledger[name] = dict.fromkeys(reasons, 0)
+        self.partitions[name] = Partition(name, self.spec.generator(name), start)
+        self.ledger[name] = dict.fromkeys(COUNTS, 0)
 
-    def push(self, name: str, rows: Sequence[Row], left_out: int = 0) -> None:
-        """Rows of a live partition; the future guard looks at the clock (S11).
+    def push(
+        self, name: str, rows: Sequence[Row], left_out: int = 0, ahead: Sequence[bool] | None = None
+    ) -> None:
+        """Rows come in a partition, and with them some that steps before the watermark left out.
 
-        `left_out` rows came with them that steps before the watermark left out.
+        `ahead` says which are from the future, as in a replay; None: the clock says so (S11).
         """
-        counts, ahead = self.ledger[name], self.spec.max_future
-        limit = INFINITY if ahead is None else self.now + ahead
         if rows or left_out:
             self._heard(name)
-        counts["rows_in"] += left_out
+        partition, counts = self.partitions[name], self.ledger[name]
+        counts["rows_in"] += len(rows) + left_out
         counts["filtered"] += left_out
         times = [row[self.spec.time] for row in rows]
-        reasons = [self._reason(t, is_future=t is not None and t > limit) for t in times]
+        if ahead is None:
+            latest = INFINITY if self.spec.max_future is None else self.now + self.spec.max_future
+            ahead = [t is not None and t > latest for t in times]
+        reasons = list(map(self._reason, times, ahead))
         admitted = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
-        # Asked once for all of them: a generator of the user's may say one thing of a batch.
-        proposed = iter(self.partitions[name].propose(admitted) if admitted else ())
+        known = [t for t, reason in zip(times, reasons, strict=True) if not reason]
+        # Asked once for all of them: a generator of the user's may say one thing of a batch (S3).
+        marks = iter(partition.marks(admitted, known) if admitted else ())
         for row, reason in zip(rows, reasons, strict=True):
-            if reason:
-                self._set_aside(name, row, reason)
+            if reason:  # It moves no watermark (S12).
+                counts[reason] += 1
+                told = {"partition": name, "reason": reason, "detail": None}
+                self.quarantine.append(beside(row, told))
             else:
-                self._take(name, row, next(proposed))
+                self._take(partition, row, next(marks))
+
+    def _reason(self, t: int | None, is_ahead: bool) -> str:  # noqa: FBT001 - for map
+        """Why a row cannot be admitted, or nothing (S1, S11, S12)."""
+        if t is None:
+            return "null_time"
+        if abs(t) > self.spec.limit:
+            return "malformed"
+        return "future" if is_ahead else ""
+
+    def _take(self, partition: Partition, row: Row, mark: Time | None) -> None:
+        """One row: judged by W before it, and then its partition's watermark moves (S4).
+
+        Also the watermark of a row that is filtered out behind it.
+        """
+        counts, behind = self.ledger[partition.name], self.spec.behind(row)
+        if behind is None:
+            counts["filtered"] += 1
+        elif self.operator.take(behind, partition.name, partition.watermark):
+            counts["windowed"] += 1
+        else:
+            counts["late"] += 1
+        if mark is not None:
+            partition.watermark = max(partition.watermark, mark)
+        self._combine()
 
     def poll_empty(self, name: str) -> None:
         """A poll that had nothing; only time between two such polls in a row counts (S6)."""
@@ -96,11 +126,10 @@ class Oracle:
         self._combine()
 
     def advance_to(self, name: str, time: int) -> None:
-        """Somebody knows that no rows before a time will come: it was heard (S5, S6)."""
+        """Somebody knows that no rows before a time will come (S2)."""
         partition = self.partitions[name]
-        partition.is_idle, partition.empty_since, partition.idle_for = False, None, 0
         partition.watermark = max(partition.watermark, time)
-        self._combine()
+        self._heard(name)
 
     def finish(self, name: str) -> None:
         """The partition leaves the minimum; after the last one W is plus infinity (S9)."""
@@ -111,49 +140,11 @@ class Oracle:
         """Move the injected clock; by itself this changes nothing."""
         self.now += by
 
-    def row(self, name: str, row: Row, *, is_future: bool) -> None:
-        """One row of a replayed partition, whose neighbours say whether it is ahead (S11)."""
-        self._heard(name)
-        reason = self._reason(row[self.spec.time], is_future=is_future)
-        if reason:
-            self._set_aside(name, row, reason)
-        else:
-            (proposed,) = self.partitions[name].propose([row])
-            self._take(name, row, proposed)
-
     def _heard(self, name: str) -> None:
         """A partition that was idle counts again, with its own watermark (S6)."""
         partition = self.partitions[name]
-        partition.is_idle, partition.empty_since, partition.idle_for = False, None, 0
-        partition.has_left = False
-        self._combine()
-
-    def _reason(self, t: int | None, *, is_future: bool) -> str:
-        """Why a row cannot be admitted, or nothing (S1, S11, S12)."""
-        if t is None:
-            return "null_time"
-        if not -self.spec.limit <= t <= self.spec.limit:
-            return "malformed"
-        return "future" if is_future else ""
-
-    def _set_aside(self, name: str, row: Row, reason: str) -> None:
-        """Quarantine: it moves no watermark (S12)."""
-        self.ledger[name]["rows_in"] += 1
-        self.ledger[name][reason] += 1
-        self.quarantine.append(beside(row, {"partition": name, "reason": reason}))
-
-    def _take(self, name: str, row: Row, proposed: Time | None) -> None:
-        """One row: judged by W before it, and then its partition's watermark moves (S4)."""
-        partition, counts = self.partitions[name], self.ledger[name]
-        counts["rows_in"] += 1
-        behind = self.spec.behind(row)
-        if behind is None:
-            counts["filtered"] += 1
-        else:
-            missed = not self.operator.take(behind, name, partition.watermark)
-            counts["late" if missed else "windowed"] += 1
-        if proposed is not None:
-            partition.watermark = max(partition.watermark, proposed)
+        partition.is_idle = partition.has_left = False
+        partition.empty_since, partition.idle_for = None, 0
         self._combine()
 
     def _combine(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from eventtime.testing.reference.partitions import Oracle
@@ -19,55 +20,44 @@ LOOK_AHEAD = 32
 
 def future_rows(times: Sequence[int | None], max_future: int | None) -> list[bool]:
     """Which rows of a replayed partition lie too far ahead of the other rows (S11)."""
-    readable = [t is not None and -TIME_LIMIT <= t <= TIME_LIMIT for t in times]
+    readable = [t if t is not None and abs(t) <= TIME_LIMIT else None for t in times]
     largest: Time = -INFINITY
     flags = []
-    for i, t in enumerate(times):
-        after = [
-            u
-            for u, ok in zip(times[i + 1 :], readable[i + 1 :], strict=True)
-            if ok and u is not None
-        ]
-        after = sorted(after[:LOOK_AHEAD])
+    for i, t in enumerate(readable):
+        after = sorted([u for u in readable[i + 1 :] if u is not None][:LOOK_AHEAD])
         median: Time = after[(len(after) - 1) // 2] if after else -INFINITY
-        reference = max(largest, median)
-        is_future = False
-        if t is not None and readable[i]:
-            is_future = (
-                max_future is not None and reference > -INFINITY and t > max_future + reference
-            )
-            largest = largest if is_future else max(largest, t)
-        flags.append(is_future)
+        limit = max(largest, median) + (INFINITY if max_future is None else max_future)
+        # Where there is nothing to compare it with, the row is admitted.
+        flags.append(t is not None and not math.isinf(limit) and t > limit)
+        if t is not None and not flags[-1]:
+            largest = max(largest, t)
     return flags
 
 
 def replay(
     partitions: Mapping[str, Sequence[Row]],
     spec: Spec,
-    downstream: Any = None,
-    by: Any = None,
+    operator: Any = None,
     between: Callable[[Oracle], None] = lambda _: None,
 ) -> Oracle:
     """Bounded partitions to their end: always the next row of the one furthest behind (S10)."""
-    names = sorted(partitions)
-    oracle = Oracle(spec, names, downstream, by)
+    oracle = Oracle(spec, sorted(partitions), operator)
     rest = {
         name: list(
             zip(rows, future_rows([r[spec.time] for r in rows], spec.max_future), strict=True)
         )
         for name, rows in partitions.items()
     }
-    unfinished = set(names)
-    while unfinished:
+    while rest:
         between(oracle)
-        name = min(unfinished, key=lambda n: (oracle.partitions[n].watermark, n))
+        name = min(rest, key=lambda n: (oracle.partitions[n].watermark, n))
         if rest[name]:
             row, is_future = rest[name].pop(0)
-            oracle.row(name, row, is_future=is_future)
+            oracle.push(name, [row], ahead=[is_future])
         else:
             # Its end is found as a row is: when it is furthest behind and asked for more.
-            unfinished.remove(name)
+            del rest[name]
             oracle.finish(name)
-    if not names:
+    if not partitions:
         oracle.operator.advance(INFINITY)
     return oracle

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pyarrow as pa
 
     from eventtime.windows.user_aggregate import UserAggregate
 
@@ -17,20 +17,13 @@ __all__ = (
     "INFINITY",
     "TIME_LIMIT",
     "Aggregate",
-    "Ascending",
-    "Asked",
     "Bounded",
-    "Custom",
-    "Folded",
     "Generator",
-    "Proposals",
-    "PunctuatedColumn",
-    "PunctuatedWhere",
+    "Marks",
     "Row",
     "Spec",
     "Time",
     "Window",
-    "generate",
     "same",
 )
 
@@ -41,73 +34,36 @@ Time: TypeAlias = int | float
 """Microseconds; a float only for the two infinities."""
 Row: TypeAlias = dict[str, Any]
 Window: TypeAlias = tuple[Time, Time]
+Marks: TypeAlias = "Callable[[Sequence[Row], Sequence[int]], Sequence[Time | None]]"
+"""The watermark after each of some rows, of these times; None and lower ones are no news (S3)."""
+Generator: TypeAlias = "Callable[[str], Marks]"
+"""Gives each partition, by name, its own (S3)."""
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """W = largest time seen - bound."""
+    """W = largest time seen - bound; of what the rows say the largest counts (S3)."""
 
-    bound: int
+    bound: int = 0
 
-
-@dataclass(frozen=True)
-class Ascending:
-    """W = largest time seen."""
-
-
-@dataclass(frozen=True)
-class PunctuatedColumn:
-    """W = the column's value wherever it is not null."""
-
-    column: str
-
-
-@dataclass(frozen=True)
-class PunctuatedWhere:
-    """W = the time of each row whose (boolean) column is true."""
-
-    column: str
-
-
-@dataclass(frozen=True)
-class Custom:
-    """W = what a function of the row's time returns; `make` gives each partition its own."""
-
-    make: Callable[[], Callable[[int], int | None]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """W = what a function of rows that came together returns for each of them.
-
-    `make` gives each partition, by name, its own;
-    """
-
-    make: Callable[[str], Proposals]
-
-
-Proposals: TypeAlias = "Callable[[Sequence[Row]], Sequence[Time | None]]"
-"""The watermark after each row, lower ones and None being no news."""
-Generator: TypeAlias = Bounded | Ascending | PunctuatedColumn | PunctuatedWhere | Custom | Asked
+    def __call__(self, partition: str) -> Marks:
+        """A new one, which has nothing to remember."""
+        return lambda _, times: [t - self.bound for t in times]
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One result column: its name, the function, and its input column (`count()` has none)."""
+    """One result column: its name, the function, and its input column (`count()` has none).
+
+    `own` is the object behind a function of the user's; `inputs` are its columns.
+    """
 
     name: str
     function: str
     column: str | None = None
     ddof: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folded(Aggregate):
-    """One result column that an object of the user's makes of columns of these types."""
-
-    own: UserAggregate
-    columns: tuple[str, ...]
-    types: tuple[pa.DataType, ...]
+    own: UserAggregate | None = None
+    inputs: pa.Schema = field(default=pa.schema([]), repr=False)
 
 
 def same(value: Any) -> Any:
@@ -129,6 +85,7 @@ class Spec:
         behind: what a row becomes behind the watermark, or between two windows; None: it is
             filtered out.
         late_columns: own columns of late rows; None: all.
+        tag: of the side output for late rows; None: they are counted only.
         written: how a time is written in results, from µs.
         limit: no time below minus this or above it is admitted (S1).
     """
@@ -140,13 +97,14 @@ class Spec:
     mode: str = "accumulating"
     keys: tuple[str, ...] = ("key",)
     aggregates: tuple[Aggregate, ...] = (Aggregate("n", "count"),)
-    generator: Generator = field(default_factory=Ascending)
+    generator: Generator = Bounded()
     max_future: int | None = None
     idle_after: int | None = None
     all_idle: str = "hold"
     time: str = "t"
     behind: Callable[[Row], Row | None] = same
     late_columns: tuple[str, ...] | None = None
+    tag: str | None = "late"
     written: Callable[[Time], Any] = same
     limit: int = TIME_LIMIT
 
@@ -156,31 +114,8 @@ class Spec:
         assert self.size is not None
         return self.size if self.slide is None else self.slide
 
-
-def generate(spec: Spec, partition: str) -> Proposals:
-    """A new instance of the generator, as a function of the rows (S3)."""
-    generator = spec.generator
-    if isinstance(generator, Asked):
-        return generator.make(partition)
-    largest: Time = -INFINITY
-    custom = generator.make() if isinstance(generator, Custom) else None
-
-    def propose(row: Row) -> Time | None:
-        nonlocal largest
-        t: int = row[spec.time]
-        largest = max(largest, t)
-        match generator:
-            case Bounded(bound):
-                return largest - bound
-            case Ascending():
-                return largest
-            case PunctuatedColumn(column):
-                value: int | None = row[column]
-                return value if value is None or abs(value) <= TIME_LIMIT else None
-            case PunctuatedWhere(column):
-                return t if row[column] else None
-            case Custom():
-                assert custom is not None
-                return custom(t)
-
-    return lambda rows: [propose(row) for row in rows]
+    @property
+    def slice(self) -> int:
+        """Length of the slices that windows are made of (S14)."""
+        assert self.size is not None
+        return math.gcd(self.size, self.step)
