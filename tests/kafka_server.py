@@ -35,6 +35,9 @@ _OPTIONS: Final = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "log.cleaner.enable": "false",
+    # Messages have times of 1970: half a minute behind its start, and every five minutes, the
+    # broker would delete those older than a week, also where nobody has read them yet.
+    "log.retention.ms": "-1",
     "num.network.threads": "2",
     "num.io.threads": "2",
     "num.recovery.threads.per.data.dir": "1",
