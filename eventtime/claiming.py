@@ -12,7 +12,7 @@ from eventtime.fingerprint import check_fingerprint
 from eventtime.places import storage_at
 from eventtime.savepoint import check_origin, read_savepoint
 from eventtime.state.checkpoints import CheckpointStore
-from eventtime.state.saved import list_checkpoints
+from eventtime.state.saved import newest_checkpoint
 
 if TYPE_CHECKING:
     import os
@@ -99,9 +99,9 @@ def saved_head(
     Raises:
         CheckpointError: the folder cannot be listed, or the savepoint cannot be read.
     """
-    found = [] if checkpoints is None else list_checkpoints(_storage(checkpoints))
-    at = None if checkpoints is None else checkpoints.at
-    newest = next((it.checkpoint for it in found if at in {None, it.name.seq}), None)
+    newest = None
+    if checkpoints is not None:
+        newest = newest_checkpoint(_storage(checkpoints), checkpoints.at)
     head = None if newest is None else newest.head
     if start_from is not None and (head is None or not head["is_begun"]):
         return read_savepoint(start_from, None).head

@@ -27,6 +27,7 @@ __all__ = (
     "Found",
     "SavedBlock",
     "list_checkpoints",
+    "newest_checkpoint",
     "read_checkpoint",
     "verify",
     "way_out",
@@ -233,6 +234,24 @@ def list_checkpoints(storage: Storage) -> list[Found]:
             if name in _names(storage):  # not swept meanwhile
                 found.append(Found(name, None, damage))
     return found
+
+
+def newest_checkpoint(storage: Storage, at: int | None = None) -> Checkpoint | None:
+    """Return the newest checkpoint, or that of a number. Blocks and other manifests are not read.
+
+    Returns:
+        None if there is none, or it is damaged.
+
+    Raises:
+        CheckpointError: the storage cannot be read.
+    """
+    while names := [name for name in _names(storage) if at in {None, name.seq}]:
+        try:
+            return read_checkpoint(storage, names[0])
+        except CheckpointError:
+            if names[0] in _names(storage):  # not swept meanwhile
+                return None
+    return None
 
 
 def read_checkpoint(

@@ -13,7 +13,7 @@ import pytest
 from eventtime.errors import CheckpointError
 from eventtime.state.checkpoints import CheckpointStore, NewBlock
 from eventtime.state.manifest import MAJOR, Name, read_manifest
-from eventtime.state.saved import list_checkpoints, read_checkpoint, verify
+from eventtime.state.saved import list_checkpoints, newest_checkpoint, read_checkpoint, verify
 from eventtime.state.storage import LocalStorage
 
 if TYPE_CHECKING:
@@ -184,6 +184,29 @@ def test_a_checkpoint_that_is_not_there_is_told_with_those_that_are(folder: Path
     empty = LocalStorage(str(folder / "empty"))
     assert list_checkpoints(empty) == []
     assert not (folder / "empty").exists()
+
+
+def test_the_newest_is_looked_at_without_the_others(folder: Path) -> None:
+    """One that is swept meanwhile has newer ones; of one that is damaged nothing is said."""
+
+    class Sweeping(LocalStorage):
+        def read(self, name: str, offset: int, length: int) -> pa.Buffer:
+            asked.append(name)
+            if name == "manifests/1-3":
+                (folder / name).unlink()
+            return super().read(name, offset, length)
+
+    def looked_at(at: int | None = None) -> int | None:
+        asked.clear()
+        found = newest_checkpoint(Sweeping(str(folder)), at)
+        return None if found is None else found.seq
+
+    asked: list[str] = []
+    assert (looked_at(1), asked) == (1, ["manifests/1-1"])
+    assert (looked_at(), asked) == (2, ["manifests/1-3", "manifests/1-2"])
+    (folder / "manifests" / "1-2").write_bytes(b"{}")
+    assert (looked_at(), asked) == (None, ["manifests/1-2"])
+    assert looked_at(9) is None
 
 
 def test_damage_among_those_that_stay_keeps_its_packs(folder: Path) -> None:
