@@ -101,7 +101,8 @@ class Progress:
 
     def others_us(self, index: int) -> int:
         """Return the minimum over the others that count; plus infinity if there is none."""
-        for watermark_us, i in self._counting[:2]:
+        for place in range(min(2, len(self._counting))):
+            watermark_us, i = self._counting[place]
             if i != index:
                 return int(watermark_us)
         return PLUS_INFINITY

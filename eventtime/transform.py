@@ -204,7 +204,8 @@ class Transform:
             mask = _true(batch, step.predicate)
             return batch if mask.all() else batch.filter(pa.array(mask))
         if isinstance(step, Select):
-            return batch.select(list(out.names))
+            names = list(step.names)
+            return batch if batch.schema.names == names else batch.select(names)
         if isinstance(step, WithColumns):
             made = dict(step.columns)
             return project(batch, {name: made.get(name, pc.field(name)) for name in out.names})

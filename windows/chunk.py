@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, Lane
+from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, Lane, address_of
 from eventtime.timestamp import MINUS_INFINITY
 from eventtime.windows.chunk_kernels import (
     KEYS,
@@ -85,12 +85,11 @@ class Block:
         return len(self.time_us)
 
     @cached_property
-    def addresses(self) -> Ints:
-        """Where the arrays lie, (LANES + 2 * lanes,) int64; 0 for an empty one."""
-        arrays: list[NDArray[Any]] = [self.time_us, self.rises, self.rises, self.keys]
-        arrays += [self.key_nulls, *(x for lane in self.lanes for x in (lane.values, lane.valid))]
-        assert all(array.flags.c_contiguous for array in arrays)
-        addresses = np.array([a.ctypes.data if a.size else 0 for a in arrays], np.int64)
+    def addresses(self) -> list[int]:
+        """Where the arrays lie, LANES + 2 * lanes of them; 0 for an empty one."""
+        lanes = (array for lane in self.lanes for array in (lane.values, lane.valid))
+        arrays = (self.time_us, self.rises, self.rises, self.keys, self.key_nulls, *lanes)
+        addresses = [address_of(array) for array in arrays]
         addresses[N_RISES] = len(self.rises)
         return addresses
 
@@ -194,9 +193,7 @@ class Chunk:
     @cached_property
     def addresses(self) -> Ints:
         """Where the arrays of each block lie: (blocks, LANES + 2 * lanes) int64."""
-        if len(self.blocks) == 1:
-            return self.blocks[0].addresses.reshape(1, -1)
-        return np.stack([block.addresses for block in self.blocks])
+        return np.array([block.addresses for block in self.blocks], np.int64)
 
     @property
     def has_nulls(self) -> bool:

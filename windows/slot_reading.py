@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from eventtime.lanes import address_of
 from eventtime.state.kernels import KEY_WORD, NULL_FLAG, ROWS, read_words
 from eventtime.windows.readout import SumTooLargeError, room
 
@@ -58,7 +59,7 @@ def read_slots(
             straight[word][part] if word in straight else row[: part.stop - first]
             for word, row in enumerate(block)
         ]
-        read_words(words, slots[part], np.array([c.ctypes.data for c in columns], np.int64))
+        read_words(words, slots[part], np.array([address_of(c) for c in columns], np.int64))
         rows = columns[ROWS]
         np.greater_equal(rows, NULL_FLAG, out=nulls[part])
         np.bitwise_and(rows, NULL_FLAG - 1, out=rows)
