@@ -52,8 +52,8 @@ class Expected:
     Args:
         results: in the order of S24.
         late: rows that missed windows of the first operator, even where the plan drops them (S20).
-        sides: side outputs by tag: those for late rows, and 'quarantine' (without `detail`, and
-            with all columns that rows have at the watermark).
+        sides: side outputs by tag: those for late rows, and 'quarantine' (`detail` is None, and
+            it has all columns that rows have at the watermark).
         quarantine: rows without a usable time (S12).
         ledger: by 'partitions' (by name) and 'operators' (in order) (S26).
         watermark: the combined one, in µs; infinities are floats.
