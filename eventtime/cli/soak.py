@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from eventtime.cli.session import Session, common_options
+from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
     from eventtime.testing.simulation import Soaked, Survived
@@ -39,6 +41,9 @@ Examples:
 @click.pass_obj
 def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int | None) -> None:
     """Run the seeds, and say what they went through."""
+    if math.isnan(seconds):
+        msg = "nan is no number of seconds"
+        raise PlanError(msg, place="--seconds", remedy="such as --seconds 600")
     # What it stands on takes a second to load.
     from eventtime.testing.simulation import simulate, soak
 

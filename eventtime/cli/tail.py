@@ -17,6 +17,7 @@ from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
 from eventtime.live_readers import generate
 from eventtime.wire_readers import read_http, read_socket, read_stdin
+from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +60,10 @@ Try it, and look at it:
 _JSON_HELP: Final = "Results as JSON lines on a terminal too; with --out: one object at the end."
 _WIRE: Final = {"jsonl": "jsonl", "csv": "csv", "ipc": "arrow"}
 _NO_FILES: Final = ("tcp", "unix", "http", "kafka", "generate")
+_BY_FILE: Final = {
+    "redis": "read_redis", "rediss": "read_redis", "postgresql": "read_sql",
+    "postgres": "read_sql", "sqlite": "read_sql",
+}  # fmt: skip
 
 
 @click.command(help=_TAIL_HELP, short_help="Follow input that goes on.")
@@ -84,6 +89,10 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
     """Return what makes the stream of the source; None: it is files."""
     first, kind = source[0], source[0].partition(":")[0]
     is_files = first != "-" and (kind not in _NO_FILES or ":" not in first)
+    if kind in _BY_FILE and ":" in first:
+        msg = f"{without_secrets(first)!r} needs more words than the command line has"
+        remedy = f"write et.{_BY_FILE[kind]}(…) into a file, and start it: eventtime run FILE.py"
+        raise PlanError(msg, place="SOURCE", remedy=remedy)
     _check_needless(given, kind="files" if is_files else kind)
     if is_files:
         return None
@@ -104,7 +113,7 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
         "time": given["time"],
         "time_unit": given["time_unit"],
     }
-    if given["on_malformed"] and kind != "http":
+    if given["on_malformed"]:
         columns["on_malformed"] = given["on_malformed"]
     columns["format"] = _WIRE[_format(given)]
     if first == "-":
@@ -145,10 +154,17 @@ def _check_made_up(given: Mapping[str, Any]) -> None:
 def _check_needless(given: Mapping[str, Any], kind: str) -> None:
     sockets = ("tcp", "unix")
     of_kafka = ((name, ("kafka",)) for name in ("schema", "registry", "framed"))
-    for name, kinds in (("connect", sockets), ("token", ("http",)), *of_kafka):
+    with_text = ("files", "-", *sockets, "kafka")
+    of_text = (
+        ("on_malformed", with_text),  # of HTTP the request is refused
+        ("time_unit", (*with_text, "http")),
+        ("file_format", (*with_text, "http")),
+    )
+    for name, kinds in (("connect", sockets), ("token", ("http",)), *of_kafka, *of_text):
         if given[name] and kind not in kinds:
-            msg = f"--{name} has no meaning for this source"
-            raise PlanError(msg, place=f"--{name}", remedy="leave it out")
+            flag = "--" + name.removeprefix("file_").replace("_", "-")
+            msg = f"{flag} has no meaning for this source"
+            raise PlanError(msg, place=flag, remedy="leave it out")
     if given["file_format"] in KAFKA_FORMATS and kind != "kafka":
         msg = f"rows of this source do not come as {given['file_format']}"
         raise PlanError(msg, place="--format", remedy="leave it out; only those of Kafka do")

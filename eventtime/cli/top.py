@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -201,7 +202,14 @@ def _address(url: str) -> str:
     if not text.startswith(("http://", "https://")):
         msg = f"{url!r} is no address of a status page"
         raise PlanError(msg, place="URL", remedy="such as http://localhost:8080, or :8080")
-    return text.rstrip("/") + "/status.json"
+    # As it stands in a browser's line: with the token behind a question mark, or the page's name.
+    page, mark, query = text.partition("?")
+    return page.rstrip("/").removesuffix("/status.json") + "/status.json" + mark + query
+
+
+def _without_query(url: str) -> str:
+    """Leave the token out of what is shown."""
+    return url.partition("?")[0]
 
 
 def _ask(url: str, token: str | None) -> dict[str, Any]:
@@ -209,13 +217,17 @@ def _ask(url: str, token: str | None) -> dict[str, Any]:
     try:
         request = urllib.request.Request(url, headers=headers)
         with urllib.request.urlopen(request, timeout=_WAIT_S) as answer:
-            told: dict[str, Any] = json.load(answer)
+            told: Any = json.load(answer)
+        if not isinstance(told, dict) or not {"holding", "life", "at_us"} <= told.keys():
+            msg = "it answers with something else"
+            raise ValueError(msg)
     except urllib.error.HTTPError as error:
         remedy = "give --token" if error.code == 401 else "check the address"
-        msg = f"{url} answered {error.code}"
+        msg = f"{_without_query(url)} answered {error.code}"
         raise SourceError(msg, place="URL", remedy=remedy) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        msg = f"nothing that eventtime shows is at {url}: {reason}"
+    except (OSError, ValueError, HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        msg = f"nothing that eventtime shows is at {_without_query(url)}: {reason}"
         raise SourceError(msg, place="URL", remedy="start the run with --ui") from error
-    return told
+    status: dict[str, Any] = told
+    return status

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ("WATCH_OPTIONS", "goes_on", "live_of")
 
+_ENVIRONMENT: Final = click.core.ParameterSource.ENVIRONMENT
+
 WATCH_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option(
         "--ui", metavar="ADDRESS",
@@ -49,6 +51,12 @@ def live_of(given: Mapping[str, Any], stream: Stream, session: Session) -> Live 
         PlanError: there is nothing to watch, for all sources end.
     """
     wanted = [name for name in ("ui", "ui_token", "log") if given[name]]
+    context = click.get_current_context(silent=True)
+    if context is not None and context.get_parameter_source("ui_token") is _ENVIRONMENT:
+        wanted = [name for name in wanted if name != "ui_token"]  # it is there for others too
+    if goes_on(stream) and wanted == ["ui_token"]:
+        msg = "--ui-token is for a status page, and there is none"
+        raise PlanError(msg, place="--ui-token", remedy="add --ui :8080, or leave it out")
     if not goes_on(stream):
         if wanted:
             flag = "--" + wanted[0].replace("_", "-")

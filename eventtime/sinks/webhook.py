@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from eventtime.checks import check_callable, check_text, check_whole, shown
 from eventtime.clock import SystemClock
@@ -17,11 +20,11 @@ from eventtime.sinks.epochs import check_job
 from eventtime.sinks.json_text import json_rows
 from eventtime.sinks.one_epoch import OneEpoch
 from eventtime.sinks.text import check_text_types
-from eventtime.wording import counted
+from eventtime.wording import counted, without_secrets
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     import pyarrow as pa
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ("WebhookEpochs", "WebhookSink", "to_webhook")
 
 _SAID: Final = 200
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS: Final = ("content-type", "content-length", "transfer-encoding", "idempotency-key")
 _DIGITS: Final = 9
 """Of seconds: more are years in any case."""
 
@@ -60,7 +65,7 @@ def to_webhook(
     (seconds, or a date), but never longer than `max_pause`. The run waits meanwhile.
 
     Args:
-        url: 'https://…' or 'http://…'.
+        url: 'https://…' or 'http://…'; user and password in it are sent as a Basic login.
         headers: such as {'Authorization': 'Bearer …'}; they are not shown.
         timeout: for an answer.
         attempts: of a request, in a row, before the run fails; see `restart` for more patience.
@@ -78,17 +83,17 @@ def to_webhook(
     """
     place = "to_webhook(…)"
     check_text(url, what="address", place=place, remedy="such as 'https://example.org/hook'")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
-        msg = f"{shown(url.partition('?')[0])} is no address of a web server"
-        raise PlanError(msg, place=place, remedy="such as 'https://example.org/hook'")
+    parts = _parts(url)
+    if parts is None:
+        msg = f"{shown(without_secrets(url))} is no address of a web server"
+        remedy = "such as 'https://example.org/hook', in ASCII, with %20 for a space"
+        raise PlanError(msg, place=place, remedy=remedy)
     for name, value in (("attempts", attempts), ("rows", rows)):
         check_whole(value, least=1, what=f"a number of {name}", place=place, remedy="1 or more")
-    given = tuple((headers or {}).items())
-    for header in given:
-        if not all(str(text).isprintable() for text in header):
-            msg = f"header {shown(header[0])} is no text of one line"
-            raise PlanError(msg, place=place, remedy="such as {'Authorization': 'Bearer …'}")
+    given = _checked_headers(headers, place)
+    if parts.username is not None and "authorization" not in {name.lower() for name, _ in given}:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        given += (("Authorization", f"Basic {b64encode(login.encode()).decode()}"),)
     times = (
         parse_us(timeout, name="timeout", zero=False),
         parse_us(pause, name="pause"),
@@ -97,6 +102,50 @@ def to_webhook(
     remedy = "give a function of a number of seconds"
     check_callable(sleep, place="to_webhook(sleep=…)", remedy=remedy)
     return WebhookSink(url, given, *times, attempts, rows, sleep, clock or SystemClock())
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Take an address apart; None if it cannot be asked as it is written.
+
+    >>> [
+    ...     _parts(url) is None
+    ...     for url in ("http://h:1/x", "http://h:port/", "http://h/a b", "ftp://h")
+    ... ]
+    [False, True, True, True]
+    """
+    try:
+        parts = urlsplit(url)
+        is_port = parts.port != 0
+    except ValueError:
+        return None
+    is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    target = f"{parts.path}{parts.query}"
+    is_plain = target.isascii() and url.isprintable() and " " not in url
+    return parts if is_web and is_port and is_plain else None
+
+
+def _checked_headers(headers: object, place: str) -> tuple[tuple[str, str], ...]:
+    """Return headers that can be sent beside our own.
+
+    Raises:
+        PlanError: names the first that cannot.
+    """
+    if headers is None:
+        return ()
+    remedy = "such as {'Authorization': 'Bearer …'}"
+    if not isinstance(headers, Mapping):
+        msg = f"{shown(headers)} are no headers"
+        raise PlanError(msg, place=place, remedy=remedy)
+    given = tuple((str(name), str(value)) for name, value in headers.items())
+    for name, value in given:
+        is_latin = all(ord(letter) < 256 for letter in value)
+        if not (_HEADER.fullmatch(name) and value.isprintable() and is_latin):
+            msg = f"header {shown(name)} is no name with a value of one line, in Latin letters"
+            raise PlanError(msg, place=place, remedy=remedy)
+        if name.lower() in _OURS:
+            msg = f"header {shown(name)} says what is sent, which is JSON lines"
+            raise PlanError(msg, place=place, remedy="leave it out")
+    return given
 
 
 @dataclass(frozen=True)
@@ -136,8 +185,7 @@ class WebhookSink:
     def describe(self) -> str:
         """One line for `explain()`, without user, password and query."""
         parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"webhook {parts.scheme}://{parts.hostname}{port}{parts.path}"
+        return f"webhook {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def wait_us(self, failures: int, asked_us: int) -> int:
         """Return the pause behind so many failures in a row.
@@ -227,7 +275,7 @@ class WebhookEpochs:
             answer = self._connection.getresponse()
             said = answer.read(_SAID).decode("utf-8", errors="replace")
             answer.read()
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:  # the last: no name of a host
             self.close()
             return _Refusal(f"{type(error).__name__}: {error}")
         if 200 <= answer.status < 300:

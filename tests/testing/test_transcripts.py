@@ -112,6 +112,7 @@ STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
     [
         ("", None, "the transcript is empty"),
         ("transcript: 1\ntitle: [\n", 3, "this is no YAML"),
+        ("transcript: 1\ntitle: a\0b\n", 2, "character U+0000 cannot stand in it"),
         ("- a", 1, "is no transcript"),
         ("title: A story", 1, "lacks 'transcript'"),
         (HEAD.replace("transcript: 1", "transcript: 2"), 1, "version 2 of the format"),

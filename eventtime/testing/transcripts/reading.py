@@ -165,7 +165,13 @@ def read_entries(text: str, file: str) -> Entry:
         PlanError: PyYAML is not installed.
     """
     yaml = _yaml()
-    loader = _loader(yaml)(text)
+    try:
+        loader = _loader(yaml)(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        msg = f"this is no YAML: character U+{error.character:04X} cannot stand in it"
+        remedy = 'take it out, or write it in double quotes as "\\x00"'
+        raise TranscriptError(msg, place=f"{file}:{line}", remedy=remedy) from error
     try:
         node = loader.get_single_node()
         if node is None:

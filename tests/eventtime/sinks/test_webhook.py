@@ -109,6 +109,25 @@ def test_rows_are_posted_in_order_under_keys_of_their_own() -> None:
     assert "secret" not in repr(sink) + sink.describe()
 
 
+def test_user_and_password_in_the_address_are_a_login() -> None:
+    with serving() as server:
+        sink = et.to_webhook(server.url.replace("//", "//me:p%40ss@"))
+        other = et.to_webhook(sink.url, headers={"authorization": "Bearer x"})
+        for one in (sink, other):
+            writer = one.open_epochs(SCHEMA, "job")
+            writer.commit(1, [rows(1)], 1)
+            writer.close()
+    sent = [{name.lower(): value for name, value in one.items()} for one in server.headers]
+    assert [headers["authorization"] for headers in sent] == ["Basic bWU6cEBzcw==", "Bearer x"]
+    assert "p%40ss" not in repr(sink) + sink.describe()
+
+
+def test_a_host_that_is_none_is_a_clear_error() -> None:
+    writer = to(f"http://{'a' * 70}.invalid/", attempts=1).open_epochs(SCHEMA, "job")
+    with pytest.raises(et.SinkError, match="not taken in 1 attempt: Unicode"):
+        writer.commit(1, [rows(1)], 1)
+
+
 def test_what_was_not_taken_is_tried_again_under_the_same_key() -> None:
     with serving(503, 429) as server:
         writer = to(server.url).open_epochs(SCHEMA, "job")
@@ -198,7 +217,17 @@ def test_a_run_posts_its_results() -> None:
         {"url": "http://"},
         {"attempts": 0},
         {"rows": True},
+        {"url": "http://x:port/"},
+        {"url": "http://x:99999/"},
+        {"url": "http://[::1/"},
+        {"url": "http://x/a b"},
+        {"url": "http://x/ü"},
         {"headers": {"A": "b\r\nC: d"}},
+        {"headers": {"A": "€"}},
+        {"headers": {"A b": "c"}},
+        {"headers": ["A"]},
+        {"headers": {"content-length": "3"}},
+        {"headers": {"Content-Type": "text/csv"}},
         {"timeout": "0s"},
         {"pause": "soon"},
         {"max_pause": -1},

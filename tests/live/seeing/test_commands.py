@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -206,6 +207,49 @@ def test_top_shows_who_holds_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 rows = 2 windowed" in out
 
 
+@pytest.mark.parametrize("behind", ["?token=a+b", "status.json?token=a%20b"])
+def test_top_takes_the_address_as_a_browser_has_it(
+    behind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+
+    def look(status: et.Status) -> None:
+        if not codes:
+            codes.append(main(["top", status.life.url + behind, "--once"]))
+
+    script = Script([(0, "a", rows(1)), (9, Ended("a"))], ("a",))
+    run(script, Seen(then=look), ui=":0", ui_token="a b")
+    assert (codes, "1 row" in capsys.readouterr().out) == ([0], True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"-ERR unknown command\r\n",
+        *(b"HTTP/1.0 200 OK\r\n\r\n" + body for body in (b"{}", b"[1]", b"null", b"NaN", b"<p>")),
+    ],
+    ids=["no HTTP", "object", "list", "null", "number", "page"],
+)
+def test_top_says_that_it_is_not_eventtime_which_answers(
+    answer: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def serve() -> None:
+            with server.accept()[0] as client:
+                client.recv(65_536)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert main(["top", f"127.0.0.1:{server.getsockname()[1]}?token=secret", "--once"]) == 3
+        thread.join()
+    told = capsys.readouterr().err
+    assert "nothing that eventtime shows is at http://127.0.0.1:" in told
+    assert "secret" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -224,6 +268,18 @@ def test_top_shows_who_holds_back(capsys: pytest.CaptureFixture[str]) -> None:
         (["tail", "-", *OF_LINES, "--idle-after", "soon"], 2, "is not a duration"),
         (["tail", "generate:5", *GENERATE[2:-2]], 2, "such as --max-disorder 10s"),
         (["tail", "-", *OF_LINES, "--partition-by", "folder"], 2, "is for files"),
+        (["tail", "http://127.0.0.1:1", *OF_LINES, "--on-malformed", "quarantine"], 2,
+         "--on-malformed has no meaning"),
+        (["tail", "generate:5", *GENERATE[2:], "--on-malformed", "error"], 2,
+         "--on-malformed has no meaning"),
+        (["tail", "generate:5", *GENERATE[2:], "--time-unit", "s"], 2,
+         "--time-unit has no meaning"),
+        (["tail", "generate:5", *GENERATE[2:], "--format", "csv"], 2, "--format has no meaning"),
+        (["tail", "redis://localhost/clicks", *OF_LINES], 2, "et.read_redis"),
+        (["tail", "postgresql://localhost/shop", *OF_LINES], 2, "et.read_sql"),
+        (["tail", "sqlite:shop.db", *OF_LINES], 2, "et.read_sql"),
+        (["tail", "generate:5", *GENERATE[2:], "--ui-token", "x"], 2, "there is none"),
+        (["soak", "--seconds", "nan"], 2, "is no number of seconds"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_with_a_remedy(
@@ -262,7 +318,9 @@ def test_a_journal_that_is_not_there_is_named(
     assert "name one that --journal has written" in told
 
 
-def test_a_replay_has_no_status_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_has_no_status_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "in.jsonl").write_text(LINES)
     (tmp_path / "bounded.py").write_text(
         "import eventtime as et\n"
@@ -271,6 +329,8 @@ def test_a_replay_has_no_status_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert main(["run", str(tmp_path / "bounded.py"), "--ui", ":0"]) == 2
     assert "--ui is for live runs" in capsys.readouterr().err
+    monkeypatch.setenv("EVENTTIME_UI_TOKEN", "for other runs")
+    assert main(["run", str(tmp_path / "bounded.py")]) == 0
 
 
 def test_results_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
