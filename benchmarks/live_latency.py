@@ -314,7 +314,7 @@ def _broker() -> Iterator[str]:
         raise SystemExit(folder)
     server = KafkaServer(folder, JVM)
     try:
-        admin = AdminClient({"bootstrap.servers": server.servers})
+        admin = AdminClient({"bootstrap.servers": server.servers, "log_level": 0})
         for made in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
             made.result()
         yield server.servers
