@@ -76,6 +76,8 @@ def explain_window(
 ) -> WindowExplained:
     """Say what became of a window: what opened, extended and fired it, and when it was gone.
 
+    If the run ends with an error, what came before it is told, and the error.
+
     Args:
         stream: the pipeline.
         start: of the window, a datetime with a zone, or microseconds UTC; any for the global one.
@@ -85,7 +87,7 @@ def explain_window(
 
     Raises:
         PlanError: the operator has no windows; none starts there; or keys are missing.
-        EventTimeError: as `Stream.run`, and `replay_journal`.
+        EventTimeError: as `Stream.run`, and `replay_journal`, before the first row.
 
     >>> import pyarrow as pa, eventtime as et
     >>> rows = pa.table({"t": pa.array([0, 70, 30], pa.timestamp("s")), "x": [1, 2, 3]})
@@ -103,7 +105,8 @@ def explain_window(
 
     plan = _compiled(stream, "explain_window(stream)")
     question = window_question(plan, start, key, operator)
-    watch_run(plan, Watch(question, len(plan.stages)), journal)
+    with question.until_error():
+        watch_run(plan, Watch(question, len(plan.stages)), journal)
     return question.explained()
 
 

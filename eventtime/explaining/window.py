@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from eventtime.errors import EventTimeError
 from eventtime.explaining.row import iso, rows_in
 from eventtime.explaining.values import values_of
 from eventtime.stages import names_of
@@ -12,7 +14,7 @@ from eventtime.timestamp import PLUS_INFINITY, add, to_us
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -64,6 +66,7 @@ class WindowExplained:
         expires_us: the watermark from which on it takes no row.
         expired_by: the step behind which it was gone, in words; empty: it is not.
         operator: its name, of one that is not the first; its rows are results of the one before.
+        error: that ended the run, by its name; what came before it is told. Empty: none did.
     """
 
     key: tuple[Any, ...]
@@ -76,6 +79,7 @@ class WindowExplained:
     expires_us: int
     expired_by: str
     operator: str = ""
+    error: str = ""
 
     def __str__(self) -> str:
         """Say all of it in lines."""
@@ -93,13 +97,16 @@ class WindowExplained:
             lines.append(f"  extended  by {more} more; {last}")
         lines += [f"  fired     {fired}" for fired in self.fired]
         if self.rows and not self.fired:
-            lines.append(f"  fired     never: the watermark has not passed {iso(self.end_us)}")
+            why = f"the watermark has not passed {iso(self.end_us)}"
+            lines.append(f"  fired     never: {'the run stopped' if self.error else why}")
         if self.expired_by:
             gone = f"the watermark passed {iso(self.expires_us)}, by {self.expired_by}"
             lines.append(f"  expired   when {gone}")
         elif self.rows:
             lines.append(f"  expires   when the watermark reaches {iso(self.expires_us)}")
         lines += [f"  missed    by {self._row(*row)}" for row in self.missed]
+        if self.error:
+            lines.append(f"  stopped   by an error: {self.error}")
         return "\n".join(lines)
 
     def _row(self, partition: str, row: int) -> str:
@@ -127,12 +134,15 @@ class WindowOnlooker:
     fired: list[Fired] = field(default_factory=list)
     missed: list[tuple[str, int]] = field(default_factory=list)
     expired_by: str = ""
+    steps: int = 0
+    error: str = ""
 
     def __post_init__(self) -> None:
         self._plan = cast("StagePlan", self.plans[self.operator])
         self.expires_us = add(self.end_us, self._plan.spec.lateness_us)
 
     def see(self, seen: Seen) -> None:
+        self.steps += 1
         for row in rows_in(seen, self.operator, self.plans):
             if row.windows and self._is_of(row):
                 self._take(row)
@@ -143,6 +153,17 @@ class WindowOnlooker:
             self._look(batch, seen.what, around.after_us)
         if not self.expired_by and around.before_us < self.expires_us <= around.after_us:
             self.expired_by = seen.what
+
+    @contextlib.contextmanager
+    def until_error(self) -> Iterator[None]:
+        """Let an error end the run that is looked at; one before its first step is raised."""
+        try:
+            yield
+        except EventTimeError as error:
+            if not self.steps:
+                raise
+            where = f" ({error.place})" if error.place else ""
+            self.error = f"{type(error).__name__}: {error.what}{where}"
 
     def explained(self) -> WindowExplained:
         """Return what was found."""
@@ -157,6 +178,7 @@ class WindowOnlooker:
             self.expires_us,
             self.expired_by if self.rows else "",
             names_of(self.plans)[self.operator] if self.operator else "",
+            self.error,
         )
 
     def _is_of(self, row: RowExplained) -> bool:

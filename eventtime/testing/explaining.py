@@ -47,7 +47,8 @@ def explain_window(
 ) -> WindowExplained:
     """See `Harness.explain_window`."""
     question = window_question(compile_plan(harness.pipeline.node), start_us, key, operator)
-    watch_steps(harness, question)
+    with question.until_error():
+        watch_steps(harness, question)
     return question.explained()
 
 

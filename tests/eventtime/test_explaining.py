@@ -195,6 +195,31 @@ def test_a_process_function_has_rows_and_no_windows() -> None:
     assert (given.values["n"], given.in_words) == (1, "given to the process function")
 
 
+def test_what_came_before_an_error_is_told(tmp_path: Path) -> None:
+    """Of a replay and of a harness; without a first row there is nothing to tell."""
+    times = pa.array([5, 65, 70, 75, 130], pa.timestamp("s", "UTC"))
+    large = pa.table({"t": times, "x": [1, 2**62, 2**62, 1, 1]})
+
+    def totals(source: et.Stream) -> et.Stream:
+        windows = source.watermark(et.ascending()).window(et.tumbling("1m"))
+        return windows.aggregate(x=et.sum("x"))
+
+    pipeline = totals(et.from_arrow(large, time="t"))
+    told = et.explain_window(pipeline, 60_000_000)
+    assert told.rows == tuple(("memory", row) for row in (1, 2, 3))
+    assert told.error.startswith("AggregateOverflowError: x = sum(x) is 9223372036854775809")
+    lines = str(told).splitlines()
+    assert lines[3] == "  fired     never: the run stopped"
+    assert lines[-1] == f"  stopped   by an error: {told.error}"
+    assert et.explain_window(pipeline, 0).fired[0].result["x"] == 1
+    with Harness(pipeline) as harness:
+        with pytest.raises(et.AggregateOverflowError):
+            harness.push("a", large)
+        assert harness.explain_window(60_000_000).error == told.error
+    with pytest.raises(et.SourceError):
+        et.explain_window(totals(et.read_csv(tmp_path / "none.csv", time="t")), 0)
+
+
 def test_a_harness_explains_what_it_went_through() -> None:
     """S4, S28: as a replay of the same rows does; restarts do not show."""
     stream = chain(et.from_arrow(LATER.schema.empty_table(), time="t"))
