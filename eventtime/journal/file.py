@@ -26,6 +26,8 @@ __all__ = ("JournalFile", "JournalLike", "JournalWriter", "LocalJournal", "Store
 _MAGIC: Final = b"ETJ1"
 _HEAD: Final = 8
 _MOST_AT_ONCE: Final = 1 << 24
+_SECTOR: Final = 512
+"""Disks write so many bytes, or a multiple, or nothing."""
 
 
 class JournalFile(Protocol):
@@ -161,7 +163,7 @@ def _frames(data: bytes, place: str) -> Iterator[bytes]:
     while (payload := _frame(data, at)) is not None:
         yield payload
         at += _HEAD + len(payload)
-    if not _is_torn(data[at:]):
+    if not _is_torn(data[at:]) and not _ends_in_zeros(data, at):
         msg = f"the journal {place!r} is damaged at byte {at:,} of {len(data):,}"
         remedy = f"take a copy that is whole, or cut it to its first {at} bytes, which are"
         raise JournalError(msg, place=place, remedy=remedy)
@@ -177,6 +179,15 @@ def _is_torn(rest: bytes) -> bool:
         return True
     is_short = len(rest) < _HEAD + length
     return is_short and zlib.crc32(rest[_HEAD:]) != crc32 and not _has_last(rest)
+
+
+def _ends_in_zeros(data: bytes, at: int) -> bool:
+    """Tell whether there are only zeros from a sector's beginning behind a place to the end.
+
+    So it is where the machine failed when the file had grown, and not all of its data had come.
+    """
+    written = at + len(data[at:].rstrip(b"\0"))
+    return -(-written // _SECTOR) * _SECTOR < len(data)
 
 
 def _has_last(rest: bytes) -> bool:

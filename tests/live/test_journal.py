@@ -13,9 +13,10 @@ from hypothesis import given, settings
 
 import eventtime as et
 from engine_runs import CutSource, batch_of, watermarked, windowed
-from eventtime.journal.entries import Read, Told
-from eventtime.journal.file import LocalJournal, stored
+from eventtime.journal.entries import Read, Told, Turn
+from eventtime.journal.file import JournalWriter, LocalJournal, stored
 from eventtime.sources.feed import Ended, Heartbeat, Stands
+from eventtime.testing.simulation.disk import SimulatedDisk
 from live.script import SCHEMA, Script, rows
 from live.tape import Waits
 from live.test_following import counted
@@ -213,6 +214,44 @@ def test_zeros_at_the_end_are_what_a_machine_that_failed_has_left(tmp_path: Path
     path.write_bytes(path.read_bytes() + bytes(4_000))
     with pytest.warns(RuntimeWarning, match="the last 4,000 bytes"):
         assert_same_run(et.replay_journal(kept(rows(1, 5, 25, 3)), path), ran)
+
+
+def test_half_a_frame_with_zeros_behind_it_is_torn(tmp_path: Path) -> None:
+    """When the power went the file had grown, and of its data the first sectors were written."""
+    path = tmp_path / "run.journal"
+    events: list[Any] = [(i / 10, "a", rows(i)) for i in range(150)]
+    run_script(Script([*events, (20, Ended("a"))], ("a",)), journal=path)
+    whole, file = path.read_bytes(), LocalJournal(path)
+    ends = frame_ends(whole)
+    halves = [at for at in range(2_048, len(whole), 512) if at not in ends]
+    assert len(halves) > 3
+    for at in halves:
+        path.write_bytes(whole[:at] + bytes(len(whole) - at))
+        found, last = stored(file), max(end for end in ends if end < at)
+        assert (found.length, found.torn) == (last, len(whole) - last)
+    # Where what is behind zeros was written, something else has damaged them.
+    for damaged in (whole[: halves[-1]] + bytes(600) + b"x", whole[:-30] + bytes(29) + whole[-1:]):
+        path.write_bytes(damaged)
+        with pytest.raises(et.JournalError, match="is damaged at byte"):
+            stored(file)
+
+
+def test_whatever_a_crash_of_the_machine_leaves_of_a_journal_is_torn() -> None:
+    """S28: of what was not synced some first sectors may be there, and zeros behind them."""
+    disk = SimulatedDisk()
+    writer = JournalWriter(LocalJournal("/journal", disk))
+    turns = [Turn(1_000 * i) for i in range(170)]
+    for turn in turns:
+        writer.add(turn)
+        writer.flush(durable=turn is turns[20])
+    found = {
+        len(stored(LocalJournal("/journal", state)).entries)
+        for state in disk.crashed()
+        if "/journal" in state.contents()
+    }
+    assert min(found) == 21
+    assert max(found) == len(turns)
+    assert len(found) > 3
 
 
 def frame_ends(data: bytes) -> list[int]:

@@ -1,8 +1,8 @@
 """A disk in memory that knows what would survive a crash, and lets others into every system call.
 
-What is not synced survives in part: of a file's new bytes none, half, all, or garbage in their
-place; of the changes of a folder's names any subset, in their order. A name that survived may lead
-to bytes that did not.
+What is not synced survives in part: of a file's new bytes none, half, all, garbage or zeros in
+their place, or the first sectors and zeros in the place of the others; of the changes of a folder's
+names any subset, in their order. A name that survived may lead to bytes that did not.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ WRITES: Final = {"create", "write", "sync", "rename", "unlink", "mkdir", "rmdir"
 """Calls that change something."""
 # Of so many changes at most every subset is tried; of more, those of the last ones.
 _SUBSETS_OF: Final = 8
+_SECTOR: Final = 512
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class File:
         """What may be found."""
         old, new = self.synced, self.now[len(self.synced) :]
         torn = new[: len(new) // 2]
-        return {old, self.now, old + torn, old + b"\xa5" * len(new), old + bytes(len(new))}
+        # Half of the sectors are written when the power goes, and the file has grown for all.
+        begun = self.now[: (len(old) + len(torn)) // _SECTOR * _SECTOR]
+        grown = max(old, begun, key=len).ljust(len(self.now), b"\0")
+        garbage = old + b"\xa5" * len(new)
+        return {old, self.now, old + torn, garbage, old + bytes(len(new)), grown}
 
 
 @dataclass(frozen=True)
