@@ -119,11 +119,12 @@ class Board:
         with self._changed:
             self._shown_us = None
 
-    def failed(self, error: BaseException) -> None:
-        """Note that the run failed; it may be started again."""
+    def failed(self, error: BaseException, *, is_tried_again: bool) -> None:
+        """Note that an attempt at the run failed."""
         what = error.what if isinstance(error, EventTimeError) else f"{error}"
         first_line = what.partition("\n")[0] or type(error).__name__
-        self._set(replace(self._life, state="restarting", error=first_line))
+        state: RunState = "restarting" if is_tried_again else self._life.state
+        self._set(replace(self._life, state=state, error=first_line))
 
     def checkpoint_failed(self) -> None:
         """Note that a checkpoint could not be written or committed."""

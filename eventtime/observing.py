@@ -55,7 +55,9 @@ def observed(plan: CompiledPlan, live: Live | None) -> Iterator[Board | None]:
             raise
 
 
-def watched(board: Board | None, attempt: Callable[[], T]) -> T:
+def watched(
+    board: Board | None, attempt: Callable[[], T], is_tried_again: Callable[[Exception], bool]
+) -> T:
     """Make one attempt at a run; the board learns that it begins, and how it failed."""
     if board is None:
         return attempt()
@@ -63,5 +65,5 @@ def watched(board: Board | None, attempt: Callable[[], T]) -> T:
     try:
         return attempt()
     except (EventTimeError, OSError) as error:
-        board.failed(error)
+        board.failed(error, is_tried_again=is_tried_again(error))
         raise

@@ -120,6 +120,11 @@ class Attempts:
         """Note that a checkpoint is durable: what fails from now on is another failure."""
         self._failures = 0
 
+    def are_left(self, error: Exception) -> bool:
+        """Tell whether `run` would try again after an error."""
+        policy = self._policy
+        return policy is not None and _may_pass(error) and self._failures < policy.attempts
+
     def run(self, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it returns.
 

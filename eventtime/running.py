@@ -94,11 +94,12 @@ def run_plan(
     tell = None if progress is None else told(progress, place="run(progress=…)")
     with observed(plan, live) as board, journalled(journal) as noted:
         how = _How(shards, tell, limit, live, board, noted)
-        if surviving.checkpoints is None:
-            return watched(board, partial(_run_through, plan, targets, surviving, how))
         attempts = Attempts(surviving.restart)
+        if surviving.checkpoints is None:
+            through = partial(_run_through, plan, targets, surviving, how)
+            return watched(board, through, attempts.are_left)
         attempt = partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
-        return attempts.run(partial(watched, board, attempt))
+        return attempts.run(partial(watched, board, attempt, attempts.are_left))
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def test_it_says_so_when_nobody_answers_any_more(browser: Chrome) -> None:
 
 def test_a_failure_that_may_pass_is_shown(browser: Chrome) -> None:
     with page(browser, status_of([partition("JFK", 14)])) as (board, _):
-        board.failed(OSError("the broker is gone"))
+        board.failed(OSError("the broker is gone"), is_tried_again=True)
         until(browser, "!document.querySelector('#alarm').hidden")
         assert text(browser, "#alarm") == "Trying again after: the broker is gone"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -216,6 +217,25 @@ def test_a_failed_checkpoint_and_a_restart_are_counted(tmp_path: Path) -> None:
     assert (last.life.failed_checkpoints, last.report.restarts) == (1, 1)
     assert last.life.error == "the disk is full"
     assert last.life.state == "finished"
+
+
+@pytest.mark.parametrize("attempts", [None, 1])
+def test_a_run_that_nobody_starts_again_is_not_said_to_be_restarting(
+    tmp_path: Path, attempts: int | None
+) -> None:
+    """Nor is one that has failed too often."""
+    script = Script([(0, "a", rows(1, 12)), (40, Ended("a"))], ("a",))
+    seen, sink = Seen(), Broken()
+    sink.failures = 9
+    policy = None
+    if attempts is not None:
+        policy = et.restart(attempts, sleep=lambda seconds: None, told=lambda text: None)
+    checkpoint = et.checkpoints(tmp_path, every="10s")
+    with pytest.raises(et.SinkError):
+        run(script, seen, sink=sink, checkpoint=checkpoint, restart=policy)
+    states = [state for state, _ in groupby(s.life.state for s in seen.statuses)]
+    assert states.count("restarting") == (attempts or 0)
+    assert (states[-1], seen.statuses[-1].life.error) == ("failed", "the disk is full")
 
 
 def test_an_observer_that_raises_says_where_it_comes_from() -> None:
