@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from eventtime.checks import shown
 from eventtime.errors import PlanError, SchemaError
+from eventtime.once import once
 from eventtime.partition import Intake, PartitionIntake
 from eventtime.timestamp import MINUS_INFINITY
 from eventtime.transform import Transform
@@ -51,10 +52,19 @@ def door(
         clock,
     )
     whose = f"partition {name!r}"
-    before = Transform(branch.steps, branch.schema, whose)
-    after = Transform(stage.steps, before.schema, whose)
+    before, after = (steps.of(whose) for steps in _steps(plan)[id(branch)])
     generator = watermark.generator.build(name, stage.time_unit)
     return PartitionIntake(name, index, shared, before, after, generator, codec, watermark_us)
+
+
+@once
+def _steps(plan: CompiledPlan) -> dict[int, tuple[Transform, Transform]]:
+    """Return the steps before and behind the watermark, by the branch of a partition."""
+    found = {}
+    for branch in plan.branches:
+        before = Transform(branch.steps, branch.schema)
+        found[id(branch)] = before, Transform(plan.stages[0].steps, before.schema)
+    return found
 
 
 def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordBatch:

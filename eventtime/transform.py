@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -146,6 +147,12 @@ class Transform:
         for step in steps:
             self._schemas.append(step.output(self._schemas[-1]))
         self.rows = 0
+
+    def of(self, whose: str) -> Transform:
+        """Return the same steps for other rows, of which none has come."""
+        other = copy(self)
+        other._whose, other.rows = whose, 0
+        return other
 
     @property
     def schema(self) -> pa.Schema:

@@ -65,7 +65,7 @@ class TableCopy:
             raise RuntimeError(msg)
         self._is_read = True
         out, at = np.empty((width, self._rows), np.int64), 0
-        places = np.array([column.ctypes.data for column in out], np.int64)
+        places = out.ctypes.data + np.arange(width) * out.strides[0]
         while self._parts:
             piece, first, end = self._parts.popleft()
             lay_out_columns(piece.rows[first:end], at, self._rows, places)

@@ -118,8 +118,10 @@ class Tables:
         old, dense = self._entries[row], 0 <= high - low < _SPARSEST * keys
         if dense:
             size = max(size, 1 << (high - low).bit_length())
-        new = self._zeroed(size)
         self.dirs[row, k.DENSE] = dense
+        if size == len(old) and not self.count(row):
+            return  # as it is, there is nothing in it
+        new = self._zeroed(size)
         k.rehash(old, new, self.words, dense)
         self._set_entries(row, new)
         self._give_back(old)

@@ -212,7 +212,13 @@ class Accumulators:
     def _rows(self, words: Ints, objects: list[Callable[[], pa.Array]]) -> pa.RecordBatch:
         is_null = words[ROWS] & NULL_FLAG != 0
         words[ROWS] &= NULL_FLAG - 1
-        columns = [pa.array(words[KEY_WORD]), pa.array(is_null), *map(pa.array, words[ROWS:])]
+        width, n = words.shape
+        memory, kind = pa.py_buffer(words), pa.int64()
+        columns = [
+            pa.Array.from_buffers(kind, n, [None, memory], 0, i * n)
+            for i in (KEY_WORD, *range(ROWS, width))
+        ]
+        columns.insert(1, pa.array(is_null))
         columns += [contents() for contents in objects]
         return pa.RecordBatch.from_arrays(columns, schema=self.saved_schema)
 

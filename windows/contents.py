@@ -130,7 +130,7 @@ def restored_parts(blocks: Sequence[SavedPart], codec: KeyCodec) -> list[Part]:
         codec: new; knows the keys afterwards.
     """
     keys = [block.batch() for block in blocks if block.about["kind"] == KEYS]
-    ids = codec.restore(keys) if keys else None
+    ids = _moved(codec.restore(keys)) if keys else None
     together: dict[tuple[str, int], list[pa.RecordBatch]] = {}
     for block in blocks:
         if block.about["kind"] != KEYS:
@@ -163,6 +163,11 @@ def _check_columns(saved: pa.Schema, wanted: pa.Schema) -> None:
     msg = f"accumulators that were saved hold {there}, where those of the pipeline hold {here}"
     remedy = "restore with the aggregates that it was saved with"
     raise CheckpointError(msg, place="aggregate(...)", remedy=remedy)
+
+
+def _moved(ids: np.ndarray) -> np.ndarray | None:
+    """Return the ids of keys by those that they had; None where each has its own again."""
+    return None if np.array_equal(ids, np.arange(len(ids))) else ids
 
 
 def _renumbered(rows: pa.RecordBatch, ids: np.ndarray) -> pa.RecordBatch:

@@ -107,6 +107,8 @@ class SliceMerge:
 
     def clear(self) -> None:
         """Release all partial merges."""
+        if self._cut == _NO_SLICE:
+            return  # there are none, and no key was numbered since
         self._begin(_NO_SLICE)
         self._number_anew()
 

@@ -99,9 +99,9 @@ def _compared(case: Case, got: Outcome, wanted: Outcome, *, is_stepwise: bool = 
     found = table_differences(RESULTS, got.tables[RESULTS], wanted.tables[RESULTS])
     for tag in case.tags:
         found += table_differences(tag, got.tables[tag], wanted.tables[tag])
-    mine, theirs = (_comparable(case, outcome.ledger) for outcome in (got, wanted))
-    if mine != theirs:
-        found.append(f"ledger: {mine}, not {theirs}")
+    if got.ledger != wanted.ledger:
+        mine, theirs = (_comparable(case, outcome.ledger) for outcome in (got, wanted))
+        found += [f"ledger: {mine}, not {theirs}"] if mine != theirs else []
     if got.watermark_us != wanted.watermark_us:
         found.append(f"watermark: {got.watermark_us} µs, not {wanted.watermark_us}")
     if got.moments and is_stepwise:
