@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eventtime.stream import Stream
 
-__all__ = ("NOTHING", "ZOO", "Lagging", "Total")
+__all__ = ("NOTHING", "TOLD", "ZOO", "Lagging", "Limited", "Total")
 
 NOTHING: Final = et.from_arrow(SCHEMA.empty_table(), time="t")
 
@@ -64,6 +64,24 @@ class Lagging:
 
     def set_state(self, state: int) -> None:
         self.rows = state
+
+
+class Limited(et.ProcessFunction):
+    """Tells of each row the limit of its name at the time, and how many came; so do timers."""
+
+    limits: Any = et.broadcast_state(pa.string(), pa.int64())
+    rows: Any = et.value_state(pa.int64(), default=0)
+
+    def on_broadcast(self, ctx: Any, name: str, row: Any) -> None:
+        self.limits[row["name"] or ""] = row["n"]
+
+    def on_row(self, ctx: Any, row: Any) -> None:
+        self.rows.value += 1
+        ctx.emit(limit=self.limits.get(row["name"] or ""), rows=self.rows.value)
+        ctx.set_timer(ctx.time_us + 4_000_000)
+
+    def on_timer(self, ctx: Any, time_us: int) -> None:
+        ctx.emit(limit=self.limits.get("a"), rows=-self.rows.value)
 
 
 SOME: Final[Mapping[str, et.Aggregate]] = {
@@ -191,6 +209,16 @@ def _own() -> Stream:
     )
 
 
+def _told() -> Stream:
+    schema = pa.schema({"since": pa.timestamp("ms"), "name": pa.string(), "n": pa.int64()})
+    output = pa.schema({"limit": pa.int64(), "rows": pa.int64()})
+    keyed = NOTHING.watermark(et.bounded_disorder("3s"), idle_after="4s").key_by("key")
+    limits = et.from_arrow(schema.empty_table(), time="since")
+    return keyed.process(Limited(), output=output, columns=["name"], broadcast={"limits": limits})
+
+
+TOLD: Final = _told()
+"""A process function that listens to a broadcast stream: there is no oracle of it."""
 ZOO: Final[dict[str, Stream]] = {
     "two keys": _two_keys(),
     "sliding": _sliding(),

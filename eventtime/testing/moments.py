@@ -10,7 +10,7 @@ import numpy as np
 from eventtime.compiled import StagePlan, compile_plan
 from eventtime.duration import format_us
 from eventtime.testing.harness import Harness
-from eventtime.testing.rows import readable
+from eventtime.testing.rows import readable, source_of
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
@@ -120,7 +120,7 @@ class _Telling:
         self.harness = Harness(pipeline, streams.partitions, start=streams.start_us)
         self.told = Told()
         plan = compile_plan(pipeline.node)
-        self._first, self._source = plan.stages[0], plan.branches[0].source
+        self._first = plan.stages[0]
         # Elsewhere results are of other windows, or do not say of which.
         self._says_bounds = len(plan.stages) == 1 and set(_BOUNDS) <= set(plan.schema.names)
         rows = sum(len(step.rows) for step in streams.steps if isinstance(step, Push))
@@ -143,7 +143,7 @@ class _Telling:
         if not self._row_by_row:
             self._push_whole(number, step, batch)
             return
-        for i, time_us in enumerate(self._times(batch)):
+        for i, time_us in enumerate(self._times(name, batch)):
             before = harness.ledger.partitions.get(name)
             combined_us = harness.watermark_us
             harness.push(name, batch.slice(i, 1))
@@ -154,7 +154,7 @@ class _Telling:
 
     def _push_whole(self, number: int, step: Push, batch: pa.RecordBatch) -> None:
         combined_us, is_known = self.harness.watermark_us, self._is_known(step.partition)
-        for time_us in self._times(batch) if is_known else []:
+        for time_us in self._times(step.partition, batch) if is_known else []:
             if time_us is not None:
                 self._open(number, time_us, combined_us)
         self.harness.push(step.partition, batch)
@@ -165,11 +165,12 @@ class _Telling:
         """Tell whether it is a partition, and no broadcast stream."""
         return any(known.name == name for known in self.harness.look().partitions)
 
-    def _times(self, batch: pa.RecordBatch) -> list[int | None]:
+    def _times(self, name: str, batch: pa.RecordBatch) -> list[int | None]:
         """Return event times as they came; None: there is none, or what comes before makes it."""
-        if self._source.time not in batch.schema.names:
+        source = source_of(self.harness.pipeline, name)
+        if source.time not in batch.schema.names:
             return [None] * batch.num_rows
-        times_us, valid = to_us(batch.column(self._source.time), self._source.time_unit)
+        times_us, valid = to_us(batch.column(source.time), source.time_unit)
         found: list[int | None] = times_us.tolist()
         if valid is None:
             return found

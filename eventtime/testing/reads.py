@@ -10,17 +10,20 @@ import pyarrow as pa
 from eventtime.checks import shown
 from eventtime.compiled import StagePlan, compile_plan
 from eventtime.errors import PlanError, TimeColumnError
+from eventtime.process.plan import ProcessPlan
 from eventtime.timestamp import (
     EPOCH_UNITS,
     check_time_type,
     latest_us,
     unit_of,
 )
+from eventtime.transform import WithColumns
 
 if TYPE_CHECKING:
+    from eventtime.compiled import Branch, CompiledPlan
     from eventtime.stream import Stream
 
-__all__ = ("Reads", "TimeColumn", "WindowTimes", "reads")
+__all__ = ("BroadcastRows", "Reads", "TimeColumn", "WindowTimes", "reads")
 
 _DAY: Final = 86_400_000_000
 
@@ -113,6 +116,19 @@ class WindowTimes:
 
 
 @dataclass(frozen=True)
+class BroadcastRows:
+    """Rows of a broadcast stream.
+
+    Args:
+        schema: of them, as they are pushed.
+        time: the event-time column, and as what it is held; None where steps make it of others.
+    """
+
+    schema: pa.Schema
+    time: tuple[str, TimeColumn] | None
+
+
+@dataclass(frozen=True)
 class Reads:
     """What a pipeline reads.
 
@@ -121,9 +137,13 @@ class Reads:
         time: the event-time column, and as what it is held; None where steps make it of others.
         marks: columns that carry watermarks.
         keys: columns that rows are grouped by.
-        bound_us: how far its watermark is behind the latest row.
+        bound_us: how far its watermark is behind the latest row, as far as is known before.
+        learns_after: rows of a partition behind which a percentile has a bound of its own; None: it
+            learns none.
+        made: columns of times and watermarks that steps before the watermark make, or make anew.
         idle_after_us, max_future_us: as declared.
         windows: of its operators, in order.
+        told: broadcast streams of its process functions, by name.
     """
 
     schema: pa.Schema
@@ -131,9 +151,12 @@ class Reads:
     marks: dict[str, TimeColumn]
     keys: frozenset[str]
     bound_us: int
+    learns_after: int | None
+    made: tuple[str, ...]
     idle_after_us: int | None
     max_future_us: int | None
     windows: tuple[WindowTimes, ...]
+    told: dict[str, BroadcastRows]
 
     @property
     def tick_us(self) -> int:
@@ -177,6 +200,8 @@ def reads(pipeline: Stream) -> Reads:
         _times(schema, marks, source.time_unit),
         frozenset(name for stage in plan.stages for name in stage.keys),
         getattr(generator, "lag_us", 0) or getattr(generator, "initial_us", 0),
+        _learns_after(generator),
+        _made(plan.branches[0], [source.time, *marks]),
         watermark.idle_after_us,
         watermark.max_future_us,
         tuple(
@@ -189,7 +214,30 @@ def reads(pipeline: Stream) -> Reads:
             for stage in plan.stages
             if isinstance(stage, StagePlan)
         ),
+        _told(plan),
     )
+
+
+def _learns_after(generator: Any) -> int | None:
+    if not hasattr(generator, "warm_up"):
+        return None
+    return int(-(-generator.warm_up // generator.every) * generator.every)
+
+
+def _made(branch: Branch, names: list[str]) -> tuple[str, ...]:
+    steps = [step for step in branch.steps if isinstance(step, WithColumns)]
+    anew = {name for step in steps for name, _ in step.columns}
+    return tuple(name for name in names if name in anew)
+
+
+def _told(plan: CompiledPlan) -> dict[str, BroadcastRows]:
+    found: dict[str, BroadcastRows] = {}
+    for stage in plan.stages:
+        for name, stream in stage.broadcast.items() if isinstance(stage, ProcessPlan) else ():
+            source, schema = stream.source, stream.source.schema()
+            times = _times(schema, [source.time], source.time_unit)
+            found.setdefault(name, BroadcastRows(schema, next(iter(times.items()), None)))
+    return found
 
 
 def _times(schema: pa.Schema, names: list[str], time_unit: str | None) -> dict[str, TimeColumn]:

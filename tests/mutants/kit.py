@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from eventtime.testing import check, check_oracle
 from eventtime.testing.strategies import streams
-from zoo import ZOO
+from zoo import TOLD, ZOO
 
 if TYPE_CHECKING:
     from eventtime.testing import Streams
 
-__all__ = ("EXAMPLES", "check_all", "check_drawn", "drawn")
+__all__ = ("EXAMPLES", "check_all", "check_drawn", "check_told", "drawn", "drawn_told")
 
 EXAMPLES = 200
 
@@ -23,6 +23,16 @@ def drawn(draw: st.DrawFn) -> tuple[str, Streams]:
     """One of the small pipelines, and what happens to it."""
     name = draw(st.sampled_from(list(ZOO)))
     return name, draw(streams(ZOO[name]))
+
+
+def drawn_told() -> st.SearchStrategy[Streams]:
+    """What happens to a function that listens to a broadcast stream."""
+    return streams(TOLD)
+
+
+def check_told(happening: Streams) -> None:
+    """Every check that needs no oracle."""
+    check(TOLD, happening, without=["oracle"])
 
 
 def check_drawn(case: tuple[str, Streams]) -> None:

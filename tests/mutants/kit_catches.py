@@ -22,6 +22,8 @@ CAUGHT_BY_KIT: Final = frozenset(
         "a time one beyond the last is admitted",
         "an offset is forgotten in slices",
         "any empty poll is silence",
+        "changes of broadcast state are not restored",
+        "changes that waited in a savepoint are not called for",
         "closes one point late",
         "corrections are not counted as emitted",
         "corrections come twice",

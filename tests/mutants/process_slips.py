@@ -60,6 +60,14 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "live process",
         ),
     ],
+    "state/keyed.py": [
+        (
+            "changes of broadcast state are not restored",
+            'if block.about["kind"] == SHARED:',
+            "if False:",
+            "live broadcast",
+        ),
+    ],
     "state/keyed_state.py": [
         (
             "lives are not restored",

@@ -72,6 +72,7 @@ def stories(share: int) -> dict[str, Callable[[], None]]:
     def by_kit() -> None:
         for check in (kit.check_drawn, kit.check_all):
             fixed(check, kit.drawn(), kit.EXAMPLES)()
+        fixed(kit.check_told, kit.drawn_told(), kit.EXAMPLES)()
 
     some = EXAMPLES // share
     return {

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from hypothesis import strategies as st
-
 from eventtime.duration import DurationLike, parse_us
 from eventtime.testing.reads import Reads, reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eventtime.stream import Stream
 
@@ -33,7 +31,8 @@ __all__ = (
 Edge = Literal["start", "end", "closing", "expiring", "expired", "behind", "future"]
 
 
-_OF_WINDOWS: Final[tuple[Edge, ...]] = ("end", "start", "closing", "expiring", "expired")
+# First what is late by itself: other ways to be late are more rows, and shrink to it.
+_OF_WINDOWS: Final[tuple[Edge, ...]] = ("expired", "end", "start", "closing", "expiring")
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,14 @@ class Arrival:
 
     Args:
         name: the call that makes it.
-        places: draws where a row stands in time, for what a pipeline reads.
+        places: where rows stand in time, for what a pipeline reads: the simplest first, as often as
+            they are to come.
+        bound_us: how far a row is behind the latest at most; None: nobody says.
     """
 
     name: str
-    places: Callable[[Reads], st.SearchStrategy[Place]]
+    places: Callable[[Reads], Sequence[Place]]
+    bound_us: int | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -90,11 +92,13 @@ def in_order() -> Arrival:
     >>> in_order()
     in_order()
     """
-    return Arrival("in_order()", lambda _: st.just(Behind(0)))
+    return Arrival("in_order()", lambda _: [Behind(0)], 0)
 
 
 def bounded(bound: DurationLike) -> Arrival:
     """No row is more than a bound behind the latest before it; many are just so far.
+
+    That holds of rows that come again, too, and within each partition.
 
     Args:
         bound: such as '4h'.
@@ -107,7 +111,7 @@ def bounded(bound: DurationLike) -> Arrival:
     """
     bound_us = parse_us(bound, name="bound")
     places = [Behind(bound_us * n // 4) for n in (0, 0, 1, 2, 3, 4)]
-    return Arrival(f"bounded({bound!r})", lambda _: st.sampled_from(places))
+    return Arrival(f"bounded({bound!r})", lambda _: places, bound_us)
 
 
 def heavy_tailed(typical: DurationLike | None = None) -> Arrival:
@@ -124,10 +128,10 @@ def heavy_tailed(typical: DurationLike | None = None) -> Arrival:
     """
     typical_us = None if typical is None else parse_us(typical, name="typical")
 
-    def places(read: Reads) -> st.SearchStrategy[Place]:
+    def places(read: Reads) -> Sequence[Place]:
         step = read.unit_us if typical_us is None else typical_us
         times = (0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 4, 8, 16, 64)
-        return st.sampled_from([Behind(n * step) for n in times])
+        return [Behind(n * step) for n in times]
 
     given = "" if typical is None else repr(typical)
     return Arrival(f"heavy_tailed({given})", places)
@@ -140,7 +144,7 @@ def bursty() -> Arrival:
     bursty()
     """
     places: list[Place] = [Behind(0), Behind(0), Held(), Held()]
-    return Arrival("bursty()", lambda _: st.sampled_from(places))
+    return Arrival("bursty()", lambda _: places)
 
 
 def adversarial(pipeline: Stream | None = None) -> Arrival:
@@ -158,9 +162,10 @@ def adversarial(pipeline: Stream | None = None) -> Arrival:
     """
     given = None if pipeline is None else reads(pipeline)
 
-    def places(read: Reads) -> st.SearchStrategy[Place]:
+    def places(read: Reads) -> Sequence[Place]:
         of = read if given is None else given
-        return st.one_of(st.sampled_from(_steps(of)), st.sampled_from(_edges(of)))
+        steps, edges = _steps(of), _edges(of)
+        return [*steps * (len(edges) // len(steps)), *edges]
 
     return Arrival("adversarial()" if given is None else "adversarial(pipeline)", places)
 
@@ -174,7 +179,7 @@ def late_by_much(read: Reads) -> Arrival:
     most = read.bound_us + max(windows, default=0) + 4 * read.unit_us
     behind: list[Place] = [Behind(most * n // 8) for n in (0, 0, 0, 1, 2, 3, 4, 6, 8)]
     places = [*behind, *[AtEdge("behind", 0, 0)] * 3]
-    return Arrival("late_by_much()", lambda _: st.sampled_from(places))
+    return Arrival("late_by_much()", lambda _: places)
 
 
 def _steps(read: Reads) -> list[Place]:

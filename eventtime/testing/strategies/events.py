@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import strategies as st
 
 from eventtime.checks import check_flag
+from eventtime.errors import PlanError
 from eventtime.testing.strategies.cuts import survived
 from eventtime.testing.strategies.telling import (
     Again,
@@ -19,31 +20,35 @@ from eventtime.testing.strategies.telling import (
     Nothing,
     Quiet,
     Stops,
+    Tells,
     Ticks,
 )
 from eventtime.testing.strategies.values import keys, values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+
+    import pyarrow as pa
 
     from eventtime.testing.reads import Reads
     from eventtime.testing.steps import Row
     from eventtime.testing.strategies.arrival import Place
 
-__all__ = ("cells", "events", "kinds_of", "odd_times")
+__all__ = ("broadcasts", "cells", "events", "kinds_of", "odd_times")
 
 _MANY: Final = 12
 """One row of so many has no admitted time, where there are such rows."""
+_FRESH: Final = 8
+"""So many rows are new for one that comes again."""
 
 
-def kinds_of(*, again: bool, idle: bool, beat: bool, changing: bool, stops: bool) -> list[str]:
+def kinds_of(*, idle: bool, beat: bool, changing: bool, stops: bool) -> list[str]:
     """List kinds of events, as often as they are to come; what is simplest comes first."""
     flags = {"idle": idle, "heartbeats": beat, "changing": changing, "restarts": stops}
     for name, flag in flags.items():
         check_flag(flag, place=f"streams({name}=…)")
     return [
-        *["nothing", "over", *["row"] * 8],
-        *["again"] * again,
+        *["over", "nothing", *["row"] * 9],
         *["ticks", "quiet", "quiet"] * idle,
         *["beat"] * beat,
         *["appears", "ends"] * changing,
@@ -55,11 +60,34 @@ def cells(read: Reads, *, is_extreme: bool) -> st.SearchStrategy[Row]:
     """Draw all columns that carry no time of the engine's."""
     check_flag(is_extreme, place="streams(extreme_values=…)")
     times = {*read.marks, *([] if read.time is None else [read.time[0]])}
+    return _cells(read, read.schema, times, is_extreme=is_extreme)
+
+
+def broadcasts(read: Reads, *, is_extreme: bool) -> list[st.SearchStrategy[tuple[str, Row]]]:
+    """Draw rows of each broadcast stream, with its name and without their times.
+
+    Raises:
+        PlanError: its steps make its times, so that none can be drawn.
+    """
+    drawn = []
+    for name, rows in read.told.items():
+        if rows.time is None:
+            msg = f"the event times of the broadcast stream {name!r} are made by its steps"
+            remedy = "give it a source that has them, or leave it out: broadcasts=False"
+            raise PlanError(msg, place="streams(pipeline)", remedy=remedy)
+        mine = _cells(read, rows.schema, {rows.time[0]}, is_extreme=is_extreme)
+        drawn.append(st.tuples(st.just(name), mine))
+    return drawn
+
+
+def _cells(
+    read: Reads, schema: pa.Schema, but: Collection[str], *, is_extreme: bool
+) -> st.SearchStrategy[Row]:
     return st.fixed_dictionaries(
         {
             f.name: keys(f) if f.name in read.keys else values(f, extremes=is_extreme)
-            for f in read.schema
-            if f.name not in times
+            for f in schema
+            if f.name not in but
         }
     )
 
@@ -76,12 +104,18 @@ def odd_times(read: Reads, *, far: bool, late: bool) -> list[Exactly]:
 
 def events(
     read: Reads,
-    places: st.SearchStrategy[Place],
+    places: Sequence[Place],
+    repeated: Sequence[Again],
     kinds: Sequence[str],
     others: st.SearchStrategy[Row],
     odd: Sequence[Exactly],
+    told: Sequence[st.SearchStrategy[tuple[str, Row]]] = (),
 ) -> st.SearchStrategy[Event | None]:
-    """Draw the next thing that happens; None: nothing more."""
+    """Draw the next thing that happens; None: nothing more.
+
+    Whether a row is new, and where it stands in time, is one number: so one that comes again
+    shrinks to a new one as far behind, and the row that it repeated is left out.
+    """
     unit, slides = read.unit_us, [w.slide_us for w in read.windows if w.slide_us]
     furthest = [w.size_us + w.lateness_us for w in read.windows]
     leap = read.bound_us + max(furthest, default=unit)
@@ -96,39 +130,51 @@ def events(
     # A clock is stepped back, too (S6, S11).
     pauses, silences = st.sampled_from([*waits, -2 * unit, -waits[-1]]), st.sampled_from(waits)
     stops = survived()
-    partition, back, yes = st.integers(0, 3), st.integers(0, 3), st.booleans()
+    partition, yes = st.integers(0, 3), st.booleans()
+    every = [*kinds, *["tells", "tells"] * bool(told)]
     # From 1, not 0: Hypothesis would take it for the choice of a strategy, and try them all.
-    chance, kind, ahead = st.integers(1, _MANY), st.integers(1, len(kinds)), st.integers(0, 4)
+    chance, kind, ahead = st.integers(1, _MANY), st.integers(1, len(every)), st.integers(0, 4)
     strange = st.sampled_from(odd) if odd else None
-    marks = {
-        name: st.integers(-8, 4).map(lambda n: n * unit)
-        if not read.schema.field(name).nullable
-        else st.one_of(st.none(), st.integers(-8, 4).map(lambda n: n * unit))
-        for name in read.marks
-    }
-    marked = st.fixed_dictionaries(marks)
+    time = st.sampled_from(places)
+    often = -(-_FRESH * len(repeated) // len(places))
+    placed = st.sampled_from([*list(places) * often, *repeated]) if repeated else time
+    marked = _marks(read)
+    # A change holds once the watermark is there: of itself soon, or not before more rows have come.
+    aheads = st.sampled_from([0, -read.bound_us, unit - read.bound_us, unit, -leap])
+    telling = st.one_of(*told) if told else st.nothing()
 
     def row(draw: st.DrawFn) -> NewRow:
         is_strange = strange is not None and draw(chance) == _MANY
         whose, pace = draw(partition), draw(paces)
-        place = draw(strange) if strange is not None and is_strange else draw(places)
+        place = draw(strange) if strange is not None and is_strange else draw(placed)
         return NewRow(whose, pace, place, draw(others), draw(marked), draw(yes))
+
+    def tells(draw: st.DrawFn) -> Tells:
+        name, row = draw(telling)
+        return Tells(name, draw(aheads), row, draw(yes))
 
     made: dict[str, Callable[[st.DrawFn], Event | None]] = {
         "nothing": lambda _: Nothing(),
         "over": lambda _: None,
         "row": row,
-        "again": lambda draw: Again(draw(partition), draw(back)),
         "ticks": lambda draw: Ticks(draw(pauses)),
         "quiet": lambda draw: Quiet(draw(partition), draw(silences)),
-        "beat": lambda draw: Beat(draw(partition), draw(places), draw(ahead) * unit),
+        "beat": lambda draw: Beat(draw(partition), draw(time), draw(ahead) * unit),
         "appears": lambda draw: Appears(draw(yes)),
         "ends": lambda draw: Ends(draw(partition)),
         "stops": lambda draw: Stops(draw(stops)),
+        "tells": tells,
     }
 
     @st.composite
     def event(draw: st.DrawFn) -> Event | None:
-        return made[kinds[draw(kind) - 1]](draw)
+        return made[every[draw(kind) - 1]](draw)
 
     return event()
+
+
+def _marks(read: Reads) -> st.SearchStrategy[dict[str, int | None]]:
+    mark = st.integers(-8, 4).map(lambda n: n * read.unit_us)
+    nullable = st.one_of(st.none(), mark)
+    is_nullable = {name: read.schema.field(name).nullable for name in read.marks}
+    return st.fixed_dictionaries({n: nullable if may else mark for n, may in is_nullable.items()})

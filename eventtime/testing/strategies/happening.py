@@ -21,15 +21,17 @@ from eventtime.testing.strategies.arrival import (
     in_order,
     late_by_much,
 )
+from eventtime.testing.strategies.events import broadcasts as rows_told
 from eventtime.testing.strategies.events import cells, events, kinds_of, odd_times
-from eventtime.testing.strategies.telling import Telling
+from eventtime.testing.strategies.telling import Again, Telling
+from eventtime.testing.strategies.values import without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventtime.stream import Stream
-    from eventtime.testing.steps import Streams
-    from eventtime.testing.strategies.telling import Event
+    from eventtime.testing.steps import Row, Streams
+    from eventtime.testing.strategies.telling import Event, Exactly
 
 __all__ = ("streams",)
 
@@ -52,6 +54,7 @@ def streams(
     heartbeats: bool = True,
     changing: bool = True,
     restarts: bool = True,
+    broadcasts: bool = True,
     max_rows: int = 20,
 ) -> st.SearchStrategy[Streams]:
     """What can happen to a pipeline: rows of the columns it reads, in partitions, and all else.
@@ -63,10 +66,11 @@ def streams(
         partitions: the most there are; one at least is known at the start.
         disorder: how rows arrive (`in_order()`, `bounded('1h')`, …), or several of which each
             example has one; None: all of them, with bounds that fit the pipeline.
-        late: whether rows may be behind the watermark; that of a generator of your own is taken to
-            be never ahead of the latest row.
+        late: whether rows may be behind the watermark. Generators of yours are taken to be never
+            ahead of the latest row, `map_batches` to leave times alone; of a percentile that learns
+            from fewer rows than may come, no row is behind another.
         duplicates: whether rows may come again.
-        nulls: whether there are nulls, in event time too; only where the schema allows them.
+        nulls: whether there are nulls, in times, lists and structs too; where the schema has them.
         ties: whether rows may have equal times; without them rows do not come again either.
         extreme_times: whether times are also far before 1970, and at the ends of what is admitted
             (S1) and beyond.
@@ -75,13 +79,14 @@ def streams(
         heartbeats: whether a partition's watermark moves without rows (S2).
         changing: whether partitions appear (S8) and end (S9) on the way.
         restarts: whether another engine goes on, also where work since a checkpoint is lost (S28).
-        max_rows: of all partitions.
+        broadcasts: whether rows of broadcast streams come, at steps between those of others.
+        max_rows: of all partitions; those of broadcast streams come besides.
 
     Returns:
         Strategy of `Streams`; in half of them all partitions have ended at the end.
 
     Raises:
-        PlanError: it is no pipeline, or an option is no such thing.
+        PlanError: no pipeline, or no such option; steps make the times of what is not to be late.
 
     >>> import pyarrow as pa, eventtime as et
     >>> from hypothesis import find
@@ -92,21 +97,31 @@ def streams(
     >>> find(streams(pipeline), lambda s: any(isinstance(step, Push) for step in s.steps)).steps
     (Push(partition='a', rows=[{'t': 0, 'x': 0}]),)
     """
-    _check(partitions, max_rows, late=late, duplicates=duplicates, nulls=nulls, ties=ties)
-    read = reads(pipeline) if nulls else _without_nulls(reads(pipeline))
-    kinds = kinds_of(
-        again=duplicates and ties, idle=idle, beat=heartbeats, changing=changing, stops=restarts
-    )
-    others = cells(read, is_extreme=extreme_values)
-    of_kinds = [
-        events(read, arrival.places(read), kinds, others, odd_times(read, far=far, late=late))
-        for arrival in _arrivals(read, disorder, late=late)
-        for far in ((False, False, True) if extreme_times else (False,))
-    ]
+    flags = {"late": late, "duplicates": duplicates, "nulls": nulls, "ties": ties}
+    _check(partitions, max_rows, broadcasts=broadcasts, **flags)
+    read = _checked(reads(pipeline), nulls=nulls, late=late)
+    kinds = kinds_of(idle=idle, beat=heartbeats, changing=changing, stops=restarts)
+    told = rows_told(read, is_extreme=extreme_values) if broadcasts else []
+    drawn = partial(_happening, read, kinds, cells(read, is_extreme=extreme_values), told)
+    of = [drawn(a, has_again=duplicates and ties) for a in _arrivals(read, disorder, late=late)]
+    fars = (False, False, True) if extreme_times else (False,)
+    of_kinds = [one(odd_times(read, far=far, late=late)) for one in of for far in fars]
     begin = partial(Telling, read, partitions=partitions, max_rows=max_rows, is_late=late)
-    bases = _bases(read, extreme_times=extreme_times)
-    known = st.integers(1, partitions)
+    bases, known = _bases(read, extreme_times=extreme_times), st.integers(1, partitions)
     return _streams(of_kinds, max_rows + max_rows // 2, bases, known, partial(begin, has_ties=ties))
+
+
+def _happening(
+    read: Reads,
+    kinds: Sequence[str],
+    others: st.SearchStrategy[Row],
+    told: Sequence[st.SearchStrategy[tuple[str, Row]]],
+    arrival: Arrival,
+    *,
+    has_again: bool,
+) -> Callable[[Sequence[Exactly]], st.SearchStrategy[Event | None]]:
+    again = [Again(back, arrival.bound_us) for back in range(4) if has_again]
+    return lambda odd: events(read, arrival.places(read), again, kinds, others, odd, told)
 
 
 @st.composite
@@ -124,6 +139,8 @@ def _streams(
         if (event := draw(drawn_of)) is None:
             break
         telling.take(event)
+    else:
+        draw(drawn_of)  # and left out: so that one before it can be, and this takes its place
     return telling.told(is_ended=draw(st.booleans()))
 
 
@@ -135,8 +152,21 @@ def _check(partitions: object, max_rows: object, **flags: object) -> None:
         check_flag(flag, place=f"streams({name}=…)")
 
 
-def _without_nulls(read: Reads) -> Reads:
-    return replace(read, schema=pa.schema([f.with_nullable(nullable=False) for f in read.schema]))
+def _checked(read: Reads, *, nulls: bool, late: bool) -> Reads:
+    """Return what is to be drawn; refuse pipelines of which it cannot be told what is late."""
+    if not late and (read.time is None or read.made):
+        made = f"{read.made[0]!r}" if read.made else "event times"
+        msg = f"steps before the watermark make {made}, so rows may be late whatever is drawn"
+        remedy = "leave late=False out, or give a source that has the times as they are"
+        raise PlanError(msg, place="streams(late=False)", remedy=remedy)
+    if nulls:
+        return read
+    told = {name: replace(rows, schema=_full(rows.schema)) for name, rows in read.told.items()}
+    return replace(read, schema=_full(read.schema), told=told)
+
+
+def _full(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([without_nulls(field) for field in schema])
 
 
 def _arrivals(

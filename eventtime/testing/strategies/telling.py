@@ -16,7 +16,7 @@ from eventtime.testing.steps import (
     Streams,
 )
 from eventtime.testing.strategies.arrival import AtEdge, Behind, Held
-from eventtime.timestamp import EARLIEST, LATEST
+from eventtime.timestamp import EARLIEST, LATEST, MINUS_INFINITY
 
 if TYPE_CHECKING:
     from eventtime.testing.reads import Reads
@@ -35,6 +35,7 @@ __all__ = (
     "Quiet",
     "Stops",
     "Telling",
+    "Tells",
     "Ticks",
 )
 
@@ -44,6 +45,19 @@ class Exactly:
     """A row whose time is null, or a value that is no admitted time."""
 
     raw: int | None
+
+
+@dataclass(frozen=True)
+class Again:
+    """In place of a row, one of the last comes once more.
+
+    Args:
+        back: which of them.
+        bound_us: how far behind the latest of the partition it may be; None: as far as it is.
+    """
+
+    back: int
+    bound_us: int | None
 
 
 @dataclass(frozen=True)
@@ -61,18 +75,10 @@ class NewRow:
 
     partition: int
     pace_us: int
-    place: Place | Exactly
+    place: Place | Exactly | Again
     cells: Row
     marks_us: dict[str, int | None]
     is_cut: bool
-
-
-@dataclass(frozen=True)
-class Again:
-    """One of the last rows comes once more."""
-
-    partition: int
-    back: int
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,23 @@ class Beat:
     partition: int
     place: Place
     ahead_us: int
+
+
+@dataclass(frozen=True)
+class Tells:
+    """A row of a broadcast stream comes.
+
+    Args:
+        stream: its name.
+        ahead_us: how far its time is ahead of the rows.
+        cells: its other columns.
+        is_cut: whether a batch ends before it.
+    """
+
+    stream: str
+    ahead_us: int
+    cells: Row
+    is_cut: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +148,7 @@ class Nothing:
     """What was drawn here is left out."""
 
 
-Event: TypeAlias = Nothing | NewRow | Again | Ticks | Quiet | Beat | Appears | Ends | Stops
+Event: TypeAlias = Nothing | NewRow | Ticks | Quiet | Beat | Tells | Appears | Ends | Stops
 
 
 class Telling:
@@ -151,7 +174,9 @@ class Telling:
         is_late: bool,
         has_ties: bool,
     ) -> None:
-        names = [_name(i) for i in range(partitions)]
+        # A name that a broadcast stream has is none of a partition's.
+        every = map(_name, range(partitions + len(read.told)))
+        names = [name for name in every if name not in read.told][:partitions]
         self._read, self._start_us = read, base_us
         self._known, self._unfound = tuple(names[:known]), names[known:]
         self._going_on = list(self._known)
@@ -159,7 +184,10 @@ class Telling:
         self._taken_times: set[int] | None = None if has_ties else set()
         self._now_us = self._clock_us = base_us
         self._latest: dict[str, int] = {}
-        self._front_us: int | None = None
+        # No watermark is ahead of this. A percentile that learns may be at the latest row itself.
+        self._furthest_us = MINUS_INFINITY
+        is_learning = read.learns_after is not None and read.learns_after <= max_rows
+        self._lag_us = 0 if is_learning else read.bound_us
         self._held: dict[str, list[Row]] = {}
         self._history: list[tuple[int | None, Row]] = []
         self._steps: list[Step] = []
@@ -169,8 +197,6 @@ class Telling:
         match event:
             case NewRow():
                 self._take_row(event)
-            case Again(partition, back):
-                self._take_again(self._whose(partition), back)
             case Ticks(by_us):
                 self._advance(by_us)
             case Quiet(partition, by_us):
@@ -180,6 +206,8 @@ class Telling:
                 self._steps.append(PollEmpty(name))
             case Beat(partition, place, ahead_us):
                 self._beat(self._whose(partition), place, ahead_us)
+            case Tells():
+                self._tell(event)
             case Appears(historical) if self._unfound:
                 self._going_on.append(self._unfound.pop(0))
                 self._steps.append(AddPartition(self._going_on[-1], historical))
@@ -217,21 +245,25 @@ class Telling:
     # Rows
 
     def _take_row(self, event: NewRow) -> None:
+        place = event.place
+        if isinstance(place, Again):
+            self._take_again(self._whose(event.partition), place)
+            return
         if not self._rows_left:
             return
         self._rows_left -= 1
         name, self._now_us = self._whose(event.partition), self._now_us + event.pace_us
-        is_held = isinstance(event.place, Held) and self._is_late
-        time_us, raw = self._time(name, event.place)
+        is_held = isinstance(place, Held) and self._is_late
+        time_us, raw = self._time(name, place)
         row = self._row(event, raw)
         self._history.append((time_us, row))
         if is_held:
             self._held.setdefault(name, []).append(row)
             return
         self._pass(name, time_us)
-        for mark_us in event.marks_us.values():
-            if mark_us is not None and self._front_us is not None:
-                self._front_us = max(self._front_us, self._now_us + mark_us + self._read.bound_us)
+        for column, mark_us in event.marks_us.items():
+            if mark_us is not None:
+                self._raise(self._read.marks[column].within(self._now_us + mark_us))
         self._push(name, row, is_cut=event.is_cut)
         self._let_go(name)
 
@@ -244,11 +276,11 @@ class Telling:
             row[column] = None if mark_us is None else of.raw(of.within(self._now_us + mark_us))
         return {column: row[column] for column in self._read.schema.names}
 
-    def _take_again(self, name: str, back: int) -> None:
+    def _take_again(self, name: str, again: Again) -> None:
         if not self._rows_left or not self._history:
             return
-        time_us, row = self._history[-1 - back % len(self._history)]
-        if time_us is not None and self._on_time(time_us) != time_us:
+        time_us, row = self._history[-1 - again.back % len(self._history)]
+        if time_us is not None and not self._may_come(name, time_us, again.bound_us):
             return
         self._rows_left -= 1
         self._pass(name, time_us)
@@ -263,14 +295,20 @@ class Telling:
 
     def _beat(self, name: str, place: Place, ahead_us: int) -> None:
         time_us = min(max(self._at(name, place) + ahead_us, EARLIEST), LATEST)
-        if self._front_us is not None:
-            self._front_us = max(self._front_us, time_us + self._read.bound_us)
-        else:
-            self._front_us = time_us + self._read.bound_us
+        self._raise(time_us)
         self._latest[name] = max(
             self._latest.get(name, time_us), min(time_us + self._read.bound_us, LATEST)
         )
         self._steps.append(Heartbeat(name, time_us))
+
+    def _tell(self, event: Tells) -> None:
+        time = self._read.told[event.stream].time
+        assert time is not None
+        name, column = time
+        raw = column.raw(column.within(self._now_us + event.ahead_us))
+        row = {**event.cells, name: raw}
+        names = self._read.told[event.stream].schema.names
+        self._push(event.stream, {name: row[name] for name in names}, is_cut=event.is_cut)
 
     # Times
 
@@ -286,18 +324,26 @@ class Telling:
             self._taken_times.add(time_us)
         return time_us, column.raw(time_us)
 
+    def _may_come(self, name: str, time_us: int, bound_us: int | None) -> bool:
+        behind_us = self._latest.get(name, time_us) - time_us
+        is_within = bound_us is None or behind_us <= bound_us
+        return is_within and self._on_time(time_us) == time_us
+
     def _on_time(self, time_us: int) -> int:
         """Return the time, or where no rows may be late the first one that is behind nothing."""
-        if self._is_late or self._front_us is None:
+        if self._is_late or self._furthest_us == MINUS_INFINITY:
             return time_us
         tick = self._read.tick_us
-        return max(time_us, -(-(self._front_us - self._read.bound_us) // tick) * tick)
+        return max(time_us, -(-self._furthest_us // tick) * tick)
 
     def _pass(self, name: str, time_us: int | None) -> None:
         if time_us is None:
             return
         self._latest[name] = max(self._latest.get(name, time_us), time_us)
-        self._front_us = time_us if self._front_us is None else max(self._front_us, time_us)
+        self._raise(time_us - self._lag_us)
+
+    def _raise(self, watermark_us: int) -> None:
+        self._furthest_us = max(self._furthest_us, watermark_us)
 
     def _at(self, name: str, place: Place) -> int:
         match place:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -11,13 +13,14 @@ from hypothesis import strategies as st
 from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from eventtime.testing.steps import Row
 
-__all__ = ("keys", "rows", "values")
+__all__ = ("keys", "rows", "values", "without_nulls")
 
 Values = st.SearchStrategy[Any]
+Inner = Callable[[pa.Field], Values]
+"""Makes values of what is inside others."""
+IsKind = Callable[[pa.DataType], bool]
 
 _TEXTS: Final = ("a", "b", "", "é", "long enough not to fit inline")
 _IN_A_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -31,7 +34,7 @@ def values(field: pa.Field, *, extremes: bool = False) -> Values:
 
     Args:
         field: its type and whether it may be null.
-        extremes: also the ends of the type, and any float.
+        extremes: also the ends of the type, and any float; inside lists and the like too.
 
     Raises:
         PlanError: a type that holds no values of its own, such as a union.
@@ -43,13 +46,15 @@ def values(field: pa.Field, *, extremes: bool = False) -> Values:
     kind = _kept(field.type)
     if pa.types.is_null(kind):
         return st.none()
-    made = next((make(kind) for is_kind, make in _MADE if is_kind(kind)), None)
+    inner = partial(values, extremes=extremes)
+    made = next((make(kind, inner) for is_kind, make in _NESTED if is_kind(kind)), None)
+    if made is None:
+        made = next((make(kind) for is_kind, make in _PLAIN if is_kind(kind)), None)
+        made = st.one_of(made, _extremes(kind)) if made is not None and extremes else made
     if made is None:
         msg = f"values of type {field.type} are not drawn"
         remedy = "draw rows of your own, and give what they become to recut(...)"
         raise PlanError(msg, place=f"column {field.name!r}", remedy=remedy)
-    if extremes:
-        made = st.one_of(made, _extremes(kind))
     return _or_none(made) if field.nullable else made
 
 
@@ -93,6 +98,25 @@ def rows(schema: pa.Schema, *, extremes: bool = False) -> st.SearchStrategy[Row]
     {'name': 'a', 'n': 2}
     """
     return st.fixed_dictionaries({f.name: values(f, extremes=extremes) for f in schema})
+
+
+def without_nulls(field: pa.Field) -> pa.Field:
+    """Return a field that is never null, nor is anything inside its values.
+
+    >>> without_nulls(pa.field("x", pa.list_(pa.int8())))
+    pyarrow.Field<x: list<item: int8 not null> not null>
+    """
+    return pa.field(field.name, _full(field.type), nullable=False)
+
+
+def _full(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([without_nulls(field) for field in kind.fields])
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_field, without_nulls(kind.item_field))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(without_nulls(kind.value_field), kind.list_size)
+    return pa.list_(without_nulls(kind.value_field)) if hasattr(kind, "value_field") else kind
 
 
 def _or_none(some: Values) -> Values:
@@ -148,25 +172,32 @@ def _wide(kind: pa.DataType) -> Values:
     return st.sampled_from([letter * kind.byte_width for letter in (b"a", b"b", b"\x00", b"\xff")])
 
 
-def _lists(kind: pa.DataType) -> Values:
-    return st.lists(values(kind.value_field), max_size=3)
+def _lists(kind: pa.DataType, inner: Inner) -> Values:
+    return st.lists(inner(kind.value_field), max_size=3)
 
 
-def _of_one_length(kind: pa.DataType) -> Values:
+def _of_one_length(kind: pa.DataType, inner: Inner) -> Values:
     n = kind.list_size
-    return st.lists(values(kind.value_field), min_size=n, max_size=n)
+    return st.lists(inner(kind.value_field), min_size=n, max_size=n)
 
 
-def _maps(kind: pa.DataType) -> Values:
-    pair = st.tuples(values(kind.key_field), values(kind.item_field))
+def _maps(kind: pa.DataType, inner: Inner) -> Values:
+    pair = st.tuples(inner(kind.key_field), inner(kind.item_field))
     return st.lists(pair, max_size=2, unique_by=lambda item: repr(item[0]))
 
 
-def _structs(kind: pa.DataType) -> Values:
-    return st.fixed_dictionaries({field.name: values(field) for field in kind.fields})
+def _structs(kind: pa.DataType, inner: Inner) -> Values:
+    return st.fixed_dictionaries({field.name: inner(field) for field in kind.fields})
 
 
-_MADE: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], Values]], ...]] = (
+_NESTED: Final[tuple[tuple[IsKind, Callable[[pa.DataType, Inner], Values]], ...]] = (
+    (pa.types.is_fixed_size_list, _of_one_length),
+    (pa.types.is_map, _maps),
+    (lambda kind: hasattr(kind, "value_field"), _lists),
+    (pa.types.is_struct, _structs),
+)
+"""Types of what is made of others; the first that fits, and before the plain ones."""
+_PLAIN: Final[tuple[tuple[IsKind, Callable[[pa.DataType], Values]], ...]] = (
     (pa.types.is_boolean, lambda _: st.booleans()),
     (pa.types.is_integer, _whole),
     (pa.types.is_floating, lambda _: st.integers(-64, 64).map(lambda eighths: eighths / 8)),
@@ -180,9 +211,5 @@ _MADE: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], 
     (pa.types.is_date64, lambda _: st.integers(-9, 9).map(lambda day: day * 86_400_000)),
     (pa.types.is_interval, lambda _: st.tuples(*[st.integers(-3, 3)] * 3)),
     (pa.types.is_temporal, _seconds),
-    (pa.types.is_fixed_size_list, _of_one_length),
-    (pa.types.is_map, _maps),
-    (lambda kind: hasattr(kind, "value_field"), _lists),
-    (pa.types.is_struct, _structs),
 )
-"""Which types there are, and what is drawn of each; the first that fits."""
+"""All others, and what is drawn of each."""
