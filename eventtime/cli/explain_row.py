@@ -15,12 +15,15 @@ from eventtime.errors import PlanError
 from eventtime.explaining.asking import explain_row, explain_window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from eventtime.explaining.row import RowExplained
     from eventtime.explaining.window import WindowExplained
     from eventtime.stream import Stream
 
 __all__ = ("explain_row_command",)
 
+_NO: Final = (None, ())
 _HELP: Final = """Say what became of a row, or of a window, and why.
 
 The pipeline of FILE.py, or of the options that replay takes, runs once more, row by row: a replay,
@@ -67,7 +70,15 @@ def explain_row_command(
     **given: Any,
 ) -> None:
     """Look for it, and print what became of it."""
-    if len(files) == 1 and files[0].endswith(".py"):
+    is_file = len(files) == 1 and files[0].endswith(".py")
+    _check_needless(
+        of_windows={"of": of},
+        of_rows={"partition": partition, "row": row, "late": late},
+        wants_window=window_at is not None,
+        declared=list(given) if is_file else ["name"],
+        what="a file declares the pipeline" if is_file else "options declare the pipeline",
+    )
+    if is_file:
         stream = stream_in_file(files[0], name)
     else:
         stream = declared_stream(files, given, keeps_late=True)
@@ -80,6 +91,33 @@ def explain_row_command(
             whose: Any = {"partition": partition, "row": row, "late": late}
             found = explain_row(stream, **whose, operator=operator, journal=from_journal)
     click.echo(json.dumps(asdict(found), default=str) if session.json else str(found))
+
+
+def _check_needless(
+    *,
+    of_windows: Mapping[str, object],
+    of_rows: Mapping[str, object],
+    wants_window: bool,
+    declared: Sequence[str],
+    what: str,
+) -> None:
+    """Refuse options that would be passed over.
+
+    Args:
+        of_windows, of_rows: options that name a window, and a row.
+        wants_window: which of them it is.
+        declared: options that have no meaning for this pipeline; what: why.
+    """
+    others, why = (of_rows, "a window is") if wants_window else (of_windows, "a row is")
+    needless = [(name, f"{why} asked for") for name, value in others.items() if value not in _NO]
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    typed = [name for name in declared if context.get_parameter_source(name) is not default]
+    flags = {name: option for option in context.command.params for name in [option.name]}
+    for name, reason in [*needless, *((name, what) for name in typed)]:
+        flag = flags[name].opts[0]
+        msg = f"{flag} has no meaning where {reason}"
+        raise PlanError(msg, place=flag, remedy="leave it out")
 
 
 def _instant(text: str) -> int:

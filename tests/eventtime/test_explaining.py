@@ -311,3 +311,20 @@ def test_the_command_line_asks_too(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "they are 'window 1'" in capsys.readouterr().err
     assert main([*ask, "--window-at", "1970-01-01T00:01:00Z"]) == 2
     assert "--of VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "flag"),
+    [
+        ("p.py", "--window 1h --partition a --row 0", "--window"),
+        ("p.py", "--row 0 --partition a --of b", "--of"),
+        ("p.py", "--window-at 1970-01-01T00:01:00Z --row 0", "--row"),
+        ("p.py", "--window-at 1970-01-01T00:01:00Z --late 0", "--late"),
+        ("rows.parquet", "--name p --late 0", "--name"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(
+    file: str, options: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain-row", file, *options.split()]) == 2
+    assert f"{flag} has no meaning" in capsys.readouterr().err
