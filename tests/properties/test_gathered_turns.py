@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 import eventtime as et
 from engine_runs import batch_of, ipc_bytes, source_of, stream_of
 from eventtime.core import Core, compiled
+from eventtime.testing.reference import Bounded, Spec
 from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
-from strategies import schedules
+from strategies import Schedule, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from strategies import Schedule, Step
+    from eventtime.testing.reference import Row
+    from strategies import Step
 
 
 class Driven:
@@ -88,3 +90,28 @@ def test_a_turn_of_many_batches_is_what_they_are_one_by_one(
         assert together.told() == alone.told()
         for driven in (alone, together):
             driven.core.stages.close()
+
+
+def at(*times: int) -> list[Row]:
+    """Rows of one key at these times."""
+    rest = {"key": 1, "name": None, "n": None, "x": None, "b": None, "mark": None, "is_mark": None}
+    return [{"t": t, **rest} for t in times]
+
+
+def test_late_rows_of_one_turn_are_late_by_their_own_partitions() -> None:
+    """S6, S20: what is late in `a` is so because it was idle, what is in `b` is not."""
+    spec = Spec(size=10, generator=Bounded(0), idle_after=5)
+    quiet: list[Step] = [PollEmpty("a"), AdvanceClock(6), PollEmpty("a")]
+    schedule = Schedule(spec, ("a", "b"), [Push("a", at(1)), *quiet, Push("b", at(35))])
+    driven = Driven(schedule, 1, gathers=True)
+    for step in [*schedule.steps, Push("b", at(36, 12)), Push("a", at(13)), Push("b", at(14))]:
+        driven.do(step)
+    driven.told()
+    late = pa.Table.from_batches(driven.core.kept.sides["late"]).to_pylist()
+    assert [(row["partition"], row["reason"]) for row in late] == [
+        ("b", "beyond_lateness"),
+        ("a", "idle_partition"),
+        ("b", "beyond_lateness"),
+    ]
+    assert driven.core.ledger().partitions["a"].late == 1
+    driven.core.stages.close()
