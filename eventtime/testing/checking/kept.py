@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -27,9 +27,8 @@ def kept_in_memory() -> Checkpoints:
 class _Memory:
     """A `Storage` that never fails, and whose files are there once they are finished."""
 
-    place: Final = "/state"
-
     def __init__(self) -> None:
+        self.place = "/state"
         self._folders: dict[str, dict[str, pa.Buffer]] = defaultdict(dict)
 
     def list(self, folder: str) -> dict[str, int]:
