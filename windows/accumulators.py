@@ -213,9 +213,10 @@ class Accumulators:
         is_null = words[ROWS] & NULL_FLAG != 0
         words[ROWS] &= NULL_FLAG - 1
         width, n = words.shape
-        memory, kind = pa.py_buffer(words), pa.int64()
+        memory, size = pa.py_buffer(words), n * words.itemsize
+        # A buffer each: of one at an offset in a larger one, what lies behind it is written, too.
         columns = [
-            pa.Array.from_buffers(kind, n, [None, memory], 0, i * n)
+            pa.Array.from_buffers(pa.int64(), n, [None, memory.slice(i * size, size)], 0)
             for i in (KEY_WORD, *range(ROWS, width))
         ]
         columns.insert(1, pa.array(is_null))

@@ -111,7 +111,8 @@ def test_all_checkpoints_are_listed_whole_and_compared(
     assert len(numbers) >= 2
     assert all(it["damage"] is None for it in listed)
     assert call("checkpoint", "verify", folder).out.count("whole") == len(numbers)
-    differing = call("checkpoint", "diff", folder, folder, "--at", str(numbers[1]))
+    # Between which rows the one before was begun depends on how quickly that before it was written.
+    differing = call("checkpoint", "diff", folder, folder, "--at", str(numbers[-1]))
     assert "a, position" in differing.out if of == "suspended" else "a, rows" in differing.out
 
 
