@@ -60,14 +60,6 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "live process",
         ),
     ],
-    "state/keyed.py": [
-        (
-            "changes of broadcast state are not restored",
-            'if block.about["kind"] == SHARED:',
-            "if False:",
-            "live broadcast",
-        ),
-    ],
     "state/keyed_state.py": [
         (
             "lives are not restored",
@@ -102,6 +94,14 @@ PROCESS_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
             "if there and expiring and expires[slot] <= now_us[i]:",
             "if False:",
             "process",
+        ),
+    ],
+    "state/keyed.py": [
+        (
+            "changes of broadcast state are not restored",
+            'if block.about["kind"] == SHARED:',
+            "if False:",
+            "live broadcast",
         ),
     ],
 }
