@@ -141,7 +141,7 @@ def events(
     marked = _marks(read)
     # A change holds once the watermark is there: of itself soon, or not before more rows have come.
     aheads = st.sampled_from([0, -read.bound_us, unit - read.bound_us, unit, -leap])
-    telling = st.one_of(*told) if told else st.nothing()
+    telling = st.one_of([*told, st.nothing()])
 
     def row(draw: st.DrawFn) -> NewRow:
         is_strange = strange is not None and draw(chance) == _MANY

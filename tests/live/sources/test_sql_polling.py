@@ -282,9 +282,9 @@ def test_postgres_times_beyond_those_of_python_are_passed_by_too(postgres: Postg
         one, seen = reader(made), []
         for n, year in enumerate((2024, 11000, 11000, 12000)):
             at = f"{year}-01-01"
-            connection.execute(f"INSERT INTO far VALUES ('{at}', '{at}', {n})")
+            connection.execute("INSERT INTO far VALUES (%s, %s, %s)", (at, at, n))
             while not isinstance(rows := one.read(), Poll):
-                assert isinstance(rows, pa.RecordBatch)
+                assert not isinstance(rows, MalformedRows)
                 seen += rows.column("n").to_pylist()
             held = json.loads(json.dumps(one.position))
             one.close()
