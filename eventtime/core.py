@@ -117,14 +117,12 @@ class Core:
 
     def take(self, p: int, batch: pa.RecordBatch) -> None:
         """Process rows of a partition."""
-        if not self._let_in(p, batch):
-            self.progress.combine()
+        self._let_in(p, batch)
         self.advance()
 
     def gather(self, p: int, batch: pa.RecordBatch) -> None:
         """Let rows of a partition in; they are processed by `advance` at the latest (S4)."""
-        if not self._let_in(p, batch):
-            self.progress.combine()
+        self._let_in(p, batch)
         if not self._gathers or self._n_gathered >= _MOST_GATHERED:
             self.advance()
 
@@ -232,14 +230,15 @@ class Core:
         self._final.rows, self.results = head["rows_before_final_steps"], head["results"]
         self.kept.restore(saved)
 
-    def _let_in(self, p: int, batch: pa.RecordBatch) -> bool:
-        """Judge rows of a partition; returns whether there are any for the windows."""
+    def _let_in(self, p: int, batch: pa.RecordBatch) -> None:
+        """Judge rows of a partition; those for the windows are gathered."""
         self.progress.heard(p)
         ready = self._intakes[p].take(batch)
         self._set_aside(p)
         if ready is not None:
             self._enter(p, ready)
-        return ready is not None and len(ready) > 0
+        if ready is None or not len(ready):
+            self.progress.combine()
 
     def _enter(self, p: int, ready: Ready) -> None:
         own = ready.block.rises
