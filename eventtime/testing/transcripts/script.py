@@ -151,8 +151,9 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         said["steps"].refuse("a pipeline that is refused goes through no steps", remedy)
     if not steps and "refused" not in said and "not_yet" not in said:
         whole.refuse("there are no steps", "add 'steps:' and what happens, one '- …' for each")
+    acts = tuple(reader.step(entry) for entry in steps)
     clock_us = times.us(said["clock"]) if "clock" in said else times.day_us
-    return Transcript(
+    story = Transcript(
         str(path),
         said["title"].text("title"),
         _rules(said["rules"]) if "rules" in said else (),
@@ -162,8 +163,16 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         clock_us,
         said["refused"].text("message") if "refused" in said else "",
         said["not_yet"].text("reason") if "not_yet" in said else "",
-        tuple(reader.step(entry) for entry in steps),
+        acts,
     )
+    if acts and not story.not_yet and not any(map(_expects, acts)):
+        remedy = "behind what happens, write '- expect: …', such as '- expect: {results: []}'"
+        said["steps"].refuse("nothing is expected, so nothing can fail", remedy)
+    return story
+
+
+def _expects(act: Act) -> bool:
+    return isinstance(act, Expect) or (isinstance(act, Restarted) and bool(act.refused))
 
 
 def _rules(entry: Entry) -> tuple[str, ...]:
