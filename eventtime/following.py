@@ -107,7 +107,7 @@ class Following:
     ) -> None:
         self._plan, self._side, self._clock = plan, side, clock
         self._pauses, self._saved, self._after_turn = pauses, saved, after_turn
-        self._board, self._sight = board, Sight(saved)
+        self._board, self._sight = board, Sight()
         self._alarm: Alarm = ThreadAlarm() if alarm is None else alarm
         self._latency_us = latency_us
         self._wait_us = longest_wait_us(plan.watermark.idle_after_us)
@@ -203,6 +203,7 @@ class Following:
             self._feeds.append(Opened(feed, i))
         if self._saved is not None:
             self._core.restore(self._saved)
+            self._sight.goes_on(self._core)
             self._positions = [known["position"] for known in self._saved.head["partitions"]]
         for opened in self._feeds:
             self._take_in_known(opened)

@@ -1,7 +1,12 @@
-"""The status of a live run in the text format that Prometheus reads (version 0.0.4)."""
+"""The status of a live run in the text format that Prometheus reads (version 0.0.4).
+
+Counters begin at zero with the process: one that fell to the checkpoint's value would be taken for
+one that was reset, and all of that value for an increase. Gauges tell of all lives of the run.
+"""
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from eventtime.latency import BOUNDS_US
@@ -9,14 +14,16 @@ from eventtime.latency import BOUNDS_US
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from eventtime.ledger import OperatorLedger, PartitionLedger
     from eventtime.status import Life, Status
 
-__all__ = ("CONTENT_TYPE", "Family", "families", "prometheus_text")
+__all__ = ("CONTENT_TYPE", "Family", "Labels", "families", "prometheus_text")
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels = tuple[tuple[str, str], ...]
 _STATES: Final = ("active", "idle", "held", "left", "ended")
+_ASIDE: Final = ("null_time", "future", "malformed")
 
 
 class Family:
@@ -75,8 +82,9 @@ def families(status: Status | None, life: Life, now_us: int) -> Iterator[Family]
 
 
 def _of_run(status: Status, now_us: int) -> Iterator[Family]:
-    report, total = status.report, status.total
-    yield _one("results_total", "counter", "Result rows that came out.", report.results)
+    report, total, before = status.report, status.total, status.before
+    counted, results = _since(total, before.total), report.results - before.results
+    yield _one("results_total", "counter", "Result rows that came out.", results)
     yield _one("restarts_total", "counter", "Restarts after failures.", report.restarts)
     says = "Slices of time that hold rows now."
     yield _one("open_windows", "gauge", says, status.n_slices)
@@ -94,15 +102,18 @@ def _of_run(status: Status, now_us: int) -> Iterator[Family]:
     }
     says = "Rows that missed a window since this process began, by reason."
     yield Family("late_rows_total", "counter", says, _each("reason", reasons))
-    aside = {"null_time": total.null_time, "future": total.future, "malformed": total.malformed}
     says = "Rows set aside, by reason."
-    yield Family("quarantined_rows_total", "counter", says, _each("reason", aside))
-    fates = {k: v for k, v in vars(total).items() if k not in {"rows_in", "waiting"}}
-    says = "The ledger: what became of the rows; with those that wait it adds up to rows_total."
-    yield Family("ledger_rows_total", "counter", says, _each("fate", fates))
+    yield Family("quarantined_rows_total", "counter", says, _each("reason", _some(counted, _ASIDE)))
+    fates = [name for name in counted if name not in {"rows_in", "waiting"}]
+    says = "What became of rows since this process began, or the run's last restart."
+    yield Family("ledger_rows_total", "counter", says, _each("fate", _some(counted, fates)))
+    yield _one("run_rows", "gauge", "Rows read in all lives of the run.", total.rows_in)
+    says = "The ledger of all lives of the run: with those that wait it adds up to run_rows."
+    yield Family("run_ledger_rows", "gauge", says, _each("fate", _some(vars(total), fates)))
     yield _one("waiting_rows", "gauge", "Rows whose turn has not come.", total.waiting)
+    operators = [_since(*both) for both in zip_longest(status.operators, before.operators)]
     for name in ("assigned", "emitted", "missed"):
-        pairs = {str(i): getattr(o, name) for i, o in enumerate(status.operators, 1)}
+        pairs = {str(i): operator[name] for i, operator in enumerate(operators, 1)}
         says = f"(row, window) pairs {name}, by operator."
         yield Family(f"{name}_pairs_total", "counter", says, _each("operator", pairs))
     if report.checkpoint is not None:
@@ -118,15 +129,21 @@ def _of_run(status: Status, now_us: int) -> Iterator[Family]:
 def _of_partitions(status: Status) -> Iterator[Family]:
     parts = [((("partition", p.name),), p) for p in status.partitions]
 
-    def family(name: str, kind: str, says: str, of: str) -> Family:
-        told = [("", labels, float(getattr(p, of))) for labels, p in parts]
-        return Family(name, kind, says, told)
+    both = list(zip_longest(parts, status.before.partitions))
 
-    yield family("rows_total", "counter", "Rows read, by partition.", "rows")
-    yield family("rows_per_second", "gauge", "Over the last few seconds.", "rows_per_s")
-    yield family("partition_late_rows_total", "counter", "Late rows, by partition.", "late")
+    def counter(name: str, says: str, of: str, *known: str) -> Family:
+        told = [
+            ("", labels, getattr(p, of) - sum(getattr(before, k) for k in known if before))
+            for (labels, p), before in both
+        ]
+        return Family(name, "counter", says, told)
+
+    yield counter("rows_total", "Rows read, by partition.", "rows", "rows_in")
+    per_second = [("", labels, p.rows_per_s) for labels, p in parts]
+    yield Family("rows_per_second", "gauge", "Over the last few seconds.", per_second)
+    yield counter("partition_late_rows_total", "Late rows, by partition.", "late", "late")
     says = "Rows set aside, by partition."
-    yield family("partition_quarantined_rows_total", "counter", says, "quarantined")
+    yield counter("partition_quarantined_rows_total", says, "quarantined", *_ASIDE)
     heard = [(labels, p.watermark_us) for labels, p in parts]
     told = [("", labels, own / 1e6) for labels, own in heard if own is not None]
     says = "Own watermark of a partition, Unix time."
@@ -161,6 +178,17 @@ def _latency(status: Status) -> Family:
 
 def _one(name: str, kind: str, says: str, value: float) -> Family:
     return Family(name, kind, says, [("", (), value)])
+
+
+def _since(
+    now: PartitionLedger | OperatorLedger, before: PartitionLedger | OperatorLedger | None
+) -> dict[str, int]:
+    """Return what was counted since then, by name; None: nothing was before."""
+    return {name: value - getattr(before, name, 0) for name, value in vars(now).items()}
+
+
+def _some(counts: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    return {name: counts[name] for name in names}
 
 
 def _each(label: str, values: Mapping[str, int]) -> list[tuple[str, Labels, float]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from eventtime.latency import Latencies
 from eventtime.ledger import AT_DOOR, OperatorLedger, PartitionLedger
-from eventtime.status import PartitionState, PartitionStatus, Status, finite
+from eventtime.status import Before, PartitionState, PartitionStatus, Status, finite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.core import Core
     from eventtime.progress import PartitionProgress
-    from eventtime.state.parts import Saved
+    from eventtime.windows.look import Look
 
 __all__ = ("Rates", "Sight")
 
@@ -58,20 +59,21 @@ class Rates:
 class Sight:
     """Notes of one loop: when partitions were heard, how long results took, how fast it all goes.
 
-    The loop: `arrived`, `fired`, `committed`; and `latencies`. Looking: `status`.
-
-    Args:
-        saved: what the run goes on from.
+    The loop: `goes_on`; `arrived`, `fired`, `committed`; and `latencies`. Looking: `status`.
     """
 
-    def __init__(self, saved: Saved | None) -> None:
+    def __init__(self) -> None:
         self.latencies = Latencies()
         self._rates, self._heard_us = Rates(), dict[int, int]()
-        self._results = self._late = 0
-        if saved is not None:
-            self._results = saved.head["results"]
-            partitions = saved.head["partitions"]
-            self._late = sum(known["intake"]["ledger"]["late"] for known in partitions)
+        self._results = 0
+        self._before = Before()
+
+    def goes_on(self, core: Core) -> None:
+        """Note what a run that was saved had counted, before it takes rows again."""
+        balances = [replace(balance) for balance in core.balances()]
+        operators = tuple(map(_balance, core.stages.look(0)))
+        self._results = core.results
+        self._before = Before(core.results, tuple(balances), _total(balances), operators)
 
     def arrived(self, p: int, now_us: int, arrived_us: int | None) -> None:
         """Note that rows of a partition are taken.
@@ -127,18 +129,16 @@ class Sight:
             ),
             held_by=core.progress.held_by_index,
             total=_total(balances),
-            operators=tuple(
-                OperatorLedger(k.assigned, k.emitted, k.assigned - k.emitted - k.missed, k.missed)
-                for k in looks
-            ),
+            operators=tuple(map(_balance, looks)),
             slices=looks[0].slices,
             n_slices=looks[0].n_slices,
             late_by_idleness=looks[0].late_by_idleness,
-            late_since_start=report.late - self._late,
+            late_since_start=report.late - self._before.total.late,
             state_bytes=sum(look.nbytes for look in looks),
             latency=self.latencies.now(),
             rows_per_s=rows_per_s,
             results_per_s=results_per_s,
+            before=self._before,
         )
 
 
@@ -152,6 +152,11 @@ def _state_of(
     if state.idle:
         return "idle"
     return "held" if p in held else "active"
+
+
+def _balance(look: Look) -> OperatorLedger:
+    still_open = look.assigned - look.emitted - look.missed
+    return OperatorLedger(look.assigned, look.emitted, still_open, look.missed)
 
 
 def _total(balances: Sequence[PartitionLedger]) -> PartitionLedger:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from eventtime.latency import BOUNDS_US, Latency
+from eventtime.ledger import PartitionLedger
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
 if TYPE_CHECKING:
-    from eventtime.ledger import OperatorLedger, PartitionLedger
+    from eventtime.ledger import OperatorLedger
     from eventtime.report import ProgressReport
     from eventtime.windows.look import OpenSlice
 
 __all__ = (
+    "Before",
     "Life",
     "PartitionState",
     "PartitionStatus",
@@ -80,6 +82,23 @@ class Life:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a run had counted where this process went on with it, or its last restart did.
+
+    Args:
+        results: that had come out.
+        partitions: the balance of each that was known, in the order of `Status.partitions`.
+        total: the balance of all of them.
+        operators: the balance of each.
+    """
+
+    results: int = 0
+    partitions: tuple[PartitionLedger, ...] = ()
+    total: PartitionLedger = field(default_factory=PartitionLedger)
+    operators: tuple[OperatorLedger, ...] = ()
+
+
+@dataclass(frozen=True)
 class Status:
     """A live run at one moment.
 
@@ -99,6 +118,7 @@ class Status:
         latency: of results, from the arrival of the row that let them fire to the sink.
         rows_per_s, results_per_s: over the last few seconds.
         life: how the run fares as a whole.
+        before: what of the figures had been counted earlier.
     """
 
     at_us: int
@@ -116,6 +136,7 @@ class Status:
     rows_per_s: float = 0.0
     results_per_s: float = 0.0
     life: Life = field(default_factory=Life)
+    before: Before = field(default_factory=Before)
 
     @property
     def watermark_us(self) -> int | None:

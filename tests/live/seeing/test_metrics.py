@@ -13,6 +13,8 @@ from live.script import SECOND, Script, rows
 from live.seeing.watching import Seen, counted, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import eventtime as et
 
 NASTY = 'a"b\\c\nd<script>é'
@@ -71,6 +73,27 @@ def test_the_ledger_adds_up_in_the_metrics() -> None:
     assert came == fates + values["eventtime_waiting_rows",] == 5
     late = [v for name, v in values.items() if name[0] == "eventtime_late_rows_total"]
     assert sum(late) == values["eventtime_ledger_rows_total", "fate=late"]
+
+
+def test_counters_begin_at_zero_when_a_run_goes_on(tmp_path: Path) -> None:
+    """S28: what begins at the checkpoint's value is taken for that many new rows by `rate()`."""
+    script = Script([(0, "a", rows(1, 12, 2)), (20, "a", rows(25, 3)), (30, Ended("a"))], ("a",))
+    first, second = Seen(), Seen()
+    run(script, first, checkpoint=tmp_path, stop=lambda: script.clock.now_us() > 15 * SECOND)
+    run(script, second, checkpoint=tmp_path)
+    begun, over = (parsed(s, s.life, s.at_us) for s in (second.statuses[0], second.statuses[-1]))
+    assert {name: n for name, n in begun.items() if name[0].endswith("_total") and n} == {}
+    assert over["eventtime_rows_total", "partition=a"] == 2
+    assert over["eventtime_partition_late_rows_total", "partition=a"] == 1
+    assert over["eventtime_results_total",] == 2
+    assert over["eventtime_ledger_rows_total", "fate=windowed"] == 1
+    assert over["eventtime_late_rows_total", "reason=beyond_lateness"] == 1
+    assert over["eventtime_emitted_pairs_total", "operator=1"] == 2
+    assert over["eventtime_missed_pairs_total", "operator=1"] == 1
+    before = parsed(first.statuses[-1], first.statuses[-1].life, 0)
+    assert before["eventtime_rows_total", "partition=a"] == 3
+    of_run = sum(n for name, n in over.items() if name[0] == "eventtime_run_ledger_rows")
+    assert over["eventtime_run_rows",] == of_run + over["eventtime_waiting_rows",] == 5
 
 
 def test_before_the_first_status_only_the_life_is_told() -> None:

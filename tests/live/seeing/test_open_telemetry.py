@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,7 +13,11 @@ import eventtime as et
 from eventtime.metrics import families
 from eventtime.sources.feed import Ended
 from live.script import Script, rows
+from live.seeing.test_status import Broken
 from live.seeing.watching import Seen, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def points(reader: InMemoryMetricReader) -> dict[tuple[str, ...], float]:
@@ -44,6 +48,26 @@ def test_the_figures_are_those_of_the_metrics_page() -> None:
     assert told == expected
     assert told["eventtime_rows", "partition=JFK"] == 2
     assert told["eventtime_results",] == 2
+
+
+def test_counters_never_fall_though_the_run_starts_again(tmp_path: Path) -> None:
+    """S28: the instruments outlive an attempt, and a sum that falls is not one."""
+    reader = InMemoryMetricReader()
+    observe = et.open_telemetry(MeterProvider([reader]).get_meter("eventtime"))
+    told: list[dict[tuple[str, ...], float]] = []
+
+    def look(status: et.Status) -> None:
+        observe(status)
+        told.append(points(reader))
+
+    script = Script([(0, "a", rows(1, 12, 2)), (40, Ended("a"))], ("a",))
+    policy = et.restart(sleep=lambda seconds: None, told=lambda text: None)
+    checkpoint = et.checkpoints(tmp_path, every="10s")
+    ran = run(script, look, sink=Broken(), checkpoint=checkpoint, restart=policy)
+    assert ran.report.restarts == 1
+    for name in ("rows", "partition_late_rows", "results", "ledger_rows", "late_rows"):
+        of_it = [sum(n for key, n in at.items() if key[0] == f"eventtime_{name}") for at in told]
+        assert of_it == sorted(of_it), name
 
 
 def test_without_it_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
