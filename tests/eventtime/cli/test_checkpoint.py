@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from threading import Event
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ import eventtime as et
 from command_line import FLIGHTS, Call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 REPLAY = (
@@ -152,16 +154,23 @@ def test_a_savepoint_is_made(call: Call, saved: Path, tmp_path: Path) -> None:
 
 def test_rows_that_an_output_may_lack_are_told_with_a_savepoint(call: Call, tmp_path: Path) -> None:
     """Whether it does is not to be seen from the checkpoints: this run was suspended."""
-    rows, seen = pa.table({"t": [0, 15, 30]}), list[pa.RecordBatch]()
+    rows, is_over = pa.record_batch({"t": [0, 15, 30]}), Event()
 
-    def noted(batch: pa.RecordBatch) -> pa.RecordBatch:
-        seen.extend([batch] if batch.num_rows else [])  # it is asked for its schema with none
-        return batch
+    def unended(first: int) -> Iterator[pa.RecordBatch]:
+        yield rows[first:]
+        is_over.wait()
 
-    marked = et.from_arrow(rows, time="t", time_unit="s").map_batches(noted)
-    windows = marked.watermark(et.ascending()).window(et.tumbling("10s"))
-    counts, table = windows.aggregate(n=et.count()), et.to_sqlite(tmp_path / "out.db", table="t")
-    counts.run(table, checkpoint=tmp_path / "state", stop=lambda: bool(seen), live=et.live())
+    known = {"schema": rows.schema, "time": "t", "time_unit": "s"}
+    marked = et.from_batches(unended, **known).watermark(et.ascending())
+    counts = marked.window(et.tumbling("10s")).aggregate(n=et.count())
+    table, seen = et.to_sqlite(tmp_path / "out.db", table="t"), list[int]()
+    counts.run(
+        table,
+        checkpoint=tmp_path / "state",
+        progress=lambda report: seen.append(report.rows),
+        stop=lambda: any(seen),
+    )
+    is_over.set()
     told = call("checkpoint", "savepoint", tmp_path / "state", tmp_path / "now").out
     assert f"its last epoch, 1, has 2 rows for SQLite table t in {tmp_path}/out.db. If " in told
     more = ("--overwrite", "--json")
