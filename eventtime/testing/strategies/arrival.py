@@ -76,11 +76,13 @@ class Arrival:
         places: where rows stand in time, for what a pipeline reads: the simplest first, as often as
             they are to come.
         bound_us: how far a row is behind the latest at most; None: nobody says.
+        brinks: how often, of twenty times, heartbeats bring a window to where it closes or expires.
     """
 
     name: str
     places: Callable[[Reads], Sequence[Place]]
     bound_us: int | None = None
+    brinks: int = 1
 
     def __repr__(self) -> str:
         return self.name
@@ -152,7 +154,8 @@ def adversarial(pipeline: Stream | None = None) -> Arrival:
 
     The boundaries: starts and ends of windows; times that put the watermark at the end of a window,
     and at its end plus the lateness; the window that has just expired; the watermark itself; the
-    limit of the future guard. A tick is the least distance of times in the time column.
+    limit of the future guard. A tick is the least distance of times in the time column. Where there
+    are heartbeats, these bring windows to where they close or expire, and a row comes for each.
 
     Args:
         pipeline: whose boundaries; None: those of the pipeline that `streams` is called with.
@@ -167,7 +170,8 @@ def adversarial(pipeline: Stream | None = None) -> Arrival:
         steps, edges = _steps(of), _edges(of)
         return [*steps * (len(edges) // len(steps)), *edges]
 
-    return Arrival("adversarial()" if given is None else "adversarial(pipeline)", places)
+    name = "adversarial()" if given is None else "adversarial(pipeline)"
+    return Arrival(name, places, brinks=3)
 
 
 def late_by_much(read: Reads) -> Arrival:

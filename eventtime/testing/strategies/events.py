@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from eventtime.checks import check_flag
 from eventtime.errors import PlanError
+from eventtime.testing.strategies.arrival import Behind
 from eventtime.testing.strategies.cuts import survived
-from eventtime.testing.strategies.telling import (
+from eventtime.testing.strategies.kinds import (
     Again,
     Appears,
     Beat,
+    Brink,
     Ends,
     Event,
     Exactly,
@@ -49,8 +51,8 @@ def kinds_of(*, idle: bool, beat: bool, changing: bool, stops: bool) -> list[str
         check_flag(flag, place=f"streams({name}=…)")
     return [
         *["over", "nothing", *["row"] * 9],
-        *["ticks", "quiet", "quiet"] * idle,
-        *["beat"] * beat,
+        *["ticks", "quiet", "quiet", "quiet"] * idle,
+        *["beat", "brink"] * beat,
         *["appears", "ends"] * changing,
         *["stops", "stops"] * stops,
     ]
@@ -109,45 +111,44 @@ def events(
     kinds: Sequence[str],
     others: st.SearchStrategy[Row],
     odd: Sequence[Exactly],
-    told: Sequence[st.SearchStrategy[tuple[str, Row]]] = (),
+    told: Sequence[st.SearchStrategy[tuple[str, Row]]],
+    brinks: int,
 ) -> st.SearchStrategy[Event | None]:
     """Draw the next thing that happens; None: nothing more.
 
     Whether a row is new, and where it stands in time, is one number: so one that comes again
     shrinks to a new one as far behind, and the row that it repeated is left out.
     """
-    unit, slides = read.unit_us, [w.slide_us for w in read.windows if w.slide_us]
-    furthest = [w.size_us + w.lateness_us for w in read.windows]
-    leap = read.bound_us + max(furthest, default=unit)
-    paces = st.sampled_from([0, 0, unit, unit, 2 * unit, 3 * unit, *slides, leap, leap])
-    idle = read.idle_after_us
-    waits = [
-        unit,
-        2 * unit,
-        4 * unit,
-        *([] if idle is None else [idle + 1, idle, idle + 1, idle - 1, idle, idle]),
-    ]
+    unit, leap, waits = read.unit_us, _leap(read), _waits(read)
+    paces = _paces(read, leap)
     # A clock is stepped back, too (S6, S11).
     pauses, silences = st.sampled_from([*waits, -2 * unit, -waits[-1]]), st.sampled_from(waits)
     stops = survived()
     partition, yes = st.integers(0, 3), st.booleans()
-    every = [*kinds, *["tells", "tells"] * bool(told)]
+    often = {"brink": brinks if _ending(read) else 0}
+    every = [kind for kind in kinds for _ in range(often.get(kind, 1))]
+    every += ["tells", "tells"] * bool(told)
     # From 1, not 0: Hypothesis would take it for the choice of a strategy, and try them all.
     chance, kind, ahead = st.integers(1, _MANY), st.integers(1, len(every)), st.integers(0, 4)
     strange = st.sampled_from(odd) if odd else None
     time = st.sampled_from(places)
-    often = -(-_FRESH * len(repeated) // len(places))
-    placed = st.sampled_from([*list(places) * often, *repeated]) if repeated else time
+    fresh = -(-_FRESH * len(repeated) // len(places))
+    placed = st.sampled_from([*list(places) * fresh, *repeated]) if repeated else time
     marked = _marks(read)
     # A change holds once the watermark is there: of itself soon, or not before more rows have come.
     aheads = st.sampled_from([0, -read.bound_us, unit - read.bound_us, unit, -leap])
     telling = st.one_of([*told, st.nothing()])
+    which, beside = st.sampled_from(_ending(read) or [0]), st.sampled_from([0, -1, 1])
 
     def row(draw: st.DrawFn) -> NewRow:
         is_strange = strange is not None and draw(chance) == _MANY
         whose, pace = draw(partition), draw(paces)
         place = draw(strange) if strange is not None and is_strange else draw(placed)
         return NewRow(whose, pace, place, draw(others), draw(marked), draw(yes))
+
+    def brink(draw: st.DrawFn) -> Brink:
+        row = NewRow(draw(partition), 0, Behind(0), draw(others), draw(marked), draw(yes))
+        return Brink(draw(which), draw(yes), draw(beside), row)
 
     def tells(draw: st.DrawFn) -> Tells:
         name, row = draw(telling)
@@ -160,6 +161,7 @@ def events(
         "ticks": lambda draw: Ticks(draw(pauses)),
         "quiet": lambda draw: Quiet(draw(partition), draw(silences)),
         "beat": lambda draw: Beat(draw(partition), draw(time), draw(ahead) * unit),
+        "brink": brink,
         "appears": lambda draw: Appears(draw(yes)),
         "ends": lambda draw: Ends(draw(partition)),
         "stops": lambda draw: Stops(draw(stops)),
@@ -171,6 +173,28 @@ def events(
         return made[every[draw(kind) - 1]](draw)
 
     return event()
+
+
+def _leap(read: Reads) -> int:
+    """Return how far time goes on until all that is open now has expired."""
+    furthest = [w.size_us + w.lateness_us for w in read.windows]
+    return read.bound_us + max(furthest, default=read.unit_us)
+
+
+def _paces(read: Reads, leap: int) -> st.SearchStrategy[int]:
+    unit, slides = read.unit_us, [w.slide_us for w in read.windows if w.slide_us]
+    return st.sampled_from([0, 0, unit, unit, 2 * unit, 3 * unit, *slides, leap, leap])
+
+
+def _waits(read: Reads) -> list[int]:
+    unit, idle = read.unit_us, read.idle_after_us
+    told = [] if idle is None else [idle + 1, idle, idle + 1, idle - 1, idle, idle]
+    return [unit, 2 * unit, 4 * unit, *told]
+
+
+def _ending(read: Reads) -> list[int]:
+    """List the operators whose windows end; that of all time does not."""
+    return [i for i, window in enumerate(read.windows) if window.size_us]
 
 
 def _marks(read: Reads) -> st.SearchStrategy[dict[str, int | None]]:

@@ -23,7 +23,8 @@ from eventtime.testing.strategies.arrival import (
 )
 from eventtime.testing.strategies.events import broadcasts as rows_told
 from eventtime.testing.strategies.events import cells, events, kinds_of, odd_times
-from eventtime.testing.strategies.telling import Again, Telling
+from eventtime.testing.strategies.kinds import Again
+from eventtime.testing.strategies.telling import Telling
 from eventtime.testing.strategies.values import without_nulls
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from eventtime.stream import Stream
     from eventtime.testing.steps import Row, Streams
-    from eventtime.testing.strategies.telling import Event, Exactly
+    from eventtime.testing.strategies.kinds import Event, Exactly
 
 __all__ = ("streams",)
 
@@ -76,7 +77,7 @@ def streams(
             (S1) and beyond.
         extreme_values: whether values are also the ends of their types, and any float.
         idle: whether partitions are polled in vain (S6) while the clock goes on, or steps back.
-        heartbeats: whether a partition's watermark moves without rows (S2).
+        heartbeats: whether watermarks move without rows (S2), to where windows close, too.
         changing: whether partitions appear (S8) and end (S9) on the way.
         restarts: whether another engine goes on, also where work since a checkpoint is lost (S28).
         broadcasts: whether rows of broadcast streams come, at steps between those of others.
@@ -121,7 +122,8 @@ def _happening(
     has_again: bool,
 ) -> Callable[[Sequence[Exactly]], st.SearchStrategy[Event | None]]:
     again = [Again(back, arrival.bound_us) for back in range(4) if has_again]
-    return lambda odd: events(read, arrival.places(read), again, kinds, others, odd, told)
+    places, brinks = arrival.places(read), arrival.brinks
+    return lambda odd: events(read, places, again, kinds, others, odd, told, brinks)
 
 
 @st.composite

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from eventtime.testing.steps import (
     AddPartition,
@@ -16,139 +16,28 @@ from eventtime.testing.steps import (
     Streams,
 )
 from eventtime.testing.strategies.arrival import AtEdge, Behind, Held
+from eventtime.testing.strategies.kinds import (
+    Again,
+    Appears,
+    Beat,
+    Brink,
+    Ends,
+    Exactly,
+    NewRow,
+    Quiet,
+    Stops,
+    Tells,
+    Ticks,
+)
 from eventtime.timestamp import EARLIEST, LATEST, MINUS_INFINITY
 
 if TYPE_CHECKING:
     from eventtime.testing.reads import Reads
-    from eventtime.testing.steps import Row, Survived
+    from eventtime.testing.steps import Row
     from eventtime.testing.strategies.arrival import Place
+    from eventtime.testing.strategies.kinds import Event
 
-__all__ = (
-    "Again",
-    "Appears",
-    "Beat",
-    "Ends",
-    "Event",
-    "Exactly",
-    "NewRow",
-    "Nothing",
-    "Quiet",
-    "Stops",
-    "Telling",
-    "Tells",
-    "Ticks",
-)
-
-
-@dataclass(frozen=True)
-class Exactly:
-    """A row whose time is null, or a value that is no admitted time."""
-
-    raw: int | None
-
-
-@dataclass(frozen=True)
-class Again:
-    """In place of a row, one of the last comes once more.
-
-    Args:
-        back: which of them.
-        bound_us: how far behind the latest of the partition it may be; None: as far as it is.
-    """
-
-    back: int
-    bound_us: int | None
-
-
-@dataclass(frozen=True)
-class NewRow:
-    """A row comes.
-
-    Args:
-        partition: counted among those that have not ended.
-        pace_us: how far time goes on before it.
-        place: where its own time is.
-        cells: its other columns.
-        marks_us: watermarks that it carries, from the time it comes; by column.
-        is_cut: whether a batch ends before it.
-    """
-
-    partition: int
-    pace_us: int
-    place: Place | Exactly | Again
-    cells: Row
-    marks_us: dict[str, int | None]
-    is_cut: bool
-
-
-@dataclass(frozen=True)
-class Ticks:
-    """The clock goes on, or is stepped back."""
-
-    by_us: int
-
-
-@dataclass(frozen=True)
-class Quiet:
-    """A partition is polled in vain while the clock goes on."""
-
-    partition: int
-    by_us: int
-
-
-@dataclass(frozen=True)
-class Beat:
-    """A partition's watermark moves without a row."""
-
-    partition: int
-    place: Place
-    ahead_us: int
-
-
-@dataclass(frozen=True)
-class Tells:
-    """A row of a broadcast stream comes.
-
-    Args:
-        stream: its name.
-        ahead_us: how far its time is ahead of the rows.
-        cells: its other columns.
-        is_cut: whether a batch ends before it.
-    """
-
-    stream: str
-    ahead_us: int
-    cells: Row
-    is_cut: bool
-
-
-@dataclass(frozen=True)
-class Appears:
-    """A partition is found."""
-
-    historical: bool
-
-
-@dataclass(frozen=True)
-class Ends:
-    """A partition ends, unless it is the last."""
-
-    partition: int
-
-
-@dataclass(frozen=True)
-class Stops:
-    """The state is saved, or another engine goes on."""
-
-    how: Survived
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """What was drawn here is left out."""
-
-
-Event: TypeAlias = Nothing | NewRow | Ticks | Quiet | Beat | Tells | Appears | Ends | Stops
+__all__ = ("Telling",)
 
 
 class Telling:
@@ -205,7 +94,10 @@ class Telling:
                 self._advance(by_us)
                 self._steps.append(PollEmpty(name))
             case Beat(partition, place, ahead_us):
-                self._beat(self._whose(partition), place, ahead_us)
+                name = self._whose(partition)
+                self._beat(name, self._at(name, place) + ahead_us)
+            case Brink():
+                self._take_brink(event)
             case Tells():
                 self._tell(event)
             case Appears(historical) if self._unfound:
@@ -293,8 +185,17 @@ class Telling:
         else:
             self._steps.append(Push(name, [row]))
 
-    def _beat(self, name: str, place: Place, ahead_us: int) -> None:
-        time_us = min(max(self._at(name, place) + ahead_us, EARLIEST), LATEST)
+    def _take_brink(self, event: Brink) -> None:
+        window, tick = self._read.windows[event.window], self._read.tick_us
+        end_us = window.end(self._now_us)
+        mark_us = end_us + window.lateness_us * event.expires + event.off * tick
+        for name in self._going_on:
+            self._beat(name, mark_us)
+        self._now_us = max(self._now_us, mark_us)
+        self._take_row(replace(event.row, place=Behind(self._now_us - (end_us - tick))))
+
+    def _beat(self, name: str, time_us: int) -> None:
+        time_us = min(max(time_us, EARLIEST), LATEST)
         self._raise(time_us)
         self._latest[name] = max(
             self._latest.get(name, time_us), min(time_us + self._read.bound_us, LATEST)
