@@ -13,6 +13,7 @@ from eventtime.errors import PlanError
 from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.broken import BrokenRuleError
 from eventtime.testing.checking.runs import Laid, Outcome, Way, run
+from eventtime.testing.checking.turns import crashing, turns_of
 from eventtime.testing.ready import Ready
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
@@ -89,9 +90,11 @@ class Case:
         return self.run(Way(is_watched=True))
 
     @cached_property
-    def joined(self) -> Outcome:
-        """Run on two shards, with pushes of one partition that follow one another in one."""
-        return self.run_others(self.joined_steps, self.streams.partitions, Way(shards=2))
+    def crashed(self) -> Outcome:
+        """Run on two shards, where every fourth push is lost and comes again."""
+        steps = list(crashing(turns_of(self.steps, by_row=False)))
+        way = Way(shards=2, has_restarts=True)
+        return self.run_others(steps, self.streams.partitions, way)
 
     @cached_property
     def joined_steps(self) -> list[Laid]:

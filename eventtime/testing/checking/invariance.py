@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.plan import Aggregated, Processed, Stepped, walk
-from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.differences import table_differences
 from eventtime.testing.checking.runs import RESULTS, Way
-from eventtime.testing.steps import AdvanceClock, Checkpoint, Crash, Restart, Survived
+from eventtime.testing.checking.turns import crashing, restarting, turns_of
 from eventtime.transform import MapBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from eventtime.plan import Node
     from eventtime.testing.checking.case import Case
-    from eventtime.testing.checking.runs import Laid, Outcome
+    from eventtime.testing.checking.runs import Outcome
 
 __all__ = ("batches_do_not_show", "restarts_do_not_show", "shards_do_not_show")
 
@@ -32,21 +29,22 @@ def batches_do_not_show(case: Case) -> None:
         if found:
             raise case.broken(_BATCHES, "rows pushed one by one give something else", found)
     if len(case.joined_steps) < len(case.steps):
-        found = _differences(case, case.joined, is_stepwise=False)
-        # What two shards do by themselves is not for this check to say.
-        if found and not _on_shards(case, 2):
+        joined = case.run_others(case.joined_steps, case.streams.partitions, Way())
+        found = _differences(case, joined, is_stepwise=False)
+        if found:
             what = "pushes joined to larger ones give something else"
             raise case.broken(_BATCHES, what, found)
 
 
 def shards_do_not_show(case: Case) -> None:
-    """Two shards, and three that are restored where the steps say it."""
-    # Both runs have more in them, of which other checks speak; that is looked at apart.
-    found = _differences(case, case.joined, is_stepwise=False)
-    if found and len(case.joined_steps) < len(case.steps):
-        found = _on_shards(case, 2)
-    if found:
-        raise case.broken(_SHARDS, "2 shards give something else than one", found)
+    """Two shards that lose work, and three that are restored where the steps say it."""
+    # Both runs have more in them, of which another check speaks; that is looked at apart.
+    found = _differences(case, case.crashed, is_stepwise=False)
+    if found and not _of_crashes(case):
+        alone = _on_shards(case, 2)
+        how = "" if alone else ", where every fourth push is lost and comes again,"
+        what = f"2 shards{how} give something else than one"
+        raise case.broken(_SHARDS, what, alone or found)
     found = _differences(case, case.whole)
     if found and not (case.has_restarts and _is_of_restarts(case)):
         how = ", restored where the steps say so," if case.has_restarts else ""
@@ -62,6 +60,12 @@ def _on_shards(case: Case, shards: int) -> list[str]:
     return _differences(case, case.run(Way(shards=shards)))
 
 
+def _of_crashes(case: Case, *, by_row: bool = False) -> list[str]:
+    steps = list(crashing(turns_of(case.steps, by_row=by_row)))
+    crashed = case.run_others(steps, case.streams.partitions, Way(has_restarts=True))
+    return _differences(case, crashed, is_stepwise=False)
+
+
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
     """Saved, destroyed and restored after each push, and what is told between two (S27, S28).
 
@@ -69,9 +73,8 @@ def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
     fourth of these is lost, on real checkpoints.
     """
     each = "row" if by_row else "push"
-    turns, way = list(_turns(case.steps, by_row=by_row)), Way(has_restarts=True)
-    partitions = case.streams.partitions
-    restarted = case.run_others(list(_restarting(turns)), partitions, way)
+    steps = list(restarting(turns_of(case.steps, by_row=by_row)))
+    restarted = case.run_others(steps, case.streams.partitions, Way(has_restarts=True))
     found = _differences(case, restarted, is_stepwise=False)
     if found:
         what = f"saved and restored after each {each}, it gives something else"
@@ -81,11 +84,11 @@ def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
         if found and not _on_shards(case, 3):
             what = "saved, lost and restored where the steps say so, it gives something else"
             raise case.broken(_RESTORES, what, found)
-    crashed = case.run_others(list(_crashing(turns)), partitions, way)
-    found = _differences(case, crashed, is_stepwise=False)
-    if found:
-        what = f"where every fourth {each} is lost and comes again, there is something else"
-        raise case.broken(_RESTORES, what, found)
+    if by_row or _differences(case, case.crashed, is_stepwise=False):
+        found = _of_crashes(case, by_row=by_row)
+        if found:
+            what = f"where every fourth {each} is lost and comes again, there is something else"
+            raise case.broken(_RESTORES, what, found)
 
 
 def _differences(case: Case, got: Outcome, *, is_stepwise: bool = True) -> list[str]:
@@ -143,40 +146,3 @@ def _comparable(case: Case, ledger: dict[str, Any]) -> dict[str, Any]:
         for name, counts in ledger["partitions"].items()
     }
     return {"partitions": parts, "operators": ledger["operators"]}
-
-
-def _turns(steps: Iterable[Laid], *, by_row: bool) -> Iterator[list[Laid]]:
-    """Cut steps: each push is by itself, and all that is told between two; or each row and step.
-
-    The clock alone changes nothing inside, and goes with what follows.
-    """
-    turn: list[Laid] = []
-    for step, batch in steps:
-        if isinstance(step, Survived):
-            continue
-        if batch is None:
-            turn.append((step, None))
-        is_told = any(not isinstance(told, AdvanceClock) for told, _ in turn)
-        if is_told and (by_row or batch is not None):
-            yield turn
-            turn = []
-        if batch is not None:
-            for piece in (by_row and list(one_by_one(batch))) or [batch]:
-                yield [*turn, (step, piece)]
-                turn = []
-    if turn:
-        yield turn
-
-
-def _restarting(turns: Iterable[list[Laid]]) -> Iterator[Laid]:
-    for turn in turns:
-        yield from turn
-        yield Restart(), None
-
-
-def _crashing(turns: Iterable[list[Laid]]) -> Iterator[Laid]:
-    """Every fourth is lost; of the two checkpoints before it the second adds to the first."""
-    for i, turn in enumerate(turns):
-        yield from turn
-        if i % 4 < 3:
-            yield (Crash() if i % 4 == 1 else Checkpoint()), None

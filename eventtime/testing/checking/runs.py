@@ -55,7 +55,7 @@ class Moment:
     Args:
         step: number of the step; is_last: whether it is over.
         watermark_us: the combined one.
-        new: what came out since the moment before, by tag.
+        new: what came out since the moment before, by tag; side outputs where a step is over.
     """
 
     step: int
@@ -129,9 +129,10 @@ class _Running:
         self._kept = kept_in_memory() if may_crash else None
         self.engine = self._begun()
         self._out = Outcome()
-        self._taken: dict[str, list[pa.Table]] = {name: [] for name in (RESULTS, *ready.tags)}
+        self._sides = ready.tags
+        self._taken: dict[str, list[pa.Table]] = {name: [] for name in (RESULTS, *self._sides)}
         self._done: list[Laid] = []
-        self._cut = 0, 0, start_us
+        self._cut = 0, self._counts(), start_us
 
     def take(self, number: int, step: Step, batch: pa.RecordBatch | None) -> None:
         if not isinstance(step, Push):
@@ -148,7 +149,7 @@ class _Running:
             self._see(number, is_last=piece is pieces[-1])
 
     def outcome(self) -> Outcome:
-        self._take()
+        self._take(self._sides)
         out = self._out
         out.tables = {name: pa.concat_tables(parts) for name, parts in self._taken.items()}
         out.ledger = self.engine.ledger.to_dict()
@@ -177,7 +178,7 @@ class _Running:
             return
         if not isinstance(step, Crash):
             self.engine.checkpoint()
-            self._cut = len(self._done), len(self._taken[RESULTS]), self._clock.now_us()
+            self._cut = len(self._done), self._counts(), self._clock.now_us()
         if not isinstance(step, Checkpoint):
             self._crash()
 
@@ -187,11 +188,11 @@ class _Running:
         self._clock.advance(now_us + self._ready.downtime_us - self._clock.now_us())
         self.engine.suspend()
         self.engine = self._begun()
-        for tables in self._taken.values():
-            del tables[taken:]
+        for name, tables in self._taken.items():
+            del tables[taken[name] :]
         for step, batch in self._done[done:]:
             self._do(step, batch)
-        self._take()  # again, and so nothing that is new
+        self._take(self._sides)  # again, and so nothing that is new
 
     def _restart(self) -> None:
         stream: Any = self._ready.for_one()
@@ -204,13 +205,16 @@ class _Running:
 
     def _see(self, number: int, *, is_last: bool) -> None:
         if self._way.is_watched:
-            new, out = self._take(), self._out
-            out.imbalance = out.imbalance or _imbalance(self.engine.ledger)
+            new, out = self._take(self._sides if is_last else ()), self._out
+            if is_last and not out.imbalance:
+                out.imbalance = _imbalance(self.engine.ledger)
             out.moments.append(Moment(number, is_last, self.engine.watermark_us, new))
 
-    def _take(self) -> dict[str, pa.Table]:
-        new = {RESULTS: self.engine.results()}
-        new |= {tag: self.engine.side(tag) for tag in self._ready.tags}
+    def _counts(self) -> dict[str, int]:
+        return {name: len(tables) for name, tables in self._taken.items()}
+
+    def _take(self, sides: Sequence[str]) -> dict[str, pa.Table]:
+        new = {RESULTS: self.engine.results(), **{tag: self.engine.side(tag) for tag in sides}}
         for name, table in new.items():
             self._taken[name].append(table)
         return new
