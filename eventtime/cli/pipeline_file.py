@@ -1,11 +1,12 @@
-"""A Python file of the user, imported, and the stream with windows that it declares."""
+"""A Python file of the user, imported, and what it declares: a stream with windows, and sinks."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventtime.errors import EventTimeError, PlanError, SourceError, UserCodeError
 from eventtime.plan import Aggregated, walk
@@ -14,14 +15,35 @@ from eventtime.stream import KeyedStream, Stream, WindowedStream
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ("stream_in_file",)
+    from eventtime.sinks.base import AnySink
+
+__all__ = ("Declared", "declared_in_file", "stream_in_file")
 
 MODULE = "__eventtime_pipeline__"
 """Name under which the file is imported, so that it does not take itself for a program."""
 
 
+class Declared(NamedTuple):
+    """What a file declares.
+
+    Args:
+        stream: to run.
+        sink: of its results, the variable `sink`; None: there is none.
+        sides: of its side outputs by tag, the variable `sides`.
+    """
+
+    stream: Stream
+    sink: str | Path | AnySink | None
+    sides: Mapping[str, str | Path | AnySink]
+
+
 def stream_in_file(path: str, name: str | None = None) -> Stream:
-    """Import a file and find its pipeline.
+    """Import a file and find its pipeline, as `declared_in_file` does."""
+    return declared_in_file(path, name).stream
+
+
+def declared_in_file(path: str, name: str | None = None) -> Declared:
+    """Import a file and find its pipeline, and where its rows go.
 
     Args:
         path: of the file; its folder is where it may import from.
@@ -29,11 +51,18 @@ def stream_in_file(path: str, name: str | None = None) -> Stream:
 
     Raises:
         SourceError: there is no such file. UserCodeError: it raises.
-        PlanError: it declares no such stream, or several.
+        PlanError: it declares no such stream, or several, or `sides` that are no mapping.
     """
     names = vars(_imported(Path(path)))
-    if name is not None:
-        return _named(names, name, path)
+    stream = _only(names, path) if name is None else _named(names, name, path)
+    sides = names.get("sides", {})
+    if not isinstance(sides, Mapping):
+        msg = f"sides is a {type(sides).__name__}, not sinks by tag"
+        raise PlanError(msg, place=path, remedy="such as sides = {'late': 'late.csv'}")
+    return Declared(stream, names.get("sink"), sides)
+
+
+def _only(names: Mapping[str, object], path: str) -> Stream:
     streams: dict[int, str] = {}
     for variable, value in names.items():
         if isinstance(value, Stream) and _has_windows(value):
@@ -55,7 +84,7 @@ def stream_in_file(path: str, name: str | None = None) -> Stream:
     raise PlanError(msg, place=path, remedy=remedy)
 
 
-def _named(names: dict[str, object], name: str, path: str) -> Stream:
+def _named(names: Mapping[str, object], name: str, path: str) -> Stream:
     stream = names.get(name)
     if isinstance(stream, Stream) and _has_windows(stream):
         return stream

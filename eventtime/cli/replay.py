@@ -12,9 +12,10 @@ from eventtime.cli.options import (
     run_options,
     watch_options,
 )
-from eventtime.cli.pipeline_file import stream_in_file
-from eventtime.cli.running import Targets, late_tags, run_stream, tell
+from eventtime.cli.pipeline_file import declared_in_file, stream_in_file
+from eventtime.cli.running import late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
+from eventtime.cli.targets import Targets
 from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
 
@@ -72,6 +73,11 @@ Such a file:
             .window(et.tumbling("1h")).aggregate(delay=et.mean("dep_delay")))
 
 \b
+Where rows go, if not to --out, --late and --quarantine:
+  sink = et.to_postgres("postgresql://db.example/weather", table="hourly")
+  sides = {"late": et.to_parquet("late", parts=True)}
+
+\b
 Examples:
   eventtime run pipeline.py --out hourly.parquet --late late.parquet
   eventtime run live.py --checkpoint state --ui :8080 --log json
@@ -124,7 +130,7 @@ def explain(session: Session, /, files: tuple[str, ...], name: str | None, **giv
 @click.pass_obj
 def run(session: Session, /, file: str, name: str | None, **given: Any) -> None:
     """Run the pipeline of a file."""
-    stream = stream_in_file(file, name)
-    targets = Targets.of(given, late_tags(stream))
+    stream, sink, sides = declared_in_file(file, name)
+    targets = Targets.of(given, late_tags(stream), sink, sides)
     live = live_of(given, stream, session)
     tell(run_stream(stream, targets, session, live), session)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,81 +17,28 @@ from eventtime.cli.printed import PrintedTable
 from eventtime.cli.progress import ProgressLine
 from eventtime.cli.session import now_s
 from eventtime.cli.show import json_rows, show_ledger, show_rows
-from eventtime.cli.surviving import Survival, resumed_in_words
+from eventtime.cli.surviving import resumed_in_words
+from eventtime.cli.targets import QUARANTINE, in_words
 from eventtime.cli.termination import TERMINATED, Suspension
-from eventtime.errors import PlanError
-from eventtime.memory import memory_limit, parse_bytes
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.rerun import replay_journal
-from eventtime.sinks.base import suffix_of
 from eventtime.sinks.stdout import to_stdout
 from eventtime.starting import INTERRUPTED
 from eventtime.state_tools.savepoints import savepoint_of
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from eventtime.cli.session import Session
+    from eventtime.cli.targets import Target, Targets
     from eventtime.ledger import PartitionLedger
     from eventtime.live import Live
-    from eventtime.memory import MemoryLimit
     from eventtime.run import Run
     from eventtime.sinks.base import AnySink
     from eventtime.stream import Stream
 
-__all__ = ("Finished", "Targets", "late_tags", "run_stream", "tell")
-
-QUARANTINE: Final = "quarantine"
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Where a run's rows go.
-
-    Args:
-        out: path of the results; None: the first ones are printed.
-        sides: paths of side outputs by tag; others are counted only.
-        overwrite: replace what is there.
-        shards: threads that share the keys.
-        rows: to print when there is no `out`.
-        survival: checkpoints, savepoints and restarts.
-        memory: how much of the state may be in memory; None: all.
-    """
-
-    out: str | None = None
-    sides: Mapping[str, str] = field(default_factory=dict)
-    overwrite: bool = False
-    shards: int = 1
-    rows: int = 10
-    survival: Survival = field(default_factory=Survival)
-    memory: MemoryLimit | None = None
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any], late_tags: Sequence[str | None]) -> Targets:
-        """Read the values of `run_options`.
-
-        Raises:
-            PlanError: `--late` is given, but no late rows are kept; or two outputs have one path.
-        """
-        sides = {}
-        if given["late"]:
-            kept = [tag for tag in late_tags if tag is not None]
-            if not kept:
-                msg = "the pipeline keeps no late rows: its windows say late=DROP"
-                raise PlanError(msg, place="--late", remedy="leave out --late, or late=DROP")
-            sides.update(_late_paths(given["late"], kept))
-        if given["quarantine"]:
-            sides[QUARANTINE] = given["quarantine"]
-        paths = [path for path in (given["out"], *sides.values()) if path]
-        if len(set(paths)) < len(paths):
-            msg = f"two outputs have the path {max(paths, key=paths.count)!r}"
-            raise PlanError(msg, place="--out, --late, --quarantine", remedy="give each its own")
-        survival = Survival.of(given)
-        limit = _limit(given["memory"], given["backend"], given["scratch"])
-        return cls(
-            given["out"], sides, given["overwrite"], given["shards"], given["rows"], survival, limit
-        )
+__all__ = ("Finished", "late_tags", "run_stream", "tell")
 
 
 @dataclass(frozen=True)
@@ -128,29 +76,6 @@ class Finished:
         return resumed is not None and resumed.was_published
 
 
-def _late_paths(path: str, tags: Sequence[str]) -> dict[str, str]:
-    """Choose a path for each tag: late rows of another window are of other columns.
-
-    >>> _late_paths("out/late.csv.gz", ["late", "late_2"])
-    {'late': 'out/late.csv.gz', 'late_2': 'out/late-late_2.csv.gz'}
-    """
-    suffix = suffix_of(path)
-    stem = path[: len(path) - len(suffix)]
-    beside = {tag: f"{stem}-{tag.replace('/', '_')}{suffix}" for tag in tags[1:]}
-    return {tags[0]: path, **beside}
-
-
-def _limit(memory: str | None, backend: Any, scratch: str | None) -> MemoryLimit | None:
-    if memory is None:
-        if backend or scratch:
-            msg = "state has no limit of memory, so nothing of it would leave memory"
-            remedy = "say how much may stay, such as --memory 512MB"
-            raise PlanError(msg, place="--backend, --scratch", remedy=remedy)
-        return None
-    size = parse_bytes(memory, place="--memory")
-    return memory_limit(size, backend=backend or "files", scratch=scratch)
-
-
 def late_tags(stream: Stream) -> list[str | None]:
     """List the tags of a stream's late side outputs, first window first; None: dropped."""
     windows = [node for node in walk(stream.node) if isinstance(node, Windowed)][::-1]
@@ -172,7 +97,7 @@ def run_stream(
     """
     tags, survival = late_tags(stream), targets.survival
     first = FirstRows(targets.rows)
-    sides: dict[str, str | AnySink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
+    sides: dict[str, Target] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
     say = line.say if line else partial(click.echo, err=True)
@@ -197,8 +122,10 @@ def run_stream(
             session.compiling(line.say if line else None),
             suspension.heard() if is_heard else contextlib.nullcontext(),
         ):
-            run = _ran(stream, targets, targets.out or shown, sides, more)
-            session.is_published = bool(targets.out or targets.sides) and run.is_finished
+            run = _ran(stream, targets, shown if targets.out is None else targets.out, sides, more)
+            session.is_published = (
+                bool(targets.out is not None or targets.sides) and run.is_finished
+            )
             if suspension.is_wanted and survival.savepoint is not None:
                 assert survival.checkpoints is not None
                 overwrite = targets.overwrite
@@ -213,9 +140,7 @@ def run_stream(
     return Finished(run, first, targets, tags, now_s() - start, code, is_live)
 
 
-def _ran(
-    stream: Stream, targets: Targets, out: str | AnySink, sides: Any, more: Mapping[str, Any]
-) -> Run:
+def _ran(stream: Stream, targets: Targets, out: Target, sides: Any, more: Mapping[str, Any]) -> Run:
     survival = targets.survival
     both: Any = {"sides": sides, "shards": targets.shards, "memory": targets.memory}
     both["overwrite"] = targets.overwrite
@@ -271,15 +196,12 @@ def _tell_results(finished: Finished, session: Session) -> None:
     session.say(
         f"{counted(finished.rows, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
     )
-    where = _where(targets.out)
-    if where and not run.is_finished:
-        where = f" so far; {targets.out} appears at the end of all input"
-    session.say(f"{counted(report.results, 'result')}{where}")
+    session.say(f"{counted(report.results, 'result')}{_where(run, targets.out)}")
     for line in _late_lines(finished):
         session.say(line)
     if aside := _aside(total):
         advice = f"; --quarantine PATH{_from_the_start(finished)} keeps them"
-        kept = _where(targets.sides.get(QUARANTINE)) or advice
+        kept = _where(run, targets.sides.get(QUARANTINE)) or advice
         session.say(f"{aside}{kept}")
     session.say()
     show_ledger(run.ledger)
@@ -302,7 +224,7 @@ def _nothing_done(finished: Finished) -> str:
     assert report.resumed is not None
     return (
         f"finished already at {resumed_in_words(report.resumed)}; nothing was left to do\n"
-        f"{counted(report.results, 'result')}{_where(finished.targets.out)}\n"
+        f"{counted(report.results, 'result')}{_where(finished.run, finished.targets.out)}\n"
         "to start over, name another folder with --checkpoint, or remove that one"
     )
 
@@ -342,13 +264,13 @@ def _late_lines(finished: Finished) -> Iterator[str]:
         are = "is" if late == 1 else "are"
         text = f"{counted(late, 'row')} ({late / rows:.2%}) missed a window and {are} not in these "
         advice = f": {keeps}, --allowed-lateness or a larger bound lets them in"
-        yield f"{text}results{_where(first) or advice}"
+        yield f"{text}results{_where(finished.run, first) or advice}"
     for i, (path, operator) in enumerate(
         zip(others, finished.run.ledger.operators[1:], strict=True), 2
     ):
         if operator.missed:
             pairs = counted(operator.missed, "(result, window) pair")
-            kept = _where(path) or f": {keeps}"
+            kept = _where(finished.run, path) or f": {keeps}"
             yield f"{pairs} of window {i} came too late for it{kept}"
 
 
@@ -368,8 +290,13 @@ def _from_the_start(finished: Finished) -> str:
     return "" if finished.targets.survival.checkpoints is None else " from the start"
 
 
-def _where(path: str | None) -> str:
-    return f" -> {path}" if path else ""
+def _where(run: Run, target: Target | None) -> str:
+    """Say where rows went; a file is not there before the end."""
+    if target is None:
+        return ""
+    if isinstance(target, str | Path) and not run.is_finished:
+        return f" so far; {target} appears at the end of all input"
+    return f" -> {in_words(target)}"
 
 
 def _document(finished: Finished) -> dict[str, Any]:
@@ -377,13 +304,13 @@ def _document(finished: Finished) -> dict[str, Any]:
     results: dict[str, Any] = {
         "rows": run.report.results,
         "columns": run.schema.names,
-        "path": targets.out,
+        "path": None if targets.out is None else in_words(targets.out),
     }
     if targets.out is None:
         results["first"] = json_rows(finished.first.table()) if finished.first.kept else []
     document = {
         "results": results,
-        "sides": dict(targets.sides),
+        "sides": {tag: in_words(target) for tag, target in targets.sides.items()},
         "ledger": run.ledger.to_dict(),
         "seconds": round(finished.seconds, 6),
         "rows_per_second": round(finished.rows / max(finished.seconds, 1e-9)),

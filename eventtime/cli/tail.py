@@ -11,8 +11,9 @@ import click
 from eventtime.cli.column_types import parse_types
 from eventtime.cli.kafka_input import KAFKA_FORMATS, kafka_reader
 from eventtime.cli.options import declared_stream, follow_options, live_options, tail_options
-from eventtime.cli.running import Targets, late_tags, run_stream, tell
+from eventtime.cli.running import late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
+from eventtime.cli.targets import Targets
 from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
 from eventtime.live_readers import generate

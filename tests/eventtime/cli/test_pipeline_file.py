@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -145,3 +147,45 @@ def test_late_rows_of_the_window_that_keeps_them(call: Call, write: Path, tmp_pa
     write.write_text(CHAIN % ("", ', late="too/late"'))
     assert call("run", write, "--late", late, "--overwrite").code == 0
     assert (tmp_path / "late-too_late.jsonl").exists()
+
+
+def test_a_file_says_where_its_rows_go(call: Call, write: Path, tmp_path: Path) -> None:
+    """Sinks that no path names, such as tables, are declared beside the stream."""
+    base, late, aside = tmp_path / "flights.db", tmp_path / "late.csv", tmp_path / "aside"
+    write.write_text(
+        f"{HOURLY}sink = et.to_sqlite({str(base)!r}, table='hourly')\n"
+        f"aside = et.to_csv({str(aside)!r}, parts=True)\n"
+        f"sides = {{'late': {str(late)!r}, 'quarantine': aside}}\n"
+    )
+    done = call("run", write, "--checkpoint", tmp_path / "state")
+    assert (done.code, done.err) == (0, "")
+    assert f"1,743 results -> SQLite table hourly in {base}" in done.out
+    with contextlib.closing(sqlite3.connect(base)) as database:
+        assert database.execute("SELECT count(*) FROM hourly").fetchone() == (1_743,)
+    assert len(late.read_text().splitlines()) == 2_022
+    assert list(aside.glob("*.csv"))
+
+
+def test_options_go_before_what_the_file_says(call: Call, write: Path, tmp_path: Path) -> None:
+    declared, out = tmp_path / "declared.csv", tmp_path / "out.csv"
+    write.write_text(f"{HOURLY}sink = {str(declared)!r}\n")
+    assert call("run", write, "--out", out).code == 0
+    assert (out.exists(), declared.exists()) == (True, False)
+    told = json.loads(call("run", write, "--json").out)["results"]
+    assert (told["path"], declared.exists()) == (str(declared), True)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("sink = 7", "7 is not a sink"),
+        ("sides = ['late.csv']", "sides is a list"),
+        ("sides = {'lat': 'late.csv'}", "'lat'"),
+    ],
+)
+def test_what_is_no_sink_is_refused(call: Call, write: Path, line: str, told: str) -> None:
+    write.write_text(f"{HOURLY}{line}\n")
+    done = call("run", write)
+    assert done.code in {2, 4}
+    assert told in done.err
+    assert "fix: " in done.err

@@ -95,6 +95,7 @@ def test_a_signal_suspends_and_the_same_command_goes_on(
     assert "Traceback" not in first.stderr
     assert re.search(r"suspended at checkpoint \d+\n", first.stderr)
     assert "out.parquet appears at the end of all input" in first.stdout
+    assert " -> " not in first.stdout  # no file is said to be there that is not
     assert "the same command goes on from there" in first.stderr
     assert outputs(tmp_path) == {}
     second = signalled(name, 4, *command, times=times)

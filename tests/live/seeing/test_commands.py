@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -135,6 +137,28 @@ def test_a_live_run_is_suspended_by_sigterm_and_goes_on(tmp_path: Path) -> None:
         again.communicate(timeout=BOUND_S)
     assert again.returncode == 143
     assert out == "" or json.loads(out.splitlines()[0])["n"] > 0
+
+
+def test_a_live_run_of_a_file_writes_to_the_sinks_that_it_declares(tmp_path: Path) -> None:
+    """S9, S28: those that no path names, too; what is open stays in the checkpoint."""
+    base = tmp_path / "counts.db"
+    (tmp_path / "live.py").write_text(
+        "import eventtime as et\n"
+        "marked = et.generate(500, partitions=3).watermark(et.ascending())\n"
+        "counts = marked.window(et.tumbling('100ms')).aggregate(n=et.count())\n"
+        f"sink = et.to_sqlite({str(base)!r}, table='counts')\n"
+    )
+    declared = ("run", tmp_path / "live.py", "--checkpoint", tmp_path / "state")
+    running = process(*declared, "--checkpoint-every", "50ms", "--log", "json")
+    line_of(running, '"event": "checkpoint written"')
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=BOUND_S)
+    assert running.returncode == 143, err
+    told = re.search(r"([\d,]+) results? -> SQLite table counts in ", out)
+    assert told is not None, out
+    with contextlib.closing(sqlite3.connect(base)) as database:
+        written = database.execute("SELECT count(*) FROM counts").fetchone()
+    assert written == (int(told[1].replace(",", "")),)
 
 
 def test_a_live_run_without_checkpoints_can_be_drained(tmp_path: Path) -> None:
