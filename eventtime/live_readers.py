@@ -16,7 +16,7 @@ from eventtime.sources.iterated import IteratedSource
 from eventtime.sources.kafka.source import Beside, KafkaSource
 from eventtime.sources.kafka.values import Coding, payload
 from eventtime.sources.rate import RateSource
-from eventtime.sources.sql_polling import SqlSource
+from eventtime.sources.sql_polling import POSTGRES, SqlSource
 from eventtime.sources.sql_tables import named_table
 from eventtime.stream import Stream
 from eventtime.timestamp import check_time
@@ -300,6 +300,11 @@ def read_sql(
     place = "read_sql(…)"
     for what, text in (("address", address), ("column name", by)):
         check_text(text, what=what, place=place, remedy="see its arguments")
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme not in POSTGRES:
+        msg = f"addresses of {shown(scheme)} are not read"
+        remedy = "give postgresql://… or the path of a file of SQLite"
+        raise PlanError(msg, place=place, remedy=remedy)
     check_time(time, time_unit)
     if (table is None) == (query is None):
         msg = "one of table= and query= is needed"

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from eventtime.sources.fetched_rows import FetchedRows
     from eventtime.sources.sql_tables import SqlTable
 
-__all__ = ("SqlReader", "SqlSource")
+__all__ = ("POSTGRES", "SqlReader", "SqlSource")
+
+POSTGRES: Final = ("postgresql", "postgres")
+"""What an address of PostgreSQL begins with."""
 
 _POSITION: Final = {"last": int | str | None, "ties": dict, "rows": int}
 _MOST_ROWS: Final = 65_536
@@ -66,7 +69,7 @@ class SqlSource:
     @property
     def is_postgres(self) -> bool:
         """Whether it is PostgreSQL."""
-        return self.address.startswith(("postgresql://", "postgres://"))
+        return self.address.startswith(tuple(f"{scheme}://" for scheme in POSTGRES))
 
     def schema(self) -> pa.Schema:
         """Return the columns given, or those that the database tells.

@@ -217,6 +217,15 @@ def test_what_cannot_be_polled_is_refused(tmp_path: Path, more: Any, says: str) 
         sqlite(tmp_path / "x.db", **more).schema()
 
 
+@pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://me:s3cret@db.example/x"])
+def test_an_address_of_another_kind_is_refused(address: str) -> None:
+    """It was taken for the path of a file, and shown with its password."""
+    with pytest.raises(et.PlanError, match="are not read") as caught:
+        et.read_sql(address, table="events", by="id", time="t")
+    assert "the path of a file of SQLite" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(et.SourceError, match="there is no file"):
         sqlite(tmp_path / "x.db").schema()
