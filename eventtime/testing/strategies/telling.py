@@ -78,6 +78,7 @@ class Telling:
         is_learning = read.learns_after is not None and read.learns_after <= max_rows
         self._lag_us = 0 if is_learning else read.bound_us
         self._held: dict[str, list[Row]] = {}
+        self._silent: set[str] = set()
         self._history: list[tuple[int | None, Row]] = []
         self._steps: list[Step] = []
 
@@ -90,6 +91,7 @@ class Telling:
                 self._advance(by_us)
             case Quiet(partition, by_us):
                 name = self._whose(partition)
+                self._silent.add(name)
                 self._steps.append(PollEmpty(name))
                 self._advance(by_us)
                 self._steps.append(PollEmpty(name))
@@ -179,6 +181,7 @@ class Telling:
         self._push(name, dict(row), is_cut=False)
 
     def _push(self, name: str, row: Row, *, is_cut: bool) -> None:
+        self._silent.discard(name)
         last = self._steps[-1] if self._steps else None
         if isinstance(last, Push) and last.partition == name and not is_cut:
             last.rows.append(row)
@@ -189,8 +192,10 @@ class Telling:
         window, tick = self._read.windows[event.window], self._read.tick_us
         end_us = window.end(self._now_us)
         mark_us = end_us + window.lateness_us * event.expires + event.off * tick
+        # Who has been silent stays so, and holds the watermark back unless it is idle (S6).
         for name in self._going_on:
-            self._beat(name, mark_us)
+            if name not in self._silent:
+                self._beat(name, mark_us)
         self._now_us = max(self._now_us, mark_us)
         self._take_row(replace(event.row, place=Behind(self._now_us - (end_us - tick))))
 
@@ -200,6 +205,7 @@ class Telling:
         self._latest[name] = max(
             self._latest.get(name, time_us), min(time_us + self._read.bound_us, LATEST)
         )
+        self._silent.discard(name)
         self._steps.append(Heartbeat(name, time_us))
 
     def _tell(self, event: Tells) -> None:
