@@ -78,6 +78,7 @@ def explain_row_command(
         declared=list(given) if is_file else ["name"],
         what="a file declares the pipeline" if is_file else "options declare the pipeline",
     )
+    _check_named(partition, row, late, window_at, operator)
     if is_file:
         stream = stream_in_file(files[0], name)
     else:
@@ -118,6 +119,23 @@ def _check_needless(
         flag = flags[name].opts[0]
         msg = f"{flag} has no meaning where {reason}"
         raise PlanError(msg, place=flag, remedy="leave it out")
+
+
+def _check_named(
+    partition: str | None,
+    row: int | None,
+    late: int | None,
+    window_at: str | None,
+    operator: str | None,
+) -> None:
+    """Refuse to look for nothing, in the words of the command line."""
+    if row is None and late is None and window_at is None:
+        msg = "neither a row nor a window is named"
+        remedy = "add --partition P and --row N, or --late N, or --window-at START and --of KEY"
+        raise PlanError(msg, place="eventtime explain-row", remedy=remedy)
+    if row is not None and late is None and partition is None and operator is None:
+        msg = f"of which partition is row {row}"
+        raise PlanError(msg, place="--row", remedy="add --partition P")
 
 
 def _instant(text: str) -> int:

@@ -41,6 +41,7 @@ Examples:
 @click.pass_obj
 def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int | None) -> None:
     """Run the seeds, and say what they went through."""
+    _check_needless(seed)
     if math.isnan(seconds):
         msg = "nan is no number of seconds"
         raise PlanError(msg, place="--seconds", remedy="such as --seconds 600")
@@ -65,6 +66,15 @@ def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int 
         click.echo(json.dumps(asdict(soaked)))
     else:
         session.say(str(soaked))
+
+
+def _check_needless(seed: int | None) -> None:
+    """Refuse options that would be passed over."""
+    context, default = click.get_current_context(), click.core.ParameterSource.DEFAULT
+    for name, flag in (("seconds", "--seconds"), ("seed_from", "--seed-from")):
+        if seed is not None and context.get_parameter_source(name) is not default:
+            msg = f"{flag} has no meaning for one seed"
+            raise PlanError(msg, place=flag, remedy="leave it out, or --seed")
 
 
 class _Line:

@@ -8,6 +8,8 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from eventtime.checks import check_text
 from eventtime.testing.reference.plain import plain_rows
 from eventtime.testing.steps import AddPartition, Push
@@ -130,6 +132,8 @@ def _source(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()  # as a test writes it, which imports no numpy
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, float) and not math.isfinite(value):

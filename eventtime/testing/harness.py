@@ -216,7 +216,13 @@ class Harness(Looking):
 
         Raises:
             CheckpointError: it is no whole snapshot, or one of another pipeline.
+            PlanError: it is not even bytes.
         """
+        given: object = snapshot
+        if not isinstance(given, bytes):
+            msg = f"{shown(given)} is no snapshot"
+            remedy = "give the bytes of harness.snapshot()"
+            raise PlanError(msg, place="Harness.restore(snapshot)", remedy=remedy)
         harness = cls(pipeline, (), start=start, shards=shards, memory=memory)
         harness._lives.go_on(snapshot)
         harness._lives.save(0)

@@ -206,6 +206,8 @@ def _ticks(value: object, unit: str) -> int | None:
         return value
     if isinstance(value, str):
         return _ticks_of_text(value, unit)
+    if isinstance(value, np.integer):
+        return int(value)
     if isinstance(value, datetime):
         return _in_units(instant_us(value, place="rows"), unit)
     msg = f"{shown(value)} is no instant"

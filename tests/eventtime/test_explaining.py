@@ -314,6 +314,23 @@ def test_the_command_line_asks_too(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ([], "--partition P and --row N, or --late N, or --window-at START"),
+        (["--partition", "rows.parquet"], "--partition P and --row N"),
+        (["--row", "0"], "add --partition P"),
+    ],
+)
+def test_a_command_that_names_nothing_is_told_the_options(
+    named: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(ROWS, tmp_path / "rows.parquet")
+    ask = ["explain-row", str(tmp_path / "rows.parquet"), "--time", "t", "--window", "1m"]
+    assert main([*ask, "--agg", "count()", "--ascending", *named]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("file", "options", "flag"),
     [
         ("p.py", "--window 1h --partition a --row 0", "--window"),

@@ -216,3 +216,9 @@ def test_each_law_of_aggregates_is_seen_to_be_broken(aggregate: Any, law: str) -
 def test_what_is_no_aggregate_is_refused() -> None:
     with pytest.raises(et.PlanError, match="3 has no create"):
         check_aggregate(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["text", int, 5, None])
+def test_what_is_no_type_is_refused(kind: Any) -> None:
+    with pytest.raises(et.PlanError, match="is no type of Arrow's"):
+        check_aggregate(Total(), kind)

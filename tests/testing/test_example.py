@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -92,6 +93,22 @@ ODD: Sequence[Any] = (
 def test_values_that_people_write_are_printed_too(value: Any) -> None:
     streams = Streams(("a",), (Push("a", [{"x": value}]),))
     assert_same(done(as_test(streams, check="timeline"))["STREAMS"], streams)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        (np.int64(5), 5),
+        (np.float64(1.5), 1.5),
+        (np.str_("x"), "x"),
+        (np.bool_(True), True),  # noqa: FBT003
+        ([np.int8(1)], [1]),
+    ],
+    ids=repr,
+)
+def test_values_of_numpy_are_printed_as_plain_ones(value: Any, meant: Any) -> None:
+    streams, plainly = (Streams(("a",), (Push("a", [{"x": it}]),)) for it in (value, meant))
+    assert as_test(streams) == as_test(plainly)
 
 
 def test_long_pushes_take_a_line_for_each_row() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -52,6 +53,7 @@ def test_times_are_text_datetimes_or_whole_units() -> None:
     berlin = timezone(timedelta(hours=1))
     same = [
         5_000,
+        np.int64(5_000),
         "1970-01-01T00:00:05Z",
         "1970-01-01 00:00:05",
         "1970-01-01T01:00:05+01:00",
@@ -286,6 +288,9 @@ def test_a_snapshot_goes_on_undisturbed(tmp_path: Path, monkeypatch: pytest.Monk
         Harness.restore(pipeline(), saved[:-1])
     with pytest.raises(et.CheckpointError, match="another pipeline"):
         Harness.restore(pipeline(mode="retracting"), saved)
+    path: Any = "x.savepoint"
+    with pytest.raises(et.PlanError, match=r"'x\.savepoint' is no snapshot"):
+        Harness.restore(pipeline(), path)
 
 
 def test_a_restart_does_not_show() -> None:

@@ -71,7 +71,7 @@ def check_aggregate(
 
     Raises:
         BrokenLawError: names the law, with the smallest example; an AssertionError.
-        PlanError: it is no aggregate.
+        PlanError: it is no aggregate, or what is given is no type.
 
     >>> import numpy as np
     >>> class Total:
@@ -98,11 +98,7 @@ def check_aggregate(
       example: [(1,)]
     """
     check_flag(commutative, place="check_aggregate(commutative=…)")
-    check_object(aggregate, "check_aggregate(…)")
-    for method in ("create", "add", "merge", "result", "result_type"):
-        if not callable(getattr(aggregate, method, None)):
-            msg = f"{shown(aggregate)} has no {method}"
-            raise PlanError(msg, place="check_aggregate(…)", remedy="see eventtime.UserAggregate")
+    _check_given(aggregate, types)
     laws = _Laws(aggregate, types, tolerance)
     row = st.tuples(*[values(pa.field(f"x{i}", kind)) for i, kind in enumerate(types)])
     some, more = st.lists(row, max_size=4), st.lists(row, min_size=1, max_size=4)
@@ -122,6 +118,19 @@ def check_aggregate(
     ]
     for law, examples, check in checks:
         hold(type(aggregate).__name__, law, examples, check, max_examples=max_examples)
+
+
+def _check_given(aggregate: object, types: Sequence[object]) -> None:
+    check_object(aggregate, "check_aggregate(…)")
+    for method in ("create", "add", "merge", "result", "result_type"):
+        if not callable(getattr(aggregate, method, None)):
+            msg = f"{shown(aggregate)} has no {method}"
+            raise PlanError(msg, place="check_aggregate(…)", remedy="see eventtime.UserAggregate")
+    for kind in types:
+        if not isinstance(kind, pa.DataType):
+            remedy = "name those of its inputs, such as pa.int64()"
+            msg = f"{shown(kind)} is no type of Arrow's"
+            raise PlanError(msg, place="check_aggregate(types)", remedy=remedy)
 
 
 class _Laws:

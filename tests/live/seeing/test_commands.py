@@ -304,6 +304,8 @@ def test_top_says_that_it_is_not_eventtime_which_answers(
         (["tail", "sqlite:shop.db", *OF_LINES], 2, "et.read_sql"),
         (["tail", "generate:5", *GENERATE[2:], "--ui-token", "x"], 2, "there is none"),
         (["soak", "--seconds", "nan"], 2, "is no number of seconds"),
+        (["soak", "--seed", "5", "--seconds", "600"], 2, "--seconds has no meaning"),
+        (["soak", "--seed", "5", "--seed-from", "2"], 2, "--seed-from has no meaning"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_with_a_remedy(
