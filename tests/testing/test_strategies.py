@@ -301,6 +301,18 @@ def held_back(streams: Streams) -> bool:
     return any(b < a - 15 * 3_600 for a, b in pairwise(times))
 
 
+def test_batches_without_rows_come_and_are_left_out_where_they_can_be() -> None:
+    """S4: sources of users' have them too."""
+
+    def has_empty(streams: Streams) -> bool:
+        return any(isinstance(step, Push) and not step.rows for step in streams.steps)
+
+    found = smallest(hourly(), has_empty).steps
+    assert [len(step.rows) for step in found if isinstance(step, Push)] == [1, 0, 1]
+    assert len(found) == 3
+    assert not has_empty(smallest(hourly(), lambda streams: len(pushed(streams)) > 1))
+
+
 def test_heavy_tails_are_drawn() -> None:
     options = {"duplicates": False, "partitions": 1, "extreme_times": False}
     found = smallest(hourly(), held_back, disorder=kit.heavy_tailed("1h"), **options)

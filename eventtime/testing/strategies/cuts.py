@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from eventtime.testing.steps import Row, Step, Survived
 
-__all__ = ("interleaved", "recut", "restarted", "survived")
+__all__ = ("interleaved", "recut", "restarted", "survived", "with_empty_batches")
 
 
 @st.composite
@@ -45,6 +45,21 @@ def recut(draw: st.DrawFn, streams: Streams) -> Streams:
                 last.rows.append(row)
             else:
                 steps.append(Push(step.partition, [row]))
+    return replace(streams, steps=tuple(steps))
+
+
+def with_empty_batches(streams: Streams) -> Streams:
+    """The same, with a batch without rows wherever one follows another, every second time (S4).
+
+    Nothing is drawn for it: it comes and goes with where batches end.
+    """
+    steps: list[Step] = []
+    for step in streams.steps:
+        last = steps[-1] if steps else None
+        if isinstance(step, Push) and isinstance(last, Push):
+            follows = step.partition == last.partition
+            steps += [Push(step.partition, [])] * (follows and len(steps) % 2)
+        steps.append(step)
     return replace(streams, steps=tuple(steps))
 
 

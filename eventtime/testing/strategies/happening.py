@@ -21,6 +21,7 @@ from eventtime.testing.strategies.arrival import (
     in_order,
     late_by_much,
 )
+from eventtime.testing.strategies.cuts import with_empty_batches
 from eventtime.testing.strategies.events import broadcasts as rows_told
 from eventtime.testing.strategies.events import cells, events, kinds_of, odd_times
 from eventtime.testing.strategies.kinds import Again
@@ -143,7 +144,7 @@ def _streams(
         telling.take(event)
     else:
         draw(drawn_of)  # and left out: so that one before it can be, and this takes its place
-    return telling.told(is_ended=draw(st.booleans()))
+    return with_empty_batches(telling.told(is_ended=draw(st.booleans())))
 
 
 def _check(partitions: object, max_rows: object, **flags: object) -> None:
