@@ -61,7 +61,7 @@ def test_they_take_effect_early_late_and_not_yet() -> None:
     seen: set[str] = set()
 
     @given(kit.streams(TOLD))
-    @settings(max_examples=60, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=True, database=None)
     def look(streams: Streams) -> None:
         with Harness(TOLD, streams.partitions, start=streams.start_us) as harness:
             for step in streams.steps:
