@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.checks import is_one_of, shown
-from eventtime.errors import ColumnError, PlanError, SinkError
+from eventtime.errors import ColumnError, PlanError, SinkError, TimeColumnError
 from eventtime.timestamp import PLUS_INFINITY, check_time, check_time_type, to_us
 
 if TYPE_CHECKING:
@@ -130,7 +130,12 @@ class TimeSplitter:
                 place="partition_by",
                 remedy=f"name a time column: partition_by=by_{by.every}('column')",
             )
-        check_time_type(by.column, schema.field(index).type, by.time_unit)
+        kind = schema.field(index).type
+        if pa.types.is_integer(kind) and by.time_unit is None:
+            msg = f"column {by.column!r} holds integers ({kind}) of an unknown unit"
+            remedy = f"such as partition_by=et.by_{by.every}({by.column!r}, time_unit='ms')"
+            raise TimeColumnError(msg, place="partition_by", remedy=remedy)
+        check_time_type(by.column, kind, by.time_unit)
         if by.folder in schema.names:
             msg = f"the rows have a column {by.folder!r} already, the name of the folders"
             raise SinkError(msg, place="partition_by", remedy="rename or leave out that column")

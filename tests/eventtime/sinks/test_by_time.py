@@ -105,6 +105,14 @@ def test_every_row_comes_out_once_and_in_order(days: list[int]) -> None:
     }
 
 
+def test_integers_without_a_unit_are_refused_with_the_place_to_say_it() -> None:
+    """Of a sink, not of the stream: that has said its unit, and these are its windows."""
+    with pytest.raises(TimeColumnError, match="unknown unit") as caught:
+        TimeSplitter(et.by_hour(), pa.schema([("window_start", pa.int64())]))
+    assert caught.value.place == "partition_by"
+    assert "et.by_hour('window_start', time_unit='ms')" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("schema", "error", "message"),
     [
