@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position, Rows
     from eventtime.sources.wire import Decoder
 
-__all__ = ("SocketSource",)
+__all__ = ("Refusals", "SocketSource")
 
 _FIRST_REST_S: Final = 0.1
 _MOST_REST_S: Final = 10.0
+_TOLD_AGAIN_S: Final = 60.0
+_MOST_PEERS_TOLD: Final = 10
+
+_LOG: Final = logging.getLogger("eventtime.sockets")
+_LOG.addHandler(logging.NullHandler())  # silent, unless somebody listens
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class SocketSource(WireSource):
         wire: what comes.
         address: to listen at, or to connect to.
         connects: whether to connect.
-        most: connections at once; others are closed at once.
+        most: connections at once; others are closed at once, and told in the log.
     """
 
     address: Address
@@ -122,6 +128,35 @@ class _Connection:
         return len(items)
 
 
+class Refusals:
+    """Tells in the log who was refused: each peer once a minute, and few of them.
+
+    Args:
+        where: the address.
+        most: connections at once.
+    """
+
+    def __init__(self, where: str, most: int) -> None:
+        self._where, self._most = where, most
+        self._told: set[str] = set()
+        self._until_s = 0.0
+
+    def note(self, peer: str, now_s: float) -> None:
+        """Note that a connection was one too many.
+
+        Args:
+            peer: whose it was.
+            now_s: reading of a clock that never goes back.
+        """
+        if now_s >= self._until_s:
+            self._told, self._until_s = set(), now_s + _TOLD_AGAIN_S
+        if peer in self._told or len(self._told) >= _MOST_PEERS_TOLD:
+            return
+        self._told.add(peer)
+        text = "%s: a connection %s was closed: there are as many as connections=%d allows"
+        _LOG.warning(text, self._where, peer, self._most)
+
+
 class _Listener:
     """Takes connections in; each is the partition of the lowest number that is free."""
 
@@ -137,6 +172,7 @@ class _Listener:
         self._gathering = Gathering(source.wire, columns, mail)
         self._rows = dict(rows)
         self._used: set[int] = set()
+        self._refusals = Refusals(str(source.address), source.most)
 
     async def run(self) -> None:
         """Serve until cancelled, or until a connection may not be read."""
@@ -186,6 +222,7 @@ class _Listener:
     async def _serve(self, reader: Reader, writer: asyncio.StreamWriter) -> None:
         number = next(n for n in range(1, self._source.most + 2) if n not in self._used)
         if number > self._source.most:
+            self._refusals.note(_host(writer), asyncio.get_running_loop().time())
             writer.close()
             return
         self._used.add(number)
@@ -248,4 +285,9 @@ class _Caller:
 
 def _peer(writer: asyncio.StreamWriter) -> str:
     peer = writer.get_extra_info("peername")
-    return f"from {peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "from this machine"
+    return f"{_host(writer)}:{peer[1]}" if isinstance(peer, tuple) else _host(writer)
+
+
+def _host(writer: asyncio.StreamWriter) -> str:
+    peer = writer.get_extra_info("peername")
+    return f"from {peer[0]}" if isinstance(peer, tuple) else "from this machine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -17,6 +18,7 @@ import pytest
 import eventtime as et
 from eventtime.sources.base import MalformedRows
 from eventtime.sources.feed import Arrived, Ended, Found, Left, Silent, Unpolled
+from eventtime.sources.sockets import Refusals
 from live.sources.test_wire import SCHEMA, arrow, encoded, rows_of
 from live.sources.waiting import taken_until, until
 
@@ -129,6 +131,38 @@ def test_more_connections_than_allowed_are_closed(tmp_path: Path) -> None:
         with connected(tmp_path / "s") as other:
             assert other.recv(1) == b""
     feed.close()
+
+
+def test_a_connection_too_many_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, however often its peer comes back."""
+    feed = followed(f"unix:{tmp_path}/s", connections=1)
+    with caplog.at_level(logging.WARNING, "eventtime.sockets"), connected(tmp_path / "s"):
+        taken_until(feed, has(Found("connection-1")))
+        for _ in range(3):
+            with connected(tmp_path / "s") as other:
+                assert other.recv(1) == b""
+    feed.close()
+    (told,) = caplog.messages
+    assert told.startswith(f"unix:{tmp_path}/s: a connection from this machine was closed")
+    assert "connections=1" in told
+
+
+def test_peers_that_are_refused_are_told_at_a_bounded_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each once a minute, and ten of them at most."""
+    refusals = Refusals("127.0.0.1:9000", 2)
+    with caplog.at_level(logging.WARNING, "eventtime.sockets"):
+        for second in (0, 1, 59, 60, 61):
+            refusals.note("10.0.0.1", second)
+            refusals.note("10.0.0.2", second)
+        assert len(caplog.messages) == 4
+        caplog.clear()
+        for n in range(100):
+            refusals.note(f"10.0.1.{n}", 300)
+    assert len(caplog.messages) == 10
 
 
 def test_an_address_in_use_is_refused_at_the_door(tmp_path: Path) -> None:
