@@ -33,6 +33,8 @@ POSTGRES: Final = ("postgresql", "postgres")
 
 _POSITION: Final = {"last": int | str | None, "ties": dict, "rows": int}
 _MOST_ROWS: Final = 65_536
+_INFINITY_US: Final = -9_222_425_352_054_775_809
+"""PostgreSQL's `infinity` as its driver gives it: its epoch added, and gone round once."""
 _BEGINNING: Final[Position] = {"last": None, "ties": {}, "rows": 0}
 
 
@@ -217,6 +219,7 @@ class SqlReader:
         """Move the position behind rows; the last value is that of the last ones."""
         newest = found.value(indexes[-1])
         self._check_kind(newest, found.value(indexes[0]))
+        self._check_finite(newest)
         if newest != self._last:
             self._last, self._ties = newest, Counter()
         for i in reversed(indexes):
@@ -234,6 +237,17 @@ class SqlReader:
             return
         msg = f"column {source.by!r} holds {shown(newest)}: rows that come later are not behind it"
         remedy = "keep integers or texts there, not both, or leave such rows out with query="
+        raise SourceError(msg, place=source.describe(), remedy=remedy)
+
+    def _check_finite(self, newest: int | str) -> None:
+        """Refuse a time behind which there is none: rows that come later would not be seen."""
+        source = self._source
+        is_time = pa.types.is_timestamp(self._asked.field(source.by).type)
+        if not (is_time and source.is_postgres and newest == _INFINITY_US):
+            return
+        msg = f"column {source.by!r} holds infinity: rows that come later are not behind it"
+        condition = f"{named_column(source.by)} < 'infinity'"
+        remedy = f"leave such rows out: read query= with a SELECT … WHERE {condition}"
         raise SourceError(msg, place=source.describe(), remedy=remedy)
 
     def _fetched(self) -> FetchedRows:

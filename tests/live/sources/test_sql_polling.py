@@ -326,3 +326,23 @@ def test_a_postgres_that_does_not_answer_is_a_clear_error_without_the_password()
     with pytest.raises(et.SourceError, match="cannot be reached") as raised:
         made.schema()
     assert "secret" not in str(raised.value) + made.describe() + repr(made)
+
+
+def test_an_infinite_time_in_postgres_is_named_with_what_to_do(postgres: PostgresServer) -> None:
+    """No row is behind it; one at minus infinity is passed by as any other."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE ends (at timestamptz, x int)")
+        connection.execute("INSERT INTO ends VALUES ('2026-01-01', 1), ('infinity', 2)")
+        connection.execute("INSERT INTO ends VALUES ('-infinity', 3)")
+    one = reader(source(et.read_sql(postgres.dsn, table="ends", by="at", time="at")))
+    with contextlib.closing(one), pytest.raises(et.SourceError) as told:
+        one.read()
+    assert "column 'at' holds infinity" in str(told.value)
+    assert "WHERE \"at\" < 'infinity'" in str(told.value)
+    query = "SELECT * FROM ends WHERE \"at\" < 'infinity'"
+    made = source(et.read_sql(postgres.dsn, query=query, by="at", time="at"))
+    with contextlib.closing(reader(made)) as one:
+        rows = one.read()
+        assert isinstance(rows, pa.RecordBatch)
+        assert rows.column("x").to_pylist() == [3, 1]
+        assert one.read() is Poll.PAUSE
