@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ("counted", "span", "without_secrets")
+
+_STORES: Final = frozenset({"abfs", "abfss", "az", "file", "gcs", "gs", "hdfs", "memory", "s3"})
+"""Schemes of files, whose paths may well hold an @."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,14 +22,31 @@ def counted(number: int, noun: str) -> str:
 def without_secrets(place: str) -> str:
     """Take user, password and options off a URI; anything else stays as it is.
 
+    A password may hold what ends one, a slash or a question mark: where that is possible, rather
+    too much is hidden.
+
     >>> without_secrets("s3://id:secret@bucket/out?region=here"), without_secrets("a?.csv")
     ('s3://bucket/out', 'a?.csv')
+    >>> without_secrets("redis://me:sec/ret@host/0")
+    'redis://…@host/0'
     """
     scheme, is_uri, rest = place.partition("://")
     if not is_uri:
         return place
-    host, slash, path = rest.partition("?")[0].partition("/")
+    front, _, options = rest.partition("?")
+    host, slash, path = front.partition("/")
+    if scheme.lower() not in _STORES or _is_begun_login(host):
+        if "@" in options and ":" in front:
+            return f"{scheme}://…"
+        if "@" in path:
+            return f"{scheme}://…@{path.rpartition('@')[2]}"
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _is_begun_login(host: str) -> bool:
+    """Tell whether what stands before a slash is no host: a user, and how a password begins."""
+    _, colon, port = host.rpartition(":")
+    return bool(colon) and "@" not in host and not port.isdigit()
 
 
 def span(duration_us: int) -> str:
