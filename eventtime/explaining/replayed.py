@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from eventtime.journal.counting import Counted
 from eventtime.journal.wrapped import wrapped
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.rebatch import one_by_one
+from eventtime.timestamp import MINUS_INFINITY
 from eventtime.transform import Transform
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventtime.compiled import CompiledPlan
+    from eventtime.engine_look import PartitionLook
     from eventtime.explaining.seen import Watch
     from eventtime.pieces import Piece
     from eventtime.replay import Step
@@ -87,7 +90,8 @@ class _Watched:
         now, before = stood(self.execution.progress), self._watch.last
         if step.chunk is not None:
             judged = int(step.chunk.all_watermarks()[0])
-            before = Standing(judged, before.held_by, before.partitions or now.partitions)
+            partitions = before.partitions or _unheard(now.partitions)
+            before = Standing(judged, before.held_by, partitions)
         seen = Seen(
             what,
             before,
@@ -139,3 +143,8 @@ class _Watched:
                 set_by=self._watch.set_by,
             )
             self._watch.show(seen, before)
+
+
+def _unheard(partitions: tuple[PartitionLook, ...]) -> tuple[PartitionLook, ...]:
+    """Return partitions as they were before the first row."""
+    return tuple(replace(partition, watermark_us=MINUS_INFINITY) for partition in partitions)

@@ -138,8 +138,11 @@ class RowExplained:
         return "\n".join([*lines, f"  verdict              {self.in_words}"])
 
     def _holder(self) -> str:
-        holder = self.standing.held_by
-        return "nobody: no partition counts" if holder is None else f"partition {holder!r}"
+        if (holder := self.standing.held_by) is not None:
+            return f"partition {holder!r}"
+        if any(it.watermark_us > MINUS_INFINITY for it in self.standing.partitions):
+            return "nobody: no partition counts"
+        return "nobody: no partition had been heard, so the watermark was still minus infinity"
 
     def _because(self) -> str:
         if self.late.get("reason") == "idle_partition":

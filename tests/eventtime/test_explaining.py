@@ -76,6 +76,15 @@ def test_a_row_in_time_and_one_at_the_door_say_so() -> None:
     assert "it corrects a window that had fired" in str(late)
 
 
+def test_before_the_first_row_nobody_had_been_heard() -> None:
+    """S5: so the watermark was minus infinity, and that of the partition too."""
+    why = str(et.explain_row(stream(), partition="memory", row=0))
+    assert (
+        "  held back by         nobody: no partition had been heard, so the watermark was still"
+        " minus infinity\n    'memory' at the beginning of time\n"
+    ) in why
+
+
 def test_rows_count_as_the_source_has_them() -> None:
     """Filters in front of the watermark leave rows out, and their numbers stay."""
     kept = et.from_arrow(ROWS, time="t").filter(pc.field("key") == "a").watermark(et.ascending())
