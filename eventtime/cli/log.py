@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventtime.clock import SystemClock
 from eventtime.holding import holding
 from eventtime.status import finite
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from eventtime.status import Status
 
-__all__ = ("JsonLog", "events")
+__all__ = ("JsonLog", "events", "line_of")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,6 +38,11 @@ class JsonLog:
         for event in events(self._before, status):
             self._write(json.dumps(event))
         self._before = status
+
+
+def line_of(event: str, **more: str) -> str:
+    """Return what the command itself has to say, as a line of the log."""
+    return json.dumps({"at": _iso(SystemClock().now_us()), "event": event, **more})
 
 
 def events(before: Status | None, status: Status) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,6 +15,7 @@ from eventtime.cli.checkpoint import checkpoint
 from eventtime.cli.demo import demo
 from eventtime.cli.explain_row import explain_row_command
 from eventtime.cli.light import lighten
+from eventtime.cli.log import line_of
 from eventtime.cli.replay import explain, replay, run
 from eventtime.cli.session import Session
 from eventtime.cli.soak import soak_command
@@ -140,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         lighten(arguments[0] if arguments else "")
+    session.logs_json = _logs_json(arguments)
     try:
         hear_ctrl_c()
         with hear_sigterm(session):
@@ -164,7 +167,10 @@ def _ended(error: BaseException, session: Session) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
-        error.show()
+        if session.logs_json:
+            _complain(error.format_message(), session)
+        else:
+            error.show()
         return error.exit_code
     if isinstance(error, EventTimeError):
         _complain(_in_words_of_the_command_line(error), session)
@@ -240,7 +246,16 @@ def _in_words_of_the_command_line(error: EventTimeError) -> str:
     return text
 
 
+def _logs_json(arguments: Sequence[str]) -> bool:
+    """Tell whether `--log json` is given; of arguments as they are, for reading them may fail."""
+    return "--log=json" in arguments or ("--log", "json") in pairwise(arguments)
+
+
 def _complain(text: str, session: Session) -> None:
+    if session.logs_json:
+        more = {"traceback": traceback.format_exc()} if session.traceback else {}
+        click.echo(line_of("error", error=text, **more), err=True)
+        return
     if session.traceback:
         traceback.print_exc()
     click.secho("error: ", fg="red", bold=True, err=True, nl=False)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import sys
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ def run_stream(
     sides: dict[str, Target] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
-    say = line.say if line else partial(click.echo, err=True)
+    say = line.say if line else session.hint
     shown: AnySink = first
     if live is not None:
         as_table = sys.stdout.isatty() and not session.json
@@ -173,7 +172,7 @@ def tell(finished: Finished, session: Session) -> None:
         _tell_results(finished, session)
     if finished.exit_code:
         if not session.json:
-            click.echo(_how_it_ended(finished), err=True)
+            session.hint(_how_it_ended(finished))
         raise click.exceptions.Exit(finished.exit_code)
 
 
@@ -192,9 +191,10 @@ def _tell_results(finished: Finished, session: Session) -> None:
         session.say(f"resumed from {resumed_in_words(report.resumed)}")
     if report.restarts:
         session.say(f"started again {counted(report.restarts, 'time')} after failures")
-    speed = finished.rows / max(finished.seconds, 1e-9)
+    speed, is_resumed = finished.rows / max(finished.seconds, 1e-9), report.resumed is not None
     session.say(
         f"{counted(finished.rows, 'row')} in {finished.seconds:.2f} s ({speed:,.0f} rows/s)"
+        f"{' in this run; of all runs:' if is_resumed else ''}"
     )
     session.say(f"{counted(report.results, 'result')}{_where(run, targets.out)}")
     for line in _late_lines(finished):
@@ -211,12 +211,17 @@ def _tell_counts(finished: Finished, session: Session) -> None:
     """Say on stderr what came of a live run, whose results were printed."""
     if session.quiet or session.json:
         return
-    report, aside = finished.run.report, _aside(finished.run.ledger.total)
-    text = (
-        f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s, "
-        f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}"
-    )
-    click.echo(_nothing_done(finished) if finished.had_nothing_to_do else text, err=True)
+    report, total = finished.run.report, finished.run.ledger.total
+    aside = _aside(total)
+    here = f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s"
+    came = f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}"
+    if finished.had_nothing_to_do:
+        session.hint(_nothing_done(finished))
+    elif report.resumed is None:
+        session.hint(f"{here}, {came}")
+    else:
+        session.hint(f"{here} in this run, from {resumed_in_words(report.resumed)}")
+        session.hint(f"{counted(total.rows_in, 'row')}, {came} in all runs")
 
 
 def _nothing_done(finished: Finished) -> str:

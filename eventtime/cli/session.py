@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from eventtime.cli.log import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ class Session:
         goes_on_from: folder of checkpoints from which the same command goes on; None: there is
             none.
         follows: the run is live: what it has committed stays, and is not gone on with.
+        logs_json: every line on stderr is a JSON object.
     """
 
     traceback: bool = False
@@ -41,30 +43,35 @@ class Session:
     is_terminated: bool = False
     goes_on_from: str | None = None
     follows: bool = False
+    logs_json: bool = False
 
     def say(self, text: str = "") -> None:
         """Print a line for people on stdout; not with `--json` or `--quiet`."""
         if not (self.json or self.quiet):
             click.echo(text)
 
+    def hint(self, text: str) -> None:
+        """Print a line for people on stderr."""
+        click.echo(line_of("note", text=text) if self.logs_json else text, err=True)
+
     @property
     def is_live(self) -> bool:
         """Whether progress can be shown."""
-        return sys.stderr.isatty() and not (self.json or self.quiet)
+        return sys.stderr.isatty() and not (self.json or self.quiet or self.logs_json)
 
     @contextlib.contextmanager
     def compiling(self, say: Callable[[str], None] | None = None) -> Iterator[None]:
         """Say once if kernels are compiled inside the block, as in first runs.
 
         Args:
-            say: prints a line on stderr; None: click's `echo`.
+            say: prints a line on stderr; None: `hint`.
         """
         if self.quiet:
             yield
             return
         from numba.core.event import Listener, install_listener
 
-        tell = say or functools.partial(click.echo, err=True)
+        tell = say or self.hint
 
         class _FirstCompilation(Listener):  # type: ignore[misc]
             said = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from glob import iglob
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -17,11 +19,12 @@ from eventtime.cli.targets import Targets
 from eventtime.cli.watching import live_of
 from eventtime.errors import PlanError
 from eventtime.live_readers import generate
+from eventtime.sources.globs import has_glob
 from eventtime.wire_readers import read_http, read_socket, read_stdin
 from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventtime.stream import Stream
 
@@ -80,9 +83,12 @@ def tail(session: Session, /, source: tuple[str, ...], **given: Any) -> None:
     """Follow what the options declare."""
     given |= {"follow": True, "rows": 0}
     keeps_late = given["late"] is not None
-    stream = declared_stream(source, given, keeps_late=keeps_late, read=_reader(source, given))
+    read = _reader(source, given)
+    stream = declared_stream(source, given, keeps_late=keeps_late, read=read)
     targets = Targets.of(given, late_tags(stream))
     live = live_of(given, stream, session)
+    if read is None and not session.quiet:
+        _tell_missing(source, session, needs_one=not given["types"])
     tell(run_stream(stream, targets, session, live), session)
 
 
@@ -125,6 +131,26 @@ def _reader(source: tuple[str, ...], given: Mapping[str, Any]) -> Callable[[], S
         return partial(read_http, url.netloc, path=path, token=given["token"], **columns)
     address = first.removeprefix("tcp://")
     return partial(read_socket, address, connect=given["connect"], **columns)
+
+
+def _tell_missing(paths: Sequence[str], session: Session, *, needs_one: bool) -> None:
+    """Say which files are waited for: a wrong path would be waited for without a word.
+
+    Args:
+        paths: files, folders and globs.
+        session: of the command.
+        needs_one: whether the run ends with an error if none is there.
+    """
+    absent = [path for path in paths if "://" not in path and not _is_there(path)]
+    if needs_one and len(absent) == len(paths):
+        return
+    for path in absent:
+        what = f"nothing matches {path!r}" if has_glob(path) else f"there is no file {path!r}"
+        session.hint(f"{what} yet: waiting for it")
+
+
+def _is_there(path: str) -> bool:
+    return os.path.lexists(path) or (has_glob(path) and any(iglob(path, recursive=True)))
 
 
 def _format(given: Mapping[str, Any]) -> str:
