@@ -21,6 +21,7 @@ __all__ = (
     "UINT64",
     "Lane",
     "address_of",
+    "is_binary",
     "lane_kind",
     "lane_of",
     "lanes_of",
@@ -54,6 +55,16 @@ class Lane:
     kind: str
     values: NDArray[np.int64] | NDArray[np.float64]
     valid: Bytes
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Tell whether it is one of the types of bytes."""
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def lane_kind(kind: pa.DataType) -> str:

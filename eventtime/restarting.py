@@ -136,16 +136,17 @@ class Attempts:
             try:
                 return attempt()
             except (EventTimeError, OSError) as error:
-                if self._policy is None or not _may_pass(error):
+                if not self.are_left(error):
+                    if self._failures and _may_pass(error):
+                        _add_number(error, self._failures + 1)
                     raise
                 self._failures += 1
-                if self._failures > self._policy.attempts:
-                    _add_number(error, self._failures)
-                    raise
-                self._wait(self._policy, error)
+                self._wait(error)
                 self.restarts += 1
 
-    def _wait(self, policy: Restart, error: Exception) -> None:
+    def _wait(self, error: Exception) -> None:
+        policy = self._policy
+        assert policy is not None
         wait_us = policy.wait_us(self._failures)
         first_line = str(error).partition("\n")[0]
         text = (

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from eventtime.checks import check_whole, is_one_of, shown
 from eventtime.errors import AggregateTypeError, PlanError
-from eventtime.lanes import DECIMAL, FLOAT, OBJECT, lane_kind
+from eventtime.lanes import DECIMAL, FLOAT, OBJECT, is_binary, lane_kind
 from eventtime.state.arrays import fits_in_a_word, holds_bytes, plain_type
 from eventtime.windows.user_aggregate import UserAccumulator
 
@@ -225,8 +225,7 @@ def _ordered_type(kind: pa.DataType) -> pa.DataType | None:
         or t.is_large_string(kind)
         or t.is_string_view(kind)
     )
-    binary = t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind)
-    return kind if ordered or binary or t.is_decimal(kind) else None
+    return kind if ordered or is_binary(kind) or t.is_decimal(kind) else None
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

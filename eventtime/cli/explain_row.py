@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from eventtime.cli.needless import refuse
 from eventtime.cli.options import declared_stream, pipeline_options
 from eventtime.cli.pipeline_file import stream_in_file
 from eventtime.cli.session import Session, common_options
@@ -116,9 +117,7 @@ def _check_needless(
     typed = [name for name in declared if context.get_parameter_source(name) is not default]
     flags = {name: option for option in context.command.params for name in [option.name]}
     for name, reason in [*needless, *((name, what) for name in typed)]:
-        flag = flags[name].opts[0]
-        msg = f"{flag} has no meaning where {reason}"
-        raise PlanError(msg, place=flag, remedy="leave it out")
+        refuse(flags[name].opts[0], f"where {reason}")
 
 
 def _check_named(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventtime.cli.column_types import parse_types
+from eventtime.cli.needless import refuse
 from eventtime.errors import PlanError
 from eventtime.live_readers import read_kafka
 from eventtime.sources.kafka.values import Coding, payload
@@ -82,8 +83,8 @@ def _said(chosen: str, given: Mapping[str, Any]) -> dict[str, Any]:
     taken = _TAKEN.get(chosen, ())
     for name in ("schema", "registry", "framed"):
         if given[name] and name not in taken:
-            msg = f"--{name} has no meaning with --format {chosen}"
-            raise PlanError(msg, place=f"--{name}", remedy="leave it out, or name the format")
+            remedy = "leave it out, or name the format"
+            refuse(f"--{name}", f"with --format {chosen}", remedy=remedy)
     schema, types = given["schema"], given["types"]
     if chosen == "avro":
         if not (schema or (given["registry"] and types)):

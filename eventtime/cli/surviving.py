@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from eventtime.checkpoints import Checkpoints, checkpoints
+from eventtime.cli.needless import refuse
 from eventtime.duration import parse_us
 from eventtime.errors import OutputExistsError, PlanError
 from eventtime.restarting import Restart, restart
@@ -25,6 +26,8 @@ __all__ = ("CHECKPOINT_OPTIONS", "Survival", "bytes_in_words", "instant", "resum
 
 _DEFAULT_EVERY: Final = "10s"
 _DEFAULT_KEEP: Final = 3
+_WITHOUT: Final = "without checkpoints"
+_ADD: Final = "add --checkpoint DIR, or leave it out"
 CHECKPOINT_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option(
         "--checkpoint", metavar="DIR",
@@ -121,8 +124,7 @@ class Survival:
     def check_drain(self, *, is_live: bool) -> None:
         """Refuse to drain a replay without checkpoints: it would only stop half-way."""
         if self.drain and self.checkpoints is None and not is_live:
-            msg = "--drain has no meaning without checkpoints"
-            raise PlanError(msg, place="--drain", remedy="add --checkpoint DIR, or leave it out")
+            refuse("--drain", _WITHOUT, remedy=_ADD)
 
     def policy(self, suspension: Suspension, say: Callable[[str], None]) -> Restart | None:
         """Return what is done when sources and sinks fail."""
@@ -173,8 +175,8 @@ def _check_alone(given: Mapping[str, Any]) -> None:
     for name in ("checkpoint", "start_from", "journal", "drain"):
         if given[name]:
             flag = "--from" if name == "start_from" else f"--{name}"
-            msg = f"{flag} has no meaning where a journal says what happens"
-            raise PlanError(msg, place="--from-journal", remedy="leave out one of them")
+            where, remedy = "where a journal says what happens", "leave out one of them"
+            refuse(flag, where, place="--from-journal", remedy=remedy)
     _check_needless(given)
 
 
@@ -187,8 +189,7 @@ def _check_needless(given: Mapping[str, Any]) -> None:
     }
     for name, flag in flags.items():
         if given[name]:
-            msg = f"{flag} has no meaning without checkpoints"
-            raise PlanError(msg, place=flag, remedy="add --checkpoint DIR, or leave it out")
+            refuse(flag, _WITHOUT, remedy=_ADD)
 
 
 def _check_free(path: str) -> None:

@@ -12,6 +12,7 @@ import click
 
 from eventtime.cli.column_types import parse_types
 from eventtime.cli.kafka_input import KAFKA_FORMATS, kafka_reader
+from eventtime.cli.needless import refuse
 from eventtime.cli.options import declared_stream, follow_options, live_options, tail_options
 from eventtime.cli.running import late_tags, run_stream, tell
 from eventtime.cli.session import Session, common_options
@@ -190,8 +191,7 @@ def _check_needless(given: Mapping[str, Any], kind: str) -> None:
     for name, kinds in (("connect", sockets), ("token", ("http",)), *of_kafka, *of_text):
         if given[name] and kind not in kinds:
             flag = "--" + name.removeprefix("file_").replace("_", "-")
-            msg = f"{flag} has no meaning for this source"
-            raise PlanError(msg, place=flag, remedy="leave it out")
+            refuse(flag, "for this source")
     if given["file_format"] in KAFKA_FORMATS and kind != "kafka":
         msg = f"rows of this source do not come as {given['file_format']}"
         raise PlanError(msg, place="--format", remedy="leave it out; only those of Kafka do")

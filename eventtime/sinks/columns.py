@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import SinkError
-from eventtime.sinks.text import is_binary, is_list, is_string, unwrapped
+from eventtime.lanes import is_binary
+from eventtime.sinks.text import is_list, is_string, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

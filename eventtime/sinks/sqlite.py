@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import SinkError
+from eventtime.lanes import is_binary
 from eventtime.sinks.database import Database, quoted
 from eventtime.sinks.files import path_of, whole_path
 from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.staging import check_folder
 from eventtime.sinks.table_options import table_options
 from eventtime.sinks.tables import FileTableSink
-from eventtime.sinks.text import is_binary, is_string, plain_text, unwrapped
+from eventtime.sinks.text import is_string, plain_text, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.errors import SinkError
+from eventtime.lanes import is_binary
 
 __all__ = (
     "bytes_used",
     "check_text_types",
     "float_text",
-    "is_binary",
     "is_list",
     "is_quoted",
     "is_string",
@@ -88,16 +88,6 @@ def is_string(kind: pa.DataType) -> bool:
     """Tell whether it is one of the string types."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def is_binary(kind: pa.DataType) -> bool:
-    """Tell whether it is one of the types of bytes."""
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.errors import SourceError
+from eventtime.lanes import is_binary
 from eventtime.redis_client import connected
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.sources.fetched_rows import TupleRows
@@ -111,7 +112,7 @@ class RedisSource:
     def _columns(
         self, stream: str, entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], wanted: pa.Schema
     ) -> list[tuple[Rows, int]]:
-        fields = [(field.name.encode(), _is_bytes(field.type)) for field in wanted]
+        fields = [(field.name.encode(), is_binary(field.type)) for field in wanted]
         found = [
             (*(_value(values.get(n), as_is=as_is) for n, as_is in fields), entry.decode())
             for entry, values in entries
@@ -253,11 +254,6 @@ def _named(rows: Rows, stream: str, ids: Sequence[str]) -> Rows:
         why = row["error"].removeprefix(prefix).partition(": ")[2]
         bad.append((row["line"], row["raw"], f"{stream}, entry {ids[row['line'] - 1]}: {why}"))
     return malformed(bad)
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    return any(test(kind) for test in tests)
 
 
 def _value(value: bytes | None, *, as_is: bool) -> str | bytes | None:

@@ -1,0 +1,33 @@
+"""Refusing an option that would be passed over."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from eventtime.errors import PlanError
+
+__all__ = ("refuse",)
+
+
+def refuse(
+    flag: str, where: str, *, place: str | None = None, remedy: str = "leave it out"
+) -> NoReturn:
+    """Refuse an option that has no meaning there.
+
+    Args:
+        flag: the option, as it is typed.
+        where: in which case.
+        place: None: the option.
+        remedy: what to do.
+
+    Raises:
+        PlanError: always.
+
+    >>> refuse("--keep", "without checkpoints")
+    Traceback (most recent call last):
+    eventtime.errors.PlanError: --keep has no meaning without checkpoints
+      at:  --keep
+      fix: leave it out
+    """
+    msg = f"{flag} has no meaning {where}"
+    raise PlanError(msg, place=place or flag, remedy=remedy)
