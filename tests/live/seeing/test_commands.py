@@ -35,7 +35,6 @@ GENERATE = (
     "--agg", "count() as n", "--max-disorder", "1s",
 )  # fmt: skip
 LINES = "".join(f'{{"t":{t},"k":"{k}"}}\n' for t, k in [(1, "a"), (2, "b"), (11, "a"), (31, "a")])
-OF_FEW = ("--time", "t", "--window", "10s", "--agg", "count() as n", "--ascending")
 OF_LINES = (
     "--time", "t", "--time-unit", "s", "--type", "t=int64", "--type", "k=string", "--key", "k",
     "--window", "10s", "--agg", "count() as n", "--ascending",
@@ -372,77 +371,3 @@ def test_results_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> N
     assert lines[0].split()[:3] == ["window_start", "window_end", "n"]
     assert [line.split()[-3:] for line in lines[1:]] == [["1", "on_time", "yes"]] * 3
     assert len({line.index("on_time") for line in lines[1:]}) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (("tail", "-", "--window", "1m"), 2, "does not say which columns"),
-        (("tail", "nope.jsonl", *OF_FEW), 3, "no row yet that tells the columns"),
-        (("tail", "-", "--no-such-option"), 2, "No such option"),
-        (("run", "nope.py"), 3, "nope.py"),
-    ],
-)
-def test_errors_before_the_first_turn_are_json_lines_too(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    code: int,
-    says: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main([*arguments, "--log", "json"]) == code
-    (line,) = capsys.readouterr().err.splitlines()
-    told = json.loads(line)
-    assert told["event"] == "error"
-    assert says in told["error"]
-    assert told["at"].endswith("Z")
-
-
-def test_every_line_of_stderr_is_json(tmp_path: Path) -> None:
-    """How it was stopped, what came of it, and what a failure says at the end."""
-    command = (*GENERATE, "--checkpoint", str(tmp_path / "state"), "--log", "json")
-    running = process(*command)
-    line_of(running, '"event": "started"')
-    running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=BOUND_S)
-    told = [json.loads(line) for line in err.splitlines()]
-    assert [event["event"] for event in told][-2:] == ["note", "note"]
-    assert "the same command goes on from there" in told[-1]["text"]
-
-
-def test_a_file_that_is_not_there_yet_is_waited_for_and_told(tmp_path: Path) -> None:
-    """Of a glob that matches nothing too."""
-    path = tmp_path / "later.jsonl"
-    running = process("tail", path, tmp_path / "no*.jsonl", *OF_LINES)
-    try:
-        line_of(running, rf"there is no file '{re.escape(str(path))}' yet: waiting for it")
-        line_of(running, r"nothing matches '\S+/no\*\.jsonl' yet: waiting for it")
-        path.write_text(LINES)
-        assert running.stdout is not None
-        assert json.loads(running.stdout.readline())["k"] == "a"
-    finally:
-        running.kill()
-        running.communicate()
-
-
-def test_what_a_run_that_went_on_did_is_told_apart_from_all_its_lives(tmp_path: Path) -> None:
-    """S26, S28: rows and seconds of this process; results and late rows of all."""
-    path, more = tmp_path / "in.jsonl", ("--checkpoint", tmp_path / "state")
-    path.write_text(LINES)
-    running = process("tail", path, *OF_LINES, *more)
-    assert running.stdout is not None
-    for _ in range(3):
-        running.stdout.readline()
-    running.send_signal(signal.SIGTERM)
-    assert "4 rows in" in running.communicate(timeout=BOUND_S)[1]
-    with path.open("a") as file:
-        file.write('{"t":45,"k":"z"}\n{"t":1,"k":"z"}\n')
-    again = process("tail", path, *OF_LINES, *more)
-    assert again.stdout is not None
-    assert json.loads(again.stdout.readline())["window_start"] == 30
-    again.send_signal(signal.SIGTERM)
-    _, err = again.communicate(timeout=BOUND_S)
-    assert re.search(r"2 rows in \d+\.\d s in this run, from checkpoint \d+", err)
-    assert "6 rows, 4 results, 1 late in all runs" in err
