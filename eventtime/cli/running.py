@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from eventtime.cli.session import Session
-    from eventtime.cli.targets import Target, Targets
+    from eventtime.cli.targets import Targets
     from eventtime.ledger import PartitionLedger
     from eventtime.live import Live
     from eventtime.run import Run
@@ -96,7 +96,7 @@ def run_stream(
     """
     tags, survival = late_tags(stream), targets.survival
     first = FirstRows(targets.rows)
-    sides: dict[str, Target] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
+    sides: dict[str, str | Path | AnySink] = {tag: Discard() for tag in (*tags, QUARANTINE) if tag}
     sides.update(targets.sides)
     line = ProgressLine() if session.is_live else None
     say = line.say if line else session.hint
@@ -139,7 +139,9 @@ def run_stream(
     return Finished(run, first, targets, tags, now_s() - start, code, is_live)
 
 
-def _ran(stream: Stream, targets: Targets, out: Target, sides: Any, more: Mapping[str, Any]) -> Run:
+def _ran(
+    stream: Stream, targets: Targets, out: str | Path | AnySink, sides: Any, more: Mapping[str, Any]
+) -> Run:
     survival = targets.survival
     both: Any = {"sides": sides, "shards": targets.shards, "memory": targets.memory}
     both["overwrite"] = targets.overwrite
@@ -295,7 +297,7 @@ def _from_the_start(finished: Finished) -> str:
     return "" if finished.targets.survival.checkpoints is None else " from the start"
 
 
-def _where(run: Run, target: Target | None) -> str:
+def _where(run: Run, target: str | Path | AnySink | None) -> str:
     """Say where rows went; a file is not there before the end."""
     if target is None:
         return ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Target: TypeAlias = str | Path | AnySink
 
-__all__ = ("QUARANTINE", "Target", "Targets", "in_words")
+__all__ = ("QUARANTINE", "Targets", "in_words")
 
 QUARANTINE: Final = "quarantine"
 
