@@ -44,6 +44,7 @@ from eventtime.testing.checking.standing import (
     watermark_is_monotone,
 )
 from eventtime.testing.checking.versions import versions_fold
+from eventtime.testing.checking.whole import CHECKS
 from mutants.kit import check_all, drawn
 from zoo import NOTHING, ZOO, Total
 
@@ -196,6 +197,8 @@ def test_what_the_oracle_does_not_know_is_checked_without_it() -> None:
 def test_unknown_checks_and_arguments_are_refused() -> None:
     with pytest.raises(et.PlanError, match="'orcle' is no check"):
         check(ZOO["steps"], STREAMS, without=["orcle"])
+    with pytest.raises(et.PlanError, match="all checks are left out"):
+        check(ZOO["steps"], STREAMS, without=list(CHECKS))
     wrong: Any = None
     with pytest.raises(et.PlanError, match="is no pipeline"):
         check(wrong, STREAMS)
