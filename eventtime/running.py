@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eventtime.checks import check_callable, check_flag, check_whole, shown
 from eventtime.errors import PlanError
 from eventtime.journal.opening import journalled
+from eventtime.journal.wrapped import wrapped
 from eventtime.live import Live
 from eventtime.observing import observed, watched
 from eventtime.process.plan import ProcessPlan
@@ -17,6 +18,7 @@ from eventtime.report import ProgressReport, told
 from eventtime.restarting import Attempts, Restart
 from eventtime.run import Run
 from eventtime.sources.feed import is_live
+from eventtime.sources.unsettled import Unrepeated, Unsettled
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from eventtime.outputs import Outputs
     from eventtime.plan import Node
     from eventtime.savepoint import Origin
+    from eventtime.sources.feed import AnySource
     from eventtime.state.pack import Pack
     from eventtime.state.parts import Saved
     from eventtime.targets import Targets
@@ -98,8 +101,34 @@ def run_plan(
         if surviving.checkpoints is None:
             through = partial(_run_through, plan, targets, surviving, how)
             return watched(board, through, attempts.are_left)
-        attempt = partial(_run_on, plan, targets, surviving.checkpoints, surviving, attempts, how)
+        points = surviving.checkpoints
+        if surviving.restart is not None:
+            plan, points = _keeping(plan, points)
+        attempt = partial(_run_on, plan, targets, points, surviving, attempts, how)
         return attempts.run(partial(watched, board, attempt, attempts.are_left))
+
+
+def _keeping(plan: CompiledPlan, points: Checkpoints) -> tuple[CompiledPlan, Checkpoints]:
+    """Let what nobody sends again be kept until a checkpoint holds it: for the next attempt.
+
+    Returns:
+        The plan, and checkpoints that are also due when too much is kept.
+    """
+    kept: list[Unsettled] = []
+
+    def keeping(source: AnySource, number: int) -> AnySource:
+        del number
+        if not isinstance(source, Unrepeated):
+            return source
+        kept.append(Unsettled())
+        return source.keeping(kept[-1])
+
+    def is_due() -> bool:
+        is_asked = points.when is not None and points.when()
+        return any(each.wants_cut() for each in kept) or is_asked
+
+    plan = wrapped(plan, keeping)
+    return plan, replace(points, when=is_due) if kept else points
 
 
 @dataclass(frozen=True)

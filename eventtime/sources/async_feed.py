@@ -30,6 +30,7 @@ class AsyncFeed(MailFeed):
         mail: holds the partitions known at the start.
         goes_on: whether partitions may come when all have ended.
         let_go: called at the end, also if the work never began.
+        leaves: see `Mailbox.hand_back`.
     """
 
     def __init__(
@@ -39,15 +40,18 @@ class AsyncFeed(MailFeed):
         *,
         goes_on: bool = True,
         let_go: Callable[[], None] = lambda: None,
+        leaves: bool = False,
     ) -> None:
         super().__init__(mail)
         self._work, self._goes_on, self._let_go = work, goes_on, let_go
+        self._leaves = leaves
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
+        self._mail.hand_back(leaves=self._leaves)
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._work())
         self._thread = threading.Thread(target=self._run, name="eventtime-feed", daemon=True)

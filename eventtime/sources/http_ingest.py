@@ -84,13 +84,12 @@ class HttpSource(WireSource):
             SourceError: somebody else listens there.
         """
         self.wire.decoder(columns, self.path)  # columns that are not there
-        mail = Mailbox(clock)
+        mail = Mailbox(clock, self.unsettled)
         mail.add("http", is_found=False)
-        rows = {name: int(known.get("rows", 0)) for name, known in (positions or {}).items()}
-        for name in rows:
+        for name in positions or {}:
             mail.add(name, is_found=False)
         server = listening(self.address)
-        ingest = _Ingest(self, columns, mail, server, rows)
+        ingest = _Ingest(self, columns, mail, server, self.rows_before(positions))
         return AsyncFeed(ingest.run, mail, let_go=server.close)
 
     def describe(self) -> str:

@@ -28,6 +28,7 @@ from eventtime.sources.inferring import Inferred, Inferring
 from eventtime.sources.reader_feed import ReaderFeed
 from eventtime.sources.schemas import check_columns, check_same, difference
 from eventtime.sources.seeking import open_source
+from eventtime.sources.unsettled import Unrepeated
 from eventtime.timestamp import to_us
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Source
     from eventtime.sources.feed import Feed, LiveSource, News
+    from eventtime.sources.unsettled import Unsettled
 
 __all__ = ("FIRST", "HybridSource")
 
@@ -131,6 +133,11 @@ class HybridSource:
     def alone(self) -> HybridSource:
         """Return one that shares nothing (see `Shared`)."""
         return replace(self, then=self.then.alone()) if isinstance(self.then, Shared) else self
+
+    def keeping(self, unsettled: Unsettled) -> HybridSource:
+        """See `Unrepeated`: rows of the live one, if those cannot be asked for again."""
+        live = self.then
+        return replace(self, then=live.keeping(unsettled)) if isinstance(live, Unrepeated) else self
 
     def describe(self) -> str:
         """Return one line with both."""

@@ -32,4 +32,5 @@ class MailFeed:
         return self._mail.take(most_rows, held)
 
     def settled(self, positions: Mapping[str, Position]) -> None:
-        """Nobody else is told."""
+        """What was kept in case the run is tried again can go; nobody else is told."""
+        self._mail.settled(positions)

@@ -10,19 +10,18 @@ import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
-from eventtime.sources.base import MalformedRows, count_of
+from eventtime.sources.base import count_of
 from eventtime.sources.feed import Arrived, Ended, Found, Left, News, Silent, Stands, Unpolled
+from eventtime.sources.joining import bytes_of, first_of, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
+    from eventtime.sources.unsettled import Unsettled
 
 __all__ = ("Mailbox",)
 
@@ -69,18 +68,19 @@ class Mailbox:
     """Rows and other news of partitions, until the loop takes them.
 
     Coming and going: `add`, `end`, `leave`, `withdraw`. Filling: `put`, `stand`, `quiet`,
-    `unpolled`, `fail`, `failing`, several of them `at_once`. Holding back: `has_room`,
-    `wait_for_room`, `wait_for_room_but`. Taking: `take`. Looking: `names`, `all_ended`.
+    `unpolled`, `fail`, `failing`, several of them `at_once`; `hand_back`. Holding back: `has_room`,
+    `wait_for_room`, `wait_for_room_but`. Taking: `take`, `settled`. Looking: `names`, `all_ended`.
 
     Cost of `take`: O(partitions that have something to tell); thousands of silent ones cost
     nothing.
 
     Args:
         clock: says when rows are put in, where who puts them does not; None: nobody does.
+        unsettled: keeps all rows until a checkpoint holds them; None: nobody does.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock | None = None, unsettled: Unsettled | None = None) -> None:
+        self._clock, self._unsettled = clock, unsettled
         self.wake: Callable[[], None] = lambda: None
         self._lanes: dict[str, _Lane] = {}
         self._found: list[Found] = []
@@ -151,14 +151,38 @@ class Mailbox:
                 arrived_us = self._clock.now_us()
             if lane.stands is not None and not lane.waiting:
                 lane.begins = lane.stands
-            lane.waiting.append(Arrived(name, rows, position, arrived_us))
             lane.is_quiet, lane.stands = is_quiet, None
-            lane.rows += count_of(rows)
-            size = _bytes(rows)
-            lane.bytes += size
-            self._bytes += size
-            self._telling[name] = None
+            item, size = Arrived(name, rows, position, arrived_us), bytes_of(rows)
+            self._append(lane, item, size)
+            if self._unsettled is not None:
+                self._unsettled.add(item, size)
         self._ring()
+
+    def hand_back(self, *, leaves: bool = False) -> None:
+        """Put in once more what an attempt before this one had, and no checkpoint holds.
+
+        Args:
+            leaves: whether partitions that are not there by themselves leave behind their rows.
+        """
+        if self._unsettled is None:
+            return
+        for name, items in self._unsettled.hand_back().items():
+            is_found = name not in self._lanes
+            self.add(name, is_found=is_found)
+            with self._room:
+                lane = self._lanes[name]
+                lane.is_quiet = True
+                for item in items:
+                    self._append(lane, item, bytes_of(item.rows))
+            if is_found and leaves:
+                self.leave(name)
+        self._ring()
+
+    def settled(self, positions: Mapping[str, Position]) -> None:
+        """Note that a checkpoint holds what is in front of these positions."""
+        if self._unsettled is not None:
+            self._unsettled.settle(positions)
+            self.wake_waiting()
 
     def stand(self, name: str, position: Position) -> None:
         """Note where a partition is read on from, behind the rows put before."""
@@ -315,17 +339,19 @@ class Mailbox:
         if lane.begins is not None:
             news.append(Stands(name, lane.begins))
             lane.begins = None
-        taken = _taken(lane.waiting, most_rows)
+        taken = first_of(lane.waiting, most_rows)
         if taken:
             lane.is_told_silent, lane.reached = False, taken[-1].position
+            if self._unsettled is not None:
+                self._unsettled.took(name, len(taken))
             size, n = lane.bytes, lane.rows
             if lane.waiting:
-                size = sum(_bytes(item.rows) for item in taken)
+                size = sum(bytes_of(item.rows) for item in taken)
                 n = sum(count_of(item.rows) for item in taken)
             lane.rows -= n
             lane.bytes -= size
             self._bytes -= size
-            news += _joined(taken)
+            news += joined(taken)
         if lane.stands is not None and not lane.waiting:
             news.append(Stands(name, lane.stands))
             lane.reached, lane.stands = lane.stands, None
@@ -334,6 +360,13 @@ class Mailbox:
             self._unended -= isinstance(lane.parting, Ended)
             news.append(lane.parting)
         return news
+
+    def _append(self, lane: _Lane, item: Arrived, size: int) -> None:
+        lane.waiting.append(item)
+        lane.rows += count_of(item.rows)
+        lane.bytes += size
+        self._bytes += size
+        self._telling[item.partition] = None
 
     def _ring(self) -> None:
         with self._room:
@@ -355,32 +388,8 @@ class Mailbox:
 
     def _has_room(self, name: str) -> bool:
         lane = self._lanes[name]
+        if self._unsettled is not None and self._unsettled.is_full:
+            return False
         if self._bytes >= _MOST_BYTES_IN_ALL:
             return not lane.waiting
         return lane.rows < _MOST_ROWS and lane.bytes < _MOST_BYTES
-
-
-def _bytes(rows: Rows) -> int:
-    return int((rows.rows if isinstance(rows, MalformedRows) else rows).nbytes)
-
-
-def _taken(waiting: deque[Arrived], most_rows: int) -> list[Arrived]:
-    taken: list[Arrived] = []
-    n = 0
-    while waiting and n < most_rows:
-        taken.append(waiting.popleft())
-        n += count_of(taken[-1].rows)
-    return taken
-
-
-def _joined(taken: Iterable[Arrived]) -> list[Arrived]:
-    """Make one batch of what stands next to each other."""
-    joined: list[Arrived] = []
-    for is_batch, group in groupby(taken, lambda item: isinstance(item.rows, pa.RecordBatch)):
-        items = list(group)
-        if is_batch and len(items) > 1:
-            rows = pa.concat_batches([item.rows for item in items])
-            last = items[-1]
-            items = [Arrived(last.partition, rows, last.position, items[0].arrived_us)]
-        joined += items
-    return joined

@@ -63,16 +63,15 @@ class SocketSource(WireSource):
         Raises:
             SourceError: somebody else listens there.
         """
-        mail = Mailbox(clock)
+        mail = Mailbox(clock, self.unsettled)
         self.wire.decoder(columns, str(self.address))  # columns that are not there
-        rows = {name: int(known.get("rows", 0)) for name, known in (positions or {}).items()}
         if self.connects:
             mail.add(str(self.address), is_found=False)
-            caller = _Caller(self, columns, mail, rows)
+            caller = _Caller(self, columns, mail, self.rows_before(positions))
             return AsyncFeed(caller.run, mail)
         server = listening(self.address)
-        listener = _Listener(self, columns, mail, server, rows)
-        return AsyncFeed(listener.run, mail, let_go=listener.close)
+        listener = _Listener(self, columns, mail, server, self.rows_before(positions))
+        return AsyncFeed(listener.run, mail, let_go=listener.close, leaves=True)
 
     def describe(self) -> str:
         """Return one line."""

@@ -12,6 +12,7 @@ from eventtime.errors import SourceError
 from eventtime.sources.base import count_of
 from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
+from eventtime.sources.unsettled import Unsettled
 from eventtime.sources.wire import WireSource
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from eventtime.clock import Clock
     from eventtime.sources.base import Position, Rows
-    from eventtime.sources.wire import Decoder
 
 __all__ = ("StandardInput",)
 
@@ -47,9 +47,11 @@ class StandardInput(WireSource):
         clock: Clock,
     ) -> _PipeFeed:
         """Begin to read; what another run has read is gone."""
-        known = (positions or {}).get(_NAME, {})
-        decoder = self.wire.decoder(columns, _NAME)
-        return _PipeFeed(self, decoder, int(known.get("rows", 0)), clock)
+        kept = Unsettled() if self.unsettled is None else self.unsettled
+        # An attempt before this one may have read half of a line.
+        kept.decoder = kept.decoder or self.wire.decoder(columns, _NAME)
+        mail = Mailbox(clock, self.unsettled)
+        return _PipeFeed(self, kept, self.rows_before(positions).get(_NAME, 0), mail)
 
     def describe(self) -> str:
         """Return one line."""
@@ -59,17 +61,21 @@ class StandardInput(WireSource):
 class _PipeFeed(MailFeed):
     """A thread that looks at the pipe, so that it can end while nothing comes."""
 
-    def __init__(self, source: StandardInput, decoder: Decoder, rows: int, clock: Clock) -> None:
-        self._source, self._decoder, self._rows = source, decoder, rows
-        super().__init__(Mailbox(clock))
+    def __init__(self, source: StandardInput, kept: Unsettled, rows: int, mail: Mailbox) -> None:
+        self._source, self._kept, self._rows = source, kept, rows
+        super().__init__(mail)
         self._closing = threading.Event()
         self._mail.add(_NAME, is_found=False)
         self._thread = threading.Thread(target=self._run, name="eventtime-stdin", daemon=True)
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
+        self._mail.hand_back()
         self._mail.quiet(_NAME)
-        self._thread.start()
+        if self._kept.has_ended:
+            self._mail.end(_NAME)
+        else:
+            self._thread.start()
 
     @property
     def is_over(self) -> bool:
@@ -91,18 +97,23 @@ class _PipeFeed(MailFeed):
                 self._read()
             except SourceError as error:
                 self._put([self._source.wire.set_aside(error)])
-                self._mail.end(_NAME)
+                self._end()
 
     def _read(self) -> None:
-        descriptor = self._source.descriptor
+        descriptor, decoder = self._source.descriptor, self._kept.decoder
+        assert decoder is not None
         while not self._closing.is_set():
             if not select.select([descriptor], [], [], _LOOK_S)[0]:
                 continue
             data = os.read(descriptor, _CHUNK_BYTES)
-            self._put(self._decoder.feed(data) if data else self._decoder.end())
+            self._put(decoder.feed(data) if data else decoder.end())
             if not data:
-                self._mail.end(_NAME)
+                self._end()
                 return
+
+    def _end(self) -> None:
+        self._kept.has_ended = True
+        self._mail.end(_NAME)
 
     def _put(self, items: Sequence[Rows]) -> None:
         for item in items:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
 
 from eventtime.checks import is_one_of, shown
 from eventtime.errors import MalformedRowError, PlanError, SourceError
@@ -14,6 +14,7 @@ from eventtime.sources.inference import as_schema
 from eventtime.sources.jsonlines import JsonLinesFormat
 from eventtime.sources.schemas import check_columns, without_views
 from eventtime.sources.textblocks import malformed
+from eventtime.sources.unsettled import Unsettled
 from eventtime.timestamp import check_time, check_time_type
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from eventtime.sources.base import MalformedRows, Rows
+    from eventtime.sources.base import MalformedRows, Position, Rows
     from eventtime.sources.textblocks import OnMalformed
 
 __all__ = ("Decoder", "Wire", "WireFormat", "WireSource", "wire")
@@ -98,9 +99,19 @@ class WireSource:
 
     Attributes:
         wire: what comes.
+        unsettled: keeps rows for another attempt of the run, as nobody sends them again.
     """
 
     wire: Wire
+    unsettled: Unsettled | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def keeping(self, unsettled: Unsettled) -> Self:
+        """See `Unrepeated`."""
+        return replace(self, unsettled=unsettled)
+
+    def rows_before(self, positions: Mapping[str, Position] | None) -> dict[str, int]:
+        """Return how many rows of each partition came already, for another feed goes on."""
+        return (self.unsettled or Unsettled()).resume(positions)
 
     @property
     def time(self) -> str:
