@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import eventtime as et
@@ -25,8 +26,6 @@ from live.sources.waiting import taken_until
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from eventtime.sources.feed import News
 
@@ -136,6 +135,50 @@ def test_a_run_goes_on_though_no_checkpoint_would_be_due(
     assert ran.table().column("n").to_pylist() == [10]
     assert ran.report.checkpoint is not None
     assert ran.report.checkpoint.number > 3
+
+
+class Counting(et.ProcessFunction):
+    """Tells with each row how many broadcast rows it knows."""
+
+    told: Any = et.broadcast_state(pa.string(), pa.int64())
+
+    def on_broadcast(self, ctx: Any, name: str, row: Any) -> None:
+        self.told[name] = (self.told.get(name) or 0) + 1
+
+    def on_row(self, ctx: Any, row: Any) -> None:
+        ctx.emit(n=self.told.get("rules") or 0)
+
+
+def test_rows_of_a_broadcast_stream_count_once_though_a_sink_fails(tmp_path: Path) -> None:
+    """S28."""
+    rules, door = Door(), Door()
+    turns, fails = [0], [True]
+
+    def stop() -> bool:
+        turns[0] += 1
+        if turns[0] == 1:
+            rules.post(3, 1)
+            door.post(2, 5)
+        if fails and turns[0] == 3:
+            fails.clear()
+            msg = "the disk is full"
+            raise OSError(msg)
+        return not fails
+
+    def read(port: int) -> et.Stream:
+        return et.read_http(f":{port}", schema=SCHEMA, time="t", time_unit="s")
+
+    keyed = read(door.port).watermark(et.ascending()).key_by("x")
+    output = pa.schema({"n": pa.int64()})
+    counted = keyed.process(Counting(), output=output, broadcast={"rules": read(rules.port)})
+    ran = counted.run(
+        checkpoint=et.checkpoints(tmp_path / "state", every="1h"),
+        restart=et.restart(sleep=lambda seconds: None, told=lambda text: None),
+        stop=stop,
+        drain=True,
+    )
+    assert ran.report.restarts == 1
+    assert ran.table().column("n").to_pylist() == [0, 3]
 
 
 def test_the_live_side_of_a_hybrid_is_kept() -> None:
