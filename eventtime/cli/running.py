@@ -19,6 +19,7 @@ from eventtime.cli.show import json_rows, show_ledger, show_rows
 from eventtime.cli.surviving import resumed_in_words
 from eventtime.cli.targets import QUARANTINE, in_words
 from eventtime.cli.termination import TERMINATED, Suspension
+from eventtime.cli.warned import warnings_shown
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.rerun import replay_journal
 from eventtime.sinks.stdout import to_stdout
@@ -119,6 +120,7 @@ def run_stream(
     try:
         with (
             session.compiling(line.say if line else None),
+            warnings_shown(session, line.say if line else None),
             suspension.heard() if is_heard else contextlib.nullcontext(),
         ):
             run = _ran(stream, targets, shown if targets.out is None else targets.out, sides, more)

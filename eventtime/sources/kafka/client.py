@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from eventtime.errors import SourceError
-from eventtime.kafka_client import LOG, WAIT_S, Troubles, missing, settings
+from eventtime.kafka_client import LOG, WAIT_S, Outage, Troubles, missing, settings
 from eventtime.sources.kafka.lane import Lane, TopicPartitionName
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Client:
         except ImportError as error:
             raise missing(error, SourceError, place) from error
         self.place = place
-        self.troubles = Troubles(servers, place)
+        self.troubles, self.outage = Troubles(servers, place), Outage(servers, place)
         own = {
             "enable_auto_commit": False,
             "enable_auto_offset_store": False,

@@ -241,18 +241,21 @@ class KafkaFeed(MailFeed):
             return
         self._asked_us = now_us
         if self._is_cut_off:
-            self._knock()
+            self._knock(now_us)
         else:
             with contextlib.suppress(SourceError):  # asked again next time
                 self._find(self._client.partitions(self._topics, _DISCOVER_S))
 
-    def _knock(self) -> None:
+    def _knock(self, now_us: int) -> None:
         """Ask whether a broker answers again; those that were at their end are silent then."""
-        if self._client.answers(self._topics[0], _PROBE_S):
-            self._is_cut_off = False
-            for lane in self._lanes.values():
-                if lane.is_at_end and not lane.has_ended:
-                    self._mail.quiet(lane.name)
+        if not self._client.answers(self._topics[0], _PROBE_S):
+            self._client.outage.lasts(now_us)
+            return
+        self._is_cut_off = False
+        self._client.outage.is_over()
+        for lane in self._lanes.values():
+            if lane.is_at_end and not lane.has_ended:
+                self._mail.quiet(lane.name)
 
     def _find(self, partitions: Sequence[TopicPartitionName]) -> None:
         """Begin with partitions that are new, at their beginning: all in them is."""

@@ -91,3 +91,32 @@ def test_what_a_run_that_went_on_did_is_told_apart_from_all_its_lives(tmp_path: 
     _, err = again.communicate(timeout=BOUND_S)
     assert re.search(r"2 rows in \d+\.\d s in this run, from checkpoint \d+", err)
     assert "6 rows, 4 results, 1 late in all runs" in err
+
+
+@pytest.mark.parametrize("log", [(), ("--log", "json")])
+def test_what_the_library_warns_of_is_told(tmp_path: Path, log: tuple[str, ...]) -> None:
+    """In the form of the other lines; a client that talks in its own words is not heard."""
+    (tmp_path / "warns.py").write_text(
+        "import logging\n"
+        "import eventtime as et\n"
+        "def warns(rows):\n"
+        "    if not rows.num_rows: return rows\n"
+        "    logging.getLogger('eventtime.kafka.librdkafka').error('FAIL [thrd:bootstrap]')\n"
+        "    logging.getLogger('eventtime.kafka').info('a trifle')\n"
+        "    logging.getLogger('eventtime.kafka').warning('%s: no broker answers', 'topic')\n"
+        "    return rows\n"
+        "one = et.generate(1000, partitions=1, rows=1).map_batches(warns)\n"
+        "counts = one.watermark(et.ascending()).window(et.tumbling('1s')).aggregate(n=et.count())\n"
+    )
+    running = process("run", tmp_path / "warns.py", *log)
+    _, err = running.communicate(timeout=BOUND_S)
+    assert running.returncode == 0, err
+    if not log:
+        assert "warning: topic: no broker answers\n" in err
+    else:
+        told = [json.loads(line) for line in err.splitlines()]
+        (warned,) = [event for event in told if event["event"] == "warning"]
+        assert warned["text"] == "topic: no broker answers"
+        assert warned["logger"] == "eventtime.kafka"
+    assert "FAIL" not in err
+    assert "a trifle" not in err

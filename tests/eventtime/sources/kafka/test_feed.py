@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.clock import ManualClock
+from eventtime.kafka_client import Outage
 from eventtime.sources.base import count_of
 from eventtime.sources.feed import Arrived, Silent
 from eventtime.sources.kafka.feed import KafkaFeed
@@ -188,6 +190,12 @@ class Client:
         self.closed, self.dry = threading.Event(), threading.Event()
         self._sizes, self._between, self._told = list(sizes), between, 0
         self.polls = 0
+        self.answering: list[bool] = []
+        self.outage = Outage("broker:9092", "topic 't'")
+
+    def answers(self, topic: str, wait_s: float) -> bool:
+        assert (topic, wait_s <= BOUND_S) == ("t", True)
+        return self.answering.pop(0)
 
     def assign(self, lanes: Sequence[Lane]) -> None:
         assert lanes
@@ -263,3 +271,43 @@ def test_a_feed_that_never_began_lets_go_of_its_client() -> None:
     client = Client()
     feeding(client, RawPayload(SCHEMA)).close()
     assert client.closed.is_set()
+
+
+def test_brokers_that_are_gone_are_told_once_and_so_is_their_return(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A first attempt that fails is nothing yet: another address of the broker may answer."""
+
+    def goes_on() -> None:
+        clock.advance(1_000_000)
+        if not client.answering:
+            done.set()
+
+    clock, done, client = ManualClock(), threading.Event(), Client(between=goes_on)
+    client.answering, client.troubles.is_cut_off = [False, False, False, True], True
+    made: Any = client
+    decoder = Decoder(RawPayload(SCHEMA), SCHEMA)
+    feed = KafkaFeed(made, decoder, [Lane("t", 0, 0)], ["t"], clock, discover_us=None)
+    with caplog.at_level(logging.WARNING, "eventtime.kafka"):
+        feed.start(lambda: None)
+        assert done.wait(BOUND_S)
+        feed.close()
+    gone, back = caplog.messages
+    assert gone.startswith("topic 't': no broker answers at broker:9092")
+    assert back == "topic 't': a broker answers again at broker:9092"
+
+
+def test_brokers_that_come_and_go_are_told_at_a_bounded_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once a minute; one that stays away is told in the end."""
+    outage = Outage("broker:9092", "here")
+    with caplog.at_level(logging.WARNING, "eventtime.kafka"):
+        for second in range(59):
+            outage.lasts(second * 1_000_000)
+            outage.is_over()
+        assert len(caplog.messages) == 2
+        for second in range(59, 200):
+            outage.lasts(second * 1_000_000)
+        outage.is_over()
+    assert len(caplog.messages) == 4
