@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from eventtime.cli.session import now_s
+from eventtime.cli.unheard import ONE_SIGNAL_S, ends_at_second_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +20,6 @@ __all__ = ("TERMINATED", "Suspension", "hear_sigterm")
 
 TERMINATED: Final = 143
 """Exit code of a command that SIGTERM ended."""
-
-_ONE_SIGNAL_S: Final = 1.0
 
 
 @contextlib.contextmanager
@@ -44,7 +43,8 @@ def hear_sigterm(session: Session) -> Iterator[None]:
         return
     signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        with ends_at_second_signal(session):
+            yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -112,6 +112,6 @@ class Suspension:
                 raise KeyboardInterrupt
             return
         # SIGTERM goes to a process and to its group: that is one wish.
-        if number == signal.SIGTERM and now - self._asked_at < _ONE_SIGNAL_S:
+        if number == signal.SIGTERM and now - self._asked_at < ONE_SIGNAL_S:
             return
         raise KeyboardInterrupt

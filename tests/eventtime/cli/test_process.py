@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -58,6 +59,58 @@ def test_ctrl_c_leaves_no_output(long_input: Path, tmp_path: Path) -> None:
     assert "interrupted; nothing was written under the final name" in complaint
     assert "Traceback" not in complaint
     assert list(out.iterdir()) == []
+
+
+WAITS_FOR_EVER = """
+import ctypes
+import signal
+import sys
+import pyarrow as pa
+import eventtime as et
+
+signal.signal(signal.SIGINT, lambda number, frame: None)  # one right before the call ends nothing
+
+def waits(rows):
+    if rows.num_rows:
+        print("in the call", file=sys.stderr, flush=True)
+        mutex = ctypes.create_string_buffer(64)  # zeros: one that nobody holds
+        library = ctypes.CDLL(None)
+        while True:  # the second time it waits for itself, and goes on after signals
+            library.pthread_mutex_lock(mutex)
+    return rows
+
+class Waits:
+    delivery = guarantee = "at_least_once"
+    keeps_rows = False
+    def open(self, schema): return self
+    def write(self, batch): waits(batch)
+    def commit(self): pass
+    def abort(self): pass
+    def describe(self): return "a sink that waits"
+
+rows = pa.table({"t": pa.array([1, 2], pa.timestamp("s"))})
+marked = et.from_arrow(rows, time="t").watermark(et.ascending())
+counts = marked.window(et.tumbling("1s")).aggregate(n=et.count())
+sink = Waits()
+"""
+
+
+def test_a_second_signal_ends_a_call_that_does_not_come_back(tmp_path: Path) -> None:
+    """As of a library that waits for a database which says nothing: no handler of Python's runs."""
+    (tmp_path / "waits.py").write_text(WAITS_FOR_EVER)
+    started = process("run", tmp_path / "waits.py")
+    assert started.stderr is not None
+    while "in the call" not in started.stderr.readline():
+        assert started.poll() is None
+    for _ in range(300):
+        started.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(timeout=0.2)
+            break
+    started.kill()
+    _, complaint = started.communicate()
+    assert (started.returncode, "Traceback" in complaint) == (130, False)
+    assert "error: stopped at once by a second signal, in the midst of a call" in complaint
 
 
 def test_a_reader_that_goes_away_is_no_failure() -> None:
