@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ("JsonLinesFormat", "parse_objects", "parse_together")
 
 LINE_FEED, CARRIAGE_RETURN, OPENING_BRACE, CLOSING_BRACE = b"\n\r{}"
+_NUMBER: Final = re.compile(r"Column\(/(.+)\) changed from string to number")
 
 
 @dataclass(frozen=True)
@@ -146,20 +148,40 @@ def parse_objects(data: bytes, wanted: pa.Schema | None = None) -> pa.RecordBatc
 
     _require_utf8(data)
     lines = _count_objects(data)
-    table = json.read_json(
-        pa.py_buffer(data),
-        json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        json.ParseOptions(
-            explicit_schema=wanted,
-            unexpected_field_behavior="infer" if wanted is None else "ignore",
-        ),
-    )
+    try:
+        table = json.read_json(
+            pa.py_buffer(data),
+            json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            json.ParseOptions(
+                explicit_schema=wanted,
+                unexpected_field_behavior="infer" if wanted is None else "ignore",
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if message := _time_as_number(str(error), wanted):
+            raise pa.ArrowInvalid(message) from error
+        raise
     if table.num_rows != lines:
         objects = table.num_rows
         message = f"{objects} JSON object(s) in {lines} line(s); each line must hold exactly one"
         raise pa.ArrowInvalid(message)
     batches = table.to_batches()
     return join(batches)
+
+
+def _time_as_number(message: str, wanted: pa.Schema | None) -> str:
+    """Say it if a number stands where a time is wanted, which the parser reads of text only."""
+    told = _NUMBER.search(message)
+    name = told[1] if told else ""
+    if wanted is None or name not in wanted.names:
+        return ""
+    kind = wanted.field(name).type
+    if not pa.types.is_timestamp(kind):
+        return ""
+    return (
+        f"{name!r} is a number, and a {kind} is written as text; of numbers the type is int64, and "
+        f"if they are the event time, their unit is given: time_unit={kind.unit!r}"
+    )
 
 
 def parse_together(texts: Sequence[bytes], wanted: pa.Schema) -> list[pa.RecordBatch] | None:

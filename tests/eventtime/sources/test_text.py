@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from eventtime.errors import MalformedRowError, PlanError, SchemaError, SourceError
 from eventtime.sources import MalformedRows, Poll, by_column
 from eventtime.sources.datafile import DataFile
+from eventtime.sources.jsonlines import parse_objects
 from eventtime.sources.marks import Mark
 from eventtime.sources.textblocks import Block, parse_blocks, read_blocks
 from sourcing import csv_source, json_lines_source, parquet_source
@@ -83,6 +84,17 @@ def test_a_bad_json_line_is_an_error_with_its_line(tmp_path: Path, read_all: Any
     with pytest.raises(MalformedRowError, match="JSON parse error: Invalid value") as caught:
         read_all(json_lines_source(tmp_path / "a.jsonl", time="t"))
     assert caught.value.place == f"{tmp_path / 'a.jsonl'}, line 3"
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_time_that_is_a_number_is_told_what_its_type_is(unit: Any) -> None:
+    """Epoch milliseconds, as many write them; the parser reads times of text only."""
+    wanted = pa.schema({"t": pa.timestamp(unit), "s": pa.string()})
+    said = rf"'t' is a number, .* int64.* time_unit='{unit}'"
+    with pytest.raises(pa.ArrowInvalid, match=said):
+        parse_objects(b'{"t":1,"s":"x"}', wanted)
+    with pytest.raises(pa.ArrowInvalid, match=r"Column\(/s\) changed from string to number"):
+        parse_objects(b'{"t":"1970-01-01","s":1}', wanted)
 
 
 @settings(max_examples=60, deadline=None)
