@@ -91,7 +91,7 @@ def test_the_help_of_replay_says_what_is_needed(call: Call) -> None:
 
 def test_the_file_in_the_help_of_run_is_one_that_runs(call: Call, tmp_path: Path) -> None:
     told = call("run", "--help").out
-    lines = told[told.index("import eventtime") : told.index("  Examples:")].splitlines()
+    lines = told[told.index("import eventtime") : told.index("  Where rows go")].splitlines()
     text = "\n".join(line.removeprefix("    ") for line in lines)
     (tmp_path / "hourly.py").write_text(text.replace("flights/*.parquet", FLIGHTS))
     assert "1,743 results" in call("run", tmp_path / "hourly.py").out
