@@ -83,6 +83,7 @@ class Core:
         self.names: list[str] = []
         self.branches: list[int] = []
         self.results = 0
+        self.first_aside = ""
         self._intakes: list[PartitionIntake] = []
         # Judged, and not processed yet: a chunk of many small batches costs what one of them does.
         self._gathered: list[tuple[int, Block]] = []
@@ -281,6 +282,7 @@ class Core:
     def _set_aside(self, p: int) -> None:
         rows, self._intakes[p].quarantined = self._intakes[p].quarantined, []
         if rows:
+            self.first_aside = self.first_aside or rows[0].detail[0]
             asides = [Aside(p, r, np.zeros(len(r.numbers), np.int64)) for r in rows]
             batch = quarantine_batch(self.side_schemas[QUARANTINE], asides, self.names)
             self.kept.add_side(QUARANTINE, batch)

@@ -138,6 +138,7 @@ class Sight:
             latency=self.latencies.now(),
             rows_per_s=rows_per_s,
             results_per_s=results_per_s,
+            first_aside=core.first_aside,
             before=self._before,
         )
 

@@ -119,6 +119,7 @@ class Status:
         rows_per_s, results_per_s: over the last few seconds.
         life: how the run fares as a whole.
         before: what of the figures had been counted earlier.
+        first_aside: why the first row was set aside since this process began; empty: none was.
     """
 
     at_us: int
@@ -137,6 +138,7 @@ class Status:
     results_per_s: float = 0.0
     life: Life = field(default_factory=Life)
     before: Before = field(default_factory=Before)
+    first_aside: str = ""
 
     @property
     def watermark_us(self) -> int | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventtime.cli.aside import TellsAside, aside_in_words
 from eventtime.cli.outputs import Discard, FirstRows
 from eventtime.cli.printed import PrintedTable
 from eventtime.cli.progress import ProgressLine
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from eventtime.cli.session import Session
     from eventtime.cli.targets import Targets
-    from eventtime.ledger import PartitionLedger
     from eventtime.live import Live
     from eventtime.run import Run
     from eventtime.sinks.base import AnySink
@@ -105,6 +105,10 @@ def run_stream(
     if live is not None:
         as_table = sys.stdout.isatty() and not session.json
         shown = PrintedTable(line.say if line else None) if as_table else to_stdout()
+        if not session.quiet:
+            tells = TellsAside(say, are_kept=QUARANTINE in targets.sides)
+            live = replace(live, observe=(*live.observe, tells))
+            _tell_files_at_end(targets, session)
     suspension = Suspension(session)
     survival.check_drain(is_live=live is not None)
     is_heard = survival.checkpoints is not None or survival.drain
@@ -160,6 +164,18 @@ def _ran(
     )
 
 
+def _tell_files_at_end(targets: Targets, session: Session) -> None:
+    """Say of single files that they appear at the end, which few live runs come to."""
+    named = [str(t) for t in (targets.out, *targets.sides.values()) if isinstance(t, str | Path)]
+    if not named or targets.survival.drain:
+        return
+    they = "it is" if len(named) == 1 else "they are"
+    text = f"{', '.join(named)}: written at the end of all input"
+    if targets.survival.checkpoints is None:
+        text += f"; if the run is stopped before, {they} lost: add --checkpoint DIR or --drain"
+    session.hint(text)
+
+
 def tell(finished: Finished, session: Session) -> None:
     """Print what came out: results or their path, the ledger, and what to do about late rows.
 
@@ -203,7 +219,7 @@ def _tell_results(finished: Finished, session: Session) -> None:
     session.say(f"{counted(report.results, 'result')}{_where(run, targets.out)}")
     for line in _late_lines(finished):
         session.say(line)
-    if aside := _aside(total):
+    if aside := aside_in_words(total):
         advice = f"; --quarantine PATH{_from_the_start(finished)} keeps them"
         kept = _where(run, targets.sides.get(QUARANTINE)) or advice
         session.say(f"{aside}{kept}")
@@ -216,7 +232,7 @@ def _tell_counts(finished: Finished, session: Session) -> None:
     if session.quiet or session.json:
         return
     report, total = finished.run.report, finished.run.ledger.total
-    aside = _aside(total)
+    aside = aside_in_words(total)
     here = f"{counted(finished.rows, 'row')} in {finished.seconds:.1f} s"
     came = f"{counted(report.results, 'result')}, {report.late:,} late{aside and f', {aside}'}"
     if finished.had_nothing_to_do:
@@ -265,16 +281,18 @@ def _heading(finished: Finished) -> str:
 
 def _late_lines(finished: Finished) -> Iterator[str]:
     late, rows = finished.run.ledger.total.late, finished.run.ledger.total.rows_in
-    keeps = f"--late PATH{_from_the_start(finished)} keeps them"
-    first, *others = [finished.targets.sides.get(tag or "") for tag in finished.late_tags]
+    first, *others = [
+        (_keeps(tag, finished), finished.targets.sides.get(tag or "")) for tag in finished.late_tags
+    ]
     if not late:
         yield "no row missed a window"
     else:
         are = "is" if late == 1 else "are"
         text = f"{counted(late, 'row')} ({late / rows:.2%}) missed a window and {are} not in these "
-        advice = f": {keeps}, --allowed-lateness or a larger bound lets them in"
-        yield f"{text}results{_where(finished.run, first) or advice}"
-    for i, (path, operator) in enumerate(
+        lets_in = "allowed_lateness=" if finished.targets.of_file else "--allowed-lateness"
+        advice = f": {first[0]}, {lets_in} or a larger bound lets them in"
+        yield f"{text}results{_where(finished.run, first[1]) or advice}"
+    for i, ((keeps, path), operator) in enumerate(
         zip(others, finished.run.ledger.operators[1:], strict=True), 2
     ):
         if operator.missed:
@@ -283,15 +301,12 @@ def _late_lines(finished: Finished) -> Iterator[str]:
             yield f"{pairs} of window {i} came too late for it{kept}"
 
 
-def _aside(total: PartitionLedger) -> str:
-    """Say how many rows are quarantined, and why; empty if none is."""
-    reasons = {
-        "without a time": total.null_time,
-        "too far ahead": total.future,
-        "malformed": total.malformed,
-    }
-    told = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items() if rows)
-    return f"{counted(sum(reasons.values()), 'row')} set aside ({told})" if told else ""
+def _keeps(tag: str | None, finished: Finished) -> str:
+    """Say what keeps late rows; of a pipeline that drops them --late is refused."""
+    how = f"--late PATH{_from_the_start(finished)}"
+    if tag is None and finished.targets.of_file:
+        how = f"window(…) without late=DROP, and {how},"
+    return f"{how} keeps them"
 
 
 def _from_the_start(finished: Finished) -> str:

@@ -36,6 +36,7 @@ class Targets:
         rows: to print when there is no `out`.
         survival: checkpoints, savepoints and restarts.
         memory: how much of the state may be in memory; None: all.
+        of_file: whether a file declares the pipeline, and so whether late rows are kept.
     """
 
     out: Target | None = None
@@ -45,6 +46,7 @@ class Targets:
     rows: int = 10
     survival: Survival = field(default_factory=Survival)
     memory: MemoryLimit | None = None
+    of_file: bool = False
 
     @classmethod
     def of(
@@ -76,7 +78,8 @@ class Targets:
         survival = Survival.of(given)
         limit = _limit(given["memory"], given["backend"], given["scratch"])
         overwrite, shards, rows = given["overwrite"], given["shards"], given["rows"]
-        return cls(out, sides, overwrite, shards, rows, survival, limit)
+        of_file = declared is not None
+        return cls(out, sides, overwrite, shards, rows, survival, limit, of_file)
 
 
 def in_words(target: Target) -> str:

@@ -189,3 +189,23 @@ def test_what_is_no_sink_is_refused(call: Call, write: Path, line: str, told: st
     assert done.code in {2, 4}
     assert told in done.err
     assert "fix: " in done.err
+
+
+def test_an_output_of_no_format_is_told_in_the_words_of_the_command_line(
+    call: Call, write: Path, tmp_path: Path
+) -> None:
+    write.write_text(HOURLY)
+    done = call("run", write, "--out", tmp_path / "out.txt")
+    assert (done.code, "end the path in one of .parquet, " in done.err) == (4, True)
+    assert "et." not in done.err
+    assert "a FILE.py, sink = et.to_parquet('" in call("run", write, "--out", f"{tmp_path}/x/").err
+
+
+def test_late_rows_that_the_file_drops_are_kept_by_changing_it(call: Call, write: Path) -> None:
+    """What is advised is not refused: `--late` alone would be."""
+    write.write_text(HOURLY.replace('1h")', '1h"), late=et.DROP'))
+    told = call("run", write).out
+    assert "results: window(…) without late=DROP, and --late PATH, keeps them" in told
+    assert "allowed_lateness= or a larger bound" in told
+    write.write_text(HOURLY)
+    assert "results: --late PATH keeps them" in call("run", write).out

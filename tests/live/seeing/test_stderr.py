@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from command_line import process
+from eventtime.cli.aside import TellsAside
 from eventtime.cli.main import main
+from eventtime.ledger import PartitionLedger
+from eventtime.report import ProgressReport
+from eventtime.status import Status
 from live.seeing.test_commands import BOUND_S, GENERATE, LINES, OF_LINES, line_of
+from tree import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,3 +127,58 @@ def test_what_the_library_warns_of_is_told(tmp_path: Path, log: tuple[str, ...])
         assert warned["logger"] == "eventtime.kafka"
     assert "FAIL" not in err
     assert "a trifle" not in err
+
+
+def test_rows_that_cannot_be_read_are_told_while_it_goes_on() -> None:
+    """S12: where all are such, nothing else would come; the first one says why."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "eventtime", "tail", "-", *OF_LINES],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        assert running.stdin is not None
+        running.stdin.write('{"t":"soon","k":"a"}\n')
+        running.stdin.flush()
+        said = line_of(running, "1 row set aside .*so far").string
+        assert "(1 malformed) so far, the first for: " in said
+        assert "line 1: JSON parse error" in said
+        assert said.endswith("; --quarantine PATH keeps them\n")
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_rows_set_aside_are_told_at_a_bounded_rate() -> None:
+    """Once a minute, and only if there are more."""
+    said: list[str] = []
+    tells = TellsAside(said.append, are_kept=True)
+    for second in range(200):
+        rows = min(second, 100)
+        report = ProgressReport(rows, 0, None, 0, 0, None, 0, 0, rows, 0)
+        balance = PartitionLedger(rows_in=rows, malformed=rows)
+        why = "line 1: bad" if rows else ""
+        tells(Status(second * 1_000_000, report, (), None, balance, (), first_aside=why))
+    assert said == [
+        "1 row set aside (1 malformed) so far, the first for: line 1: bad",
+        "61 rows set aside (61 malformed) so far, the first for: line 1: bad",
+        "100 rows set aside (100 malformed) so far, the first for: line 1: bad",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ((), "; if the run is stopped before, they are lost: add --checkpoint DIR or --drain"),
+        (("--checkpoint", "state"), ""),
+    ],
+)
+def test_files_that_appear_at_the_end_are_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], says: str
+) -> None:
+    command = [sys.executable, "-m", "eventtime", "tail", "-", *OF_LINES, "--out", "o.csv"]
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(
+        [*command, "--late", "late.csv", *more],
+        input=LINES, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.startswith(f"o.csv, late.csv: written at the end of all input{says}\n")
