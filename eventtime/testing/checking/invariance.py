@@ -67,10 +67,10 @@ def _of_crashes(case: Case, *, by_row: bool = False) -> list[str]:
 
 
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
-    """Saved, destroyed and restored after each push, and what is told between two (S27, S28).
+    """Saved, destroyed and restored after each push; or after each row and each step (S27, S28).
 
-    Or after each row and each step. Then where the steps say so, and with crashes in which every
-    fourth of these is lost, on real checkpoints.
+    Then where the steps say so, and with crashes in which every fourth of these is lost, on real
+    checkpoints.
     """
     each = "row" if by_row else "push"
     steps = list(restarting(turns_of(case.steps, by_row=by_row)))

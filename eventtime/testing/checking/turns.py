@@ -16,7 +16,7 @@ __all__ = ("crashing", "restarting", "turns_of")
 
 
 def turns_of(steps: Iterable[Laid], *, by_row: bool) -> Iterator[list[Laid]]:
-    """Cut steps: each push is by itself, and all that is told between two; or each row and step.
+    """Cut steps behind each push; or behind each row and step.
 
     The clock alone changes nothing inside, and goes with what follows.
     """
@@ -26,8 +26,7 @@ def turns_of(steps: Iterable[Laid], *, by_row: bool) -> Iterator[list[Laid]]:
             continue
         if batch is None:
             turn.append((step, None))
-        is_told = any(not isinstance(told, AdvanceClock) for told, _ in turn)
-        if is_told and (by_row or batch is not None):
+        if by_row and any(not isinstance(told, AdvanceClock) for told, _ in turn):
             yield turn
             turn = []
         if batch is not None:
