@@ -197,6 +197,7 @@ def read_kafka(
     key: str | None = None,
     headers: str | None = None,
     group: str | None = None,
+    partitions: Sequence[int] | None = None,
     start: Start | datetime = "earliest",
     end: Literal["now"] | None = None,
     on_malformed: OnMalformed = "quarantine",
@@ -204,16 +205,15 @@ def read_kafka(
 ) -> Stream:
     """Follow topics of Kafka; each of their partitions is one of the stream, such as ``clicks-3``.
 
-    All partitions are read, also those that are added later; with ``group``, those that the group
-    gives this member. With checkpoints every message counts exactly once: their offsets are in the
-    checkpoint. Offsets are committed to the broker for a group only. Messages of transactions are
-    read once these are committed. Needs the extra ``eventtime[kafka]``.
+    All partitions are read, also those added later; with ``group`` those that it gives this member,
+    with ``partitions`` those you chose. With checkpoints every message counts exactly once: offsets
+    are in the checkpoint, and committed to the broker for a group only. Messages of transactions
+    are read once these are committed. Needs the extra ``eventtime[kafka]``.
 
     Args:
         topics: one or more.
         servers: where the brokers are: one or more of 'host:port'.
-        time: event-time column; None: the timestamp of the message, as a column 'timestamp'
-            (milliseconds, UTC).
+        time: event-time column; None: the message's own, a column 'timestamp' (in ms, UTC).
         time_unit: 's', 'ms', 'us' or 'ns' if that column holds integers.
         value: what a message holds: 'json' (an object, or several, one a line), 'arrow' (an Arrow
             IPC stream of any number of rows), 'raw' (the bytes, as a column 'value'), 'avro' (a
@@ -232,24 +232,24 @@ def read_kafka(
         headers: the same for its headers (a list of structs of key and value).
         group: of consumers that share the partitions (cooperative rebalancing). A partition that
             goes to another member goes on there; what this one has taken from it stays here.
+        partitions: numbers of those to read, of each topic, whoever else reads; None: all.
         start: of a run without a checkpoint: 'earliest', 'latest', or the time of the first
             message. Partitions that are added later are read from their beginning.
         end: 'now': the partitions end where they end when the run begins.
         on_malformed: a message that does not parse goes to the side output 'quarantine', with
-            topic, partition and offset, or is an 'error'. One without a value (a tombstone) does
-            not parse, except as 'raw'.
+            topic, partition and offset, or is an 'error'. A tombstone parses as 'raw' only.
         options: of librdkafka, such as {'security.protocol': 'SSL'}.
 
     Raises:
         PlanError: an argument is wrong, or the schema is missing.
-        SourceError: when run: no broker or registry answers, no such topic, login refused, or
-            messages behind the checkpoint are gone.
+        SourceError: when run: no broker or registry answers, no such topic or partition, login
+            refused, or messages behind the checkpoint are gone.
     """
     coding = Coding(avro_schema, message, registry, framed)
     values = payload(value, schema, coding, place="read_kafka(…)")
     beside = Beside(time, time_unit, key, headers)
     source = KafkaSource.of(
-        topics, servers, values, beside, group, start, end, on_malformed, options
+        topics, servers, values, beside, group, partitions, start, end, on_malformed, options
     )
     return Stream.read(source)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pyarrow as pa
 
-from eventtime.checks import check_names, check_text, is_one_of, shown
+from eventtime.checks import check_names, check_text, check_whole, is_one_of, shown
 from eventtime.errors import PlanError, SourceError
 from eventtime.kafka_client import check_options, check_servers
 from eventtime.sources.kafka.client import Client
@@ -59,6 +59,7 @@ class KafkaSource:
     key: str | None
     headers: str | None
     group: str | None
+    partitions: tuple[int, ...] | None
     start: Start | int
     is_bounded: bool
     on_malformed: OnMalformed
@@ -85,15 +86,28 @@ class KafkaSource:
         client = Client(self.servers, self.group, self.options, self.describe())
         known = {name: int(at["offset"]) for name, at in (positions or {}).items()}
         try:
-            partitions = client.partitions(self.topics)
+            partitions = self._chosen(client.partitions(self.topics))
             if self.group is not None:
                 return self._member(client, decoder, known, clock)
             lanes = self._lanes(client, partitions, None if positions is None else known)
         except BaseException:
             client.close()
             raise
-        discover_us = None if self.is_bounded else _DISCOVER_US
+        discover_us = None if self.is_bounded or self.partitions is not None else _DISCOVER_US
         return KafkaFeed(client, decoder, lanes, self.topics, clock, discover_us=discover_us)
+
+    def _chosen(self, there: list[TopicPartitionName]) -> list[TopicPartitionName]:
+        """Leave those that were chosen; each topic must have them."""
+        if self.partitions is None:
+            return there
+        for topic in self.topics:
+            numbers = {each.number for each in there if each.topic == topic}
+            for number in self.partitions:
+                if number not in numbers:
+                    msg = f"no partition {number} of {topic!r}: it has {len(numbers)}, from 0"
+                    remedy = "choose others, or leave partitions= out to read all of them"
+                    raise SourceError(msg, place=self.describe(), remedy=remedy)
+        return [each for each in there if each.number in self.partitions]
 
     def _member(
         self, client: Client, decoder: Decoder, known: Mapping[str, int], clock: Clock
@@ -127,7 +141,9 @@ class KafkaSource:
         """One line for `explain()`, without options."""
         noun = "topic" if len(self.topics) == 1 else "topics"
         end = " to its end of now" if self.is_bounded else ""
-        return f"Kafka {noun} {', '.join(self.topics)}{end}"
+        chosen = self.partitions
+        only = "" if chosen is None else f", partitions {', '.join(map(str, chosen))},"
+        return f"Kafka {noun} {', '.join(self.topics)}{only}{end}"
 
     def _decoder(self, columns: Sequence[str] | None) -> Decoder:
         """Read only the columns that are wanted; one at least, which tells how many rows."""
@@ -211,6 +227,7 @@ class KafkaSource:
         values: Payload,
         beside: Beside,
         group: str | None,
+        partitions: Sequence[int] | None,
         start: Start | datetime,
         end: Literal["now"] | None,
         on_malformed: OnMalformed,
@@ -235,6 +252,9 @@ class KafkaSource:
         if group is not None and end is not None:
             msg = f"group={shown(group)} beside end='now': members of a group go on"
             raise PlanError(msg, place=place, remedy="leave out one of them")
+        if group is not None and partitions is not None:
+            msg = f"group={shown(group)} beside partitions=…: a group gives each member its own"
+            raise PlanError(msg, place=place, remedy="leave out one of them")
         source = cls(
             tuple(names),
             check_servers(servers, place=place),
@@ -245,6 +265,7 @@ class KafkaSource:
             beside.key,
             beside.headers,
             group,
+            _numbers(partitions, place),
             _start(start, place),
             end == "now",
             on_malformed,
@@ -262,6 +283,20 @@ class KafkaSource:
             msg = f"two columns have the name {twice[0]!r}"
             remedy = "give key=, headers= another; with time= there is no column 'timestamp'"
             raise PlanError(msg, place=place, remedy=remedy)
+
+
+def _numbers(partitions: object, place: str) -> tuple[int, ...] | None:
+    """Return the numbers of partitions in order, each once."""
+    if partitions is None:
+        return None
+    remedy = "a list of numbers such as [0, 3], or None for all"
+    if not isinstance(partitions, list | tuple | range) or not partitions:
+        msg = f"partitions={shown(partitions)} chooses none"
+        raise PlanError(msg, place=place, remedy=remedy)
+    for number in partitions:
+        what = "a number of a partition"
+        check_whole(number, least=0, what=what, place=f"{place}: partitions", remedy=remedy)
+    return tuple(sorted(set(partitions)))
 
 
 def _start(start: object, place: str) -> Start | int:

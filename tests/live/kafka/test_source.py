@@ -106,6 +106,18 @@ def test_arrow_payloads_hold_many_rows(topic: MakeTopic) -> None:
     assert ran.side("quarantine").num_rows == 1
 
 
+def test_partitions_can_be_chosen(topic: MakeTopic) -> None:
+    """Whoever reads others; what is not chosen is nobody's silence (S8)."""
+    made = topic(3)
+    for partition in range(3):
+        made.rows(partition, *range(partition, 20))
+    chosen = counted(made, partitions=[2, 0])
+    assert windows(chosen.run().table()) == [(0, 18), (10, 20)]
+    assert f"{made.name}, partitions 0, 2, to its end" in chosen.explain()
+    with pytest.raises(et.SourceError, match=r"no partition 3 of '.*': it has 3, from 0"):
+        counted(made, partitions=[1, 3]).run()
+
+
 def test_a_run_goes_on_from_its_checkpoint(topic: MakeTopic, tmp_path: Path) -> None:
     """S27, S28: every message counts once, over three runs."""
     made = topic(2)
