@@ -47,6 +47,7 @@ CAUGHT_BY_KIT: Final = frozenset(
         "rows from the future go on",
         "rows that come are not heard",
         "rows without a time are not counted",
+        "silence goes on after a partition was heard",
         "the combined watermark goes back",
         "the last firing is not final",
         "truncating division",

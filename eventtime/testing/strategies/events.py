@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
@@ -146,6 +147,11 @@ def events(
         place = draw(strange) if strange is not None and is_strange else draw(placed)
         return NewRow(whose, pace, place, draw(others), draw(marked), draw(yes))
 
+    def quiet(draw: st.DrawFn) -> Quiet:
+        whose, by_us = draw(partition), draw(silences)
+        # What was silent before it was heard is none of the silence that follows (S6).
+        return Quiet(whose, by_us, replace(row(draw), partition=whose) if draw(yes) else None)
+
     def brink(draw: st.DrawFn) -> Brink:
         row = NewRow(draw(partition), 0, Behind(0), draw(others), draw(marked), draw(yes))
         return Brink(draw(which), draw(yes), draw(beside), row)
@@ -159,7 +165,7 @@ def events(
         "over": lambda _: None,
         "row": row,
         "ticks": lambda draw: Ticks(draw(pauses)),
-        "quiet": lambda draw: Quiet(draw(partition), draw(silences)),
+        "quiet": quiet,
         "beat": lambda draw: Beat(draw(partition), draw(time), draw(ahead) * unit),
         "brink": brink,
         "appears": lambda draw: Appears(draw(yes)),

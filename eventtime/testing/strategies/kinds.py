@@ -76,10 +76,17 @@ class Ticks:
 
 @dataclass(frozen=True)
 class Quiet:
-    """A partition is polled in vain while the clock goes on."""
+    """A partition is polled in vain while the clock goes on.
+
+    Args:
+        partition: counted among those that have not ended.
+        by_us: how far the clock goes on.
+        heard: a row that comes behind it, and the partition is polled in vain for as long again.
+    """
 
     partition: int
     by_us: int
+    heard: NewRow | None
 
 
 @dataclass(frozen=True)

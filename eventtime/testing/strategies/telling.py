@@ -89,12 +89,8 @@ class Telling:
                 self._take_row(event)
             case Ticks(by_us):
                 self._advance(by_us)
-            case Quiet(partition, by_us):
-                name = self._whose(partition)
-                self._silent.add(name)
-                self._steps.append(PollEmpty(name))
-                self._advance(by_us)
-                self._steps.append(PollEmpty(name))
+            case Quiet():
+                self._take_silence(event)
             case Beat(partition, place, ahead_us):
                 name = self._whose(partition)
                 self._beat(name, self._at(name, place) + ahead_us)
@@ -126,6 +122,19 @@ class Telling:
     def _advance(self, by_us: int) -> None:
         self._clock_us += by_us
         self._steps.append(AdvanceClock(by_us))
+
+    def _take_silence(self, event: Quiet) -> None:
+        self._poll_in_vain(event.partition, event.by_us)
+        if event.heard is not None:
+            self._take_row(event.heard)
+            self._poll_in_vain(event.partition, event.by_us)
+
+    def _poll_in_vain(self, partition: int, by_us: int) -> None:
+        name = self._whose(partition)
+        self._silent.add(name)
+        self._steps.append(PollEmpty(name))
+        self._advance(by_us)
+        self._steps.append(PollEmpty(name))
 
     def _finish(self, name: str) -> None:
         self._let_go(name)
