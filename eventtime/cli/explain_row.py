@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from eventtime.cli.needless import refuse
+from eventtime.cli.needless import refuse, was_typed
 from eventtime.cli.options import declared_stream, pipeline_options
 from eventtime.cli.pipeline_file import stream_in_file
 from eventtime.cli.session import Session, common_options
@@ -112,10 +112,9 @@ def _check_needless(
     """
     others, why = (of_rows, "a window is") if wants_window else (of_windows, "a row is")
     needless = [(name, f"{why} asked for") for name, value in others.items() if value not in _NO]
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    typed = [name for name in declared if context.get_parameter_source(name) is not default]
-    flags = {name: option for option in context.command.params for name in [option.name]}
+    typed = filter(was_typed, declared)
+    options = click.get_current_context().command.params
+    flags = {name: option for option in options for name in [option.name]}
     for name, reason in [*needless, *((name, what) for name in typed)]:
         refuse(flags[name].opts[0], f"where {reason}")
 

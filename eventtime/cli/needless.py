@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import click
+
 from eventtime.errors import PlanError
 
-__all__ = ("refuse",)
+__all__ = ("refuse", "was_typed")
+
+
+def was_typed(name: str) -> bool:
+    """Tell whether an option of the command that runs was given, not left as it is."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 def refuse(

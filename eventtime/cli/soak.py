@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from eventtime.cli.needless import refuse, was_typed
 from eventtime.cli.session import Session, common_options
 from eventtime.errors import PlanError
 
@@ -70,11 +71,9 @@ def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int 
 
 def _check_needless(seed: int | None) -> None:
     """Refuse options that would be passed over."""
-    context, default = click.get_current_context(), click.core.ParameterSource.DEFAULT
     for name, flag in (("seconds", "--seconds"), ("seed_from", "--seed-from")):
-        if seed is not None and context.get_parameter_source(name) is not default:
-            msg = f"{flag} has no meaning for one seed"
-            raise PlanError(msg, place=flag, remedy="leave it out, or --seed")
+        if seed is not None and was_typed(name):
+            refuse(flag, "for one seed", remedy="leave it out, or --seed")
 
 
 class _Line:
