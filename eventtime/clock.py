@@ -54,19 +54,19 @@ class Interval:
 
     Args:
         every_us: how long.
-        now_us: reading of the clock at the beginning.
+        now_us: reading of the clock at the beginning; None: the first while has passed already.
 
     >>> interval = Interval(10, now_us=100)
     >>> [interval.has_passed(now_us) for now_us in (105, 110, 115, 90, 95, 100)]
     [False, True, False, True, False, True]
     """
 
-    def __init__(self, every_us: int, now_us: int) -> None:
+    def __init__(self, every_us: int, now_us: int | None) -> None:
         self._every_us, self._since_us = every_us, now_us
 
     def has_passed(self, now_us: int) -> bool:
         """Whether it has, since the last time that it had."""
-        if 0 <= now_us - self._since_us < self._every_us:
+        if self._since_us is not None and 0 <= now_us - self._since_us < self._every_us:
             return False
         self._since_us = now_us
         return True

@@ -19,7 +19,6 @@ __all__ = (
     "CLIENT_LOG",
     "LOG",
     "WAIT_S",
-    "Outage",
     "Troubles",
     "check_options",
     "check_servers",
@@ -34,8 +33,6 @@ LOG: Final = logging.getLogger("eventtime.kafka")
 LOG.addHandler(logging.NullHandler())  # silent, unless somebody listens
 CLIENT_LOG: Final = LOG.getChild("librdkafka")
 """What the client itself says, in its own words, as often as it likes."""
-
-_TOLD_AGAIN_US: Final = 60_000_000
 
 _OWN: Final = frozenset(
     {
@@ -159,36 +156,3 @@ class Troubles:
     @property
     def _is_refused(self) -> bool:
         return self._told is not None and self._told.name() in _CLOSED_TO_US
-
-
-class Outage:
-    """Tells in the log that no broker answers, and that one does again: one outage a minute.
-
-    Args:
-        servers: where the brokers are.
-        place: for messages.
-    """
-
-    def __init__(self, servers: str, place: str) -> None:
-        self._servers, self._place = servers, place
-        self._told_us: int | None = None
-        self._is_told = False
-
-    def lasts(self, now_us: int) -> None:
-        """Note that no broker answers; as often as it is seen.
-
-        Args:
-            now_us: reading of the clock.
-        """
-        if self._is_told:
-            return
-        if self._told_us is None or not 0 <= now_us - self._told_us < _TOLD_AGAIN_US:
-            self._told_us, self._is_told = now_us, True
-            text = "%s: no broker answers at %s; it is tried on, and no row comes meanwhile"
-            LOG.warning(text, self._place, self._servers)
-
-    def is_over(self) -> None:
-        """Note that a broker answers again."""
-        if self._is_told:
-            self._is_told = False
-            LOG.warning("%s: a broker answers again at %s", self._place, self._servers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from eventtime.clock import Interval
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
@@ -44,18 +45,16 @@ class TellsAside:
 
     def __init__(self, say: Callable[[str], None], *, are_kept: bool) -> None:
         self._say, self._are_kept = say, are_kept
-        self._told = 0
-        self._told_us: int | None = None
+        self._told, self._again = 0, Interval(_TOLD_AGAIN_US, None)
 
     def __call__(self, status: Status) -> None:
         """Take a status."""
         rows = status.report.quarantined
         if not status.first_aside or rows <= self._told:
             return
-        if self._told_us is not None and 0 <= status.at_us - self._told_us < _TOLD_AGAIN_US:
+        if not self._again.has_passed(status.at_us):
             return
-        self._told, self._told_us = rows, status.at_us
-        first = status.first_aside
+        self._told, first = rows, status.first_aside
         first = first if len(first) <= _SHOWN_CHARS else f"{first[:_SHOWN_CHARS]}…"
         keeps = "" if self._are_kept else "; --quarantine PATH keeps them"
         self._say(f"{aside_in_words(status.total)} so far, the first for: {first}{keeps}")

@@ -9,8 +9,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from eventtime.errors import SourceError
-from eventtime.kafka_client import LOG, WAIT_S, Outage, Troubles, missing, settings
+from eventtime.kafka_client import LOG, WAIT_S, Troubles, missing, settings
 from eventtime.sources.kafka.lane import Lane, TopicPartitionName
+from eventtime.sources.kafka.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventtime.clock import ManualClock
-from eventtime.kafka_client import Outage
 from eventtime.sources.base import count_of
 from eventtime.sources.feed import Arrived, Silent
 from eventtime.sources.kafka.feed import KafkaFeed
 from eventtime.sources.kafka.lane import Lane
 from eventtime.sources.kafka.messages import Decoder
+from eventtime.sources.kafka.outage import Outage
 from eventtime.sources.kafka.payloads import Parsed, RawPayload
 from eventtime.sources.kafka.polled import Polled
 
