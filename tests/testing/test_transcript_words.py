@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -17,36 +16,7 @@ from eventtime.testing.transcripts import (
     run_transcript,
 )
 from eventtime.testing.transcripts.reading import read_entries
-from tree import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-SCHEMA = json.loads(
-    (ROOT / "eventtime" / "testing" / "transcripts" / "transcript.schema.json").read_text("utf-8")
-)
-HEAD = """\
-transcript: 1
-title: A story
-pipeline:
-  columns: {at: time, value: integer}
-  watermark: ascending
-  window: {tumbling: 1m}
-  aggregate: {n: count}
-"""
-STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
-SEEN = f"{STEP}  - expect: {{watermark: 00:00:10}}\n"
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Any:
-    def write(text: str) -> Path:
-        path = tmp_path / "it.transcript.yaml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
+from story_text import HEAD, SCHEMA, SEEN, STEP
 
 # What the engine lacks
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -20,6 +18,7 @@ from eventtime.testing.transcripts import (
 )
 from eventtime.testing.transcripts.reading import read_entries
 from eventtime.testing.transcripts.script import RULES
+from story_text import HEAD, SCHEMA, SEEN, STEP
 from tree import ROOT
 
 if TYPE_CHECKING:
@@ -29,23 +28,10 @@ if TYPE_CHECKING:
 
 STORIES = sorted((ROOT / "tests" / "transcripts").glob("*.transcript.yaml"))
 WRONG = sorted((ROOT / "tests" / "testing" / "wrong").glob("*.yaml"))
-SCHEMA = json.loads(
-    (ROOT / "eventtime" / "testing" / "transcripts" / "transcript.schema.json").read_text("utf-8")
-)
 
 
 def name(path: Path) -> str:
     return path.name.partition(".")[0]
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Any:
-    def write(text: str) -> Path:
-        path = tmp_path / "it.transcript.yaml"
-        path.write_text(dedent(text), encoding="utf-8")
-        return path
-
-    return write
 
 
 # The rules
@@ -94,18 +80,7 @@ def test_a_failure_says_what_was_expected_and_what_came() -> None:
 
 # What is refused
 
-HEAD = """\
-transcript: 1
-title: A story
-pipeline:
-  columns: {at: time, value: integer}
-  watermark: ascending
-  window: {tumbling: 1m}
-  aggregate: {n: count}
-"""
 ROWS = f"{HEAD}steps:\n  - input:\n      - &row {{at: 00:00:10, value: 1}}\n"
-STEP = f"{HEAD}steps:\n  - input: [{{at: 00:00:10, value: 1}}]\n"
-SEEN = f"{STEP}  - expect: {{watermark: 00:00:10}}\n"
 
 
 @pytest.mark.parametrize(

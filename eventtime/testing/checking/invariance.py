@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventtime.plan import Aggregated, Processed, Stepped, walk
 from eventtime.testing.checking.differences import table_differences
 from eventtime.testing.checking.runs import RESULTS, Way
-from eventtime.testing.checking.turns import crashing, restarting, turns_of
+from eventtime.testing.checking.turns import restarting, turns_of
 from eventtime.transform import MapBatches
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def _on_shards(case: Case, shards: int) -> list[str]:
 
 
 def _of_crashes(case: Case, *, by_row: bool = False) -> list[str]:
-    steps = list(crashing(turns_of(case.steps, by_row=by_row)))
-    crashed = case.run_others(steps, case.streams.partitions, Way(has_restarts=True))
-    return _differences(case, crashed, is_stepwise=False)
+    return _differences(case, case.run_crashing(by_row=by_row), is_stepwise=False)
 
 
 def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:

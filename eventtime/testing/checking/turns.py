@@ -26,13 +26,13 @@ def turns_of(steps: Iterable[Laid], *, by_row: bool) -> Iterator[list[Laid]]:
             continue
         if batch is None:
             turn.append((step, None))
-        if by_row and any(not isinstance(told, AdvanceClock) for told, _ in turn):
-            yield turn
-            turn = []
-        if batch is not None:
-            for piece in (by_row and list(one_by_one(batch))) or [batch]:
-                yield [*turn, (step, piece)]
+            if by_row and not isinstance(step, AdvanceClock):
+                yield turn
                 turn = []
+            continue
+        for piece in (by_row and list(one_by_one(batch))) or [batch]:
+            yield [*turn, (step, piece)]
+            turn = []
     if turn:
         yield turn
 

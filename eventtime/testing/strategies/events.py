@@ -26,6 +26,7 @@ from eventtime.testing.strategies.kinds import (
     Tells,
     Ticks,
 )
+from eventtime.testing.strategies.paces import leap, paces, waits
 from eventtime.testing.strategies.values import keys, values
 
 if TYPE_CHECKING:
@@ -120,36 +121,32 @@ def events(
     Whether a row is new, and where it stands in time, is one number: so one that comes again
     shrinks to a new one as far behind, and the row that it repeated is left out.
     """
-    unit, leap, waits = read.unit_us, _leap(read), _waits(read)
-    paces = _paces(read, leap)
+    unit, far, silent, paced = read.unit_us, leap(read), waits(read), paces(read)
     # A clock is stepped back, too (S6, S11).
-    pauses, silences = st.sampled_from([*waits, -2 * unit, -waits[-1]]), st.sampled_from(waits)
+    pauses, silences = st.sampled_from([*silent, -2 * unit, -silent[-1]]), st.sampled_from(silent)
     stops = survived()
     partition, yes = st.integers(0, 3), st.booleans()
     often = {"brink": brinks if _ending(read) else 0}
-    every = [kind for kind in kinds for _ in range(often.get(kind, 1))]
-    every += ["tells", "tells"] * bool(told)
+    every = [kind for kind in kinds for _ in range(often.get(kind, 1))] + ["tells"] * 2 * bool(told)
     # From 1, not 0: Hypothesis would take it for the choice of a strategy, and try them all.
     chance, kind, ahead = st.integers(1, _MANY), st.integers(1, len(every)), st.integers(0, 4)
     strange = st.sampled_from(odd) if odd else None
-    time = st.sampled_from(places)
-    fresh = -(-_FRESH * len(repeated) // len(places))
-    placed = st.sampled_from([*list(places) * fresh, *repeated]) if repeated else time
+    fresh = -(-_FRESH * len(repeated) // len(places)) if repeated else 1
+    time, placed = st.sampled_from(places), st.sampled_from([*list(places) * fresh, *repeated])
     marked = _marks(read)
     # A change holds once the watermark is there: of itself soon, or not before more rows have come.
-    aheads = st.sampled_from([0, -read.bound_us, unit - read.bound_us, unit, -leap])
+    aheads = st.sampled_from([0, -read.bound_us, unit - read.bound_us, unit, -far])
     telling = st.one_of([*told, st.nothing()])
     which, beside = st.sampled_from(_ending(read) or [0]), st.sampled_from([0, -1, 1])
 
     def row(draw: st.DrawFn) -> NewRow:
         is_strange = strange is not None and draw(chance) == _MANY
-        whose, pace = draw(partition), draw(paces)
+        whose, pace = draw(partition), draw(paced)
         place = draw(strange) if strange is not None and is_strange else draw(placed)
         return NewRow(whose, pace, place, draw(others), draw(marked), draw(yes))
 
     def quiet(draw: st.DrawFn) -> Quiet:
         whose, by_us = draw(partition), draw(silences)
-        # What was silent before it was heard is none of the silence that follows (S6).
         return Quiet(whose, by_us, replace(row(draw), partition=whose) if draw(yes) else None)
 
     def brink(draw: st.DrawFn) -> Brink:
@@ -179,23 +176,6 @@ def events(
         return made[every[draw(kind) - 1]](draw)
 
     return event()
-
-
-def _leap(read: Reads) -> int:
-    """Return how far time goes on until all that is open now has expired."""
-    furthest = [w.size_us + w.lateness_us for w in read.windows]
-    return read.bound_us + max(furthest, default=read.unit_us)
-
-
-def _paces(read: Reads, leap: int) -> st.SearchStrategy[int]:
-    unit, slides = read.unit_us, [w.slide_us for w in read.windows if w.slide_us]
-    return st.sampled_from([0, 0, unit, unit, 2 * unit, 3 * unit, *slides, leap, leap])
-
-
-def _waits(read: Reads) -> list[int]:
-    unit, idle = read.unit_us, read.idle_after_us
-    told = [] if idle is None else [idle + 1, idle, idle + 1, idle - 1, idle, idle]
-    return [unit, 2 * unit, 4 * unit, *told]
 
 
 def _ending(read: Reads) -> list[int]:

@@ -81,7 +81,8 @@ class Quiet:
     Args:
         partition: counted among those that have not ended.
         by_us: how far the clock goes on.
-        heard: a row that comes behind it, and the partition is polled in vain for as long again.
+        heard: a row that comes behind it, and the partition is polled in vain for as long again:
+            silence before the row is none of that behind it (S6).
     """
 
     partition: int
