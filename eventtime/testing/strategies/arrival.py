@@ -82,7 +82,7 @@ class Arrival:
     name: str
     places: Callable[[Reads], Sequence[Place]]
     bound_us: int | None = None
-    brinks: int = 1
+    brinks: int = 2
 
     def __repr__(self) -> str:
         return self.name
@@ -171,7 +171,7 @@ def adversarial(pipeline: Stream | None = None) -> Arrival:
         return [*steps * (len(edges) // len(steps)), *edges]
 
     name = "adversarial()" if given is None else "adversarial(pipeline)"
-    return Arrival(name, places, brinks=3)
+    return Arrival(name, places, brinks=6)
 
 
 def late_by_much(read: Reads) -> Arrival:

@@ -151,7 +151,7 @@ def events(
 
     def brink(draw: st.DrawFn) -> Brink:
         row = NewRow(draw(partition), 0, Behind(0), draw(others), draw(marked), draw(yes))
-        return Brink(draw(which), draw(yes), draw(beside), row)
+        return Brink(draw(which), draw(yes), draw(beside), row, draw(yes))
 
     def tells(draw: st.DrawFn) -> Tells:
         name, row = draw(telling)

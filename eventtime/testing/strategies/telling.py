@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eventtime.testing.steps import (
@@ -200,13 +201,24 @@ class Telling:
     def _take_brink(self, event: Brink) -> None:
         window, tick = self._read.windows[event.window], self._read.tick_us
         end_us = window.end(self._now_us)
-        mark_us = end_us + window.lateness_us * event.expires + event.off * tick
+        row = partial(self._take_in, event.row, end_us - tick)
+        if event.has_another:
+            row()
+        ends = [end_us, end_us + window.lateness_us] if event.expires else [end_us]
+        ends[-1] += event.off * tick
+        for time_us in ends:
+            self._beat_all(time_us)
+        row()
+
+    def _take_in(self, row: NewRow, time_us: int) -> None:
+        self._take_row(replace(row, place=Behind(self._now_us - time_us)))
+
+    def _beat_all(self, time_us: int) -> None:
         # Who has been silent stays so, and holds the watermark back unless it is idle (S6).
         for name in self._going_on:
             if name not in self._silent:
-                self._beat(name, mark_us)
-        self._now_us = max(self._now_us, mark_us)
-        self._take_row(replace(event.row, place=Behind(self._now_us - (end_us - tick))))
+                self._beat(name, time_us)
+        self._now_us = max(self._now_us, time_us)
 
     def _beat(self, name: str, time_us: int) -> None:
         time_us = min(max(time_us, EARLIEST), LATEST)
