@@ -101,14 +101,14 @@ class Beat:
 
 @dataclass(frozen=True)
 class Brink:
-    """A window closes, or is about to, and a row comes that is in it.
+    """A window is about to close or to expire, or just has, and a row comes that is in it.
 
     Args:
         window: which operator's.
-        expires: whether its lateness ends behind that, or is about to.
-        off: ticks that the watermark is beside the last of these points.
-        row: that comes behind all that; its time is the last of the window.
-        has_another: whether one like it comes before.
+        expires: whether it is the lateness that ends, too.
+        off: ticks that the watermark is beside that point.
+        row: that comes; its time is the last of the window.
+        has_another: whether one like it came before, with which the window closes first.
     """
 
     window: int

@@ -204,10 +204,8 @@ class Telling:
         row = partial(self._take_in, event.row, end_us - tick)
         if event.has_another:
             row()
-        ends = [end_us, end_us + window.lateness_us] if event.expires else [end_us]
-        ends[-1] += event.off * tick
-        for time_us in ends:
-            self._beat_all(time_us)
+            self._beat_all(end_us)
+        self._beat_all(end_us + window.lateness_us * event.expires + event.off * tick)
         row()
 
     def _take_in(self, row: NewRow, time_us: int) -> None:
