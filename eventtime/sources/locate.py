@@ -6,6 +6,7 @@ import itertools
 import os
 import posixpath
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -71,7 +72,7 @@ def locate(
     if filesystem.type_name == "local":
         chosen = _each_once(chosen)
     return tuple(
-        DataFile(filesystem, path, info.size or 0, root, _hive_pairs(path) if hive else ())
+        DataFile(filesystem, path, info.size or 0, root, _hive_pairs(_folder(path)) if hive else ())
         for path, (info, root) in ((path, found[path]) for path in chosen)
     )
 
@@ -132,11 +133,17 @@ def _leads_to(inner: str, path: str, suffixes: tuple[str, ...]) -> bool:
 def _each_once(paths: Sequence[str]) -> list[str]:
     """Leave out links to files that are there under another path; sorted paths stay so."""
     real = _real_paths(paths)
+    if all(path == real[path] for path in paths):
+        return list(paths)
     first: dict[str, str] = {}
     # The path without a link first, which alone speaks of the file's own hive folders.
     for path in sorted(paths, key=lambda path: (path != real[path], path)):
         first.setdefault(real[path], path)
     return [path for path in paths if first[real[path]] == path]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _real_paths(paths: Sequence[str]) -> dict[str, str]:
@@ -236,14 +243,15 @@ def _expand(
     return wanted
 
 
-def _hive_pairs(path: str) -> tuple[tuple[str, str | None], ...]:
-    """Read ``key=value`` from the folders of a path; values are percent-decoded.
+@lru_cache(maxsize=1_024)
+def _hive_pairs(folder: str) -> tuple[tuple[str, str | None], ...]:
+    """Read ``key=value`` from the path of a folder, which holds many files; percent-decoded.
 
-    >>> _hive_pairs("/data/year=2024/city=New%20York/a=b.parquet")
+    >>> _hive_pairs("/data/year=2024/city=New%20York")
     (('year', '2024'), ('city', 'New York'))
     """
     pairs = []
-    for segment in path.split("/")[:-1]:
+    for segment in folder.split("/"):
         key, equals, value = segment.partition("=")
         if equals and key:
             pairs.append((unquote(key), None if value == HIVE_NULL else unquote(value)))

@@ -32,9 +32,10 @@ _NAP_US: Final = 100_000
 """The longest nap of the thread that readers share: the clock may have been moved meanwhile."""
 
 _LEAST_NAP_US: Final = 50_000
-"""The shortest nap, so that many who are due one after another are asked together."""
+"""The shortest nap, so that many who are due one after another are asked together; it grows up to
+the longest, more slowly than their waits, while none of them has anything."""
 
-_LOOK_SHARE: Final = 500
+_LOOK_SHARE: Final = 750
 """Looking for new partitions takes this part of the time at most, however many there are."""
 
 _CLOSE_S: Final = 2.0
@@ -100,7 +101,7 @@ class ReaderFeed(MailFeed):
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._looked_us = clock.now_us()
+        self._looked_us = self._rows_us = clock.now_us()
 
     def start(self, wake: Callable[[], None]) -> None:
         self._mail.wake = wake
@@ -151,7 +152,6 @@ class ReaderFeed(MailFeed):
     def _ask_in_turn(self) -> None:
         self._schedule.add(self._asked, self._clock.now_us())
         looked_us, every_us = self._clock.now_us(), self._discover_every_us
-        least_us = min(self._schedule.every_us, _LEAST_NAP_US)
         while not self._closing.is_set():
             now_us = self._clock.now_us()
             for name in self._schedule.due(now_us):
@@ -163,10 +163,15 @@ class ReaderFeed(MailFeed):
                 self._take_in()
                 looked_us = self._clock.now_us()
                 every_us = max(self._discover_every_us, _LOOK_SHARE * (looked_us - begun_us))
-            rest_us = self._schedule.rest_us(self._clock.now_us())
+            now_us = self._clock.now_us()
+            rest_us = self._schedule.rest_us(now_us)
             if rest_us:
                 # Not for each of many by itself: waking costs more than asking.
-                self._closing.wait(min(max(rest_us, least_us), _NAP_US) / 1e6)
+                self._closing.wait(min(max(rest_us, self._least_nap_us(now_us)), _NAP_US) / 1e6)
+
+    def _least_nap_us(self, now_us: int) -> int:
+        least_us = min(self._schedule.every_us, _LEAST_NAP_US)
+        return max(least_us, abs(now_us - self._rows_us) // 16)
 
     def _ask_one(self, name: str) -> None:
         """Ask a reader of the shared thread, and say when it is asked again."""
@@ -177,8 +182,8 @@ class ReaderFeed(MailFeed):
             return
         had_rows = self._ask(asked)
         if had_rows:
-            asked.rest_us = 0
-            self._schedule.had_rows(name, self._clock.now_us())
+            asked.rest_us, self._rows_us = 0, self._clock.now_us()
+            self._schedule.had_rows(name, self._rows_us)
         elif asked.is_over:
             self._schedule.over(name)
         else:
