@@ -284,6 +284,13 @@ def test_a_failing_example_shrinks_to_a_late_row_and_what_made_it_late() -> None
     assert totals(pipeline, streams)["late"] == 1
 
 
+@pytest.mark.parametrize("is_enough", [lambda n: n > 1, lambda n: n > 2], ids=["two", "three"])
+def test_rows_shrink_to_nothing_but_rows(is_enough: Callable[[int], bool]) -> None:
+    """Whatever comes with several rows of its own, such as a window's last, is no simpler."""
+    streams = smallest(hourly(idle_after="5m"), lambda s: is_enough(len(pushed(s))))
+    assert len(streams.steps) == 1
+
+
 def test_an_example_without_rows_shrinks_to_one_step() -> None:
     """A step in the middle of many shrinks to itself."""
 

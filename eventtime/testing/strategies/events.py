@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
 from eventtime.checks import check_flag
 from eventtime.errors import PlanError
-from eventtime.testing.strategies.arrival import Behind
 from eventtime.testing.strategies.cuts import survived
 from eventtime.testing.strategies.kinds import (
     Again,
@@ -147,11 +145,12 @@ def events(
 
     def quiet(draw: st.DrawFn) -> Quiet:
         whose, by_us = draw(partition), draw(silences)
-        return Quiet(whose, by_us, replace(row(draw), partition=whose) if draw(yes) else None)
+        return Quiet(whose, by_us, (row(draw), draw(silences)) if draw(yes) else None)
 
     def brink(draw: st.DrawFn) -> Brink:
-        row = NewRow(draw(partition), 0, Behind(0), draw(others), draw(marked), draw(yes))
-        return Brink(draw(which), draw(yes), draw(beside), row, draw(yes))
+        # More is drawn than is looked at: an example of rows is to shrink to nothing else.
+        window, expires, off = draw(which), draw(yes), draw(beside)
+        return Brink(window, expires, off, row(draw), row(draw) if draw(yes) else None)
 
     def tells(draw: st.DrawFn) -> Tells:
         name, row = draw(telling)

@@ -81,13 +81,13 @@ class Quiet:
     Args:
         partition: counted among those that have not ended.
         by_us: how far the clock goes on.
-        heard: a row that comes behind it, and the partition is polled in vain for as long again:
+        heard: a row that comes behind it, and for how long the partition is polled in vain again:
             silence before the row is none of that behind it (S6).
     """
 
     partition: int
     by_us: int
-    heard: NewRow | None
+    heard: tuple[NewRow, int] | None
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ class Brink:
         expires: whether it is the lateness that ends, too.
         off: ticks that the watermark is beside that point.
         row: that comes; its time is the last of the window.
-        has_another: whether one like it came before, with which the window closes first.
+        before: one that came before, as late in it, with which the window closed first.
     """
 
     window: int
     expires: bool
     off: int
     row: NewRow
-    has_another: bool
+    before: NewRow | None
 
 
 @dataclass(frozen=True)

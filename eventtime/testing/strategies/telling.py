@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from eventtime.testing.steps import (
@@ -127,8 +126,9 @@ class Telling:
     def _take_silence(self, event: Quiet) -> None:
         self._poll_in_vain(event.partition, event.by_us)
         if event.heard is not None:
-            self._take_row(event.heard)
-            self._poll_in_vain(event.partition, event.by_us)
+            row, again_us = event.heard
+            self._take_row(replace(row, partition=event.partition))
+            self._poll_in_vain(event.partition, again_us)
 
     def _poll_in_vain(self, partition: int, by_us: int) -> None:
         name = self._whose(partition)
@@ -201,15 +201,14 @@ class Telling:
     def _take_brink(self, event: Brink) -> None:
         window, tick = self._read.windows[event.window], self._read.tick_us
         end_us = window.end(self._now_us)
-        row = partial(self._take_in, event.row, end_us - tick)
-        if event.has_another:
-            row()
+        if event.before is not None:
+            self._take_at(end_us - tick, event.before)
             self._beat_all(end_us)
         self._beat_all(end_us + window.lateness_us * event.expires + event.off * tick)
-        row()
+        self._take_at(end_us - tick, event.row)
 
-    def _take_in(self, row: NewRow, time_us: int) -> None:
-        self._take_row(replace(row, place=Behind(self._now_us - time_us)))
+    def _take_at(self, time_us: int, row: NewRow) -> None:
+        self._take_row(replace(row, pace_us=0, place=Behind(self._now_us - time_us)))
 
     def _beat_all(self, time_us: int) -> None:
         # Who has been silent stays so, and holds the watermark back unless it is idle (S6).
