@@ -1,36 +1,35 @@
-"""Hypothesis strategies for streams: what goes in, how it is cut into batches, how it is computed.
+"""Specs for the oracle, drawn, and what happens to their pipelines, as the testing kit draws it.
 
-Everything is drawn as small integers, scaled to seconds or microseconds and moved to a base time
-afterwards, so failing examples shrink to a few rows near the origin. Values are multiples of 1/8
-within small bounds: their float sums are exact, in any order. `floats="free"` gives any floats.
+Aggregates of every kind over values whose float sums are exact, in any order; `floats="free"` gives
+any floats.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from hypothesis import strategies as st
 
+from engine_runs import SCHEMA, source_of, stream_of
 from eventtime.testing.reference import (
-    TIME_LIMIT,
     Aggregate,
     Bounded,
     Oracle,
     Spec,
 )
-from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, Heartbeat, PollEmpty, Push
+from eventtime.testing.strategies import keys, streams, values
 from marks import Custom, PunctuatedColumn, PunctuatedWhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventtime.testing.reference import Row
+    from eventtime.testing.steps import Streams
 
-COLUMNS = ("t", "key", "name", "n", "x", "b", "mark", "is_mark")
-"""Columns of every row: event time, two keys, three values, two carriers of watermarks."""
-
+KEYS = ("key", "name", "b")
 NUMBERS = ("sum", "min", "max", "mean", "var", "stddev")
 ANY_TYPE = ("count", "first", "last", "count_distinct", "collect")
 AGGREGATES = (
@@ -40,9 +39,6 @@ AGGREGATES = (
     *(Aggregate(f"{f}_name", f, "name") for f in ("min", "max", *ANY_TYPE)),
 )
 """Every aggregate on every column it suits."""
-
-RECENT = 1_383_264_000_000_000
-BASES = (0, RECENT, -RECENT, TIME_LIMIT - 40_000_000, 40_000_000 - TIME_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -71,55 +67,41 @@ class Case:
     partitions: dict[str, list[Row]]
 
 
-# Rows
+# Rows, which the testing kit draws
 
 
-def values(*, floats: str = "exact") -> st.SearchStrategy[Row]:
-    """Keys and values of one row; each can be null, and few are distinct."""
-    exact = st.integers(-64, 64).map(lambda eighths: eighths / 8)
-    names = ["a", "", "b", "é", "long enough not to fit inline"]
-    keys = st.one_of(st.integers(0, 3), st.none(), st.sampled_from([-1, 2**63 - 1, -(2**63)]))
-    return st.fixed_dictionaries(
-        {
-            "key": keys,
-            "name": st.one_of(st.sampled_from(names), st.none()),
-            "n": st.one_of(st.integers(-9, 9), st.none()),
-            "x": st.one_of(exact if floats == "exact" else st.floats(), st.none()),
-            "b": st.one_of(st.booleans(), st.none()),
-            "is_mark": st.one_of(st.booleans(), st.none()),
-        }
-    )
+def cells() -> st.SearchStrategy[Row]:
+    """All columns but the time, without watermarks."""
+    drawn = {f.name: keys(f) if f.name in KEYS else values(f) for f in SCHEMA}
+    return st.fixed_dictionaries({**drawn, "mark": st.none()})
 
 
-def _delays(*, is_extreme: bool) -> st.SearchStrategy[int | None]:
-    """How far a row is off its place: mostly near, at times far, missing, or at the end of time."""
-    near, behind, far = st.integers(-3, 3), st.integers(-20, 0), st.integers(-60, 60)
-    wild = [None, TIME_LIMIT, -TIME_LIMIT, TIME_LIMIT + 1, -TIME_LIMIT - 1, 2**63 - 1, -(2**63)]
-    rare = st.sampled_from(wild) if is_extreme else st.none()
-    return st.one_of(*[near] * 6, *[behind] * 4, far, rare)
+def partitions_of(
+    spec: Spec, *, floats: str = "exact", max_rows: int = 30, partitions: int = 3
+) -> st.SearchStrategy[dict[str, list[Row]]]:
+    """Rows of several partitions, for a replay; times about the windows of the spec."""
+    only_rows = {"idle": False, "heartbeats": False, "changing": False}
+    most = {"max_rows": max_rows, "partitions": partitions}
+    return _happening(spec, floats=floats, **most, **only_rows).map(_rows_by_partition)
+
+
+def _rows_by_partition(happening: Streams) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {name: [] for name in happening.partitions}
+    for step in happening.steps:
+        if isinstance(step, Push):
+            rows[step.partition] += step.rows
+    return rows
 
 
 @st.composite
-def row_lists(
-    draw: st.DrawFn, *, unit: int, base: int, floats: str = "exact", max_size: int = 20
-) -> list[Row]:
-    """Rows of one partition: time goes on by a pace, and every row is some way off it."""
-    is_extreme = draw(st.sampled_from([False, False, False, True]))
-    pace = draw(st.integers(0, 4))
-    start = draw(st.integers(-5, 10))
-    one = st.tuples(_delays(is_extreme=is_extreme), values(floats=floats))
-    min_size = draw(st.sampled_from([0, max_size // 2]))
-    drawn = draw(st.lists(one, min_size=min_size, max_size=max_size))
-    marks = st.one_of(st.none(), st.integers(-8, 4))
-    rows: list[Row] = []
-    for i, (delay, cells) in enumerate(drawn):
-        t = delay
-        if t is not None and abs(t) < TIME_LIMIT:
-            t = base + (start + i * pace + t) * unit
-        mark = draw(marks)
-        cells |= {"t": t, "mark": None if mark is None else base + (start + i * pace + mark) * unit}
-        rows.append({name: cells[name] for name in COLUMNS})
-    return rows
+def _happening(draw: st.DrawFn, /, spec: Spec, *, floats: str, **how: Any) -> Streams:
+    """What the kit draws for the pipeline of a spec; restarts are drawn by tests that have any."""
+    happening = draw(streams(stream_of(source_of({"a": []}), spec), restarts=False, **how))
+    if floats == "free":
+        for step in happening.steps:
+            for row in step.rows if isinstance(step, Push) else []:
+                row["x"] = draw(st.one_of(st.just(row["x"]), st.floats()))
+    return happening
 
 
 # Pipelines
@@ -138,7 +120,7 @@ def generators(unit: int) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def specs(draw: st.DrawFn, *, unit: int, base: int = 0, has_global: bool = True) -> Spec:
+def specs(draw: st.DrawFn, *, unit: int, has_global: bool = True) -> Spec:
     """Windows of any size, slide and offset, also global; lateness, mode, keys, aggregates."""
     size = draw(st.integers(1, 12))
     slide = draw(st.one_of(st.none(), st.integers(1, size)))
@@ -161,15 +143,14 @@ def specs(draw: st.DrawFn, *, unit: int, base: int = 0, has_global: bool = True)
 
 @st.composite
 def cases(
-    draw: st.DrawFn, *, floats: str = "exact", max_size: int = 20, has_global: bool = True
+    draw: st.DrawFn, *, floats: str = "exact", max_rows: int = 30, has_global: bool = True
 ) -> Case:
     """One to three partitions and a pipeline over them."""
-    unit = draw(st.sampled_from([1, 1_000_000]))
-    base = draw(st.sampled_from(BASES))
-    spec = draw(specs(unit=unit, has_global=has_global))
-    names = draw(st.sampled_from([("a",), ("a", "b"), ("c", "a", "b")]))
-    lists = row_lists(unit=unit, base=base, floats=floats, max_size=max_size)
-    return Case(spec, {name: draw(lists) for name in names})
+    spec = draw(specs(unit=draw(st.sampled_from([1, 1_000_000])), has_global=has_global))
+    partitions = draw(partitions_of(spec, floats=floats, max_rows=max_rows))
+    # Neither is the order of their names that in which they are given.
+    names = draw(st.permutations(sorted(partitions)))
+    return Case(spec, {name: partitions[name] for name in names})
 
 
 # Cuts
@@ -200,7 +181,7 @@ def cut_cases(draw: st.DrawFn, *, floats: str = "free") -> tuple[Case, dict[str,
 # Live schedules
 
 
-Step: TypeAlias = Push | PollEmpty | AdvanceClock | Finish | AddPartition
+Step: TypeAlias = Push | PollEmpty | AdvanceClock | Finish | AddPartition | Heartbeat
 
 
 @dataclass(frozen=True)
@@ -213,41 +194,17 @@ class Schedule:
 
 
 @st.composite
-def schedules(draw: st.DrawFn, *, floats: str = "exact", max_size: int = 15) -> Schedule:
-    """Pushes, empty polls, clock steps, finishes and late-found partitions; idleness is likely."""
+def schedules(draw: st.DrawFn, *, floats: str = "exact", max_rows: int = 14) -> Schedule:
+    """All that can happen to a live run, drawn by the testing kit; idleness is likely."""
     unit = draw(st.sampled_from([1, 1_000_000]))
-    base = draw(st.sampled_from([0, RECENT]))
     spec = replace(
         draw(specs(unit=unit)),
         idle_after=draw(st.one_of(st.none(), *[st.integers(1, 4).map(lambda n: n * unit)] * 4)),
         all_idle=draw(st.sampled_from(["hold", "flush_max"])),
     )
-    names = draw(st.sampled_from([("a",), ("a", "b")]))
-    unfinished, unfound = list(names), ["c", "d"]
-    steps: list[Step] = [AdvanceClock(base)]
-    kinds = ["push", "push", "push", "poll", "clock", "quiet", "quiet", "finish", "add"]
-    min_size = draw(st.sampled_from([0, max_size // 2]))
-    for kind in draw(st.lists(st.sampled_from(kinds), min_size=min_size, max_size=max_size)):
-        name = draw(st.sampled_from(unfinished))
-        if kind == "push":
-            rows = row_lists(unit=unit, base=base, floats=floats, max_size=8)
-            steps.append(Push(name, draw(rows)))
-        elif kind == "poll":
-            steps.append(PollEmpty(name))
-        elif kind == "clock":
-            steps.append(AdvanceClock(draw(st.integers(1, 6)) * unit))
-        elif kind == "quiet":
-            by = draw(st.integers(1, 6)) * unit
-            steps += [PollEmpty(name), AdvanceClock(by), PollEmpty(name)]
-        elif kind == "finish" and len(unfinished) > 1:
-            unfinished.remove(name)
-            steps.append(Finish(name))
-        elif kind == "add" and unfound:
-            unfinished.append(unfound.pop(0))
-            steps.append(AddPartition(unfinished[-1], historical=draw(st.booleans())))
-    if draw(st.booleans()):
-        steps += [Finish(name) for name in unfinished]
-    return Schedule(spec, names, steps)
+    happening = draw(_happening(spec, floats=floats, max_rows=max_rows, partitions=4))
+    steps = [AdvanceClock(happening.start_us), *cast("tuple[Step, ...]", happening.steps)]
+    return Schedule(spec, happening.partitions, steps)
 
 
 def drive(oracle: Oracle, step: Step) -> None:
@@ -263,3 +220,5 @@ def drive(oracle: Oracle, step: Step) -> None:
             oracle.finish(name)
         case AddPartition(name, historical):
             oracle.add_partition(name, historical=historical)
+        case Heartbeat(name, time_us):
+            oracle.advance_to(name, time_us)

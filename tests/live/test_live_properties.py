@@ -16,7 +16,7 @@ from engine_runs import assert_ledger, assert_rows, ipc_bytes, watermarked, wind
 from eventtime.sources.feed import Ended, Found, Left, Silent, Unpolled
 from eventtime.testing.reference import Oracle
 from live.tape import Tape, Waits
-from strategies import cut, cuts, row_lists, specs
+from strategies import cut, cuts, partitions_of, specs
 
 if TYPE_CHECKING:
     from eventtime.testing.reference import Spec
@@ -61,13 +61,14 @@ def stories(draw: st.DrawFn) -> Story:
         spec,
         draw(st.sampled_from([None, None, 5 * SECOND, 20 * SECOND])),
         known,
-        _events(draw, known),
+        _events(draw, spec, known),
         [*waits, 100_000 - sum(min(wait, 0) for wait in waits)],
     )
 
 
-def _events(draw: st.DrawFn, known: tuple[str, ...]) -> list[Event]:
-    rest = {name: draw(row_lists(unit=SECOND, base=0, max_size=14)) for name in NAMES}
+def _events(draw: st.DrawFn, spec: Spec, known: tuple[str, ...]) -> list[Event]:
+    drawn = draw(partitions_of(spec, partitions=len(NAMES)))
+    rest = {name: drawn.get(name, []) for name in NAMES}
     is_there: dict[str, bool | None] = {name: True if name in known else None for name in NAMES}
     events: list[Event] = []
     at_us = 0

@@ -31,7 +31,7 @@ from eventtime.state.pack import Pack, read_pack
 from eventtime.testing.reference import TIME_LIMIT, Aggregate, Oracle, Row, replay
 from eventtime.testing.steps import Push
 from lives import RESULTS, Life
-from strategies import Case, Schedule, cases, cut, cuts, drive, schedules, values
+from strategies import Case, Schedule, cases, cells, cut, cuts, drive, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,8 @@ def told_rows(draw: st.DrawFn, near: Sequence[Row], unit: int) -> list[Row]:
     time = st.sampled_from(times or [0]).flatmap(
         lambda t: st.integers(-2, 2).map(lambda n: min(max(t + n * unit, -TIME_LIMIT), TIME_LIMIT))
     )
-    one = st.tuples(st.one_of(st.none(), *[time] * 9), values())
-    return [cells | {"t": t, "mark": None} for t, cells in draw(st.lists(one, max_size=6))]
+    one = st.tuples(st.one_of(st.none(), *[time] * 9), cells())
+    return [row | {"t": t} for t, row in draw(st.lists(one, max_size=6))]
 
 
 def changes(near: Sequence[Row], unit: int) -> st.SearchStrategy[Changes]:

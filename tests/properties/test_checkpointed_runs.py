@@ -128,7 +128,7 @@ def a_life(draw: st.DrawFn, case: Case) -> Life:
 def survivors(draw: st.DrawFn) -> Survivor:
     """Windows of all kinds over all sources, in one to five lives."""
     case = draw(
-        cases(floats="free", max_size=30).filter(lambda c: not all_null_times(c.partitions))
+        cases(floats="free", max_rows=60).filter(lambda c: not all_null_times(c.partitions))
     )
     spec, second = case.spec, None
     if draw(st.sampled_from([False, False, True])):

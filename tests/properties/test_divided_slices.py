@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventtime as et
-from engine_runs import assert_ledger, assert_rows, ipc_bytes, source_of, stream_of
+from engine_runs import SCHEMA, assert_ledger, assert_rows, ipc_bytes, source_of, stream_of
 from eventtime.testing.reference import Aggregate, Bounded, Spec, replay
 from eventtime.windows.cold import ColdSlices
-from strategies import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +61,7 @@ def many_rows(seed: int, n: int, *, keys: int, hours: float, late: float) -> dic
             "x": None if rng.random() < 0.1 else int(rng.integers(-999, 999)) / 8,
             "b": None, "mark": None, "is_mark": None,
         }  # fmt: skip
-        partitions["ab"[int(rng.integers(2))]].append({name: cells[name] for name in COLUMNS})
+        partitions["ab"[int(rng.integers(2))]].append({name: cells[name] for name in SCHEMA.names})
     return partitions
 
 

@@ -23,7 +23,7 @@ from engine_runs import (
 )
 from eventtime.engine import Engine
 from eventtime.testing.reference import Oracle, replay
-from eventtime.testing.steps import Finish, PollEmpty, Push
+from eventtime.testing.steps import Finish, Heartbeat, PollEmpty, Push
 from process_model import KeyedOperator, Settings
 from process_runs import forgetting_often, processed
 from strategies import Case, Schedule, cases, cut, cuts, drive, schedules
@@ -149,7 +149,7 @@ class Outputs:
 
 def read_clock(operator: KeyedOperator, step: Step, now: int) -> None:
     """The engine looks at the clock when it is given something."""
-    if isinstance(step, PollEmpty | Finish) or (isinstance(step, Push) and step.rows):
+    if isinstance(step, PollEmpty | Finish | Heartbeat) or (isinstance(step, Push) and step.rows):
         operator.read_clock(now)
 
 

@@ -50,7 +50,7 @@ class Disturbed:
 @st.composite
 def pushed(draw: st.DrawFn) -> Schedule:
     """Many rows of few keys in windows that overlap and stay for corrections, a few at a time."""
-    case = draw(cases(floats="free", max_size=40))
+    case = draw(cases(floats="free", max_rows=80))
     spec, pieces = case.spec, []
     if spec.size is not None:
         slide = max(1, spec.size // draw(st.integers(1, 3)))

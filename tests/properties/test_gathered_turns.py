@@ -13,7 +13,7 @@ import eventtime as et
 from engine_runs import batch_of, ipc_bytes, source_of, stream_of
 from eventtime.core import Core, compiled
 from eventtime.testing.reference import Bounded, Spec
-from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
+from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, Heartbeat, PollEmpty, Push
 from strategies import Schedule, schedules
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Driven:
                 core.poll_empty(core.names.index(name))
             case AdvanceClock(by):
                 self.clock.advance(by)
+            case Heartbeat(name, time_us):
+                core.advance_to(core.names.index(name), time_us)
             case Finish(name):
                 core.finish(core.names.index(name))
             case AddPartition(name, historical):

@@ -132,7 +132,7 @@ class Lengthened:
 @st.composite
 def pushed(draw: st.DrawFn) -> Schedule:
     """Rows some way out of order, a few at a time, in windows that overlap."""
-    case = draw(cases(max_size=30, has_global=False))
+    case = draw(cases(max_rows=50, has_global=False))
     assert case.spec.size is not None
     slide = max(1, case.spec.size // draw(st.integers(1, 3)))
     bound = draw(st.sampled_from([0, case.spec.size // 3]))
@@ -227,7 +227,7 @@ class Resumed:
 @st.composite
 def resumed(draw: st.DrawFn) -> Resumed:
     """Replays of one window or two."""
-    case = draw(cases(max_size=25).filter(lambda c: not all_null_times(c.partitions)))
+    case = draw(cases(max_rows=50).filter(lambda c: not all_null_times(c.partitions)))
     is_chain = case.spec.size is not None and draw(st.sampled_from([False, False, True]))
     pipeline = draw(pipelines(case.spec, is_chain=is_chain))
     lives = [

@@ -51,7 +51,7 @@ class Disturbed:
 def disturbed(draw: st.DrawFn) -> Disturbed:
     """Replays of one window or two, with guard, filter and quarantine, killed up to four times."""
     case = draw(
-        cases(floats="free", max_size=25).filter(lambda c: not all_null_times(c.partitions))
+        cases(floats="free", max_rows=50).filter(lambda c: not all_null_times(c.partitions))
     )
     spec, second = case.spec, None
     listed = (*spec.aggregates[:2], Aggregate("listed", "collect", "x"))

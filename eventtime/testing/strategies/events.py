@@ -44,18 +44,22 @@ _FRESH: Final = 8
 """So many rows are new for one that comes again."""
 
 
-def kinds_of(*, idle: bool, beat: bool, changing: bool, stops: bool) -> list[str]:
-    """List kinds of events, as often as they are to come; what is simplest comes first."""
+def kinds_of(*, idle: bool, beat: bool, changing: bool, stops: bool, most: int) -> list[str]:
+    """List kinds of events, as often as they are to come; what is simplest comes first.
+
+    The end comes the more rarely the more rows there may be.
+    """
     flags = {"idle": idle, "heartbeats": beat, "changing": changing, "restarts": stops}
     for name, flag in flags.items():
         check_flag(flag, place=f"streams({name}=…)")
-    return [
-        *["over", "nothing", *["row"] * 9],
+    going_on = [
+        *["nothing", *["row"] * 9],
         *["ticks", "quiet", "quiet", "quiet"] * idle,
         *["beat", "brink"] * beat,
         *["appears", "ends"] * changing,
         *["stops", "stops"] * stops,
     ]
+    return ["over", *going_on * max(1, most // 20)]
 
 
 def cells(read: Reads, *, is_extreme: bool) -> st.SearchStrategy[Row]:

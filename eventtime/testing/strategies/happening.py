@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -102,12 +102,15 @@ def streams(
     flags = {"late": late, "duplicates": duplicates, "nulls": nulls, "ties": ties}
     _check(partitions, max_rows, broadcasts=broadcasts, **flags)
     read = _checked(reads(pipeline), nulls=nulls, late=late)
-    kinds = kinds_of(idle=idle, beat=heartbeats, changing=changing, stops=restarts)
+    kinds = kinds_of(idle=idle, beat=heartbeats, changing=changing, stops=restarts, most=max_rows)
     told = rows_told(read, is_extreme=extreme_values) if broadcasts else []
     drawn = partial(_happening, read, kinds, cells(read, is_extreme=extreme_values), told)
     of = [drawn(a, has_again=duplicates and ties) for a in _arrivals(read, disorder, late=late)]
     fars = (False, False, True) if extreme_times else (False,)
-    of_kinds = [one(odd_times(read, far=far, late=late)) for one in of for far in fars]
+    # Made when first drawn: that takes a millisecond or two, and pipelines may be drawn as well.
+    of_kinds = [
+        cache(partial(one, odd_times(read, far=far, late=late))) for one in of for far in fars
+    ]
     begin = partial(Telling, read, partitions=partitions, max_rows=max_rows, is_late=late)
     bases, known = _bases(read, extreme_times=extreme_times), st.integers(1, partitions)
     return _streams(of_kinds, max_rows + max_rows // 2, bases, known, partial(begin, has_ties=ties))
@@ -130,14 +133,14 @@ def _happening(
 @st.composite
 def _streams(
     draw: st.DrawFn,
-    of_kinds: Sequence[st.SearchStrategy[Event | None]],
+    of_kinds: Sequence[Callable[[], st.SearchStrategy[Event | None]]],
     most: int,
     bases: Sequence[int],
     known: st.SearchStrategy[int],
     begin: Callable[..., Telling],
 ) -> Streams:
     telling = begin(draw(st.sampled_from(bases)), draw(known))
-    drawn_of = draw(st.sampled_from(of_kinds))
+    drawn_of = draw(st.sampled_from(of_kinds))()
     for _ in range(most):
         if (event := draw(drawn_of)) is None:
             break
