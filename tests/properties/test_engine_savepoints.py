@@ -17,7 +17,7 @@ from engine_runs import drive_engine, ipc_bytes, source_of, stream_of, windowed
 from eventtime.engine import Engine
 from eventtime.testing.reference import Aggregate, Bounded, Spec
 from eventtime.testing.steps import Finish, Push
-from strategies import Schedule, cases, schedules, specs
+from strategies import Schedule, partitions_of, schedules, specs
 from windowing import SECOND, pipeline
 from windowing import rows as rows_at
 
@@ -50,8 +50,7 @@ class Disturbed:
 @st.composite
 def pushed(draw: st.DrawFn) -> Schedule:
     """Many rows of few keys in windows that overlap and stay for corrections, a few at a time."""
-    case = draw(cases(floats="free", max_rows=80))
-    spec, pieces = case.spec, []
+    spec = draw(specs(unit=draw(st.sampled_from([1, 1_000_000]))))
     if spec.size is not None:
         slide = max(1, spec.size // draw(st.integers(1, 3)))
         lateness = draw(st.sampled_from([2, 5])) * spec.size
@@ -59,11 +58,12 @@ def pushed(draw: st.DrawFn) -> Schedule:
     keys = draw(st.sampled_from([("key",), ("b",), ("name",), ("name", "b")]))
     aggregates = (*spec.aggregates[:2], Aggregate("listed", "collect", "x"))
     spec = replace(spec, keys=keys, aggregates=aggregates)
-    for name, rows in case.partitions.items():
+    partitions, pieces = draw(partitions_of(spec, floats="free", max_rows=80)), []
+    for name, rows in partitions.items():
         n = draw(st.integers(2, 8))
         pieces += [(i, Push(name, rows[i : i + n])) for i in range(0, len(rows), n)]
     steps = [push for _, push in sorted(pieces, key=lambda piece: piece[0])]
-    names = tuple(case.partitions)
+    names = tuple(partitions)
     return Schedule(spec, names, [*steps, *(Finish(name) for name in names)])
 
 

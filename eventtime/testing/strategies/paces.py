@@ -21,7 +21,7 @@ def leap(read: Reads) -> int:
 def paces(read: Reads) -> st.SearchStrategy[int]:
     """Draw how far time goes on from one row to the next."""
     unit, slides = read.unit_us, [w.slide_us for w in read.windows if w.slide_us]
-    return st.sampled_from([0, 0, unit, unit, 2 * unit, 3 * unit, *slides, *[leap(read)] * 2])
+    return st.sampled_from([0, 0, 0, unit, unit, 2 * unit, 3 * unit, *slides, leap(read)])
 
 
 def waits(read: Reads) -> list[int]:
