@@ -81,7 +81,7 @@ def stories(share: int) -> dict[str, Callable[[], None]]:
         "budgets": fixed(limits.check_budgets, limits.limited(), some),
         "live": fixed(live.check_live, schedules(), 3 * some),
         "savepoints": fixed(savepoints.check_restored, savepoints.disturbed(), some),
-        "restores": fixed(restores.check, restores.disturbed(), 2 * some),
+        "restores": fixed(restores.check, restores.disturbed(), 4 * some),
         "checkpoints": fixed(checkpoints.check_cuts, checkpoints.cuts(), 4 * some),
         "longer lateness": fixed(longer.check_lengthened, longer.lengthened(), 2 * some),
         "resumed later": fixed(longer.check_resumed, longer.resumed(), some),
