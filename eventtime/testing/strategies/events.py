@@ -152,7 +152,6 @@ def events(
         return Quiet(whose, by_us, (row(draw), draw(silences)) if draw(yes) else None)
 
     def brink(draw: st.DrawFn) -> Brink:
-        # More is drawn than is looked at: an example of rows is to shrink to nothing else.
         window, expires, off = draw(which), draw(yes), draw(beside)
         return Brink(window, expires, off, row(draw), row(draw) if draw(yes) else None)
 

@@ -106,11 +106,8 @@ def streams(
     told = rows_told(read, is_extreme=extreme_values) if broadcasts else []
     drawn = partial(_happening, read, kinds, cells(read, is_extreme=extreme_values), told)
     of = [drawn(a, has_again=duplicates and ties) for a in _arrivals(read, disorder, late=late)]
-    fars = (False, False, True) if extreme_times else (False,)
-    # Made when first drawn: that takes a millisecond or two, and pipelines may be drawn as well.
-    of_kinds = [
-        cache(partial(one, odd_times(read, far=far, late=late))) for one in of for far in fars
-    ]
+    odd = _odd(read, extreme_times=extreme_times, late=late)
+    of_kinds = [cache(partial(one, some)) for one in of for some in odd]  # made when first drawn
     begin = partial(Telling, read, partitions=partitions, max_rows=max_rows, is_late=late)
     bases, known = _bases(read, extreme_times=extreme_times), st.integers(1, partitions)
     return _streams(of_kinds, max_rows + max_rows // 2, bases, known, partial(begin, has_ties=ties))
@@ -128,6 +125,11 @@ def _happening(
     again = [Again(back, arrival.bound_us) for back in range(4) if has_again]
     places, brinks = arrival.places(read), arrival.brinks
     return lambda odd: events(read, places, again, kinds, others, odd, told, brinks)
+
+
+def _odd(read: Reads, *, extreme_times: bool, late: bool) -> list[list[Exactly]]:
+    fars = (False, False, True) if extreme_times else (False,)
+    return [odd_times(read, far=far, late=late) for far in fars]
 
 
 @st.composite

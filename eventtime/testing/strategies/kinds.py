@@ -103,6 +103,8 @@ class Beat:
 class Brink:
     """A window is about to close or to expire, or just has, and a row comes that is in it.
 
+    Rows are drawn whole, though not all of them is looked at: so examples of rows shrink to rows.
+
     Args:
         window: which operator's.
         expires: whether it is the lateness that ends, too.
