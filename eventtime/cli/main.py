@@ -104,6 +104,11 @@ class _Commands(click.Group):
         try:
             result: object = super().invoke(ctx)
             sys.stdout.flush()
+        except KeyboardInterrupt as error:
+            # Otherwise click begins a new line, behind a terminal's ^C.
+            if ctx.obj.logs_json:
+                raise click.Abort from error
+            raise
         except BrokenPipeError as error:
             raise _ReaderGone from error
         except SinkError as error:

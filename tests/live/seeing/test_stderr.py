@@ -64,6 +64,16 @@ def test_every_line_of_stderr_is_json(tmp_path: Path) -> None:
     assert "the same command goes on from there" in told[-1]["text"]
 
 
+def test_every_line_of_stderr_is_json_where_a_run_just_ends() -> None:
+    """Neither is a line begun for a terminal's sake."""
+    running = process(*GENERATE, "--log", "json")
+    line_of(running, '"event": "started"')
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=BOUND_S)
+    told = [json.loads(line) for line in err.splitlines()]
+    assert told[-1]["error"].startswith("terminated; with --checkpoint DIR")
+
+
 def test_a_file_that_is_not_there_yet_is_waited_for_and_told(tmp_path: Path) -> None:
     """Of a glob that matches nothing too."""
     path = tmp_path / "later.jsonl"
