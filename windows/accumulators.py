@@ -318,10 +318,11 @@ class Accumulators:
         """Bytes held: of tables in use, and of objects."""
         return self.tables.nbytes + sum(a.nbytes for _, a, _ in self._objects)
 
-    def release(self, row: int) -> None:
-        """Retire a table with all its accumulators."""
-        self._release_objects(row)
-        self.tables.retire(row)
+    def release(self, *rows: int) -> None:
+        """Retire tables with all their accumulators."""
+        for row in rows:
+            self._release_objects(row)
+            self.tables.retire(row)
 
     def clear(self, row: int) -> None:
         """Make a table empty."""

@@ -165,8 +165,7 @@ class Shard:
             self._emitted += self._emission.add(firings)
             if self._emission.must_build:
                 built.append(self._emission.build())
-            for table in scratch:
-                self._acc.release(table)
+            self._acc.release(*scratch)
             scratch.clear()
         self._watermark_us, lateness_us = watermark_us, self._spec.lateness_us
         self._control[k.NEXT_TICK] = self._grid.tick_after(watermark_us, lateness_us)
@@ -227,17 +226,18 @@ class Shard:
         scratch: list[int] = []
         # Invariant: corrections pending were judged in one step of the grid; they come out at its
         # end.
-        due = (
-            self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
-            if self._deltas
-            else PLUS_INFINITY
-        )
+        due = PLUS_INFINITY
+        if self._deltas:
+            due = self._grid.tick_after(self._watermark_us, self._spec.lateness_us)
         if self._deltas and due <= watermark_us:
             firings += [
                 self._correction(end, due, scratch, at_end=at_end)
                 for end in self._corrected_ends(due)
             ]
-            scratch += self._deltas.values()
+            if firings:
+                scratch += self._deltas.values()
+            else:  # their windows have all expired
+                self._acc.release(*self._deltas.values())
             self._deltas.clear()
         fired_us = self._watermark_us
         while (end := self._next_end(fired_us)) is not None and end <= watermark_us:

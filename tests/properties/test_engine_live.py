@@ -198,3 +198,9 @@ def test_a_window_expires_at_its_end_plus_lateness_not_after() -> None:
         live = Live(Spec(size=4, slide=2, lateness=3, generator=Bounded(), keys=()), ["a"])
         live.do(Push("a", at(3, reached, 3)))
         assert live.oracle.ledger["a"]["late"] == late
+
+
+def test_a_late_row_whose_closed_windows_have_all_expired_leaves_nothing() -> None:
+    """S18, S30: it waits for a correction that is none, and nothing else fires with it."""
+    spec = Spec(size=8, slide=6, lateness=1, aggregates=(Aggregate("rows", "count"),))
+    check_live(Schedule(spec, ("a",), [Push("a", at(3, 0, 7)), Finish("a")]))
