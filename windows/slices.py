@@ -166,7 +166,7 @@ class Slices:
         scratch: list[int] = []
         slots = np.concatenate([self._tables.slots(row), self._entered(index, scratch)])
         rows = self._acc.saved(slots)
-        self._release(scratch)
+        self._acc.release(*scratch)
         return lambda: rows
 
     def words(self) -> Iterator[Ints]:
@@ -297,7 +297,3 @@ class Slices:
 
         self._cold.enter(index, table, wanted=None if asked is None else wanted, group=group)
         return self._tables.slots(table)
-
-    def _release(self, scratch: list[int]) -> None:
-        for table in scratch:
-            self._acc.release(table)

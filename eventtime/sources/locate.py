@@ -72,7 +72,13 @@ def locate(
     if filesystem.type_name == "local":
         chosen = _each_once(chosen)
     return tuple(
-        DataFile(filesystem, path, info.size or 0, root, _hive_pairs(_folder(path)) if hive else ())
+        DataFile(
+            filesystem,
+            path,
+            info.size or 0,
+            root,
+            _hive_pairs(posixpath.dirname(path)) if hive else (),
+        )
         for path, (info, root) in ((path, found[path]) for path in chosen)
     )
 
@@ -140,10 +146,6 @@ def _each_once(paths: Sequence[str]) -> list[str]:
     for path in sorted(paths, key=lambda path: (path != real[path], path)):
         first.setdefault(real[path], path)
     return [path for path in paths if first[real[path]] == path]
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _real_paths(paths: Sequence[str]) -> dict[str, str]:

@@ -29,9 +29,10 @@ from eventtime.compiled import compile_plan
 from eventtime.engine import Engine
 from eventtime.state.pack import Pack, read_pack
 from eventtime.testing.reference import TIME_LIMIT, Aggregate, Oracle, Row, replay
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.steps import Push
 from lives import RESULTS, Life
-from strategies import Case, Schedule, cases, cells, cut, cuts, drive, schedules
+from strategies import Case, Schedule, cases, cells, cut, cuts, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,7 +266,7 @@ def check_live(live: Live) -> None:
                 operator.tell(step.name, valid(step.rows))
                 engine.push(step.name, batch_of(step.rows))
             else:
-                drive(oracle, step)
+                tell(oracle, step)
                 drive_engine(engine, clock, step)
             if shards is not None:
                 path = Path(folder) / f"{i}.savepoint"

@@ -22,8 +22,9 @@ from engine_runs import (
 )
 from eventtime.engine import Engine
 from eventtime.testing.reference import Aggregate, Bounded, Oracle, Spec
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.steps import AddPartition, AdvanceClock, Finish, PollEmpty, Push
-from strategies import Schedule, drive, schedules
+from strategies import Schedule, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ class Live:
     def do(self, *steps: Step) -> None:
         """Do steps in both; after each, everything is the same."""
         for step in steps:
-            drive(self.oracle, step)
+            tell(self.oracle, step)
             drive_engine(self.engine, self.clock, step)
             self.check()
 
@@ -105,8 +106,8 @@ def test_finish_all_fires_everything_and_leaves_nothing() -> None:
     live.do(Push("a", at(1, 12, 4)), Push("b", at(2)))
     assert not live.engine.is_empty
     live.engine.finish_all()
-    drive(live.oracle, Finish("a"))
-    drive(live.oracle, Finish("b"))
+    tell(live.oracle, Finish("a"))
+    tell(live.oracle, Finish("b"))
     live.check()
     assert live.engine.is_empty
 

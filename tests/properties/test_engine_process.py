@@ -23,10 +23,11 @@ from engine_runs import (
 )
 from eventtime.engine import Engine
 from eventtime.testing.reference import Oracle, replay
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.steps import Finish, Heartbeat, PollEmpty, Push
 from process_model import KeyedOperator, Settings
 from process_runs import forgetting_often, processed
-from strategies import Case, Schedule, cases, cut, cuts, drive, schedules
+from strategies import Case, Schedule, cases, cut, cuts, schedules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,7 +167,7 @@ def check_live_process(live: Live) -> None:
     with crowded(), forgetting_often(), tempfile.TemporaryDirectory() as folder:
         for i, (step, place) in enumerate(zip(live.schedule.steps, live.restored, strict=True)):
             read_clock(operator, step, clock.now_us())
-            drive(oracle, step)
+            tell(oracle, step)
             drive_engine(engine, clock, step)
             if place is not None:
                 path = Path(folder) / f"{i}.savepoint"

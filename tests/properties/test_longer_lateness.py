@@ -36,10 +36,11 @@ from eventtime.testing.reference import (
     Spec,
     replay,
 )
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.steps import Finish, Push
 from lives import RESULTS, Life
 from properties.test_engine_live import at
-from strategies import Case, Schedule, cases, cut, cuts, drive, schedules, specs
+from strategies import Case, Schedule, cases, cut, cuts, schedules, specs
 
 if TYPE_CHECKING:
     from eventtime.execution import Execution
@@ -171,7 +172,7 @@ def check_lengthened(case: Lengthened) -> None:
         for i, step in enumerate([None, *case.schedule.steps]):
             if step is not None:
                 drive_engine(engine, clock, step)
-                drive(oracle, step)
+                tell(oracle, step)
             restore = case.restores[i]
             if restore is not None:
                 engine.ledger.assert_balanced()

@@ -9,8 +9,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 
 from eventtime.testing.reference import Oracle, replay, windows_of
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.steps import Push
-from strategies import Case, Schedule, cases, drive, schedules
+from strategies import Case, Schedule, cases, schedules
 
 
 def check_balance(oracle: Oracle) -> None:
@@ -73,7 +74,7 @@ def test_a_live_run_balances_at_every_step_and_its_watermark_never_goes_back(
     oracle = Oracle(schedule.spec, schedule.names)
     watermarks = []
     for step in schedule.steps:
-        drive(oracle, step)
+        tell(oracle, step)
         check_balance(oracle)
         watermarks.append(oracle.operator.watermark)
     assert all(before <= after for before, after in pairwise(watermarks))

@@ -25,8 +25,9 @@ from eventtime.testing import (
     oracle,
 )
 from eventtime.testing.reference import Aggregate, Oracle, Spec
+from eventtime.testing.reference.expected import tell
 from eventtime.testing.reference.near import Near
-from strategies import drive, schedules
+from strategies import schedules
 from zoo import NOTHING, Lagging, Total
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def check_read_off(schedule: Schedule) -> None:
     spec = replace(schedule.spec, written=lambda t: None if abs(t) == float("inf") else t)
     model = Oracle(spec, schedule.names)
     for step in schedule.steps:
-        drive(model, step)
+        tell(model, step)
     found = oracle(
         stream_of(source_of({"a": []}), schedule.spec),
         Streams(schedule.names, tuple(schedule.steps)),

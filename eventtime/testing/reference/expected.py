@@ -141,9 +141,17 @@ def _do(plan: Planned, model: Oracle, step: Step) -> None:
     name = getattr(step, "partition", None)
     if name is not None:
         _check_partition(model, name, step)
+    if isinstance(step, Push):
+        model.push(step.partition, *plan.admitted(step.rows))
+    else:
+        tell(model, step)
+
+
+def tell(model: Oracle, step: Step) -> None:
+    """Let one thing happen to a model, whose partitions are known and whose rows are all good."""
     match step:
         case Push(name, rows):
-            model.push(name, *plan.admitted(rows))
+            model.push(name, rows)
         case PollEmpty(name):
             model.poll_empty(name)
         case AdvanceClock(by_us):
