@@ -41,7 +41,7 @@ def listening(function: Any, limits: Stream, name: str = "limits") -> Stream:
 
 def first_error(pipeline: Stream, check: Callable[[Stream, Streams], None]) -> str:
     @given(kit.streams(pipeline))
-    @settings(max_examples=100, phases=[Phase.generate], derandomize=True, database=None)
+    @settings(max_examples=200, phases=[Phase.generate], derandomize=True, database=None)
     def look(streams: Streams) -> None:
         check(pipeline, streams)
 

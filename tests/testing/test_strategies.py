@@ -262,7 +262,7 @@ def test_what_is_rare_comes() -> None:
     pipeline, found = hourly(idle_after="5m", max_future="1d"), set[str]()
 
     @given(kit.streams(pipeline))
-    @settings(max_examples=400, derandomize=True, database=None)
+    @settings(max_examples=800, derandomize=True, database=None)
     def count(streams: Streams) -> None:
         found.update(seen(pipeline, streams))
 

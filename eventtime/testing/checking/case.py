@@ -90,11 +90,6 @@ class Case:
         return self.run(Way(is_watched=True))
 
     @cached_property
-    def crashed(self) -> Outcome:
-        """Run on two shards, where every fourth push is lost and comes again."""
-        return self.run_crashing(by_row=False, shards=2)
-
-    @cached_property
     def joined_steps(self) -> list[Laid]:
         """The steps, with pushes of one partition that follow one another in one."""
         return list(_joined(self.steps))
@@ -108,11 +103,10 @@ class Case:
         """Run over all steps."""
         return self.run_others(self.steps, self.streams.partitions, way)
 
-    def run_crashing(self, *, by_row: bool, shards: int = 1) -> Outcome:
+    def run_crashing(self, *, by_row: bool) -> Outcome:
         """Run where every fourth push, or every fourth row and step, is lost and comes again."""
         steps = list(crashing(turns_of(self.steps, by_row=by_row)))
-        way = Way(shards=shards, has_restarts=True)
-        return self.run_others(steps, self.streams.partitions, way)
+        return self.run_others(steps, self.streams.partitions, Way(has_restarts=True))
 
     def run_others(self, steps: Sequence[Laid], partitions: Sequence[str], way: Way) -> Outcome:
         """Run over other steps."""

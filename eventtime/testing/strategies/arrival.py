@@ -196,5 +196,5 @@ def _edges(read: Reads) -> list[Place]:
         if window.size_us:
             kinds.extend((edge, i) for edge in _OF_WINDOWS)
     if read.max_future_us is not None:
-        kinds.append(("future", 0))
+        kinds.extend([("future", 0), ("future", 0)])
     return [AtEdge(edge, window, off) for (edge, window), off in product(kinds, (0, -1, 1))]

@@ -57,7 +57,7 @@ def streams(
     changing: bool = True,
     restarts: bool = True,
     broadcasts: bool = True,
-    max_rows: int = 20,
+    max_rows: int = 9,
 ) -> st.SearchStrategy[Streams]:
     """What can happen to a pipeline: rows of the columns it reads, in partitions, and all else.
 
