@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventtime.testing.reference.spec import Row, Time
     from eventtime.testing.steps import Step, Streams
 
-__all__ = ("Expected", "Standing", "expected_of", "oracle")
+__all__ = ("Expected", "Standing", "expected_of", "oracle", "tell")
 
 
 @dataclass(frozen=True)
