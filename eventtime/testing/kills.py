@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
+import traceback
+from contextlib import suppress
+from functools import cache
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from eventtime.testing.epochs import JOB, SCHEMA, rows_of
 
@@ -20,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ("KillPoint", "kill_points", "killed")
 
-_WAIT_S: Final = 60
+# What is not installed is passed over.
+_DRIVERS: Final = ("adbc_driver_postgresql.dbapi", "deltalake", "duckdb", "eventtime.testing.sinks")
 
 
 class KillPoint(NamedTuple):
@@ -51,27 +57,78 @@ def killed(sink: EpochSink, method: str, point: KillPoint) -> None:
 
 
 def _in_another_process(sink: EpochSink, method: str, point: KillPoint | None) -> Any:
-    # Forked from a process without threads, which libraries with threads survive.
-    context = multiprocessing.get_context("forkserver")
-    # What is not installed is passed over.
-    drivers = ["adbc_driver_postgresql.dbapi", "deltalake", "duckdb"]
-    context.set_forkserver_preload(["eventtime.testing.sinks", *drivers])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_act, args=(sink, method, point, theirs))
-    process.start()
-    theirs.close()
-    try:
-        ran = ours.recv()
-    except EOFError:
-        ran = None
-    process.join(_WAIT_S)
-    if ran is None and process.exitcode != -signal.SIGKILL:
-        msg = f"{method} in another process ended with {process.exitcode}; see its traceback"
+    ran, status = _nursery().act(sink, method, point)
+    if ran is None and status != -signal.SIGKILL:
+        msg = f"{method} in another process ended with {status}; see its traceback"
         raise AssertionError(msg)
     return ran
 
 
-def _act(sink: EpochSink, method: str, point: KillPoint | None, answer: Connection) -> None:
+class _Nursery:
+    """A process without threads that has the libraries loaded, and forks one for each act.
+
+    Of its own: what a forkserver has loaded is up to whoever starts it first.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._asked, theirs = context.Pipe()
+        context.Process(target=_fork_for_each, args=(theirs,), daemon=True).start()
+        theirs.close()
+
+    def act(self, *what: Any) -> tuple[Any, int]:
+        """Return the answer, None if there is none, and how the process ended."""
+        # Where the sink's module is found, and relative paths, may have changed meanwhile.
+        self._asked.send((sys.path, Path.cwd(), bytes(ForkingPickler.dumps(what))))
+        answer: tuple[Any, int] = self._asked.recv()
+        return answer
+
+
+@cache
+def _nursery() -> _Nursery:
+    return _Nursery()
+
+
+def _fork_for_each(asked: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _DRIVERS:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    with suppress(EOFError):
+        while True:
+            asked.send(_forked(*asked.recv()))
+
+
+def _forked(path: list[str], folder: Path, what: bytes) -> tuple[Any, int]:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        sys.path[:] = path
+        os.chdir(folder)
+        _act_and_end(what, theirs)
+    theirs.close()
+    with ours:
+        try:
+            ran = ours.recv()
+        except EOFError:
+            ran = None
+    return ran, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _act_and_end(what: bytes, answer: Connection) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    status = 1
+    try:
+        asked = ForkingPickler.loads(what)  # pyright: ignore[reportAttributeAccessIssue]
+        answer.send(_act(*asked))
+        status = 0
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever happened
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _act(sink: EpochSink, method: str, point: KillPoint | None) -> list[tuple[str, int]]:
     writer = sink.open_epochs(SCHEMA, JOB)
     if method == "recover":
         trace = _Trace(writer, point)
@@ -83,7 +140,7 @@ def _act(sink: EpochSink, method: str, point: KillPoint | None, answer: Connecti
         trace = _Trace(writer, point)
         trace.run(lambda: writer.commit(2, rows_of(2), 1))
     writer.close()
-    answer.send(trace.ran)
+    return trace.ran
 
 
 class _Trace:

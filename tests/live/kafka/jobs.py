@@ -130,9 +130,8 @@ def run_member(member: Member, tell: Connection) -> None:
 def started(run: Callable[[Any, Connection], None], job: Any) -> tuple[BaseProcess, Connection]:
     """Start a process, and wait until it begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["live.kafka.jobs", "confluent_kafka", "adbc_driver_postgresql.dbapi"]
-    )
+    # Of what is installed: where tests are, it does not know.
+    context.set_forkserver_preload(["eventtime", "confluent_kafka", "adbc_driver_postgresql.dbapi"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=run, args=(job, theirs))
     process.start()
