@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,14 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
-from eventtime.testing import BrokenLawError, check_aggregate
+from eventtime.testing import (
+    BrokenLawError,
+    BrokenRuleError,
+    Push,
+    Streams,
+    check_aggregate,
+    check_oracle,
+)
 
 
 class Total:
@@ -175,6 +183,38 @@ class Averaging(Total):
         return pa.float64()
 
 
+class OnePair(Total):
+    """Right where two are merged, and not where a window of several keys is."""
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        for part in state:
+            part[into] += part[source].sum()
+
+
+class Full(Total):
+    """Takes no more once it has many."""
+
+    def merge(self, state: Any, into: Any, source: Any) -> None:
+        fits = (state[1][into] < 9) | (state[1][source] < 9)
+        for part in state:
+            part[into] += np.where(fits, part[source], 0)
+
+
+class Binned(Total):
+    """Sums floats of each call by themselves first."""
+
+    def create(self, n: int) -> Any:
+        return (np.zeros(n),)
+
+    def add(self, state: Any, slots: Any, *columns: pa.Array) -> None:
+        (column,) = columns
+        weights = column.fill_null(0.0).to_numpy()
+        state[0][:] += np.bincount(slots, weights, len(state[0]))
+
+    def result_type(self, *_types: pa.DataType) -> Any:
+        return pa.float64()
+
+
 @pytest.mark.parametrize(
     "aggregate", [Total(), First(), GeometricMean(), Several()], ids=lambda a: type(a).__name__
 )
@@ -203,6 +243,8 @@ def test_a_sum_is_commutative_and_a_first_is_not() -> None:
         (Emptying(), "merge leaves its source"),
         (Rounding(), "merge is folding"),
         (Averaging(), "merge is folding"),
+        (Full(), "merge is folding"),
+        (OnePair(), "pairs are merged apart"),
     ],
     ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
@@ -211,6 +253,32 @@ def test_each_law_of_aggregates_is_seen_to_be_broken(aggregate: Any, law: str) -
         check_aggregate(aggregate, pa.int64(), max_examples=40)
     assert broken.value.law == law
     assert f"{type(aggregate).__name__} breaks a law: {law}\n  law:  " in str(broken.value)
+
+
+def test_floats_that_are_rounded_by_the_cuts_are_seen() -> None:
+    """S4: of small whole numbers nothing is rounded."""
+    with pytest.raises(BrokenLawError) as broken:
+        check_aggregate(Binned(), pa.float64(), max_examples=40)
+    assert broken.value.law == "one call or two"
+
+
+@pytest.mark.parametrize("factor", [0, 2])
+def test_a_merge_that_is_wrong_in_a_window_is_found_by_the_oracle(factor: int) -> None:
+    """S24: what the window's rows come to without a merge."""
+
+    class Wrong(Total):
+        def merge(self, state: Any, into: Any, source: Any) -> None:
+            state[0][into] += factor * state[0][source]
+
+    times = pa.array([0, 10, 30], pa.timestamp("s"))
+    nothing = pa.table({"t": times, "x": [1, 2, 3]}).slice(0, 0)
+    marked = et.from_arrow(nothing, time="t").watermark(et.ascending())
+    rows = [{"t": 0, "x": 1}, {"t": 30, "x": 2}]
+    for aggregate, is_right in ((Total(), True), (Wrong(), False)):
+        windows = marked.window(et.sliding("1m", slide="20s"))
+        pipeline = windows.aggregate(x=et.user(aggregate, "x"))
+        with nullcontext() if is_right else pytest.raises(BrokenRuleError, match="check_oracle"):
+            check_oracle(pipeline, Streams(("a",), (Push("a", rows),)))
 
 
 def test_what_is_no_aggregate_is_refused() -> None:

@@ -24,6 +24,9 @@ __all__ = ("check_aggregate",)
 
 Rows = list[tuple[Any, ...]]
 
+_MOST: Final = 16
+"""Rows in an accumulator: some do otherwise once they have many."""
+
 _FORM: Final = Law(
     "shapes and types",
     "create returns n accumulators of the same dtypes each time, no objects; result one value of "
@@ -43,6 +46,9 @@ _ASSOCIATIVE: Final = Law(
     "merge is associative", "(a and b) and c give the same as a and (b and c)"
 )
 _COMMUTATIVE: Final = Law("merge is commutative", "a and b give the same as b and a")
+_PAIRS: Final = Law(
+    "pairs are merged apart", "several pairs merged in one call give the same as a call for each"
+)
 _SOURCE: Final = Law("merge leaves its source", "what is merged from stays as it is")
 _LOOKING: Final = Law(
     "result changes nothing", "looking twice, at one slot or at several, shows the same"
@@ -101,23 +107,32 @@ def check_aggregate(
     _check_given(aggregate, types)
     laws = _Laws(aggregate, types, tolerance)
     row = st.tuples(*[values(pa.field(f"x{i}", kind)) for i, kind in enumerate(types)])
-    some, more = st.lists(row, max_size=4), st.lists(row, min_size=1, max_size=4)
+    some, more = st.lists(row, max_size=_MOST), st.lists(row, min_size=1, max_size=_MOST)
     slotted = st.lists(st.tuples(st.integers(0, 2), row), min_size=1, max_size=6)
+    rounded = st.lists(st.tuples(*map(_rounded, types)), min_size=1, max_size=_MOST)
     pair, three = st.tuples(more, more), st.tuples(more, more, more)
     checks: list[tuple[Law, Any, Callable[[Any], str | None]]] = [
         (_FORM, slotted, laws.has_form),
-        (_CALLS, pair, laws.calls_do_not_show),
+        (_CALLS, st.tuples(rounded, rounded), laws.calls_do_not_show),
         (_SLOTS, slotted, laws.slots_are_apart),
         (_LOOKING, slotted, laws.looking_changes_nothing),
         (_OUTSIDE, more, laws.nothing_is_outside),
         (_NEUTRAL, some, laws.empty_is_neutral),
         (_SOURCE, pair, laws.source_stays),
         (_FOLDED, pair, laws.merging_is_folding),
+        (_PAIRS, st.tuples(*[more] * 4), laws.pairs_are_apart),
         (_ASSOCIATIVE, three, laws.is_associative),
         *([(_COMMUTATIVE, pair, laws.is_commutative)] if commutative else []),
     ]
     for law, examples, check in checks:
         hold(type(aggregate).__name__, law, examples, check, max_examples=max_examples)
+
+
+def _rounded(kind: pa.DataType) -> st.SearchStrategy[Any]:
+    """Draw values also of which a sum shows how it was made up."""
+    drawn = values(pa.field("x", kind))
+    is_rounded = pa.types.is_float64(kind) or pa.types.is_float32(kind)
+    return drawn | st.sampled_from([0.1, 0.7, 1e9]) if is_rounded else drawn
 
 
 def _check_given(aggregate: object, types: Sequence[object]) -> None:
@@ -199,6 +214,13 @@ class _Laws:
     def merging_is_folding(self, pair: tuple[Rows, Rows]) -> str | None:
         return self._near("merged", self._merged(*pair), self._result(pair[0] + pair[1]))
 
+    def pairs_are_apart(self, four: tuple[Rows, Rows, Rows, Rows]) -> str | None:
+        together, apart, into = self._apart(four), self._apart(four), np.array([0, 1])
+        together.merge(into, np.array([2, 3]))
+        for slot in into:
+            apart.merge(np.array([slot]), np.array([slot + 2]))
+        return self._near("two pairs in one call", together.result(into), apart.result(into))
+
     def is_associative(self, three: tuple[Rows, Rows, Rows]) -> str | None:
         left, right = self._apart(three), self._apart(three)
         left.merge(_ONE, np.array([1]))
@@ -228,7 +250,7 @@ class _Laws:
     def _folded(self, rows: Rows, slots: Sequence[int] | None = None) -> UserAccumulator:
         name = type(self._aggregate).__name__
         made = UserAccumulator(name, self._aggregate, list(self._types))
-        made.reset(np.arange(3))
+        made.reset(np.arange(4))
         self._add(made, rows, [0] * len(rows) if slots is None else slots)
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Flaky
 
 from eventtime.errors import PlanError
+from eventtime.testing.alike import alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,21 +124,10 @@ def is_same(a: pa.Array, b: pa.Array, tolerance: float = 0.0) -> bool:
     if a.type != b.type or len(a) != len(b):
         return False
     if pa.types.is_nested(a.type):
-        return _alike(a.to_pylist(), b.to_pylist(), tolerance)
+        return alike(a.to_pylist(), b.to_pylist(), tolerance)
     if not pa.types.is_floating(a.type):
         return bool(a.equals(b))
     if not a.is_valid().equals(b.is_valid()):
         return False
     x, y = (c.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False) for c in (a, b))
     return bool(np.allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True))
-
-
-def _alike(a: Any, b: Any, tolerance: float) -> bool:
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(_alike(x, y, tolerance) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return all(_alike(a[name], b[name], tolerance) for name in a)
-    if isinstance(a, float) and isinstance(b, float):
-        is_nan = math.isnan(a) and math.isnan(b)
-        return is_nan or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
-    return bool(a == b)
