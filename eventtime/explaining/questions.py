@@ -146,9 +146,9 @@ class RowQuestion:
             names = ", ".join(map(repr, sorted(self.rows))) or "none"
             msg = f"there is no partition {self.partition!r} with rows"
             return PlanError(msg, place="explain_row(partition=…)", remedy=f"there are {names}")
-        there = counted(self.rows[self.partition], "row")
+        last = self.rows[self.partition] - 1
         msg = f"row {self.row} of partition {self.partition!r} did not come to a window"
-        remedy = f"a filter left it out, or there are only {there}, which count from 0"
+        remedy = f"a filter left it out, or it is not there: they count from 0, {last} is the last"
         return PlanError(msg, place=_ROW, remedy=remedy)
 
 

@@ -140,3 +140,8 @@ def check_step(step: object, *, place: str) -> None:
         msg = f"{shown(step)} is no step"
         remedy = f"{step.__name__}()" if isinstance(step, type) else "such as Push('a', rows)"
         raise PlanError(msg, place=place, remedy=remedy)
+    for name in ("by_us", "time_us"):
+        given: object = getattr(step, name, 0)
+        if not isinstance(given, int) or isinstance(given, bool):
+            msg, remedy = f"{shown(given)} is no whole number of µs", "5_000_000 for five seconds"
+            raise PlanError(msg, place=f"{type(step).__name__}({name})", remedy=remedy)

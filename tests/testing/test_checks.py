@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -208,6 +209,11 @@ def test_unknown_checks_and_arguments_are_refused() -> None:
         wrong = [step]
         with pytest.raises(et.PlanError, match=f"is no step(.|\n)*{remedy}"):
             Streams(("a",), wrong)
+    for make in (AdvanceClock, partial(Heartbeat, "a")):
+        wrong = "5s"
+        wrong = make(wrong)
+        with pytest.raises(et.PlanError, match=r"'5s' is no whole number of µs(.|\n)*5_000_000"):
+            Streams(("a",), (wrong,))
     wrong = "ab"
     with pytest.raises(et.PlanError, match="'ab' is no list of names"):
         Streams(wrong, ())
