@@ -102,8 +102,10 @@ class _PipeFeed(MailFeed):
     def _read(self) -> None:
         descriptor, decoder = self._source.descriptor, self._kept.decoder
         assert decoder is not None
+        poll = select.poll()  # `select` takes no descriptor above 1,023
+        poll.register(descriptor, select.POLLIN)
         while not self._closing.is_set():
-            if not select.select([descriptor], [], [], _LOOK_S)[0]:
+            if not poll.poll(_LOOK_S * 1_000):
                 continue
             data = os.read(descriptor, _CHUNK_BYTES)
             self._put(decoder.feed(data) if data else decoder.end())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
+import resource
 import socket
 from collections import Counter
 from dataclasses import replace
@@ -294,3 +296,23 @@ def test_a_pipe_goes_on_in_the_middle_of_a_line_and_ends_once() -> None:
     assert numbers(taken_until(feed, has(Ended("stdin")))) == [2]
     assert feed.is_over
     feed.close()
+
+
+def test_a_pipe_of_a_process_with_many_files_open_is_read() -> None:
+    """S9: `select` would take no descriptor above 1,023."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2_048), limits[1]))
+    try:
+        read, write = os.pipe()
+        high = fcntl.fcntl(read, fcntl.F_DUPFD, 1_500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    stdin = source(et.read_stdin(schema=SCHEMA, time="t", time_unit="s"))
+    feed = replace(stdin, descriptor=high).follow(None, None, et.SystemClock())
+    feed.start(lambda: None)
+    os.write(write, b'{"t": 1}\n')
+    os.close(write)
+    assert numbers(taken_until(feed, has(Ended("stdin")))) == [1]
+    feed.close()
+    os.close(read)
+    os.close(high)
