@@ -220,6 +220,13 @@ class FollowedPartitions:
     def discover(self) -> list[PartitionReader]:
         """Return readers of partitions that are new; give others their new files."""
         files = self._source.located()
+        try:
+            return self._new(files)
+        except BaseException:
+            self._shared.close()  # there may be no reader to do it
+            raise
+
+    def _new(self, files: Sequence[DataFile]) -> list[PartitionReader]:
         if not self._is_by_file:
             return self._by_folder(files)
         return self._by_growing_file(files) if self._source.grows else self._by_whole_file(files)

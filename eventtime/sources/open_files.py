@@ -6,6 +6,7 @@ import os
 import threading
 import zlib
 from collections import OrderedDict
+from io import FileIO
 from typing import Final, NamedTuple
 
 __all__ = ("FileIdentity", "OpenFiles", "file_of", "find_file", "identity", "look_at")
@@ -54,13 +55,13 @@ def find_file(folder: str, wanted: FileIdentity) -> str | None:
 
 
 class OpenFiles:
-    """Descriptors of files, the longest unused closed first; for several threads.
+    """Files, the longest unused closed first; for several threads.
 
     One that is closed is opened again by its identity, so that renaming a file does not matter.
     """
 
     def __init__(self) -> None:
-        self._open: OrderedDict[FileIdentity, int] = OrderedDict()
+        self._open: OrderedDict[FileIdentity, FileIO] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, file: FileIdentity, path: str, size: int, offset: int) -> bytes | None:
@@ -73,21 +74,21 @@ class OpenFiles:
             offset: from here.
         """
         with self._lock:
-            descriptor = self._descriptor(file, path)
-            return None if descriptor is None else os.pread(descriptor, size, offset)
+            found = self._opened(file, path)
+            return None if found is None else os.pread(found.fileno(), size, offset)
 
     def stat(self, file: FileIdentity, path: str) -> os.stat_result | None:
         """Look at a file; None as `read`."""
         with self._lock:
-            descriptor = self._descriptor(file, path)
-            return None if descriptor is None else os.fstat(descriptor)
+            found = self._opened(file, path)
+            return None if found is None else os.fstat(found.fileno())
 
     def forget(self, file: FileIdentity) -> None:
         """Close a file, so that the disk has its room back if it was removed."""
         with self._lock:
-            descriptor = self._open.pop(file, None)
-            if descriptor is not None:
-                os.close(descriptor)
+            found = self._open.pop(file, None)
+            if found is not None:
+                found.close()
 
     def head(self, file: FileIdentity, path: str, upto: int) -> list[int]:
         """Return the length and checksum of the first bytes, `upto` at most."""
@@ -97,11 +98,11 @@ class OpenFiles:
     def close(self) -> None:
         """Close all."""
         with self._lock:
-            for descriptor in self._open.values():
-                os.close(descriptor)
+            for found in self._open.values():
+                found.close()
             self._open.clear()
 
-    def _descriptor(self, file: FileIdentity, path: str) -> int | None:
+    def _opened(self, file: FileIdentity, path: str) -> FileIO | None:
         if file in self._open:
             self._open.move_to_end(file)
             return self._open[file]
@@ -109,14 +110,14 @@ class OpenFiles:
         if name is None:
             return None
         try:
-            descriptor = os.open(name, os.O_RDONLY)
+            found = FileIO(name)
         except FileNotFoundError:
             return None
-        if file_of(os.fstat(descriptor)) != file:
-            os.close(descriptor)
+        if file_of(os.fstat(found.fileno())) != file:
+            found.close()
             return None
-        self._open[file] = descriptor
+        self._open[file] = found
         while len(self._open) > _MOST_OPEN:
             _, oldest = self._open.popitem(last=False)
-            os.close(oldest)
-        return descriptor
+            oldest.close()
+        return found

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from live.sources.growing_files import Reading
 from redis_server import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def close_readings() -> Iterator[None]:
+    """Close files that were read by hand."""
+    yield
+    for reading in Reading.every:
+        reading.close()
+    Reading.every.clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -44,20 +44,27 @@ def line(n: int, form: str = "jsonl") -> bytes:
 
 
 class Reading:
-    """Reads partitions by hand, and may be killed and started again."""
+    """Reads partitions by hand, and may be killed and started again; closed behind the test."""
+
+    every: ClassVar[list[Reading]] = []
 
     def __init__(self, make: Callable[[], FollowedFiles]) -> None:
         self.make = make
         self.seen: dict[str, list[Any]] = {}
         self.positions: dict[str, Position] = {}
         self.clock = et.ManualClock()
+        self.readers: dict[str, PartitionReader] = {}
+        self.every.append(self)
         self.restart()
 
-    def restart(self) -> None:
-        for reader in getattr(self, "readers", {}).values():
+    def close(self) -> None:
+        for reader in self.readers.values():
             reader.close()
+
+    def restart(self) -> None:
+        self.close()
         self.opened = self.make().partitions(None, dict(self.positions), self.clock)
-        self.readers: dict[str, PartitionReader] = {r.name: r for r in self.opened.readers()}
+        self.readers = {r.name: r for r in self.opened.readers()}
 
     def stand(self, name: str, reader: Any) -> None:
         moved = reader.moved() if hasattr(reader, "moved") else None
