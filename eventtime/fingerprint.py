@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eventtime.process.broadcast import Broadcast
     from eventtime.transform import Step
 
-__all__ = ("check_fingerprint", "fingerprint")
+__all__ = ("check_fingerprint", "differences", "fingerprint")
 
 _LATENESS: Final = "allowed lateness"
 _MODE: Final = "mode"
@@ -73,11 +73,18 @@ def check_fingerprint(saved: dict[str, str], plan: CompiledPlan, what: str, plac
     differing = [name for name in {**saved, **now} if not _may_become(name, saved, now)]
     if not differing:
         return
-    lines = [f"{name}: {_difference(name, saved, now)}" for name in differing]
+    lines = [_difference(name, saved, now, _shown(name, saved, now)) for name in differing]
     msg = "\n  ".join([f"{what} is of another pipeline:", *lines])
     may = "docs/state-format.md lists what may change"
     remedy = f"take the pipeline that was saved, or begin anew; {may}"
     raise CheckpointError(msg, place=place, remedy=remedy)
+
+
+def differences(saved: dict[str, str], plan: CompiledPlan) -> list[str]:
+    """Say all that is otherwise, also what may change; none: it is the same pipeline."""
+    now = fingerprint(plan)
+    names = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    return [_difference(name, saved, now, now.get(name, "none")) for name in names]
 
 
 def _may_become(name: str, saved: dict[str, str], now: dict[str, str]) -> bool:
@@ -98,12 +105,12 @@ def _may_become(name: str, saved: dict[str, str], now: dict[str, str]) -> bool:
     return what == _LATE and before.startswith(_COUNTED)
 
 
-def _difference(name: str, saved: dict[str, str], now: dict[str, str]) -> str:
+def _difference(name: str, saved: dict[str, str], now: dict[str, str], shown: str) -> str:
     """Say how it was and is; of columns only those that differ, for there may be hundreds."""
     before, after = saved.get(name, "none"), now.get(name, "none")
     if name == _READ and (moved := _columns_moved(before, after)):
-        return moved
-    return f"{before}\n    now: {_shown(name, saved, now)}"
+        return f"{name}: {moved}"
+    return f"{name}: {before}\n    now: {shown}"
 
 
 def _columns_moved(before: str, after: str) -> str:

@@ -152,6 +152,9 @@ def test_another_pipeline_is_refused_with_the_difference(tmp_path: Path) -> None
     other = marked.window(et.tumbling("20s")).aggregate(n=et.count(), x=et.sum("x"))
     with pytest.raises(et.JournalError, match=r"of another pipeline(.|\n)*now: size 20s"):
         et.replay_journal(other, path)
+    longer = marked.window(et.tumbling("10s"), allowed_lateness="1s")
+    with pytest.raises(et.JournalError, match=r"allowed lateness: 0s\n    now: 1s\n  at"):
+        et.replay_journal(longer.aggregate(n=et.count(), x=et.sum("x")), path)
 
 
 def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
