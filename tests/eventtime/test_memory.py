@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import eventtime as et
+from disk_use import bytes_in, state_in
 from engine_runs import ipc_bytes
 from eventtime.engine import Engine
 from eventtime.errors import PlanError, ScratchError
@@ -95,7 +96,7 @@ class TestScratch:
         limit = et.memory_limit("50kB", backend=backend, scratch=tmp_path)
         run = hourly().run(
             memory=limit,
-            progress=lambda _: seen.append(sum(p.stat().st_size for p in tmp_path.rglob("*"))),
+            progress=lambda _: seen.append(bytes_in(tmp_path)),
         )
         # RocksDB keeps so little in its own memory.
         assert max(seen) > (100_000 if backend == "files" else 10_000)
@@ -113,22 +114,16 @@ class TestScratch:
     @pytest.mark.parametrize("backend", ["files", "rocksdb"])
     def test_an_engine_gives_it_back(self, tmp_path: Path, backend: Any) -> None:
         """S30: after plus infinity nothing is left on disk, either."""
-
-        def written() -> list[Path]:
-            # RocksDB's own table of contents stays, and a log that is not used.
-            found = [p for p in tmp_path.rglob("*") if p.suffix in {".blocks", ".blob", ".sst"}]
-            return [p for p in found if p.stat().st_size]
-
         limit = et.memory_limit(50_000, backend=backend, scratch=tmp_path)
         engine = Engine(hourly(), ["a"], memory=limit)
         whole = rows()
         for start in range(0, ROWS, 1000):
             engine.push("a", whole[start : start + 1000])
             engine.ledger.assert_balanced()
-        assert backend == "rocksdb" or written()
+        assert backend == "rocksdb" or state_in(tmp_path)
         engine.finish_all()
         assert engine.is_empty
-        assert not written()
+        assert not state_in(tmp_path)
         assert ipc_bytes(engine.results()) == ipc_bytes(hourly().run().table())
         engine.suspend()
         assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import eventtime as et
+from disk_use import state_in
 from engine_runs import ipc_bytes
 from eventtime.engine import Engine
 from eventtime.errors import UserCodeError
@@ -58,22 +59,16 @@ WANTED = ipc_bytes(stream().run().table())
 @pytest.mark.parametrize("backend", ["files", "rocksdb"])
 def test_keys_above_the_budget_leave_and_nothing_is_left(tmp_path: Path, backend: Any) -> None:
     """S30: after plus infinity nothing is left on disk, either."""
-
-    def written() -> int:
-        # RocksDB's own table of contents stays, and a log that is not used.
-        found = [p for p in tmp_path.rglob("*") if p.suffix in {".blocks", ".blob", ".sst"}]
-        return sum(path.stat().st_size for path in found)
-
     limit = et.memory_limit("50kB", backend=backend, scratch=tmp_path)
     with patch("eventtime.state.rocks_blocks._WRITE_BUFFER", 1 << 16):  # so that files are written
         engine = Engine(stream(), ["a"], memory=limit)
     for at in range(0, ROWS, 1000):
         engine.push("a", rows()[at : at + 1000])
     # 8 bytes of key and 9 of state for most of the keys.
-    assert written() > 12 * KEYS
+    assert state_in(tmp_path) > 12 * KEYS
     engine.finish_all()
     assert engine.is_empty
-    assert written() == 0
+    assert state_in(tmp_path) == 0
     assert ipc_bytes(engine.results()) == WANTED
     engine.suspend()
     assert not list(tmp_path.iterdir())
