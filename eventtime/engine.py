@@ -17,10 +17,10 @@ from eventtime.engine_checkpoints import EngineCheckpoints
 from eventtime.engine_look import look_at
 from eventtime.errors import PlanError
 from eventtime.fingerprint import check_fingerprint
+from eventtime.instant import as_us
 from eventtime.memory import MemoryLike, limit_of
 from eventtime.savepoint import check_origin, named, read_savepoint, resumed_from, write_savepoint
 from eventtime.soundness import Soundness
-from eventtime.timestamp import as_us
 
 if TYPE_CHECKING:
     import os

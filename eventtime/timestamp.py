@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.checks import check_text, is_one_of, shown
-from eventtime.errors import PlanError, TimeColumnError
+from eventtime.errors import TimeColumnError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +21,6 @@ __all__ = (
     "MINUS_INFINITY",
     "PLUS_INFINITY",
     "add",
-    "as_us",
     "bounds_type",
     "check_time",
     "check_time_type",
@@ -61,30 +59,6 @@ def add(time_us: int, duration_us: int) -> int:
     if time_us in {PLUS_INFINITY, MINUS_INFINITY}:
         return time_us
     return max(MINUS_INFINITY, min(PLUS_INFINITY, time_us + duration_us))
-
-
-def as_us(time: object, *, place: str) -> int:
-    """Return an instant that a user gave, in int64 microseconds UTC.
-
-    Args:
-        time: a datetime with a zone, or microseconds since 1970 UTC.
-        place: for messages.
-
-    Raises:
-        PlanError: it is neither, or outside the admitted range.
-
-    >>> from datetime import UTC, datetime
-    >>> as_us(datetime(1970, 1, 1, 0, 1, tzinfo=UTC), place="advance_to(time)")
-    60000000
-    """
-    remedy = "a datetime with a zone, or whole microseconds since 1970 UTC"
-    if isinstance(time, datetime) and time.tzinfo is not None:
-        passed = time - datetime(1970, 1, 1, tzinfo=UTC)
-        return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
-    if isinstance(time, int) and not isinstance(time, bool) and EARLIEST <= time <= LATEST:
-        return time
-    msg = f"{shown(time)} is no instant"
-    raise PlanError(msg, place=place, remedy=remedy)
 
 
 def check_time(name: object, time_unit: object, *, place: str = "time=…") -> None:

@@ -9,12 +9,11 @@ from eventtime.checks import shown
 from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from eventtime.compiled import CompiledPlan
     from eventtime.explaining.row import RowExplained
     from eventtime.explaining.seen import Watch
     from eventtime.explaining.window import WindowExplained
+    from eventtime.instant import Instant
     from eventtime.journal.file import JournalLike
     from eventtime.stream import Stream
 
@@ -69,7 +68,7 @@ def explain_row(
 
 def explain_window(
     stream: Stream,
-    start: datetime | int,
+    start: Instant,
     *key: Any,
     operator: str | None = None,
     journal: JournalLike | None = None,
@@ -80,7 +79,8 @@ def explain_window(
 
     Args:
         stream: the pipeline.
-        start: of the window, a datetime with a zone, or microseconds UTC; any for the global one.
+        start: of the window: ISO 8601 text, a datetime, or microseconds since 1970; UTC where no
+            zone is said. Any for the global one.
         key: values of the key columns, in their order.
         operator: whose window, such as 'window 2'; None: the first operator's.
         journal: of a run to look at; None: a replay.

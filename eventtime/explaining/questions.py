@@ -14,18 +14,19 @@ from eventtime.explaining.row import iso, rows_in
 from eventtime.explaining.seen import Enough
 from eventtime.explaining.values import value_of
 from eventtime.explaining.window import WindowOnlooker
+from eventtime.instant import instant_us
 from eventtime.process.plan import ProcessPlan
 from eventtime.stages import names_of
-from eventtime.timestamp import MINUS_INFINITY, as_us
+from eventtime.timestamp import MINUS_INFINITY
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from eventtime.compiled import CompiledPlan, StagePlan
     from eventtime.explaining.row import RowExplained
     from eventtime.explaining.seen import Seen
+    from eventtime.instant import Instant
 
 __all__ = ("RowQuestion", "number_of", "row_question", "window_question")
 
@@ -70,7 +71,7 @@ def row_question(
 
 
 def window_question(
-    plan: CompiledPlan, start: datetime | int, key: tuple[Any, ...], operator: str | None
+    plan: CompiledPlan, start: Instant, key: tuple[Any, ...], operator: str | None
 ) -> WindowOnlooker:
     """Ask for a window; see `explain_window`.
 
@@ -177,11 +178,11 @@ def _key_value(column: str, kind: pa.DataType, value: object) -> Any:
         raise PlanError(msg, place="explain_window(key)", remedy=remedy) from error
 
 
-def _bounds(start: datetime | int, stage: StagePlan) -> tuple[int, int]:
+def _bounds(start: Instant, stage: StagePlan) -> tuple[int, int]:
     grid = stage.spec.grid
     if grid.everything:
         return MINUS_INFINITY, int(grid.last_end(np.array([0]))[0])
-    start_us = as_us(start, place="explain_window(start)")
+    start_us = instant_us(start, place="explain_window(start)")
     if (start_us - grid.offset_us) % grid.slide_us:
         below = start_us - (start_us - grid.offset_us) % grid.slide_us
         msg = f"no window starts at {iso(start_us)}"

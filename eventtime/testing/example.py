@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from eventtime.checks import check_text
+from eventtime.testing.given import check_streams
 from eventtime.testing.reference.plain import plain_rows
 from eventtime.testing.steps import AddPartition, Push
 
@@ -56,6 +57,7 @@ def as_test(streams: Streams, pipeline: str | Stream = "pipeline", *, check: str
         check(pipeline, STREAMS)
     <BLANKLINE>
     """
+    check_streams(streams, place="as_test(streams)")
     called, home = _home(pipeline)
     for name, given in (("pipeline", called), ("check", check)):
         place = f"as_test({name}=…)"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventtime.explaining.row import RowExplained
     from eventtime.explaining.seen import Onlooker
     from eventtime.explaining.window import WindowExplained
+    from eventtime.instant import Instant
     from eventtime.process.plan import ProcessPlan
     from eventtime.testing.harness import Harness
 
@@ -43,10 +44,10 @@ def explain_row(
 
 
 def explain_window(
-    harness: Harness, start_us: int, key: tuple[Any, ...], operator: str | None
+    harness: Harness, start: Instant, key: tuple[Any, ...], operator: str | None
 ) -> WindowExplained:
     """See `Harness.explain_window`."""
-    question = window_question(compile_plan(harness.pipeline.node), start_us, key, operator)
+    question = window_question(compile_plan(harness.pipeline.node), start, key, operator)
     with question.until_error():
         watch_steps(harness, question)
     return question.explained()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from eventtime.checks import shown
 from eventtime.clock import ManualClock
 from eventtime.duration import DurationLike, parse_us
 from eventtime.errors import EventTimeError, PlanError, SchemaError
+from eventtime.instant import Instant, instant_us
 from eventtime.plan import DROP, Windowed, walk
 from eventtime.testing.driving import drive
+from eventtime.testing.given import check_pipeline, check_streams
 from eventtime.testing.lives import Lives
 from eventtime.testing.looking import Looking
-from eventtime.testing.rows import Instant, batch_of, instant_us, source_of
+from eventtime.testing.rows import batch_of, source_of
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,
@@ -84,11 +87,14 @@ class Harness(Looking):
     ) -> None:
         self.clock = ManualClock(instant_us(start, place="Harness(start=…)"))
         self.pipeline = pipeline
-        # A text is no list of names: the engine says so.
-        names: Any = partitions if isinstance(partitions, str) else tuple(partitions)
+        check_pipeline(pipeline, place="Harness(pipeline)")
+        # What is no list of names the engine refuses.
+        given: Any = partitions
+        is_list = isinstance(given, Iterable) and not isinstance(given, str)
+        names: Any = tuple(given) if is_list else given
         self._lives = Lives(pipeline, names, self.clock, shards=shards, memory=memory)
         self._steps: list[Step] = []
-        self._begun: tuple[tuple[str, ...], int] | None = tuple(partitions), self.clock.now_us()
+        self._begun: tuple[tuple[str, ...], int] | None = names, self.clock.now_us()
 
     @classmethod
     def of(
@@ -100,6 +106,7 @@ class Harness(Looking):
         memory: MemoryLike | None = None,
     ) -> Self:
         """Make a harness that has the partitions and the clock of `streams`, and `play` them."""
+        check_streams(streams, place="Harness.of(…, streams)")
         names, start = streams.partitions, streams.start_us
         harness = cls(pipeline, names, start=start, shards=shards, memory=memory)
         harness.play(streams)
@@ -187,6 +194,9 @@ class Harness(Looking):
 
     def play(self, streams: Streams | Sequence[Step]) -> None:
         """Do all steps, in their order."""
+        given: object = streams
+        if not isinstance(given, Streams | Iterable):
+            check_streams(given, place="Harness.play(streams)")
         for step in streams.steps if isinstance(streams, Streams) else streams:
             self.do(step)
 
@@ -380,5 +390,4 @@ class Harness(Looking):
         """
         from eventtime.testing.explaining import explain_window
 
-        start_us = instant_us(start, place="explain_window(start)")
-        return explain_window(self, start_us, key, operator)
+        return explain_window(self, start, key, operator)

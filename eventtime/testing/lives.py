@@ -55,8 +55,7 @@ class Lives:
         memory: MemoryLike | None,
     ) -> None:
         self._names, self._clock = names, clock
-        # What is no pipeline the engine refuses.
-        self._pipeline: Any = Ready.of(pipeline.node) if hasattr(pipeline, "node") else pipeline
+        self._pipeline: Any = Ready.of(pipeline.node)
         self.shards, self._memory = shards, memory
         self.engine = self._made(None)
         self._taken: Taken = {}

@@ -245,17 +245,17 @@ def _fate(before: PartitionLedger | None, after: PartitionLedger | None) -> str:
 def _what(step: Step) -> str:
     match step:
         case Push(partition, rows):
-            text = f"push {partition}" if rows else f"push {partition}, no rows"
+            text = f"push {_named(partition)}{'' if rows else ', no rows'}"
         case PollEmpty(partition):
-            text = f"poll {partition}, empty"
+            text = f"poll {_named(partition)}, empty"
         case AdvanceClock(by_us):
             text = f"clock {format_us(by_us) if by_us < 0 else '+' + format_us(by_us)}"
         case Heartbeat(partition, _):
-            text = f"heartbeat {partition}"
+            text = f"heartbeat {_named(partition)}"
         case AddPartition(partition, historical):
-            text = f"add {partition}, historical" if historical else f"add {partition}"
+            text = f"add {_named(partition)}{', historical' * historical}"
         case Finish(partition):
-            text = f"finish {partition}"
+            text = f"finish {_named(partition)}"
         case Restart():
             text = "restart"
         case Checkpoint():
@@ -265,3 +265,8 @@ def _what(step: Step) -> str:
         case _:
             assert_never(step)
     return text
+
+
+def _named(partition: str) -> str:
+    """Return a name in one line."""
+    return partition if partition.isprintable() else repr(partition)

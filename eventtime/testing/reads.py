@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from eventtime.checks import shown
 from eventtime.compiled import StagePlan, compile_plan
-from eventtime.errors import PlanError, TimeColumnError
+from eventtime.errors import TimeColumnError
 from eventtime.process.plan import ProcessPlan
+from eventtime.testing.given import check_pipeline
 from eventtime.timestamp import (
     EPOCH_UNITS,
     check_time_type,
@@ -171,11 +171,12 @@ class Reads:
         return max(whole // 4 // self.tick_us, 1) * self.tick_us
 
 
-def reads(pipeline: Stream) -> Reads:
+def reads(pipeline: Stream, *, place: str) -> Reads:
     """Return what a pipeline reads.
 
     Args:
         pipeline: with windows or a process function; its source gives the schema only.
+        place: where it was given.
 
     Raises:
         PlanError: it is no pipeline, or one that cannot run.
@@ -183,13 +184,12 @@ def reads(pipeline: Stream) -> Reads:
     >>> import eventtime as et
     >>> nothing = pa.table({"t": pa.array([], pa.timestamp("s")), "x": pa.array([], pa.int64())})
     >>> stream = et.from_arrow(nothing, time="t").watermark(et.bounded_disorder("4h"))
-    >>> found = reads(stream.window(et.tumbling("1h"), late=et.DROP).aggregate(n=et.count()))
+    >>> pipeline = stream.window(et.tumbling("1h"), late=et.DROP).aggregate(n=et.count())
+    >>> found = reads(pipeline, place="streams(pipeline)")
     >>> found.schema.names, found.bound_us, found.windows[0].size_us
     (['t'], 14400000000, 3600000000)
     """
-    if not hasattr(pipeline, "node"):
-        msg = f"{shown(pipeline)} is no pipeline"
-        raise PlanError(msg, remedy="give what .window(...).aggregate(...) returns")
+    check_pipeline(pipeline, place=place)
     plan = compile_plan(pipeline.node)
     schema, watermark, source = plan.branches[0].schema, plan.watermark, plan.branches[0].source
     generator: Any = watermark.generator

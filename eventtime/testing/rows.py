@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import pyarrow as pa
 from eventtime.checks import shown
 from eventtime.duration import format_us, parse_us
 from eventtime.errors import EventTimeError, PlanError, SchemaError
+from eventtime.instant import instant_us, ticks_of_text
 from eventtime.plan import Processed, Read, walk
-from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY, as_us
+from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,38 +22,11 @@ if TYPE_CHECKING:
     from eventtime.stream import Stream
     from eventtime.testing.steps import Row
 
-__all__ = ("Instant", "batch_of", "instant_us", "iso", "readable", "source_of")
+__all__ = ("batch_of", "iso", "readable", "source_of")
 
-Instant = datetime | str | int
-"""ISO 8601 text, a datetime, or microseconds since 1970; UTC where no zone is said."""
 _INFINITIES = {"-inf": MINUS_INFINITY, "+inf": PLUS_INFINITY}
 _UNFIT = (pa.ArrowException, EventTimeError, TypeError, ValueError, OverflowError)
 """What is raised for values that a column does not take."""
-
-
-def instant_us(time: Instant, *, place: str) -> int:
-    """Read an instant, in microseconds UTC.
-
-    Args:
-        time: see `Instant`.
-        place: for messages.
-
-    Raises:
-        PlanError: it is none.
-
-    >>> instant_us("1970-01-01T00:01Z", place="push(rows)")
-    60000000
-    """
-    if isinstance(time, str):
-        try:
-            return _ticks_of_text(time, "us")
-        except pa.ArrowInvalid as error:
-            msg = f"{shown(time)} is no instant"
-            remedy = "write it as '2024-03-01T12:00:00Z', or give a datetime or whole microseconds"
-            raise PlanError(msg, place=place, remedy=remedy) from error
-    if isinstance(time, datetime) and time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return as_us(time, place=place)
 
 
 def iso(time_us: int) -> str:
@@ -205,26 +179,13 @@ def _ticks(value: object, unit: str) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if isinstance(value, str):
-        return _ticks_of_text(value, unit)
+        return ticks_of_text(value, unit)
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, datetime):
         return _in_units(instant_us(value, place="rows"), unit)
     msg = f"{shown(value)} is no instant"
     raise ValueError(msg)
-
-
-def _ticks_of_text(text: str, unit: str) -> int:
-    if text in _INFINITIES:
-        msg = f"{text} is the time of no row"
-        raise pa.ArrowInvalid(msg)
-    scalar = pa.scalar(text.strip())
-    try:
-        found = scalar.cast(pa.timestamp(unit))
-    except pa.ArrowInvalid:
-        found = scalar.cast(pa.timestamp(unit, "UTC"))
-    ticks: int = found.value
-    return ticks
 
 
 def _length(value: object, unit: str) -> int | None:

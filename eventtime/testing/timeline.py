@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventtime.checks import check_whole
 from eventtime.duration import format_us
+from eventtime.testing.given import check_pipeline, check_streams
 from eventtime.testing.moments import Moment, Told, WindowLife, told
 from eventtime.testing.rows import iso
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
@@ -72,6 +73,8 @@ def timeline(pipeline: Stream, streams: Streams, *, width: int = 120, height: in
         remedy = "leave it out for what fits most terminals"
         what = f"a whole number from {least}"
         check_whole(value, least=least, what=what, place=f"timeline({name}=…)", remedy=remedy)
+    check_pipeline(pipeline, place="timeline(pipeline, …)")
+    check_streams(streams, place="timeline(…, streams)")
     lines = _Picture(told(pipeline, streams), width, height).lines()
     return "\n".join(_cut(line.rstrip(), width) for line in lines)
 

@@ -102,6 +102,7 @@ def test_a_window_tells_its_life() -> None:
     assert why.fired[0].by == "row 2 of partition 'memory'"
     assert why.expired_by == "row 5 of partition 'memory'"
     text = str(et.explain_window(stream(), 60_000_000, "a"))
+    assert text == str(et.explain_window(stream(), "1970-01-01T00:01:00Z", "a"))
     assert "opened    by row 2 of partition 'memory'" in text
     assert "missed    by row 6 of partition 'memory'" in text
     assert "never: no row came" in str(et.explain_window(stream(), 0, "z"))
@@ -117,7 +118,9 @@ def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(et.PlanError, match="of which partition is row 3"):
         et.explain_row(stream(), row=3)
     with pytest.raises(et.PlanError, match="no window starts at 1970-01-01T00:00:01Z"):
-        et.explain_window(stream(), 1_000_000, "a")
+        et.explain_window(stream(), "1970-01-01T00:00:01Z", "a")
+    with pytest.raises(et.PlanError, match="'noon' is no instant"):
+        et.explain_window(stream(), "noon", "a")
     with pytest.raises(et.PlanError, match="no values of the key columns: key"):
         et.explain_window(stream(), 0)
     for key in (("a",), 5):

@@ -324,3 +324,11 @@ def test_values_that_python_has_not_or_that_break_lines_are_shown() -> None:
     assert "=> [-inf, +inf) t=-71100-09-29T04:59:46.306048Z s='a\\nb' d=" in text
     assert " f=-5us " in text
     assert "stopped" not in text
+
+
+def test_the_name_of_a_partition_is_in_one_line() -> None:
+    broken = "a\nb"
+    steps = (Push(broken, [{"t": 0}]), PollEmpty(broken), Finish(broken))
+    lines = timeline(counts(marked()), Streams((broken,), steps), width=300).splitlines()
+    for what in ("push", "poll", "finish"):
+        assert sum(f"{what} {broken!r}" in line for line in lines) == 1

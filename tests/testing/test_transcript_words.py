@@ -85,6 +85,12 @@ def test_what_there_is_not_yet_is_what_the_pipeline_lacks(
             "restart: {change: {window: {sesion: 5m}}}",
             "window has no 'sesion'",
         ),
+        ("clock: 5s", "clock", "nothing is no duration"),
+        ("clock: 5s", "finish", "no partition is named"),
+        ("clock: 5s", "finish: [a, a]", "'a' is named twice"),
+        ("clock: 5s", "expect", "nothing is said to be expected"),
+        ("integer}", "decimal128(10, 2)}", "in quotes if it has a comma"),
+        ("integer}", "timestamp[s, UTC]}", "put a text with ',' or brackets in quotes"),
     ],
 )
 def test_what_is_misspelt_is_not_what_the_pipeline_lacks(

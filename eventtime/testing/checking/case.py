@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from eventtime.checks import shown
-from eventtime.errors import PlanError
 from eventtime.sources.rebatch import one_by_one
 from eventtime.testing.checking.broken import BrokenRuleError
 from eventtime.testing.checking.runs import Laid, Outcome, Way, run
 from eventtime.testing.checking.turns import crashing, turns_of
+from eventtime.testing.given import check_pipeline, check_streams
 from eventtime.testing.ready import Ready
 from eventtime.testing.reference.expected import Expected, expected_of
 from eventtime.testing.reference.planned import Planned
@@ -43,15 +43,8 @@ class Case:
     """
 
     def __init__(self, pipeline: Stream, streams: Streams) -> None:
-        if not hasattr(pipeline, "node"):
-            msg = f"{shown(pipeline)} is no pipeline"
-            remedy = "give what .window(...).aggregate(...) returns"
-            raise PlanError(msg, place="check(pipeline, …)", remedy=remedy)
-        given: object = streams
-        if not isinstance(given, Streams):
-            msg = f"{shown(streams)} does not say what happens"
-            remedy = "give eventtime.testing.Streams, or what the strategy streams(...) draws"
-            raise PlanError(msg, place="check(…, streams)", remedy=remedy)
+        check_pipeline(pipeline, place="check(pipeline, …)")
+        check_streams(streams, place="check(…, streams)")
         self.pipeline, self.streams = pipeline, _ended(streams)
 
     @property

@@ -9,6 +9,7 @@ from eventtime.checks import shown
 from eventtime.errors import PlanError
 from eventtime.readers import from_arrow
 from eventtime.testing.contracts.laws import Law, check_object, hold
+from eventtime.testing.given import check_schema
 from eventtime.testing.harness import Harness
 from eventtime.testing.steps import Checkpoint, Crash, Push
 from eventtime.testing.strategies.happening import streams
@@ -89,6 +90,7 @@ def check_function(
     if not keys or isinstance(keys, str):
         msg = f"{shown(keys)} names no key columns"
         raise PlanError(msg, place="check_function(keys=…)", remedy="such as keys=['sensor']")
+    check_schema(schema, place="check_function(…, schema)")
     generator = bounded_disorder("10s") if watermark is None else watermark
     marked = from_arrow(schema.empty_table(), time=time, time_unit=time_unit).watermark(generator)
     keyed = marked.key_by(*keys)

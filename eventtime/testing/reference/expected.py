@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventtime.checks import shown
 from eventtime.errors import PlanError
+from eventtime.testing.given import check_pipeline, check_streams
 from eventtime.testing.reference.operator import Operator
 from eventtime.testing.reference.partitions import Oracle
 from eventtime.testing.reference.planned import TIME, Planned
@@ -101,6 +102,8 @@ def oracle(pipeline: Stream, streams: Streams) -> Expected:
     >>> [row["x"] for row in expected.results], [row["late_by"] for row in expected.late]
     ([1, 2], [10000000])
     """
+    check_pipeline(pipeline, place="oracle(pipeline, …)")
+    check_streams(streams, place="oracle(…, streams)")
     return expected_of(Planned(pipeline.node), streams)
 
 

@@ -163,7 +163,7 @@ def adversarial(pipeline: Stream | None = None) -> Arrival:
     >>> adversarial()
     adversarial()
     """
-    given = None if pipeline is None else reads(pipeline)
+    given = None if pipeline is None else reads(pipeline, place="adversarial(pipeline)")
 
     def places(read: Reads) -> Sequence[Place]:
         of = read if given is None else given

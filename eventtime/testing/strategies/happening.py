@@ -101,7 +101,7 @@ def streams(
     """
     flags = {"late": late, "duplicates": duplicates, "nulls": nulls, "ties": ties}
     _check(partitions, max_rows, broadcasts=broadcasts, **flags)
-    read = _checked(reads(pipeline), nulls=nulls, late=late)
+    read = _checked(reads(pipeline, place="streams(pipeline)"), nulls=nulls, late=late)
     kinds = kinds_of(idle=idle, beat=heartbeats, changing=changing, stops=restarts, most=max_rows)
     told = rows_told(read, is_extreme=extreme_values) if broadcasts else []
     drawn = partial(_happening, read, kinds, cells(read, is_extreme=extreme_values), told)

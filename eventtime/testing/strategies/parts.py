@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import AggregateTypeError, PlanError
+from eventtime.expressions import check_columns
 from eventtime.readers import from_arrow
 from eventtime.state.keys import check_key_type
+from eventtime.testing.given import check_schema
+from eventtime.timestamp import check_time_type
 from eventtime.watermark import WatermarkGenerator, ascending, bounded_disorder, punctuated
 from eventtime.windows import aggregate as functions
 from eventtime.windows.assigner import GridAssigner, global_window, sliding, tumbling
@@ -135,12 +138,17 @@ def aggregates(
         most: how many there are.
         columns: that they are of; None: all.
 
+    Raises:
+        PlanError: no schema, or it has no such column.
+
     >>> from hypothesis import find
     >>> schema = pa.schema({"x": pa.float64(), "name": pa.string()})
     >>> list(find(aggregates(schema), lambda made: "rows" not in made))
     ['sum_x']
     """
+    check_schema(schema, place="aggregates(schema)")
     known = schema.names if columns is None else columns
+    check_columns(schema, known, place="aggregates(columns=…)")
     made = {"rows": functions.count()}
     for column in known:
         for name, function in _OF_COLUMNS.items():
@@ -170,13 +178,17 @@ def pipelines(
         unit: durations are a few of it.
 
     Raises:
-        PlanError: no column can be aggregated.
+        PlanError: no schema; or the column is not there, or holds no time.
 
     >>> from hypothesis import find
     >>> schema = pa.schema({"t": pa.timestamp("s"), "x": pa.float64()})
     >>> find(pipelines(schema, time="t"), lambda _: True).schema.names[:3]
     ['window_start', 'window_end', 'rows']
     """
+    check_schema(schema, place="pipelines(schema)")
+    source = from_arrow(schema.empty_table(), time=time, time_unit=time_unit)
+    check_columns(schema, [time], place="pipelines(time=…)")
+    check_time_type(time, schema.field(time).type, time_unit)
     step = parse_us(unit, name="unit", zero=False)
     others = [field for field in schema if field.name != time]
     marks = [f.name for f in others if pa.types.is_timestamp(f.type)]
@@ -196,7 +208,6 @@ def pipelines(
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Stream:
-        source = from_arrow(schema.empty_table(), time=time, time_unit=time_unit)
         marked = source.watermark(**draw(parts))
         by = draw(grouping)
         grouped = marked.key_by(*by) if by else marked

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from eventtime.errors import PlanError
+from eventtime.testing.given import check_field, check_schema
 
 if TYPE_CHECKING:
     from eventtime.testing.steps import Row
@@ -37,12 +38,13 @@ def values(field: pa.Field, *, extremes: bool = False) -> Values:
         extremes: also the ends of the type, and any float; inside lists and the like too.
 
     Raises:
-        PlanError: a type that holds no values of its own, such as a union.
+        PlanError: no field; or a type that holds no values of its own, such as a union.
 
     >>> from hypothesis import find
     >>> find(values(pa.field("x", pa.int8())), lambda x: x is not None and x > 3)
     4
     """
+    check_field(field, place="values(field)")
     kind = _kept(field.type)
     if pa.types.is_null(kind):
         return st.none()
@@ -64,10 +66,14 @@ def keys(field: pa.Field) -> Values:
     Args:
         field: its type and whether it may be null.
 
+    Raises:
+        PlanError: no field; or a type that holds no values of its own.
+
     >>> from hypothesis import find
     >>> find(keys(pa.field("key", pa.int64())), lambda key: key is not None and key > 2)
     9223372036854775807
     """
+    check_field(field, place="keys(field)")
     kind = _kept(field.type)
     if pa.types.is_integer(kind):
         low, high = _ends(kind)
@@ -90,6 +96,9 @@ def rows(schema: pa.Schema, *, extremes: bool = False) -> st.SearchStrategy[Row]
         schema: columns, each null only if it may be.
         extremes: as of `values`.
 
+    Raises:
+        PlanError: no schema; or a column's type holds no values of its own.
+
     >>> from hypothesis import find
     >>> schema = pa.schema(
     ...     [pa.field("name", pa.string()), pa.field("n", pa.int8(), nullable=False)]
@@ -97,6 +106,7 @@ def rows(schema: pa.Schema, *, extremes: bool = False) -> st.SearchStrategy[Row]
     >>> find(rows(schema), lambda row: row["n"] > 1)
     {'name': 'a', 'n': 2}
     """
+    check_schema(schema, place="rows(schema)")
     return st.fixed_dictionaries({f.name: values(f, extremes=extremes) for f in schema})
 
 

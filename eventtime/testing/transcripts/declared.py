@@ -174,7 +174,8 @@ def _type(entry: Entry) -> pa.DataType:
     try:
         return pa.type_for_alias(name)
     except ValueError:
-        remedy = f"one of {', '.join(_TYPES)}, or a name of Arrow's such as 'timestamp[ns, UTC]'"
+        arrow = "a name of Arrow's such as 'timestamp[ns, UTC]', in quotes if it has a comma"
+        remedy = f"one of {', '.join(_TYPES)}, or {arrow}"
         return entry.refuse(f"there is no type {name!r}", remedy)
 
 

@@ -33,7 +33,7 @@ _REMEDIES: Final = (
     ("alphabetic or numeric character", "put a text that begins with such a sign in quotes"),
     (
         "expected ',' or",
-        "there is no ',' or no bracket that closes, on this line or the one before",
+        "put a text with ',' or brackets in quotes; or ',' or a bracket lacks here or above",
     ),
     (
         "expected <block end>",
@@ -98,7 +98,7 @@ class Entry:
         """
         if not isinstance(self.value, dict):
             names = ", ".join(f"{name}: …" for name in known or ("name",))
-            self.refuse(f"{self._shown} is no {what}", f"write it as {like or f'{{{names}}}'}")
+            self.refuse(f"{self.shown} is no {what}", f"write it as {like or f'{{{names}}}'}")
         for key, entry in self.value.items():
             if key == "<<":
                 entry.refuse("'<<' takes nothing over here", "write out what is meant")
@@ -112,31 +112,33 @@ class Entry:
     def items(self, what: str, *, like: str = "one '- …' for each, or [] for none") -> list[Entry]:
         """Return the entries of a list; `like` is one as it is written."""
         if not isinstance(self.value, list):
-            self.refuse(f"{self._shown} is no list of {what}", f"write {like}")
+            self.refuse(f"{self.shown} is no list of {what}", f"write {like}")
         return list(self.value)
 
     def names(self, what: str) -> list[str]:
         """Return a list of texts; one text is a list of one."""
+        if self.value is None:
+            self.refuse(f"no {what} is named", "write its name behind ':', or several: [a, b]")
         entries = self.value if isinstance(self.value, list) else [self]
         return [entry.text(what) for entry in entries]
 
     def text(self, what: str) -> str:
         """Return a text."""
         if not isinstance(self.value, str) or not self.value:
-            self.refuse(f"{self._shown} is no {what}", "write a text; in quotes, if it has a '#'")
+            self.refuse(f"{self.shown} is no {what}", "write a text; in quotes, if it has a '#'")
         return str(self.value)
 
     def number(self, what: str, *, least: int = EARLIEST) -> int:
         """Return a whole number."""
         is_whole = isinstance(self.value, int) and not isinstance(self.value, bool)
         if not is_whole or self.value < least:
-            self.refuse(f"{self._shown} is no {what}", f"write a whole number from {least}")
+            self.refuse(f"{self.shown} is no {what}", f"write a whole number from {least}")
         return int(self.value)
 
     def flag(self, what: str) -> bool:
         """Return true or false."""
         if not isinstance(self.value, bool):
-            self.refuse(f"{self._shown} is no {what}", "write true or false")
+            self.refuse(f"{self.shown} is no {what}", "write true or false")
         return bool(self.value)
 
     @property
@@ -149,7 +151,8 @@ class Entry:
         return self.value
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
+        """The value in a message."""
         return "nothing" if self.value is None else shown(self.plain)
 
 

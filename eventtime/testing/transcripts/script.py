@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.checks import shown
 from eventtime.duration import parse_us
-from eventtime.errors import EventTimeError
-from eventtime.testing.rows import instant_us, iso
+from eventtime.errors import EventTimeError, PlanError
+from eventtime.instant import instant_us
+from eventtime.testing.rows import iso
 from eventtime.testing.transcripts.acts import (
     Act,
     Add,
@@ -32,7 +34,6 @@ from eventtime.testing.transcripts.declared import Declared, declared
 from eventtime.testing.transcripts.reading import TIME_REMEDY, Entry, TranscriptError, read_entries
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
 __all__ = ("RULES", "Times", "Transcript", "load")
@@ -125,12 +126,19 @@ def load(path: str | os.PathLike[str]) -> Transcript:
     """Read a transcript; docs/transcripts.md says how one is written.
 
     Raises:
-        TranscriptError: names the line, what is wrong and what to write.
-        PlanError: PyYAML is not installed.
-        OSError: the file cannot be read.
+        TranscriptError: the file cannot be read; or one line is wrong: which, and what to write.
+        PlanError: it is no path, or PyYAML is not installed.
     """
+    given: object = path
+    if not isinstance(given, str | os.PathLike):
+        msg = f"{shown(given)} is no path of a transcript"
+        raise PlanError(msg, place="load(path)", remedy="such as 'stories/late.yaml'")
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"the file cannot be read: {error.strerror or error}"
+        remedy = "name a transcript, a file of YAML"
+        raise TranscriptError(msg, place=str(path), remedy=remedy) from error
     except UnicodeDecodeError as error:
         msg = f"this is no text in UTF-8: {error}"
         raise TranscriptError(msg, place=str(path), remedy="save the file as UTF-8") from error
@@ -191,7 +199,7 @@ class _Steps:
 
     def step(self, entry: Entry) -> Act:
         if isinstance(entry.value, str):
-            name, what = entry.value, Entry({}, entry.file, entry.line)
+            name, what = entry.value, Entry(None, entry.file, entry.line)
         else:
             said = entry.mapping("step")
             if len(said) != 1:
@@ -243,6 +251,8 @@ class _Steps:
         if not given:
             entry.refuse("no partition is named", f"there are {', '.join(left)}")
         for name in given:
+            if given.count(name) > 1:
+                entry.refuse(f"partition {name!r} is named twice", "name it once")
             if name in self.ended:
                 remedy = f"'finish: {name}' belongs behind this, or once only"
                 entry.refuse(f"partition {name!r} has ended", remedy)
@@ -312,7 +322,7 @@ class _Steps:
     def _expect(self, entry: Entry) -> Act:
         if entry.value == "nothing":
             return Expect(entry, {"nothing": Entry(True, entry.file, entry.line)})  # noqa: FBT003
-        said = entry.mapping("expect", _EXPECTED)
+        said = {} if entry.value is None else entry.mapping("expect", _EXPECTED)
         if not said:
             remedy = "write 'expect: nothing' if that is meant"
             entry.refuse("nothing is said to be expected", remedy)
@@ -329,4 +339,4 @@ def _duration(entry: Entry) -> int:
     try:
         return parse_us(entry.plain, name="duration", negative=True)
     except EventTimeError:
-        return entry.refuse(f"{shown(entry.plain)} is no duration", "write it as '90s' or '1h30m'")
+        return entry.refuse(f"{entry.shown} is no duration", "write it as '90s' or '1h30m'")
