@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import eventtime as et
@@ -339,3 +339,22 @@ def test_without_hypothesis_the_kit_works_and_strategies_say_what_to_install() -
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs hypothesis, which is not installed" in done.stdout
     assert "fix: pip install 'eventtime[testing]'" in done.stdout
+
+
+def test_settings_leave_out_what_takes_long_and_says_nothing() -> None:
+    """No limit for an example, one failure, no last phase; all else is the profile's."""
+    found = kit.settings(max_examples=7)
+    assert (found.deadline, found.max_examples) == (None, 7)
+    assert kit.settings().max_examples == settings().max_examples
+    assert set(settings().phases) - set(found.phases) == {Phase.explain}
+    assert kit.settings(phases=[Phase.explicit]).phases == (Phase.explicit,)
+    pipeline = hourly()
+
+    @given(kit.streams(pipeline))
+    @kit.settings(max_examples=30, derandomize=True, database=None)
+    def look(streams: Streams) -> None:
+        assert not any(isinstance(step, Push) for step in streams.steps)
+
+    with pytest.raises(AssertionError) as failed:
+        look()
+    assert "Explanation" not in "".join(failed.value.__notes__)

@@ -9,6 +9,7 @@ rows near the origin.
 - rows: `rows`, `values`, `keys`; of what: `schemas`, `types`
 - their disorder: `in_order`, `bounded`, `heavy_tailed`, `bursty`, `adversarial`
 - pipelines: `pipelines`; parts of them: `generators`, `windows`, `lateness`, `modes`, `aggregates`
+- how Hypothesis goes about it: `settings`
 """
 
 import eventtime.testing.strategies.needed as _needed  # noqa: F401 - first, to say what to install
@@ -34,6 +35,7 @@ from eventtime.testing.strategies.parts import (
     windows,
 )
 from eventtime.testing.strategies.schemas import schemas, types
+from eventtime.testing.strategies.settings import settings
 from eventtime.testing.strategies.values import keys, rows, values
 
 __all__ = (
@@ -54,6 +56,7 @@ __all__ = (
     "restarted",
     "rows",
     "schemas",
+    "settings",
     "streams",
     "types",
     "values",
