@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.state.exact import check_uncut
 from eventtime.state.moment import Expiry, Moment, OneForAll
 from eventtime.state.scalars import Scalars
 
@@ -140,9 +141,12 @@ def shaped(values: Any, kind: pa.DataType, n: int, name: str) -> pa.Array:
             array = values if values.type == kind else values.cast(kind)
         elif isinstance(values, np.ndarray | list):
             array = pa.array(values, kind)
+            if not isinstance(values, np.ndarray) or values.dtype.hasobject:
+                check_uncut(values, kind)
         else:
             array = pa.repeat(pa.scalar(values, kind), n)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
+            check_uncut([values], kind)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         msg = f"{name} holds {kind}: {error}"
         raise TypeError(msg) from error
     if len(array) != n:

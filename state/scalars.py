@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from eventtime.checks import shown
 from eventtime.lanes import lane_of, to_arrow
+from eventtime.state.exact import cuts_of
 
 __all__ = ("Scalars",)
 
@@ -34,6 +35,7 @@ class Scalars:
         self.kind, self._whose = kind, whose
         self._type: type | None = None
         self._low = self._high = 0
+        self._cuts = cuts_of(kind)
         t = pa.types
         if t.is_integer(kind):
             signed, bits = t.is_signed_integer(kind), kind.bit_width
@@ -52,17 +54,21 @@ class Scalars:
         """Return the value as it comes back from Arrow.
 
         Raises:
-            TypeError: it is none of the type.
+            TypeError: it is none of the type, or would be cut to fit.
         """
         if type(value) is self._type:
             number: Any = value
             if self._type is not int or self._low <= number < self._high:
                 return value
         try:
-            return pa.scalar(value, self.kind).as_py()
+            held = pa.scalar(value, self.kind).as_py()
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             msg = f"{self._whose} holds {self.kind}, not {shown(value)}"
             raise TypeError(msg) from error
+        if self._cuts is not None and held is not None and self._cuts(value):
+            msg = f"{self._whose} holds {self.kind}: {shown(value)} would be cut to fit"
+            raise TypeError(msg)
+        return held
 
     def word(self, value: Any) -> int | float:
         """Return a stored value as a lane holds it."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from eventtime.checks import shown
 from eventtime.errors import UserCodeError
+from eventtime.state.exact import check_uncut
+from eventtime.state.keyed_state import shaped
 from eventtime.timestamp import to_us
 
 if TYPE_CHECKING:
@@ -118,31 +120,18 @@ class Output:
     def _column(self, field: pa.Field, rows: list[dict[str, Any]]) -> pa.Array:
         values = [row[field.name] for row in rows]
         try:
-            return pa.array(values, field.type)
+            array = pa.array(values, field.type)
+            check_uncut(values, field.type)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             at = next(i for i, value in enumerate(values) if not _fits(value, field.type))
             msg = f"{self._call}: column {field.name!r} holds {field.type}, not {shown(values[at])}"
             remedy = "give a value of that type, or declare another"
             place = f"key {self._key_of(self._slots[at])}"
             raise UserCodeError(msg, place=place, remedy=remedy) from error
+        return array
 
     def _array(self, field: pa.Field, values: Any, n: int) -> pa.Array:
-        try:
-            if isinstance(values, pa.ChunkedArray):
-                values = values.combine_chunks()
-            if isinstance(values, pa.Array):
-                array = values if values.type == field.type else values.cast(field.type)
-            elif isinstance(values, np.ndarray | list):
-                array = pa.array(values, field.type)
-            else:
-                array = pa.repeat(pa.scalar(values, field.type), n)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            msg = f"{self._call}: column {field.name!r} holds {field.type}: {error}"
-            raise TypeError(msg) from error
-        if len(array) != n:
-            msg = f"{self._call}: column {field.name!r} has {len(array)} values for {n} rows"
-            raise ValueError(msg)
-        return array
+        return shaped(values, field.type, n, f"{self._call}: column {field.name!r}")
 
     def _check(self, batch: pa.RecordBatch) -> None:
         for field in self.schema:
@@ -182,6 +171,7 @@ def points_of(marks: Ints) -> list[tuple[int, int]]:
 def _fits(value: Any, kind: pa.DataType) -> bool:
     try:
         pa.scalar(value, kind)
+        check_uncut([value], kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return False
     return True
