@@ -7,7 +7,7 @@ from typing import Protocol
 
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import PlanError
-from eventtime.windows.grid import Grid
+from eventtime.windows.grid import MOST_WINDOWS, Grid
 
 __all__ = (
     "GlobalWindow",
@@ -19,9 +19,6 @@ __all__ = (
     "sliding",
     "tumbling",
 )
-
-
-_MOST_WINDOWS = 100_000
 
 
 class WindowAssigner(Protocol):
@@ -144,9 +141,9 @@ def sliding(
             place="sliding(slide=…)",
             remedy=f"make slide at most {size!r}, or filter the rows first",
         )
-    if size_us // slide_us > _MOST_WINDOWS:
+    if size_us // slide_us > MOST_WINDOWS:
         msg = f"size {size!r} by slide {slide!r} puts each row in {size_us // slide_us:,} windows"
-        remedy = f"make slide longer: at most {_MOST_WINDOWS:,} windows may hold a row"
+        remedy = f"make slide longer: at most {MOST_WINDOWS:,} windows may hold a row"
         raise PlanError(msg, place="sliding(slide=…)", remedy=remedy)
     return SlidingWindows(
         size_us, slide_us, parse_us(offset, name="offset", negative=True) % slide_us

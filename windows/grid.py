@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import gcd
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eventtime.checks import shown
+from eventtime.errors import PlanError
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
-__all__ = ("Grid",)
+__all__ = ("MOST_WINDOWS", "Grid")
+
+MOST_WINDOWS: Final = 100_000
+"""That may hold a row."""
 
 Ints = NDArray[np.int64]
 
@@ -31,6 +37,9 @@ class Grid:
         everything: whether this is the global window.
         slice_us: length of a slice; each row is folded into one slice, whatever the overlap.
 
+    Raises:
+        PlanError: these are no such windows, or a row would be in more than 100,000 of them.
+
     >>> grid = Grid(60, 40, 0)
     >>> before_zero = np.array([-1])
     >>> grid.slice_us, grid.first_end(before_zero).tolist(), grid.last_end(before_zero).tolist()
@@ -44,8 +53,24 @@ class Grid:
     slice_us: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check()
         object.__setattr__(self, "everything", self.size_us == 0)
         object.__setattr__(self, "slice_us", gcd(self.size_us, self.slide_us))
+
+    def _check(self) -> None:
+        given: tuple[Any, ...] = (self.size_us, self.slide_us, self.offset_us)
+        if given == (0, 0, 0):
+            return
+        is_whole = all(isinstance(us, int) and not isinstance(us, bool) for us in given)
+        size_us, slide_us, offset_us = given
+        if not is_whole or not 0 < slide_us <= size_us or not 0 <= offset_us < slide_us:
+            msg = f"there is no grid of windows {shown(given)}: of size, slide and offset"
+            remedy = "whole microseconds, with 0 < slide <= size and 0 <= offset < slide"
+            raise PlanError(msg, place="Grid(...)", remedy=remedy)
+        if size_us // slide_us > MOST_WINDOWS:
+            msg = f"a grid {given} puts each row in {size_us // slide_us:,} windows"
+            remedy = f"make slide longer: at most {MOST_WINDOWS:,} windows may hold a row"
+            raise PlanError(msg, place="Grid(...)", remedy=remedy)
 
     @property
     def slices(self) -> int:

@@ -131,19 +131,10 @@ def test_our_assigners_give_each_time_its_windows() -> None:
     check_assigner(Odd(Grid(60, 20, 5)), max_examples=20)
 
 
-@pytest.mark.parametrize(
-    ("assigner", "law"),
-    [
-        (Odd(Grid(10, 20, 0)), "windows meet"),
-        (Odd(Grid(10, 5, 7)), "windows meet"),
-        (Moving(), "one description"),
-    ],
-    ids=["gaps", "offset", "moving"],
-)
-def test_each_law_of_assigners_is_seen_to_be_broken(assigner: Any, law: str) -> None:
+def test_an_assigner_that_says_another_thing_each_time_is_seen() -> None:
     with pytest.raises(BrokenLawError) as broken:
-        check_assigner(assigner)
-    assert broken.value.law == law
+        check_assigner(Moving())
+    assert broken.value.law == "one description"
 
 
 def test_a_row_that_misses_a_window_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventtime.errors import PlanError
 from eventtime.timestamp import EARLIEST, LATEST, MINUS_INFINITY, PLUS_INFINITY
 from eventtime.windows.grid import Grid
 
@@ -114,3 +115,20 @@ def test_the_global_window_is_all_of_time() -> None:
 
 def test_no_times_have_no_windows() -> None:
     assert len(Grid(60, 20, 0).first_end(at())) == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(10, 20, 0), (10, 5, 7), (10, 5, -1), (10, 0, 0), (-60, 60, 0), (0, 5, 3), (1.5, 1, 0)],
+)
+def test_windows_that_would_lose_rows_are_no_grid(given: tuple[int, int, int]) -> None:
+    """S13, S14: whoever makes it."""
+    with pytest.raises(PlanError, match="no grid of windows"):
+        Grid(*given)
+
+
+def test_a_row_is_in_so_many_windows_at_most() -> None:
+    """S14: as `sliding` says it."""
+    with pytest.raises(PlanError, match="puts each row in 100,001 windows"):
+        Grid(100_001, 1, 0)
+    assert Grid(100_000, 1, 0).slices == 100_000
