@@ -56,10 +56,12 @@ def harness(request: pytest.FixtureRequest) -> Generator[Callable[..., Harness]]
     """
     from eventtime.testing.harness import Harness
 
-    marker = request.node.get_closest_marker("eventtime")
-    options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
-    if marker is not None and (marker.args or not _OPTIONS.issuperset(options)):
-        pytest.fail(f"{marker!r}: write it as {_MARKER.partition(':')[0]}", pytrace=False)
+    options: dict[str, Any] = {}
+    # The closest comes first: what it says goes before what a class or a module says.
+    for marker in request.node.iter_markers("eventtime"):
+        if marker.args or not _OPTIONS.issuperset(marker.kwargs):
+            pytest.fail(f"{marker!r}: write it as {_MARKER.partition(':')[0]}", pytrace=False)
+        options = {**marker.kwargs, **options}
     made: list[Harness] = request.node.stash.setdefault(_DRIVEN, [])
 
     class Maker:

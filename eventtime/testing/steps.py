@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
+import pyarrow as pa
+
 from eventtime.checks import shown
 from eventtime.errors import PlanError
+from eventtime.timestamp import PLUS_INFINITY
 
 __all__ = (
     "AddPartition",
@@ -111,7 +114,8 @@ class Streams:
         start_us: what the clock shows at the start.
 
     Raises:
-        PlanError: one of the first two is no list, or something in `steps` is no step.
+        PlanError: one of the first two is no list, something in `steps` is no step, or a step has
+            what cannot be; shows it.
     """
 
     partitions: tuple[str, ...]
@@ -126,6 +130,7 @@ class Streams:
                 raise PlanError(msg, place=f"Streams({name})", remedy=remedy)
             # It is gone through more than once.
             object.__setattr__(self, name, tuple(given))
+        _check_us(self.start_us, "Streams(start_us)")
         for step in self.steps:
             check_step(step, place="Streams(steps)")
 
@@ -140,8 +145,21 @@ def check_step(step: object, *, place: str) -> None:
         msg = f"{shown(step)} is no step"
         remedy = f"{step.__name__}()" if isinstance(step, type) else "such as Push('a', rows)"
         raise PlanError(msg, place=place, remedy=remedy)
-    for name in ("by_us", "time_us"):
-        given: object = getattr(step, name, 0)
-        if not isinstance(given, int) or isinstance(given, bool):
-            msg, remedy = f"{shown(given)} is no whole number of µs", "5_000_000 for five seconds"
-            raise PlanError(msg, place=f"{type(step).__name__}({name})", remedy=remedy)
+    name = type(step).__name__
+    for field in ("by_us", "time_us"):
+        _check_us(getattr(step, field, 0), f"{name}({field})")
+    partition: object = getattr(step, "partition", "")
+    if not isinstance(partition, str):
+        msg, remedy = f"{shown(partition)} is no name of a partition", "give its name, such as 'a'"
+        raise PlanError(msg, place=f"{name}(partition)", remedy=remedy)
+    rows: object = getattr(step, "rows", ())
+    if not isinstance(rows, list | tuple | pa.RecordBatch | pa.Table):
+        msg = f"{shown(rows)} are no rows"
+        remedy = "give a list of dicts, a pyarrow.RecordBatch or a pyarrow.Table"
+        raise PlanError(msg, place=f"{name}(rows)", remedy=remedy)
+
+
+def _check_us(given: object, place: str) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or abs(given) > PLUS_INFINITY:
+        msg, remedy = f"{shown(given)} is no whole number of µs", "5_000_000 for five seconds"
+        raise PlanError(msg, place=place, remedy=remedy)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import deque
+from typing import Any
 
 import pytest
 
+import eventtime as et
 from eventtime.cli.main import main
 from eventtime.testing.simulation import Broken, simulate, soak
 
@@ -47,3 +49,18 @@ def test_a_soak_counts_what_it_survived(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.startswith("1 seeds from 5 in")
     assert main(["soak", "--seed", "5", "--json"]) == 0
     assert f'"trace": "{simulate(5).trace}"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "3", True])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    """With any other a run could not be done again."""
+    with pytest.raises(et.PlanError, match="is not a whole number from 0"):
+        simulate(seed)
+    with pytest.raises(et.PlanError, match="is not a whole number from 0"):
+        soak(0, seed_from=seed)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1, "5", None, True])
+def test_a_soak_has_an_end(seconds: Any) -> None:
+    with pytest.raises(et.PlanError, match="is no number of seconds"):
+        soak(seconds)

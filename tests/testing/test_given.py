@@ -9,11 +9,14 @@ import pytest
 
 import eventtime as et
 from eventtime.testing import (
+    AdvanceClock,
     Harness,
     Push,
+    Step,
     Streams,
     as_test,
     check,
+    check_assigner,
     check_function,
     oracle,
     strategies,
@@ -124,3 +127,28 @@ def test_a_transcript_that_is_not_there_is_told(read: Any, tmp_path: Any) -> Non
         with pytest.raises(et.PlanError, match="cannot be read") as refused:
             read(path)
         assert refused.value.place == str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Push(None, [{"t": 0}]), "None is no name of a partition"),  # type: ignore[arg-type]
+        (lambda: Push("a", None), "None are no rows"),  # type: ignore[arg-type]
+        (lambda: AdvanceClock(10**30), "is no whole number of µs"),
+    ],
+)
+def test_a_step_has_what_can_be(make: Callable[[], Step], says: str) -> None:
+    with pytest.raises(et.PlanError, match=says):
+        Streams(("a",), (make(),))
+
+
+@pytest.mark.parametrize("start", ["x", 1.5, None, 10**30])
+def test_streams_begin_at_whole_microseconds(start: Any) -> None:
+    with pytest.raises(et.PlanError, match=r"is no whole number of µs\n  at:  Streams\(start_us\)"):
+        Streams(("a",), (), start)
+
+
+@pytest.mark.parametrize("many", [0, -1, "x", True, None])
+def test_contracts_look_at_a_number_of_examples(many: Any) -> None:
+    with pytest.raises(et.PlanError, match="is not a number of examples"):
+        check_assigner(et.tumbling("1m"), max_examples=many)

@@ -43,6 +43,13 @@ def test_marker(harness):
     assert harness(COUNTS, shards=2).shards == 2
     assert harness(COUNTS).clock.now_us() == 5_000_000
 
+@pytest.mark.eventtime(shards=2, start=7)
+class TestMarked:
+    @pytest.mark.eventtime(start=5)
+    def test_inner_marker(self, harness):
+        made = harness(COUNTS)
+        assert (made.shards, made.clock.now_us()) == (2, 5)
+
 def test_made_first(harness):
     with pytest.raises(AttributeError, match=r"then driven\.push"):
         harness.push
@@ -81,7 +88,7 @@ def test_a_project_that_uses_all_of_it(project: pytest.Pytester) -> None:
     project.makefile(".transcript.yml", other=STORY)
     project.makefile(".transcript.yaml.bak", older=STORY)
     result = project.runpytest_subprocess(*OPTIONS)
-    result.assert_outcomes(passed=5, failed=2)
+    result.assert_outcomes(passed=6, failed=2)
     result.stdout.fnmatch_lines(
         [
             "good.transcript.yaml::A story PASSED*",

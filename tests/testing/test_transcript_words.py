@@ -86,6 +86,9 @@ def test_what_there_is_not_yet_is_what_the_pipeline_lacks(
             "window has no 'sesion'",
         ),
         ("clock: 5s", "clock", "nothing is no duration"),
+        ("clock: 5s", "idle: {partitions: [a], for: -6s}", "'-6s' is no duration"),
+        ("transcript: 1", "transcript: true", "this is version True of the format"),
+        ("n: count", "n: max", "'max' is no aggregate: it names 0 columns"),
         ("clock: 5s", "finish", "no partition is named"),
         ("clock: 5s", "finish: [a, a]", "'a' is named twice"),
         ("clock: 5s", "expect", "nothing is said to be expected"),
@@ -158,3 +161,18 @@ def test_an_expectation_is_one_of_these(written: Any, text: str) -> None:
 def test_the_schema_refuses_other_words(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(read_entries(text, "it").plain, SCHEMA)
+
+
+def test_a_pipeline_that_code_does_not_give_is_told(written: Any) -> None:
+    pipeline = "pipeline: {python: 'json:dumps'}"
+    text = f"transcript: 1\ntitle: x\n{pipeline}\nsteps:\n  - expect: nothing\n"
+    with pytest.raises(TranscriptError, match="'json:dumps' raised TypeError") as refused:
+        run_transcript(written(text))
+    assert refused.value.place.endswith(":3")
+
+
+def test_nothing_may_be_expected_before_anything_happens(written: Any) -> None:
+    """S8: of partitions that are found later, too."""
+    for known in ("[]", "[a]"):
+        steps = "steps:\n  - expect: {results: []}\n  - add: b\n"
+        run_transcript(written(f"partitions: {known}\n{HEAD}{steps}"))

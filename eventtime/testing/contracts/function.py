@@ -87,7 +87,7 @@ def check_function(
     for given in (function, by_batch):
         check_object(given, "check_function(…)")
     name = getattr(function, "__name__", type(function).__name__)
-    if not keys or isinstance(keys, str):
+    if not isinstance(keys, list | tuple) or not keys:
         msg = f"{shown(keys)} names no key columns"
         raise PlanError(msg, place="check_function(keys=…)", remedy="such as keys=['sensor']")
     check_schema(schema, place="check_function(…, schema)")

@@ -10,6 +10,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Flaky
 
+from eventtime.checks import check_whole
 from eventtime.errors import PlanError
 from eventtime.testing.alike import alike
 
@@ -84,7 +85,10 @@ def hold(
 
     Raises:
         BrokenLawError: with the smallest example found.
+        PlanError: `max_examples` is no such number.
     """
+    what, remedy = "a number of examples", "such as 100"
+    check_whole(max_examples, least=1, what=what, place="max_examples=…", remedy=remedy)
 
     @settings(
         max_examples=max_examples,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eventtime.checkpoints import Surroundings, checkpoints
+from eventtime.checks import check_whole
 from eventtime.compiled import compile_plan
 from eventtime.errors import (
     CheckpointError,
@@ -98,7 +99,10 @@ def simulate(seed: int, broken: Broken = Broken()) -> Survived:
 
     Raises:
         AssertionError: what was promised and is not so; names the command that shows it again.
+        PlanError: the seed is no whole number from 0.
     """
+    what, remedy = "a whole number from 0", "such as 7"
+    check_whole(seed, least=0, what=what, place="simulate(seed)", remedy=remedy)
     run = _Seed(seed, broken)
     try:
         return run.run()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from eventtime.checks import check_whole, shown
+from eventtime.errors import PlanError
 from eventtime.testing.simulation.life import Survived, simulate
 
 if TYPE_CHECKING:
@@ -55,10 +58,17 @@ def soak(
 
     Raises:
         AssertionError: a seed failed; names the command that shows it again.
+        PlanError: there is no such time, or no such seed.
 
     >>> soak(0, seed_from=3).seeds
     1
     """
+    given: object = seconds
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= seconds < math.inf:
+        msg = f"{shown(seconds)} is no number of seconds"
+        raise PlanError(msg, place="soak(seconds)", remedy="such as 600 for ten minutes")
+    what, remedy = "a whole number from 0", "leave it out for 0"
+    check_whole(seed_from, least=0, what=what, place="soak(seed_from=…)", remedy=remedy)
     begun, seed = clock(), seed_from
     total = Survived(seed_from, "")
     while True:

@@ -20,6 +20,7 @@ from eventtime.testing.transcripts.reading import TranscriptError
 from eventtime.watermark import ascending, bounded_disorder, percentile, punctuated
 from eventtime.windows import aggregate
 from eventtime.windows.assigner import global_window, sliding, tumbling
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -187,7 +188,11 @@ def _from_code(entry: Entry) -> Stream:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         entry.refuse(f"{entry.plain!r} is not there: {error}", "name a module that Python finds")
-    stream = found() if callable(found) else found
+    try:
+        stream = found() if callable(found) else found
+    except Exception as error:  # noqa: BLE001 - the code is the user's
+        what = f"{entry.plain!r} raised {type(error).__name__}: {error}"
+        entry.refuse(what, "name a stream, or a function of no arguments that returns one")
     if not isinstance(stream, Stream):
         entry.refuse(f"{entry.plain!r} is no pipeline", "name a stream, or what returns one")
     return stream
@@ -346,6 +351,9 @@ def _aggregate(entry: Entry, columns: Sequence[str]) -> Any:
     try:
         made = make(*given)
     except (TypeError, EventTimeError) as error:
-        return entry.refuse(f"{entry.plain!r} is no aggregate: {error}", "such as 'sum value'")
+        names = f"it names {counted(len(given), 'column')}"
+        why = names if isinstance(error, TypeError) else error
+        what, remedy = f"{entry.plain!r} is no aggregate: {why}", "such as 'sum value' or 'count'"
+        return entry.refuse(what, remedy)
     _check_columns(given, columns, entry)
     return made

@@ -107,6 +107,7 @@ class _Run:
         self._sizes: dict[str, int] = {}
 
     def play(self) -> None:
+        self._comparison.collect(self.harness)  # nothing yet, of which a first step may say so
         for act in self._story.steps:
             before_us = self.harness.watermark_us
             try:

@@ -144,7 +144,7 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         raise TranscriptError(msg, place=str(path), remedy="save the file as UTF-8") from error
     whole = read_entries(text, str(path))
     said = whole.mapping("transcript", _KNOWN, needed=("transcript", "title", "pipeline"))
-    if said["transcript"].plain != VERSION:
+    if said["transcript"].plain != VERSION or said["transcript"].plain is True:
         what = f"this is version {shown(said['transcript'].plain)} of the format"
         said["transcript"].refuse(what, f"write transcript: {VERSION}")
     times = Times(Times().us(said["day"]) if "day" in said else 0)
@@ -273,7 +273,7 @@ class _Steps:
         parts, like = ("partitions", "for"), "idle: {partitions: [b], for: 6s}"
         said = entry.mapping("idle", parts, needed=parts, like=like)
         names = self._alive(said["partitions"].names("partition"), said["partitions"])
-        return Idle(entry, names, _duration(said["for"]))
+        return Idle(entry, names, _duration(said["for"], negative=False))
 
     def _clock(self, entry: Entry) -> Act:
         return Pass(entry, _duration(entry))
@@ -335,8 +335,9 @@ def _alone(entry: Entry, name: str) -> Entry:
     return entry
 
 
-def _duration(entry: Entry) -> int:
+def _duration(entry: Entry, *, negative: bool = True) -> int:
+    """Return microseconds; below zero only where the clock is stepped back."""
     try:
-        return parse_us(entry.plain, name="duration", negative=True)
+        return parse_us(entry.plain, name="duration", negative=negative)
     except EventTimeError:
         return entry.refuse(f"{entry.shown} is no duration", "write it as '90s' or '1h30m'")
