@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
@@ -81,7 +81,8 @@ def _has_fraction(value: Any) -> bool:
 def _has_time(value: Any) -> bool:
     if not isinstance(value, datetime):
         return _has_fraction(value)
-    return value.time().replace(tzinfo=None) != datetime.min.time() or _nanoseconds(value) != 0
+    # Of pandas' NaT they are NaN: Arrow takes it as a day of the year 1.
+    return _nanoseconds(value) != 0 or value.time() != time.min
 
 
 def _of_time(unit: str) -> Cuts:
@@ -96,9 +97,10 @@ def _of_time(unit: str) -> Cuts:
     return cuts
 
 
-def _nanoseconds(value: Any) -> int:
+def _nanoseconds(value: Any) -> float:
     """Return what pandas' types have below microseconds."""
-    return int(getattr(value, "nanosecond", getattr(value, "nanoseconds", 0)))
+    below: float = getattr(value, "nanosecond", getattr(value, "nanoseconds", 0))
+    return below
 
 
 def _of_nested(kind: pa.DataType) -> Cuts | None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -90,6 +91,11 @@ def test_what_is_never_cut_costs_nothing() -> None:
     for kind in (pa.string(), pa.bool_(), pa.float64(), pa.list_(pa.string()), pa.binary(3)):
         assert cuts_of(kind) is None
     check_uncut([None], pa.int64())
+
+
+def test_the_time_that_is_none_of_pandas_is_no_day() -> None:
+    with pytest.raises(TypeError, match="NaT would be cut to fit"):
+        Scalars(pa.date32(), "it").stored(pd.NaT)
 
 
 def test_times_of_pandas_have_nanoseconds() -> None:
