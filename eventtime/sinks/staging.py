@@ -9,6 +9,7 @@ the same target. A lock on it, which dies with its process, keeps two runs from 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import re
@@ -103,7 +104,7 @@ def check_folder(path: str) -> None:
         raise place_error(path, NotADirectoryError())
 
 
-class _Local:
+class _Local(abc.ABC):
     """What a staged file and a staged folder on the local file system share: names and lock."""
 
     def __init__(self, path: str, *, overwrite: bool, disk: OutputDisk) -> None:
@@ -133,6 +134,15 @@ class _Local:
         if self._lock is not None:
             self._disk.close(self._lock)
             self._lock = None
+
+    def _let_go(self) -> None:
+        """Leave nothing after Ctrl-C while it begins; what another run holds is not its own."""
+        if self._lock is not None:
+            self.discard()
+
+    @abc.abstractmethod
+    def discard(self) -> None:
+        """Remove everything; never raises."""
 
     def _kind(self, path: Path) -> int | None:
         """What is there, as of `st_mode`; None: nothing."""
@@ -172,7 +182,7 @@ class LocalFile(_Local):
             self._release()
             raise place_error(path, error) from error
         except BaseException:
-            self._release()  # Ctrl-C leaves no lock either
+            self._let_go()
             raise
 
     def _check(self) -> None:
@@ -244,6 +254,9 @@ class LocalFolder(_Local):
             raise place_error(str(self._final), error) from error
         except SinkError:
             self._release()
+            raise
+        except BaseException:
+            self._let_go()
             raise
 
     def _make(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -290,3 +291,32 @@ def test_a_name_that_does_not_become_durable_leaves_the_next_run_its_own() -> No
     first.discard()
     others[0].publish()
     assert disk.contents() == {"/out": b"second"}
+
+
+@pytest.mark.parametrize("staged", [LocalFile, LocalFolder])
+@pytest.mark.parametrize("call", ["create", "close", "folders", "list"])
+def test_an_interrupt_while_it_begins_leaves_nothing(
+    staged: type[LocalFile | LocalFolder], call: str, tmp_path: Path
+) -> None:
+    """Ctrl-C behind any call, and the next run begins."""
+
+    class Interrupted(LocalDisk):
+        left = 1
+
+        def __getattribute__(self, name: str) -> Any:
+            does = super().__getattribute__(name)
+            if name != call or not self.left:
+                return does
+
+            def interrupted(*given: Any) -> None:
+                self.left = 0
+                does(*given)
+                raise KeyboardInterrupt
+
+            return interrupted
+
+    target = str(tmp_path / "out")
+    with contextlib.suppress(KeyboardInterrupt):
+        staged(target, overwrite=False, disk=Interrupted()).discard()
+    assert list(tmp_path.iterdir()) == []
+    staged(target, overwrite=False).discard()
