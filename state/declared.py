@@ -11,7 +11,7 @@ from eventtime.checks import check_callable, is_one_of, shown
 from eventtime.duration import DurationLike, format_us, parse_us
 from eventtime.errors import PlanError
 from eventtime.lanes import DECIMAL, INT, OBJECT, UINT64, lane_kind
-from eventtime.state.exact import check_uncut
+from eventtime.state.exact import scalar_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,8 +244,7 @@ def _checked(
 
 def _check_scalar(value: object, kind: pa.DataType, place: str) -> None:
     try:
-        pa.scalar(value, kind)
-        check_uncut([value], kind)
+        scalar_of(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         msg = f"{shown(value)} is no {kind}: {error}"
         raise PlanError(msg, place=place, remedy="give one of that type") from error

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from eventtime.checks import shown
 
-__all__ = ("Cuts", "check_uncut", "cuts_of")
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ("Cuts", "array_of", "check_uncut", "cuts_of", "scalar_of")
 
 Cuts = Callable[[Any], bool]
 """Tells of a value that Arrow takes, and that is not None, whether it would lose something."""
@@ -66,6 +69,26 @@ def check_uncut(values: Iterable[Any], kind: pa.DataType) -> None:
         if value is not None and cuts(value):
             msg = f"{shown(value)} would be cut to fit"
             raise ValueError(msg)
+
+
+def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """Return a value as Arrow holds it, whole.
+
+    Raises:
+        ValueError, TypeError, OverflowError, pyarrow.ArrowException: it does not fit the type.
+    """
+    held = pa.scalar(value, kind)
+    check_uncut([value], kind)
+    return held
+
+
+def array_of(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return values as Arrow holds them, each whole; so are the errors of `scalar_of`."""
+    array = pa.array(values, kind)
+    # Of numpy's own types Arrow refuses by itself what would be cut.
+    if not isinstance(values, np.ndarray) or values.dtype.hasobject:
+        check_uncut(values, kind)
+    return array
 
 
 def _has_fraction(value: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.state.exact import check_uncut
+from eventtime.state.exact import array_of, scalar_of
 from eventtime.state.moment import Expiry, Moment, OneForAll
 from eventtime.state.scalars import Scalars
 
@@ -140,12 +140,9 @@ def shaped(values: Any, kind: pa.DataType, n: int, name: str) -> pa.Array:
         if isinstance(values, pa.Array):
             array = values if values.type == kind else values.cast(kind)
         elif isinstance(values, np.ndarray | list):
-            array = pa.array(values, kind)
-            if not isinstance(values, np.ndarray) or values.dtype.hasobject:
-                check_uncut(values, kind)
+            array = array_of(values, kind)
         else:
-            array = pa.repeat(pa.scalar(values, kind), n)
-            check_uncut([values], kind)
+            array = pa.repeat(scalar_of(values, kind), n)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         msg = f"{name} holds {kind}: {error}"
         raise TypeError(msg) from error

@@ -17,7 +17,7 @@ from eventtime.explaining.window import WindowOnlooker
 from eventtime.instant import instant_us
 from eventtime.process.plan import ProcessPlan
 from eventtime.stages import names_of
-from eventtime.state.exact import check_uncut
+from eventtime.state.exact import scalar_of
 from eventtime.timestamp import MINUS_INFINITY
 from eventtime.wording import counted
 
@@ -172,13 +172,11 @@ def number_of(plan: CompiledPlan, operator: str | None, place: str) -> int:
 def _key_value(column: str, kind: pa.DataType, value: object) -> Any:
     """Return a value of a key as rows have it: whole units as times, texts for their bytes."""
     try:
-        found = value_of(pa.scalar(value, kind))
-        check_uncut([value], kind)
+        return value_of(scalar_of(value, kind))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         msg = f"{shown(value)} is no {kind}, the type of {column!r}"
         remedy = "give the values of the key one by one, as their columns have them"
         raise PlanError(msg, place="explain_window(key)", remedy=remedy) from error
-    return found
 
 
 def _bounds(start: Instant, stage: StagePlan) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eventtime.checks import shown
 from eventtime.errors import UserCodeError
-from eventtime.state.exact import check_uncut
+from eventtime.state.exact import array_of, scalar_of
 from eventtime.state.keyed_state import shaped
 from eventtime.timestamp import to_us
 
@@ -120,15 +120,13 @@ class Output:
     def _column(self, field: pa.Field, rows: list[dict[str, Any]]) -> pa.Array:
         values = [row[field.name] for row in rows]
         try:
-            array = pa.array(values, field.type)
-            check_uncut(values, field.type)
+            return array_of(values, field.type)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             at = next(i for i, value in enumerate(values) if not _fits(value, field.type))
             msg = f"{self._call}: column {field.name!r} holds {field.type}, not {shown(values[at])}"
             remedy = "give a value of that type, or declare another"
             place = f"key {self._key_of(self._slots[at])}"
             raise UserCodeError(msg, place=place, remedy=remedy) from error
-        return array
 
     def _array(self, field: pa.Field, values: Any, n: int) -> pa.Array:
         return shaped(values, field.type, n, f"{self._call}: column {field.name!r}")
@@ -170,8 +168,7 @@ def points_of(marks: Ints) -> list[tuple[int, int]]:
 
 def _fits(value: Any, kind: pa.DataType) -> bool:
     try:
-        pa.scalar(value, kind)
-        check_uncut([value], kind)
+        scalar_of(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return False
     return True

@@ -13,7 +13,7 @@ from eventtime.duration import format_us, parse_us
 from eventtime.errors import EventTimeError, PlanError, SchemaError
 from eventtime.instant import instant_us, ticks_of_text
 from eventtime.plan import Processed, Read, walk
-from eventtime.state.exact import check_uncut
+from eventtime.state.exact import array_of
 from eventtime.timestamp import EPOCH_UNITS, MINUS_INFINITY, PLUS_INFINITY
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ def _laid_out(values: list[Any], kind: pa.DataType, time_unit: str | None) -> pa
         plain = pa.int32() if pa.types.is_date32(kind) else pa.int64()
         if any(isinstance(value, int) for value in values):
             return pa.array(values, plain).view(kind)
-    array = pa.array(values, kind)
-    check_uncut(values, kind)
-    return array
+    return array_of(values, kind)
 
 
 def _culprit(values: list[Any], kind: pa.DataType, time_unit: str | None) -> str:
