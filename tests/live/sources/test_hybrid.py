@@ -129,10 +129,11 @@ def test_behind_the_switch_what_is_stored_may_be_gone(tmp_path: Path) -> None:
 def test_before_the_switch_what_is_stored_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "stored.arrow"
     with pa.ipc.new_file(path, SCHEMA) as writer:
-        writer.write(rows(*range(60)))
+        # More than one turn takes, so the first is not over when it stops.
+        writer.write(rows(*range(100_000)))
 
     def stopped() -> None:
-        stream = windows(et.read_ipc(path, time="t"), live())
+        stream = windows(et.read_ipc(path, time="t"), live(), None)
         stream.run(checkpoint=tmp_path / "state", stop=lambda: True)
 
     stopped()
