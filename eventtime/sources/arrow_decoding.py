@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from eventtime.errors import SchemaError, SourceError
-from eventtime.sources.schemas import conform, difference, without_views
+from eventtime.sources.schemas import conform, difference, row_schema
 
 if TYPE_CHECKING:
     from eventtime.sources.base import Rows
@@ -128,7 +128,7 @@ class ArrowDecoder:
         return [batch for batch in batches if batch.num_rows]
 
     def _check(self, schema: pa.Schema) -> None:
-        there = without_views(schema)
+        there = row_schema(schema)
         named = pa.schema([f for f in there if f.name in self._wanted.names])
         if gap := difference(self._wanted, "schema=", named, "the stream"):
             raise SchemaError(gap, place=self._place, remedy="send the columns of schema=")

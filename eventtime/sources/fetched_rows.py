@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.sources.rebatch import join
-from eventtime.sources.schemas import conform, without_views
+from eventtime.sources.schemas import conform, row_schema
 from eventtime.sources.textblocks import PARSE_ERRORS, malformed, why_not
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ class ArrowRows:
     """Rows of a driver that speaks Arrow."""
 
     def __init__(self, table: pa.Table, schema: pa.Schema) -> None:
-        plain = table.cast(without_views(table.schema))
-        self._batch = (
-            join(plain.to_batches()) if plain.num_rows else pa.RecordBatch.from_pylist([], schema)
-        )
+        plain = row_schema(table.schema)
+        batches = [conform(batch, plain) for batch in table.to_batches()]
+        self._batch = join(batches) if table.num_rows else pa.RecordBatch.from_pylist([], schema)
         by = self._batch.column(self._batch.num_columns - 1)
         if pa.types.is_timestamp(by.type):
             by = by.cast(pa.timestamp("us", by.type.tz)).cast(pa.int64())

@@ -21,7 +21,7 @@ from eventtime.sources.partitions import (
     check_partition_type,
 )
 from eventtime.sources.positions import FilePositions, check_known
-from eventtime.sources.schemas import check_columns, without_views
+from eventtime.sources.schemas import check_columns, row_schema
 from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class FileSource:
             files = locate(self.paths, self.filesystem, self.format.suffixes, hive=self.hive)
             for file in files:
                 file.require_bytes()
-            inside = without_views(self.format.schema(files))
+            inside = row_schema(self.format.schema(files))
             in_paths = hive_schema(files, self.hive_overrides)
             self._known["files"] = FileSet(self.format, files, inside, in_paths)
         files_known: FileSet = self._known["files"]

@@ -26,7 +26,7 @@ from eventtime.sources.open_files import FileIdentity, OpenFiles, identity
 from eventtime.sources.partitions import ByColumn, FilePartition
 from eventtime.sources.positions import FilePositions
 from eventtime.sources.reader_feed import ReaderFeed
-from eventtime.sources.schemas import check_columns, check_same, without_views
+from eventtime.sources.schemas import check_columns, check_same, row_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -177,7 +177,7 @@ class FollowedFiles:
         form, overrides = self.files.format, self.files.hive_overrides
         there = tuple(file for file in self.located() if not self.grows or _has_line(file))
         if there:
-            inside = without_views(form.schema(there))
+            inside = row_schema(form.schema(there))
             if self.given is not None:
                 inside = check_same([("schema=", self.given), (there[0].path, inside)])
             return there, inside, hive_schema(there, overrides)
@@ -317,7 +317,7 @@ class FollowedPartitions:
         return opened
 
     def _inside(self, file: DataFile) -> pa.Schema:
-        return without_views(self._files.format.schema([file]))
+        return row_schema(self._files.format.schema([file]))
 
     def _name(self, path: str) -> str:
         inside = posixpath.relpath(path, self._base)

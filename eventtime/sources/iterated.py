@@ -15,7 +15,7 @@ from eventtime.errors import PlanError, SchemaError, SourceError
 from eventtime.sources.mail_feed import MailFeed
 from eventtime.sources.mailbox import Mailbox
 from eventtime.sources.positions import check_known, checked
-from eventtime.sources.schemas import check_columns, conform, difference, without_views
+from eventtime.sources.schemas import check_columns, conform, difference, row_schema
 from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class IteratedSource:
             msg = "the dict of partitions is empty"
             raise PlanError(msg, place="from_batches(data)", remedy=_REMEDY)
         parts = {str(name): part for name, part in sorted(named.items(), key=lambda i: str(i[0]))}
-        return cls(parts, without_views(schema), time, unit)
+        return cls(parts, row_schema(schema), time, unit)
 
     def schema(self) -> pa.Schema:
         """Return the columns as they were given."""
@@ -240,7 +240,7 @@ class _IteratedFeed(MailFeed):
             msg = f"the iterator gave {shown(item)}"
             raise SourceError(msg, place=place, remedy="yield record batches or tables")
         known = self._source.known_schema
-        if gap := difference(known, "schema=", without_views(item.schema), "the batch"):
+        if gap := difference(known, "schema=", row_schema(item.schema), "the batch"):
             raise SchemaError(gap, place=place, remedy="give all batches the same columns")
         chosen = [b.select(self._wanted.names) for b in batches if b.num_rows]
         return [

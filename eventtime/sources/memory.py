@@ -13,7 +13,7 @@ from eventtime.sources.ahead import AheadReader
 from eventtime.sources.marks import FILE_START, Marked, Place, Placed, placed
 from eventtime.sources.positions import RowPositions, check_known
 from eventtime.sources.rebatch import rebatch
-from eventtime.sources.schemas import check_columns, conform, difference, plain, without_views
+from eventtime.sources.schemas import check_columns, conform, difference, plain, row_schema
 from eventtime.timestamp import check_time
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class MemorySource:
         }
         first, *others = parts
         for name in others:
-            schemas = without_views(parts[first].schema), without_views(parts[name].schema)
+            schemas = row_schema(parts[first].schema), row_schema(parts[name].schema)
             gap = difference(schemas[0], f"partition {first!r}", schemas[1], f"partition {name!r}")
             if gap:
                 remedy = "give all partitions the same columns"
@@ -143,7 +143,7 @@ class MemorySource:
 
     def schema(self) -> pa.Schema:
         """Return the columns of every partition."""
-        return without_views(next(iter(self._parts.values())).schema)
+        return row_schema(next(iter(self._parts.values())).schema)
 
     def open(
         self,

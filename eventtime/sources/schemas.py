@@ -9,6 +9,7 @@ import pyarrow as pa
 from eventtime.errors import ColumnError, SchemaError
 from eventtime.expressions import check_unique
 from eventtime.sources.base import MalformedRows, Rows
+from eventtime.state.layout import laid_out, row_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ __all__ = (
     "conform",
     "difference",
     "plain",
-    "without_views",
+    "row_schema",
 )
 
 RARE = "; if values of the column are only rare, give its type with schema="
@@ -31,10 +32,9 @@ def plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
-def without_views(schema: pa.Schema) -> pa.Schema:
-    """Return the plain schema with string views as strings and binary views as binaries."""
-    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    return pa.schema([pa.field(field.name, views.get(field.type, field.type)) for field in schema])
+def row_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the plain schema in which rows are read: no views and no run ends."""
+    return pa.schema([pa.field(field.name, row_type(field.type)) for field in schema])
 
 
 def difference(first: pa.Schema, first_name: str, other: pa.Schema, other_name: str) -> str:
@@ -136,5 +136,5 @@ def conform(rows: Rows, schema: pa.Schema) -> Rows:
     if isinstance(rows, MalformedRows) or rows.schema.equals(schema, check_metadata=True):
         return rows
     columns = [rows.column(field.name) for field in schema]
-    cast = [c if c.type == f.type else c.cast(f.type) for c, f in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(cast, schema=schema)
+    laid = [laid_out(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(laid, schema=schema)

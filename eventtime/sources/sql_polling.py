@@ -14,7 +14,7 @@ from eventtime.sources.base import Poll
 from eventtime.sources.inferring import Inferred
 from eventtime.sources.positions import checked
 from eventtime.sources.reader_feed import ReaderFeed
-from eventtime.sources.schemas import check_columns, difference, without_views
+from eventtime.sources.schemas import check_columns, difference, row_schema
 from eventtime.sources.sql_tables import PostgresTable, SqliteTable, named_column
 from eventtime.wording import without_secrets
 
@@ -128,7 +128,7 @@ class SqlSource:
             raise SourceError(msg, place=self.describe(), remedy="check its names") from error
         told = pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
         fixed = self.before if self.given is None else self.given
-        schema = told if fixed is None else without_views(fixed)
+        schema = told if fixed is None else row_schema(fixed)
         if not schema.names:
             msg = "SQLite does not tell the types of columns"
             raise PlanError(msg, place="read_sql(schema=…)", remedy="give them with schema=")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from eventtime.errors import SourceError
 from eventtime.postgres_client import bounded
 from eventtime.sources.fetched_rows import ArrowRows, TupleRows
-from eventtime.sources.schemas import without_views
+from eventtime.sources.schemas import row_schema
 from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class PostgresTable:
         return f"${number}"
 
     def columns(self, query: str) -> dict[str, pa.DataType | None]:
-        found = without_views(self._fetched(f"SELECT * FROM ({query}) AS rows LIMIT 0", ()).schema)
+        found = row_schema(self._fetched(f"SELECT * FROM ({query}) AS rows LIMIT 0", ()).schema)
         return {field.name: field.type for field in found}
 
     def rows(self, query: str, values: Sequence[object], schema: pa.Schema) -> FetchedRows:

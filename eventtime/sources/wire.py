@@ -12,7 +12,7 @@ from eventtime.sources.csvfile import CsvFormat
 from eventtime.sources.decoding import LineDecoder
 from eventtime.sources.inference import as_schema
 from eventtime.sources.jsonlines import JsonLinesFormat
-from eventtime.sources.schemas import check_columns, without_views
+from eventtime.sources.schemas import check_columns, row_schema
 from eventtime.sources.textblocks import malformed
 from eventtime.sources.unsettled import Unsettled
 from eventtime.timestamp import check_time, check_time_type
@@ -160,7 +160,7 @@ def wire(
         msg = f"schema={shown(schema)} names no column"
         remedy = "give the types of all columns, such as {'t': pa.timestamp('us')}"
         raise PlanError(msg, place=place, remedy=remedy)
-    known = without_views(known)
+    known = row_schema(known)
     check_columns(known, [time])
     check_time_type(time, known.field(time).type, time_unit)
     return Wire(_FORMAT_OF[format], known, time, time_unit, on_malformed)
