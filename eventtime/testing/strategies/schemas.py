@@ -36,30 +36,40 @@ _PLAIN: Final = (
     *(pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")),
     *(pa.duration(unit) for unit in _UNITS),
     pa.null(),
+    *(pa.string_view(), pa.binary_view()),
 )
-_VIEWS: Final = (pa.string_view(), pa.binary_view())
-"""Not inside others: Arrow cannot pick such rows."""
+_ALONE: Final = (
+    pa.uuid(),
+    pa.json_(),
+    *(pa.run_end_encoded(pa.int32(), kind) for kind in (pa.int64(), pa.string())),
+)
+"""Not inside others: Arrow makes no such values."""
 
 
 def types(*, nested: bool = True) -> Types:
     """Types of columns, of each kind that Arrow has, but for unions and intervals.
 
     Args:
-        nested: whether there are lists, structs, maps and dictionaries, of one another too.
+        nested: whether there are lists, structs, maps and dictionaries, of one another too; and
+            run ends and extension types.
 
     >>> from hypothesis import find
     >>> find(types(), lambda kind: pa.types.is_list(kind))
     ListType(list<item: int64>)
     """
     plain = st.sampled_from(_PLAIN)
-    views = st.sampled_from(_VIEWS)
     if not nested:
-        return plain | views
-    return st.one_of(plain, st.recursive(plain, _around, max_leaves=3), views)
+        return plain
+    return st.one_of(plain, st.recursive(plain, _around, max_leaves=3), st.sampled_from(_ALONE))
 
 
 def _around(inner: Types) -> Types:
-    lists: list[Callable[[pa.DataType], pa.DataType]] = [pa.list_, pa.large_list, _pair]
+    lists: list[Callable[[pa.DataType], pa.DataType]] = [
+        pa.list_,
+        pa.large_list,
+        _pair,
+        pa.list_view,
+    ]
     return st.one_of(
         st.tuples(st.sampled_from(lists), inner).map(lambda drawn: drawn[0](drawn[1])),
         st.lists(inner, min_size=1, max_size=2).map(_struct),

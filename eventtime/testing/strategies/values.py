@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import pyarrow as pa
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ Inner = Callable[[pa.Field], Values]
 IsKind = Callable[[pa.DataType], bool]
 
 _TEXTS: Final = ("a", "b", "", "é", "long enough not to fit inline")
+_JSON: Final = ("null", "1", '"a"', "[]", '{"a": [1]}')
 _IN_A_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -48,15 +50,15 @@ def values(field: pa.Field, *, extremes: bool = False) -> Values:
     kind = _kept(field.type)
     if pa.types.is_null(kind):
         return st.none()
+    if not _takes_values(field.type):
+        raise _not_drawn(field)
     inner = partial(values, extremes=extremes)
     made = next((make(kind, inner) for is_kind, make in _NESTED if is_kind(kind)), None)
     if made is None:
         made = next((make(kind) for is_kind, make in _PLAIN if is_kind(kind)), None)
         made = st.one_of(made, _extremes(kind)) if made is not None and extremes else made
     if made is None:
-        msg = f"values of type {field.type} are not drawn"
-        remedy = "draw rows of your own, and give what they become to recut(...)"
-        raise PlanError(msg, place=f"column {field.name!r}", remedy=remedy)
+        raise _not_drawn(field)
     return _or_none(made) if field.nullable else made
 
 
@@ -129,13 +131,28 @@ def _full(kind: pa.DataType) -> pa.DataType:
     return pa.list_(without_nulls(kind.value_field)) if hasattr(kind, "value_field") else kind
 
 
+def _takes_values(kind: pa.DataType) -> bool:
+    try:
+        pa.array([], kind)
+    except pa.ArrowNotImplementedError:
+        return False  # unions, and lists and the like of extension types
+    return True
+
+
+def _not_drawn(field: pa.Field) -> PlanError:
+    msg = f"values of type {field.type} are not drawn"
+    remedy = "draw rows of your own, and give what they become to recut(...)"
+    return PlanError(msg, place=f"column {field.name!r}", remedy=remedy)
+
+
 def _or_none(some: Values) -> Values:
     # A null is drawn like any value, and thrown away: were it shorter, all would shrink to nulls.
     return st.tuples(some, st.integers(0, 4)).map(lambda drawn: None if drawn[1] == 4 else drawn[0])
 
 
 def _kept(kind: pa.DataType) -> pa.DataType:
-    return _kept(kind.value_type) if pa.types.is_dictionary(kind) else kind
+    is_coded = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return _kept(kind.value_type) if is_coded else kind
 
 
 def _ends(kind: pa.DataType) -> tuple[int, int]:
@@ -200,7 +217,16 @@ def _structs(kind: pa.DataType, inner: Inner) -> Values:
     return st.fixed_dictionaries({field.name: inner(field) for field in kind.fields})
 
 
+def _extended(kind: pa.DataType, inner: Inner) -> Values:
+    if kind.extension_name == "arrow.uuid":
+        return st.integers(0, 9).map(lambda n: UUID(int=n))
+    if kind.extension_name == "arrow.json":
+        return st.sampled_from(_JSON)
+    return inner(pa.field("storage", kind.storage_type, nullable=False))
+
+
 _NESTED: Final[tuple[tuple[IsKind, Callable[[pa.DataType, Inner], Values]], ...]] = (
+    (lambda kind: isinstance(kind, pa.BaseExtensionType), _extended),
     (pa.types.is_fixed_size_list, _of_one_length),
     (pa.types.is_map, _maps),
     (lambda kind: hasattr(kind, "value_field"), _lists),
