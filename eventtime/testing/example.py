@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import sys
 from dataclasses import fields
-from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from eventtime.checks import check_text
 from eventtime.testing.given import check_streams
-from eventtime.testing.reference.plain import plain_rows
+from eventtime.testing.reference.plain import plain, plain_rows
 from eventtime.testing.steps import AddPartition, Push
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ("as_test",)
 
 _WIDTH: Final = 96
-_MODULES: Final = ("datetime", "decimal", "zoneinfo")
 
 
 def as_test(streams: Streams, pipeline: str | Stream = "pipeline", *, check: str = "check") -> str:
@@ -74,7 +75,7 @@ def as_test(streams: Streams, pipeline: str | Stream = "pipeline", *, check: str
     text = "\n".join(body)
     kinds = {type(step).__name__ for step in streams.steps}
     taken = ", ".join([*sorted({*kinds, "Streams"}), check])
-    needed = [f"import {module}" for module in _MODULES if f"{module}." in text]
+    needed = [f"import {module}" for module in _modules(text)]
     return "\n".join(
         [
             *needed,
@@ -90,6 +91,15 @@ def as_test(streams: Streams, pipeline: str | Stream = "pipeline", *, check: str
             "",
         ]
     )
+
+
+def _modules(source: str) -> list[str]:
+    """Return which modules source names; none where a value has no source, and shows itself."""
+    try:
+        nodes = [*ast.walk(ast.parse(source))]
+    except SyntaxError:
+        return []
+    return sorted({node.id for node in nodes if isinstance(node, ast.Name)} & sys.modules.keys())
 
 
 def _home(pipeline: object) -> tuple[Any, list[str]]:
@@ -124,7 +134,14 @@ def _rows(rows: Any) -> list[Row]:
 
 
 def _source(value: Any) -> str:
-    """Return source of a value; of those of other modules, as these write themselves."""
+    """Return source of a value; of those of other modules, as these write themselves.
+
+    Of Arrow's and numpy's it is that of plain ones.
+    """
+    if isinstance(value, pa.Scalar):
+        return _source(*plain(pa.array([value])))
+    if isinstance(value, np.generic | np.ndarray):
+        return _source(value.tolist())
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_source(k)}: {_source(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -134,15 +151,16 @@ def _source(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, np.generic):
-        value = value.item()  # as a test writes it, which imports no numpy
+    value = value.value if isinstance(value, Enum) else value
     if isinstance(value, str):
-        return _quoted(value)
+        return _quoted(str.__str__(value))
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:_}"
-    return f'decimal.Decimal("{value}")' if isinstance(value, Decimal) else repr(value)
+    text, kind = repr(value), type(value)
+    is_bare = text.startswith(f"{kind.__name__}(")
+    return f"{kind.__module__.partition('.')[0]}.{text}" if is_bare else text
 
 
 def _quoted(text: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,6 +28,14 @@ TYPES = ("float64", "decimal128", "string", "binary", "duration_ns", "list_float
 SCHEMA = pa.schema([("t", pa.timestamp("us")), *((name, VALUES[name].type) for name in TYPES)])
 STREAM = et.from_arrow(SCHEMA.empty_table(), time="t").watermark(et.ascending())
 PIPELINE = STREAM.window(et.tumbling("1h")).aggregate(n=et.count())
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+class Colour(StrEnum):
+    RED = "red"
 
 
 def done(source: str) -> dict[str, Any]:
@@ -78,6 +88,7 @@ ODD: Sequence[Any] = (
     date(1970, 1, 1),
     timedelta(seconds=-1),
     Decimal("-1.50"),
+    UUID(int=5),
     float("nan"),
     -math.inf,
     1e-310,
@@ -103,12 +114,24 @@ def test_values_that_people_write_are_printed_too(value: Any) -> None:
         (np.str_("x"), "x"),
         (np.bool_(True), True),  # noqa: FBT003
         ([np.int8(1)], [1]),
+        (np.array([[1], [2]]), [[1], [2]]),
+        (pa.scalar(5, pa.timestamp("ns")), 5),
+        (pa.scalar([Decimal("1.5")]), [Decimal("1.5")]),
+        (pa.scalar(None), None),
+        (Size.SMALL, 1),
+        (Colour.RED, "red"),
     ],
     ids=repr,
 )
-def test_values_of_numpy_are_printed_as_plain_ones(value: Any, meant: Any) -> None:
+def test_values_of_numpy_arrow_and_enums_are_printed_as_plain_ones(value: Any, meant: Any) -> None:
     streams, plainly = (Streams(("a",), (Push("a", [{"x": it}]),)) for it in (value, meant))
     assert as_test(streams) == as_test(plainly)
+
+
+def test_only_what_is_named_is_imported() -> None:
+    """Not what a text says."""
+    rows: list[dict[str, Any]] = [{"x": "decimal.Decimal"}, {"x": UUID(int=5)}]
+    assert as_test(Streams(("a",), (Push("a", rows),))).startswith("import uuid\n\nfrom ")
 
 
 def test_long_pushes_take_a_line_for_each_row() -> None:
