@@ -97,6 +97,24 @@ def test_generators_that_share_what_they_saw_are_seen() -> None:
     assert broken.value.law == "partitions are apart"
 
 
+class Bounded(Lag):
+    def __init__(self, bound_us: int) -> None:
+        super().__init__()
+        self.bound_us = bound_us
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (Bounded, r"custom\(Bounded\) makes no generator: .* missing 1 required"),
+        (lambda: None, "makes None, which has no on_batch"),
+    ],
+)
+def test_what_makes_no_generator_is_refused(make: Any, why: str) -> None:
+    with pytest.raises(et.PlanError, match=why):
+        check_generator(make)
+
+
 # Assigners
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from eventtime.checks import check_flag
+from eventtime.checks import check_flag, shown
+from eventtime.errors import PlanError
 from eventtime.testing.contracts.laws import Law, hold
 from eventtime.watermark import RunningGenerator, custom
 
@@ -57,7 +58,7 @@ def check_generator(
 
     Raises:
         BrokenLawError: names the law, with the smallest example; an AssertionError.
-        PlanError: it has no `on_batch`.
+        PlanError: it has no `on_batch`, or cannot be made.
 
     >>> class Latest:
     ...     def on_batch(self, timestamps_us):
@@ -73,6 +74,7 @@ def check_generator(
     for name, flag in (("by_row", by_row), ("monotone", monotone)):
         check_flag(flag, place=f"check_generator({name}=…)")
     described = custom(make)  # type: ignore[arg-type]  # a function that makes one will do
+    made = _made(make, described.describe()) if callable(make) else make
     # Of one object each example has a copy, which has seen nothing.
     laws = _Laws(lambda: (described if callable(make) else copy.deepcopy(described)).build("a"))
     second = st.integers(-5, 20).map(lambda n: n * 1_000_000)
@@ -85,14 +87,27 @@ def check_generator(
     ]
     if callable(make):
         checks.append((_OWN, st.tuples(times, times), laws.partitions_are_apart))
-    if _has_state(make):
+    if hasattr(made, "get_state"):
         checks.append((_RESUMES, st.tuples(times, times), laws.goes_on))
     for law, examples, check in checks:
         hold(described.describe(), law, examples, check, max_examples=max_examples)
 
 
-def _has_state(make: Any) -> bool:
-    return hasattr(make() if callable(make) else make, "get_state")
+def _made(make: Callable[[], BatchGenerator], name: str) -> BatchGenerator:
+    place, remedy = (
+        "check_generator(make=…)",
+        "give what makes one without arguments: a class or a ",
+    )
+    remedy += "function such as lambda: Lag(5)"
+    try:
+        made = make()
+    except Exception as error:
+        msg = f"{name} makes no generator: {error}"
+        raise PlanError(msg, place=place, remedy=remedy) from error
+    if not hasattr(made, "on_batch"):
+        msg = f"{name} makes {shown(made)}, which has no on_batch(timestamps_us)"
+        raise PlanError(msg, place=place, remedy=remedy)
+    return made
 
 
 class _Laws:
