@@ -134,6 +134,12 @@ ROWS = f"{HEAD}steps:\n  - input:\n      - &row {{at: 00:00:10, value: 1}}\n"
         (f"{HEAD}steps:\n  - expect: {{}}", 9, "nothing is said to be expected"),
         (f"{HEAD}steps:\n  - finish: []", 9, "no partition is named"),
         (f"{HEAD}refused: slide\nsteps: [crash]", 9, "goes through no steps"),
+        (
+            f"{HEAD}steps:\n  - replay: []\n  - expect: nothing\n  - crash",
+            11,
+            "nothing happens by hand",
+        ),
+        (f"{STEP}  - replay: []\n  - expect: nothing\n", 9, "happens by hand"),
         (f"{STEP}  - finish: all\n", 8, "nothing is expected"),
         (f"{STEP}  - crash\n  - restart: {{shards: 2}}\n", 8, "nothing is expected"),
     ],

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from eventtime.checks import shown
 from eventtime.duration import parse_us
 from eventtime.errors import EventTimeError
+from eventtime.plan import DROP
 from eventtime.readers import from_arrow
 from eventtime.stream import Stream
 from eventtime.testing.transcripts.reading import TranscriptError
@@ -312,6 +313,8 @@ def _check_values(said: dict[str, Entry]) -> None:
 def _window(entry: Entry) -> tuple[Any, Any]:
     said = _said_of_window(entry)
     options = {name: said[name].plain for name in said if name in _WINDOW}
+    if options.get("late") == "drop":
+        options["late"] = DROP
     rest = {name: one for name, one in said.items() if name not in _WINDOW}
     if not_yet := [name for name in rest if name in _WINDOW_NOT_YET]:
         words = ", ".join(not_yet)

@@ -173,6 +173,7 @@ def load(path: str | os.PathLike[str]) -> Transcript:
         said["not_yet"].text("reason") if "not_yet" in said else "",
         acts,
     )
+    _check_replays(acts)
     if acts and not story.not_yet and not any(map(_expects, acts)):
         remedy = "behind what happens, write '- expect: …', such as '- expect: {results: []}'"
         said["steps"].refuse("nothing is expected, so nothing can fail", remedy)
@@ -181,6 +182,14 @@ def load(path: str | os.PathLike[str]) -> Transcript:
 
 def _expects(act: Act) -> bool:
     return isinstance(act, Expect) or (isinstance(act, Restarted) and bool(act.refused))
+
+
+def _check_replays(acts: tuple[Act, ...]) -> None:
+    """Refuse what happens by hand beside a replay, which is a run of its own."""
+    by_hand = [act for act in acts if not isinstance(act, Expect | Replay)]
+    if by_hand and len(by_hand) < len([act for act in acts if not isinstance(act, Expect)]):
+        remedy = "make two transcripts of it"
+        by_hand[0].entry.refuse("beside a replay nothing happens by hand", remedy)
 
 
 def _rules(entry: Entry) -> tuple[str, ...]:
