@@ -32,6 +32,7 @@ from eventtime.testing import (
     check_ledger,
     check_order,
     check_restores,
+    check_shards,
 )
 from eventtime.testing.checking.case import Case
 from eventtime.testing.checking.equal import equals_oracle
@@ -127,6 +128,22 @@ def test_time_that_is_down_is_no_silence() -> None:
     check_restores(ZOO["sliding"], streams)
     with patch.object(Progress, "restore", restore), pytest.raises(AssertionError, match="S28"):
         check_restores(ZOO["sliding"], streams)
+
+
+def test_restarts_go_on_with_other_numbers_of_shards() -> None:
+    """S24, S28."""
+    seen: list[int] = []
+
+    def restore(*given: Any, shards: int, **options: Any) -> et.Engine:
+        seen.append(shards)
+        return real(*given, shards=shards, **options)
+
+    real = et.Engine.restore
+    row = dict(BLANK, t=0)
+    push, again = Push("a", [row]), Restart()
+    with patch.object(et.Engine, "restore", restore):
+        check_shards(ZOO["two keys"], Streams(("a",), (push, again, push, again, again, again)))
+    assert seen == [2, 1, 3, 2]
 
 
 def test_what_came_of_lost_work_comes_once() -> None:

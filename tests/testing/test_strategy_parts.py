@@ -116,7 +116,19 @@ def test_schemas_have_types_of_every_kind() -> None:
 
     look()
     wanted = {"list", "struct", "map", "dictionary", "decimal", "timestamp", "date", "time"}
-    wanted |= {"run", "view", "uuid", "duration", "binary", "string", "bool", "double", "int", "uint", "full"}
+    wanted |= {
+        "run",
+        "view",
+        "uuid",
+        "duration",
+        "binary",
+        "string",
+        "bool",
+        "double",
+        "int",
+        "uint",
+        "full",
+    }
     assert not wanted - found
 
 

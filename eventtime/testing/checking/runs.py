@@ -36,7 +36,7 @@ class Way:
 
     Args:
         pieces: into which batches the rows of a push are cut.
-        shards: threads that share the keys.
+        shards: threads that share the keys; fewer behind a restart, down to one, then all again.
         is_watched: whether to look at everything after each piece.
         has_restarts: whether to save, destroy and restore where the steps say it, to cut
             checkpoints and to crash: that nobody can tell.
@@ -127,6 +127,7 @@ class _Running:
         self._partitions = list(partitions)
         self._clock = ManualClock(start_us)
         self._kept = kept_in_memory() if may_crash else None
+        self._lives = 0
         self.engine = self._begun()
         self._out = Outcome()
         self._sides = ready.tags
@@ -159,8 +160,13 @@ class _Running:
     def _begun(self) -> Engine:
         """Make an engine, which goes on from the last checkpoint if there is one."""
         stream: Any = self._ready.for_one()
-        clock, shards, kept = self._clock, self._way.shards, self._kept
+        clock, shards, kept = self._clock, self._shards(), self._kept
         return Engine(stream, self._partitions, clock=clock, shards=shards, checkpoint=kept)
+
+    def _shards(self) -> int:
+        most, lives = self._way.shards, self._lives
+        self._lives += 1
+        return most - lives % most
 
     def _put(self, step: Push | Told, batch: pa.RecordBatch | None) -> None:
         self._done.append((step, batch))
@@ -201,7 +207,7 @@ class _Running:
         self.engine.suspend()
         saved.seek(0)
         self._clock.advance(self._ready.downtime_us)
-        self.engine = Engine.restore(stream, saved, clock=self._clock, shards=self._way.shards)
+        self.engine = Engine.restore(stream, saved, clock=self._clock, shards=self._shards())
 
     def _see(self, number: int, *, is_last: bool) -> None:
         if self._way.is_watched:

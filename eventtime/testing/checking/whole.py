@@ -135,7 +135,9 @@ def check_batches(pipeline: Stream, streams: Streams) -> None:
 
 
 def check_shards(pipeline: Stream, streams: Streams) -> None:
-    """Check that three shards, restored where the steps say so, give the bytes of one (S24).
+    """Check that three shards give the bytes of one (S24), also where they are restored as fewer.
+
+    A restart or crash of the steps goes on with two shards, the next with one, then with three.
 
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.

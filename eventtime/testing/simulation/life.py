@@ -209,7 +209,8 @@ class _Seed:
         rows = sum(len(lane.rows) for lane in world.lanes)
         assert ran.ledger.total.rows_in == rows, f"{ran.ledger.total.rows_in} rows in, not {rows}"
         assert wanted.is_finished, "the journal does not tell of the end"
-        assert ran.ledger == wanted.ledger, f"ledger {ran.ledger}, undisturbed {wanted.ledger}"
+        unlike = f"the ledger\n{ran.ledger}\nis not that of a run never disturbed\n{wanted.ledger}"
+        assert ran.ledger == wanted.ledger, unlike
         for tag, store in self._stores.items():
             table = wanted.side(tag) if tag else wanted.table()
             self._same(tag or "results", store.table(table.schema), table)
