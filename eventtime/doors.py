@@ -10,15 +10,16 @@ from eventtime.checks import shown
 from eventtime.errors import PlanError, SchemaError
 from eventtime.once import once
 from eventtime.partition import Intake, PartitionIntake
+from eventtime.state.layout import laid_out, row_type
 from eventtime.timestamp import MINUS_INFINITY
-from eventtime.transform import Transform
+from eventtime.transform import MapBatches, Transform
 
 if TYPE_CHECKING:
     from eventtime.clock import Clock
     from eventtime.compiled import Branch, CompiledPlan
     from eventtime.state.keys import KeyCodec
 
-__all__ = ("admitted", "door")
+__all__ = ("admitted", "check_alike", "door")
 
 
 def door(
@@ -71,7 +72,7 @@ def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordB
     """Return the columns of a pushed batch that a pipeline reads, after a check.
 
     Args:
-        batch: as given.
+        batch: as given; views and run ends become plain columns, as of a source.
         schema: of those columns.
         place: for messages.
 
@@ -89,8 +90,35 @@ def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordB
     if missing:
         msg = f"the batch has no column {missing[0]!r}"
         raise PlanError(msg, place=place, remedy=f"give columns {', '.join(schema.names)}")
-    for name, wanted in zip(schema.names, schema.types, strict=True):
-        if (kind := batch.schema.field(name).type) != wanted:
-            msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
-            raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
-    return batch.select(schema.names)
+    return pa.RecordBatch.from_arrays(
+        [_column(batch.column(field.name), field, place) for field in schema], schema=schema
+    )
+
+
+def _column(column: pa.Array, field: pa.Field, place: str) -> pa.Array:
+    if row_type(column.type) != field.type:
+        msg = f"column {field.name!r} of the batch is of type {column.type}, not {field.type}"
+        raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
+    return laid_out(column, field.type)
+
+
+def check_alike(plan: CompiledPlan) -> None:
+    """Refuse a union whose streams differ: of which of them pushed rows are nobody says.
+
+    Raises:
+        PlanError: names both streams.
+    """
+    first, *others = plan.branches
+    for i, other in enumerate(others, 2):
+        if _kind(other) != _kind(first):
+            msg = f"stream 1 and stream {i} of the union differ in columns or steps"
+            place = f"stream 1: {first.source.describe()}; stream {i}: {other.source.describe()}"
+            remedy = "rows are pushed as rows of one source: push each stream's into an engine of "
+            raise PlanError(msg, place=place, remedy=f"{remedy}its own, or run() the union")
+
+
+def _kind(branch: Branch) -> tuple[object, ...]:
+    # Expressions compared by == make an expression, and functions may share a name.
+    steps = [step.function if isinstance(step, MapBatches) else step.describe()
+             for step in branch.steps]  # fmt: skip
+    return branch.schema, branch.source.time, branch.source.time_unit, steps

@@ -12,7 +12,7 @@ from eventtime.checkpoints import as_checkpoints
 from eventtime.checks import check_flag, check_text, check_whole, is_one_of, shown
 from eventtime.clock import Clock, SystemClock
 from eventtime.core import Core, compiled
-from eventtime.doors import admitted
+from eventtime.doors import admitted, check_alike
 from eventtime.engine_checkpoints import EngineCheckpoints
 from eventtime.engine_look import look_at
 from eventtime.errors import PlanError
@@ -80,7 +80,8 @@ class Engine:
         wanted = as_checkpoints(checkpoint, place="Engine(checkpoint=…)")
         limit = limit_of(memory, place="Engine(memory=…)")
         self._clock = clock if clock is not None else SystemClock()
-        self._core = self._drives(compiled(stream.node), self._clock, shards, limit)
+        check_alike(plan := compiled(stream.node))
+        self._core = self._drives(plan, self._clock, shards, limit)
         self._soundness = Soundness()
         self.resumed: Resumed | None = None
         self.notes: Any = None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import eventtime as et
@@ -226,6 +227,29 @@ def test_a_column_of_another_type_is_refused_and_not_read_as_bits() -> None:
         et.SchemaError, match="column 'x' of the batch is of type double, not int64"
     ):
         engine.push("a", rows([0], x=[1.5]))
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.run_end_encoded(pa.int32(), pa.string())])
+def test_views_and_run_ends_are_taken_as_a_source_takes_them(kind: pa.DataType) -> None:
+    plain = rows([0, 1], x=pa.array(["b", "a"]))
+    engine = Engine(pipeline(plain, s=et.last("x")), ["a"])
+    engine.push("a", plain.set_column(1, "x", pa.array(["b", "a"], kind)))
+    engine.finish("a")
+    assert engine.results()["s"].to_pylist() == ["a"]
+
+
+def test_unions_of_streams_that_differ_are_refused() -> None:
+    """Nobody says whose steps a row that is pushed goes through."""
+    one = et.from_arrow(rows([0], x=[1]), time="t")
+
+    def over(other: et.Stream) -> et.Stream:
+        marked = one.union(other).watermark(et.ascending())
+        return marked.window(et.tumbling("10s")).aggregate(s=et.sum("x"))
+
+    Engine(over(et.from_arrow(rows([5], x=[2]), time="t")), ["a"])
+    for other in (one.filter(pc.field("x") > 0), one.map_batches(lambda batch: batch)):
+        with pytest.raises(et.PlanError, match="stream 1 and stream 2 of the union differ"):
+            Engine(over(other), [])
 
 
 def test_a_side_output_that_does_not_exist_is_refused() -> None:
