@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from eventtime.checks import check_callable, check_names, check_text, shown
 from eventtime.duration import DurationLike, parse_us
+from eventtime.encodings import row_fields
 from eventtime.errors import PlanError
 from eventtime.expressions import check_columns
 from eventtime.plan import Keyed, Node, Processed, Read, Stepped, Windowed, walk
@@ -104,8 +105,8 @@ def processed(
         msg = f"{known.name} has {'an' if known.has_broadcast else 'no'} on_broadcast"
         remedy = "give broadcast={'rules': stream} if it has, and only then"
         raise PlanError(msg, place="process(broadcast=…)", remedy=remedy)
-    aside = tuple((sides or {}).items())
-    return Processed(node, known, output, output_time, aside, given, told)
+    aside = tuple((tag, row_fields(schema)) for tag, schema in (sides or {}).items())
+    return Processed(node, known, row_fields(output), output_time, aside, given, told)
 
 
 def _broadcast(name: str, stream: object) -> Broadcast:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.checks import shown
+from eventtime.encodings import laid_out, row_type
 from eventtime.errors import PlanError, SchemaError
 from eventtime.once import once
 from eventtime.partition import Intake, PartitionIntake
-from eventtime.state.layout import laid_out, row_type
 from eventtime.timestamp import MINUS_INFINITY
 from eventtime.transform import MapBatches, Transform
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventtime.checks import shown
+from eventtime.encodings import rows_of
 from eventtime.errors import ColumnError, PlanError, SchemaError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def project(batch: pa.RecordBatch, columns: Mapping[str, pc.Expression]) -> pa.R
     # Several threads would not keep the order of rows.
     table = plan.to_table(use_threads=False).combine_chunks()
     batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+    made = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+    return rows_of(made)
 
 
 def evaluate(batch: pa.RecordBatch, expression: pc.Expression) -> pa.Array:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from eventtime.encodings import row_fields, rows_of
 from eventtime.errors import EventTimeError, UserCodeError
 from eventtime.expressions import (
     check_columns,
@@ -112,7 +113,7 @@ class MapBatches:
     def output(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema after the step: as declared, or as the function makes of no rows."""
         if self.schema is not None:
-            return self.schema
+            return row_fields(self.schema)
         empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
         return _called(self.function, empty, "a batch without rows, to learn the schema").schema
 
@@ -278,7 +279,7 @@ def _called(function: BatchFunction, batch: pa.RecordBatch, place: str) -> pa.Re
         batches = mapped.combine_chunks().to_batches()
         mapped = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=mapped.schema)
     if isinstance(mapped, pa.RecordBatch):
-        return mapped
+        return rows_of(mapped)
     msg = f"map_batches function {name} returned {type(mapped).__name__}"
     raise UserCodeError(msg, place=place, remedy="return a pyarrow.RecordBatch or Table")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.encodings import laid_out
 from eventtime.state.exact import array_of, scalar_of
 from eventtime.state.moment import Expiry, Moment, OneForAll
 from eventtime.state.scalars import Scalars
@@ -138,7 +139,7 @@ def shaped(values: Any, kind: pa.DataType, n: int, name: str) -> pa.Array:
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
         if isinstance(values, pa.Array):
-            array = values if values.type == kind else values.cast(kind)
+            array = laid_out(values, kind)
         elif isinstance(values, np.ndarray | list):
             array = array_of(values, kind)
         else:

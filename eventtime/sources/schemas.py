@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from eventtime.encodings import laid_out, row_type
 from eventtime.errors import ColumnError, SchemaError
 from eventtime.expressions import check_unique
 from eventtime.sources.base import MalformedRows, Rows
-from eventtime.state.layout import laid_out, row_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Types of which pyarrow cannot pick rows, or that have many layouts, as plain ones."""
+"""Encodings of which pyarrow cannot pick rows, or that have many layouts, as plain columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ("laid_out", "row_type")
+__all__ = ("laid_out", "row_fields", "row_type", "rows_of")
 
 _PLAIN: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -55,6 +55,20 @@ def laid_out(array: pa.Array, kind: pa.DataType) -> pa.Array:
             if is_kind(own):
                 return lay(array, kind, array.is_null() if array.null_count else None)
     return array.cast(kind)
+
+
+def row_fields(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with each column in its `row_type`, null or not as before."""
+    return pa.schema([_row_field(field) for field in schema], schema.metadata)
+
+
+def rows_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch with each column in its `row_type`; itself if all are."""
+    fields = row_fields(batch.schema)
+    if fields.types == batch.schema.types:
+        return batch
+    columns = [laid_out(c, kind) for c, kind in zip(batch.columns, fields.types, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=fields)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventtime as et
-from eventtime.state.layout import laid_out, row_type
+from eventtime.encodings import laid_out, row_type
 from eventtime.testing import strategies as kit
 from eventtime.testing.values import VALUES
 
@@ -68,3 +70,49 @@ def test_a_source_has_them_as_plain_columns(kind: pa.DataType) -> None:
     assert ran.table()["x"].to_pylist() == values[:1]
     assert ran.side("late")["x"].to_pylist() == values[1:]
     assert ran.side("late").schema.field("x").type == row_type(kind)
+
+
+TABLE = pa.table({"t": pa.array([0, 3_600, 3_700, 0], pa.timestamp("s")), "x": list("abcd")})
+SOURCE = et.from_arrow(TABLE, time="t")
+OUTPUT = {
+    TEXT: "a",
+    pa.run_end_encoded(pa.int32(), pa.string()): "a",
+    NUMBERS: [1, 2],
+}
+
+
+def last(stream: et.Stream) -> list[Any]:
+    ran = stream.window(et.tumbling("1h")).aggregate(x=et.last("x")).run()
+    assert ran.side("late").num_rows == 1
+    values: list[Any] = ran.table()["x"].to_pylist()
+    return values
+
+
+@pytest.mark.parametrize("kind", OUTPUT, ids=str)
+def test_functions_may_make_them(kind: pa.DataType) -> None:
+    """Before the watermark, and before a window behind a process function, by row and by batch."""
+    value = OUTPUT[kind]
+
+    def mapped(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch.set_column(1, "x", pa.array([value] * len(batch), kind))
+
+    schema = pa.schema([TABLE.schema.field("t"), ("x", kind)])
+    for told in (None, schema):
+        stream = SOURCE.map_batches(mapped, schema=told).watermark(et.ascending())
+        assert last(stream) == [value, value]
+    keyed = SOURCE.watermark(et.ascending()).key_by("x")
+
+    class ByBatch(et.ProcessFunction):
+        def on_batch(self, ctx: Any, batch: pa.RecordBatch) -> None:
+            ctx.emit_rows(mapped(batch), rows=range(len(batch) - 1, -1, -1))
+
+    for function in (lambda ctx, row: ctx.emit(t=row["t"], x=value), ByBatch()):
+        ran = keyed.process(function, output=schema, sides={"aside": schema}).run()
+        assert ran.table()["x"].to_pylist() == [value] * 4
+        assert ran.table().schema.field("x").type == row_type(kind)
+        assert ran.side("aside").schema == ran.table().schema
+
+
+def test_expressions_may_make_them() -> None:
+    marked = SOURCE.with_columns(x=pc.field("x").cast(TEXT)).watermark(et.ascending())
+    assert last(marked) == ["a", "c"]
