@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from subprocess import PIPE
+from typing import IO, TYPE_CHECKING, Final
 
 from tree import ROOT
 
@@ -31,12 +32,19 @@ class Ended:
 Call = Callable[..., Ended]
 
 
-def process(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start the command line in a process of its own."""
+def process(
+    *arguments: str | Path, env: Mapping[str, str] | None = None, out: IO[str] | int = PIPE
+) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own.
+
+    Args:
+        arguments, env: of it.
+        out: where its results go: a pipe that nobody reads along is full at 64 KiB, and stops it.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "eventtime", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=out,
+        stderr=PIPE,
         text=True,
         cwd=ROOT,
         env=env,
