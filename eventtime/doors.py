@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from eventtime.checks import shown
-from eventtime.encodings import laid_out, row_type
+from eventtime.encodings import batch_as, row_type
 from eventtime.errors import PlanError, SchemaError
 from eventtime.once import once
 from eventtime.partition import Intake, PartitionIntake
@@ -90,16 +90,11 @@ def admitted(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> pa.RecordB
     if missing:
         msg = f"the batch has no column {missing[0]!r}"
         raise PlanError(msg, place=place, remedy=f"give columns {', '.join(schema.names)}")
-    return pa.RecordBatch.from_arrays(
-        [_column(batch.column(field.name), field, place) for field in schema], schema=schema
-    )
-
-
-def _column(column: pa.Array, field: pa.Field, place: str) -> pa.Array:
-    if row_type(column.type) != field.type:
-        msg = f"column {field.name!r} of the batch is of type {column.type}, not {field.type}"
-        raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
-    return laid_out(column, field.type)
+    for name, wanted in zip(schema.names, schema.types, strict=True):
+        if row_type(kind := batch.schema.field(name).type) != wanted:
+            msg = f"column {name!r} of the batch is of type {kind}, not {wanted}"
+            raise SchemaError(msg, place=place, remedy="cast it to the type of the stream")
+    return batch_as(batch.select(schema.names).columns, schema)
 
 
 def check_alike(plan: CompiledPlan) -> None:

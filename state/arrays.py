@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from eventtime.encodings import laid_out
 from eventtime.errors import AggregateTypeError
 from eventtime.lanes import FLOAT, INT, UINT64, lane_kind, lane_of
 
@@ -79,14 +79,9 @@ def plain(values: pa.Array, kind: pa.DataType) -> pa.Array:
     >>> plain(pa.array(["a", None, "a"]).dictionary_encode(), pa.string()).to_pylist()
     ['a', None, 'a']
     """
-    while values.type != kind:
-        if pa.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        elif pa.types.is_run_end_encoded(values.type):
-            values = pc.run_end_decode(values)
-        else:
-            values = values.cast(kind)
-    return values
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return laid_out(values, kind)
 
 
 def fits_in_a_word(kind: pa.DataType) -> bool:

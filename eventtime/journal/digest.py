@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.encodings import unwrapped
 from eventtime.sources.base import MalformedRows
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Digest:
             nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
             self._sum(i, "nulls", (nulls + self._rows).astype(np.int64).tobytes())
             column = column.drop_null()
-        while isinstance(column.type, pa.BaseExtensionType):
-            column = column.storage
+        column = unwrapped(column)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if pa.types.is_boolean(column.type):

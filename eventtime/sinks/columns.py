@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.encodings import is_list, unwrapped
 from eventtime.errors import SinkError
 from eventtime.lanes import is_binary
-from eventtime.sinks.text import is_list, is_string, unwrapped
+from eventtime.sinks.text import is_string
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

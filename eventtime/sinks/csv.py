@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.encodings import unwrapped
 from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.lines import LinesFormat
 from eventtime.sinks.text import (
@@ -15,7 +16,6 @@ from eventtime.sinks.text import (
     is_string,
     join,
     plain_text,
-    unwrapped,
 )
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pyarrow as pa
 
+from eventtime.encodings import is_list
 from eventtime.errors import SinkError
 from eventtime.sinks.columns import as_stored, refused, stored
 from eventtime.sinks.database import driver_missing, unlike
 from eventtime.sinks.epochs import check_delivery, check_job, check_token
 from eventtime.sinks.files import path_of, whole_path
-from eventtime.sinks.text import check_text_types, is_list
+from eventtime.sinks.text import check_text_types
 from eventtime.wording import without_secrets
 
 if TYPE_CHECKING:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.encodings import is_list, offsets_of, unwrapped
 from eventtime.sinks.text import (
     bytes_used,
     float_text,
-    is_list,
     is_quoted,
     is_string,
     join,
     plain_text,
-    unwrapped,
 )
 
 __all__ = ("json_or_null", "json_rows", "json_values")
@@ -86,13 +84,9 @@ def _json_structs(array: pa.Array) -> pa.Array:
 def _json_lists(array: pa.Array) -> pa.Array:
     if pa.types.is_map(array.type):
         array = array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
-    # Laid out anew from lengths and values: every kind of list has these, and values under a null
-    # list are left out. pyarrow's own cast from list views makes offsets that are too short (26.0).
-    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
-    offsets = np.zeros(len(array) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = offsets_of(array).cast(pa.int32())
     mask = array.is_null() if array.null_count else None
-    lists = pa.ListArray.from_arrays(pa.array(offsets), json_values(array.flatten()), mask=mask)
+    lists = pa.ListArray.from_arrays(offsets, json_values(array.flatten()), mask=mask)
     return join("[", pc.binary_join(lists, ","), "]")
 
 

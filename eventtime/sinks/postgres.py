@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from eventtime.checks import check_text
+from eventtime.encodings import is_list
 from eventtime.errors import SinkError
 from eventtime.postgres_client import bounded
 from eventtime.sinks.columns import last_of_each_key, refused, stored
 from eventtime.sinks.database import Database, driver_missing, quoted
 from eventtime.sinks.table_options import table_options
 from eventtime.sinks.tables import TableSink
-from eventtime.sinks.text import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

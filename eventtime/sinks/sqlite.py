@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eventtime.encodings import unwrapped
 from eventtime.errors import SinkError
 from eventtime.lanes import is_binary
 from eventtime.sinks.database import Database, quoted
@@ -16,7 +17,7 @@ from eventtime.sinks.json_text import json_or_null
 from eventtime.sinks.staging import check_folder
 from eventtime.sinks.table_options import table_options
 from eventtime.sinks.tables import FileTableSink
-from eventtime.sinks.text import is_string, plain_text, unwrapped
+from eventtime.sinks.text import is_string, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

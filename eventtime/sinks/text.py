@@ -19,12 +19,10 @@ __all__ = (
     "bytes_used",
     "check_text_types",
     "float_text",
-    "is_list",
     "is_quoted",
     "is_string",
     "join",
     "plain_text",
-    "unwrapped",
 )
 
 _EPOCH_TO_YEAR_0_S: Final = -62_167_219_200
@@ -63,25 +61,6 @@ def _without_text(kind: pa.DataType) -> pa.DataType | None:
         return _without_text(kind.value_type)
     inner = [kind.field(i).type for i in range(kind.num_fields)] if pa.types.is_nested(kind) else []
     return next((bad for bad in map(_without_text, inner) if bad is not None), None)
-
-
-def unwrapped(array: pa.Array) -> pa.Array:
-    """Take off extension types and run-end encoding."""
-    while isinstance(array.type, pa.BaseExtensionType) or pa.types.is_run_end_encoded(array.type):
-        is_runs = pa.types.is_run_end_encoded(array.type)
-        array = pc.run_end_decode(array) if is_runs else array.storage
-    return array
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Tell whether it is one of the list types; a map is none."""
-    return bool(
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-        or pa.types.is_list_view(kind)
-        or pa.types.is_large_list_view(kind)
-    )
 
 
 def is_string(kind: pa.DataType) -> bool:

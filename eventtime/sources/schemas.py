@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from eventtime.encodings import laid_out, row_type
+from eventtime.encodings import batch_as, row_type
 from eventtime.errors import ColumnError, SchemaError
 from eventtime.expressions import check_unique
 from eventtime.sources.base import MalformedRows, Rows
@@ -135,6 +135,4 @@ def conform(rows: Rows, schema: pa.Schema) -> Rows:
     """Give a batch exactly this schema: columns by name, cast where the layout differs."""
     if isinstance(rows, MalformedRows) or rows.schema.equals(schema, check_metadata=True):
         return rows
-    columns = [rows.column(field.name) for field in schema]
-    laid = [laid_out(c, f.type) for c, f in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(laid, schema=schema)
+    return batch_as([rows.column(name) for name in schema.names], schema)

@@ -44,8 +44,12 @@ def table(values: Any, dictionary: list[str], *, inside: bool = False) -> pa.Tab
     fields = pa.StructArray.from_arrays([coded], ["a"])
     offsets = pa.array(range(len(coded) + 1), pa.int32())
     lists = pa.ListArray.from_arrays(offsets, coded)
-    keys = pa.array(["k"] * len(coded))
-    return pa.table({"s": fields, "l": lists, "m": pa.MapArray.from_arrays(offsets, keys, coded)})
+    others = {
+        "large": pa.LargeListArray.from_arrays(offsets.cast(pa.int64()), coded),
+        "fixed": pa.FixedSizeListArray.from_arrays(coded, 1),
+        "m": pa.MapArray.from_arrays(offsets, pa.array(["k"] * len(coded)), coded),
+    }
+    return pa.table({"s": fields, "l": lists, **others})
 
 
 @pytest.mark.parametrize("inside", [False, True])

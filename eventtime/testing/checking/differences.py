@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from eventtime.encodings import around
 from eventtime.once import once
 from eventtime.testing.reference.near import Near
 from eventtime.testing.reference.plain import plain_rows
@@ -103,16 +104,7 @@ def bytes_of(table: pa.Table) -> bytes:
 
 def _decoded(kind: pa.DataType) -> pa.DataType:
     """Return the type of values without dictionaries, also inside."""
-    if pa.types.is_dictionary(kind):
-        return kind.value_type
-    if pa.types.is_struct(kind):
-        return pa.struct([f.with_type(_decoded(f.type)) for f in kind.fields])
-    if pa.types.is_map(kind):
-        items = kind.item_field.with_type(_decoded(kind.item_type))
-        return pa.map_(kind.key_field, items, kind.keys_sorted)
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_decoded(kind.value_type)))
-    return kind
+    return kind.value_type if pa.types.is_dictionary(kind) else around(kind, _decoded)
 
 
 @once

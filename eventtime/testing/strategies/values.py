@@ -50,15 +50,11 @@ def values(field: pa.Field, *, extremes: bool = False) -> Values:
     kind = _kept(field.type)
     if pa.types.is_null(kind):
         return st.none()
-    if not _takes_values(field.type):
-        raise _not_drawn(field)
-    inner = partial(values, extremes=extremes)
-    made = next((make(kind, inner) for is_kind, make in _NESTED if is_kind(kind)), None)
+    made = _drawn(kind, extremes=extremes) if _takes_values(field.type) else None
     if made is None:
-        made = next((make(kind) for is_kind, make in _PLAIN if is_kind(kind)), None)
-        made = st.one_of(made, _extremes(kind)) if made is not None and extremes else made
-    if made is None:
-        raise _not_drawn(field)
+        msg = f"values of type {field.type} are not drawn"
+        remedy = "draw rows of your own, and give what they become to recut(...)"
+        raise PlanError(msg, place=f"column {field.name!r}", remedy=remedy)
     return _or_none(made) if field.nullable else made
 
 
@@ -139,10 +135,13 @@ def _takes_values(kind: pa.DataType) -> bool:
     return True
 
 
-def _not_drawn(field: pa.Field) -> PlanError:
-    msg = f"values of type {field.type} are not drawn"
-    remedy = "draw rows of your own, and give what they become to recut(...)"
-    return PlanError(msg, place=f"column {field.name!r}", remedy=remedy)
+def _drawn(kind: pa.DataType, *, extremes: bool) -> Values | None:
+    inner = partial(values, extremes=extremes)
+    made = next((make(kind, inner) for is_kind, make in _NESTED if is_kind(kind)), None)
+    if made is None:
+        made = next((make(kind) for is_kind, make in _PLAIN if is_kind(kind)), None)
+        made = st.one_of(made, _extremes(kind)) if made is not None and extremes else made
+    return made
 
 
 def _or_none(some: Values) -> Values:
