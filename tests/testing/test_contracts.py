@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import strategies as st
 
 import eventtime as et
 from eventtime.testing import (
@@ -17,6 +18,7 @@ from eventtime.testing import (
     check_function,
     check_generator,
 )
+from eventtime.testing.contracts.laws import Law, hold
 from eventtime.windows.grid import Grid
 
 # Generators
@@ -203,6 +205,26 @@ class OfBatches(et.ProcessFunction):
         ctx.emit_rows({"n": [batch.num_rows] * batch.num_rows})
 
 
+class Once(et.ProcessFunction):
+    """The first row of each key; of one batch all are."""
+
+    seen: Any = et.value_state(pa.bool_(), ttl="1d")
+
+    def on_batch(self, ctx: Any, batch: Any) -> None:
+        is_new = self.seen.get_rows().is_null()  # wrong: what rows before it in the batch set
+        self.seen.set_rows(True)
+        ctx.emit_rows(pa.record_batch({"n": batch["n"].filter(is_new)}), is_new)
+
+
+class OnceByRow(et.ProcessFunction):
+    seen: Any = et.value_state(pa.bool_(), ttl="1d")
+
+    def on_row(self, ctx: Any, row: Any) -> None:
+        if not self.seen.value:
+            ctx.emit(n=row["n"])
+        self.seen.value = True
+
+
 class WrongType(et.ProcessFunction):
     def on_row(self, ctx: Any, row: Any) -> None:
         ctx.emit(n=row["key"])
@@ -241,6 +263,28 @@ def test_each_law_of_functions_is_seen_to_be_broken(function: Any, law: str) -> 
     with pytest.raises(BrokenLawError) as broken:
         of(function)
     assert broken.value.law == law
+
+
+@pytest.mark.parametrize("by_batch", [None, Once()], ids=["by itself", "beside the other form"])
+def test_rows_of_one_key_meet_in_a_batch(by_batch: Any) -> None:
+    law = "cuts do not show" if by_batch is None else "both forms are one"
+    with pytest.raises(BrokenLawError) as broken:
+        of(Once() if by_batch is None else OnceByRow(), by_batch=by_batch)
+    assert broken.value.law == law
+
+
+def test_what_fails_once_is_shown_with_its_example() -> None:
+    seen: list[int] = []
+
+    def only_once(number: int) -> str | None:
+        seen.append(number)
+        return "odd" if len(seen) == 1 else None
+
+    found = (
+        "found:   odd; another time nothing, so the same input has several answers\n  example: 0"
+    )
+    with pytest.raises(BrokenLawError, match=found):
+        hold("it", Law("deterministic", "it is"), st.just(0), only_once, max_examples=5)
 
 
 def test_two_forms_that_differ_are_seen() -> None:

@@ -35,6 +35,7 @@ _RESTORED: Final = Law(
     "where each step is lost in a crash and comes again, it gives the same (S28)",
 )
 _FORMS: Final = Law("both forms are one", "by rows and by batches it gives the same")
+_CROWDED: Final = "all rows of a partition in its first push"
 
 
 def check_function(
@@ -122,8 +123,11 @@ class _Laws:
         return _told("the second time", self._run(example), self._run(example))
 
     def cuts_do_not_show(self, example: Streams) -> str | None:
-        single = replace(example, steps=tuple(_one_by_one(example.steps)))
-        return _told("one by one", self._run(single), self._run(example))
+        for one in (example, _crowded(example)):
+            single = replace(one, steps=tuple(_one_by_one(one.steps)))
+            if found := _told("one by one", self._run(single), self._run(one)):
+                return found if one is example else f"{_CROWDED}, {found}"
+        return None
 
     def is_restorable(self, example: Streams) -> str | None:
         steps = [
@@ -135,8 +139,11 @@ class _Laws:
 
     def forms_are_one(self, example: Streams) -> str | None:
         assert self._by_batch is not None
-        got = _outputs(self._by_batch, example, self._tags)
-        return _told("by batches", got, self._run(example))
+        for one in (example, _crowded(example)):
+            got = _outputs(self._by_batch, one, self._tags)
+            if found := _told("by batches", got, self._run(one)):
+                return found if one is example else f"{_CROWDED}, {found}"
+        return None
 
     def _run(self, example: Streams) -> dict[str, list[Any]]:
         return _outputs(self._pipeline, example, self._tags)
@@ -155,6 +162,19 @@ def _one_by_one(steps: Sequence[Step]) -> list[Step]:
         rows = [Push(step.partition, [row]) for row in step.rows] if isinstance(step, Push) else []
         found += rows or [step]
     return found
+
+
+def _crowded(example: Streams) -> Streams:
+    """Put all rows of a partition into its first push: so rows of one key meet in a batch."""
+    rows: dict[str, list[Any]] = {}
+    for step in example.steps:
+        if isinstance(step, Push):
+            rows.setdefault(step.partition, []).extend(step.rows)
+    steps = [
+        Push(step.partition, rows.pop(step.partition, [])) if isinstance(step, Push) else step
+        for step in example.steps
+    ]
+    return replace(example, steps=tuple(steps))
 
 
 def _told(name: str, got: dict[str, list[Any]], wanted: dict[str, list[Any]]) -> str | None:

@@ -90,6 +90,8 @@ def hold(
     what, remedy = "a number of examples", "such as 100"
     check_whole(max_examples, least=1, what=what, place="max_examples=…", remedy=remedy)
 
+    broken: list[_Broken] = []
+
     @settings(
         max_examples=max_examples,
         derandomize=True,
@@ -105,22 +107,26 @@ def hold(
         try:
             found = check(example)
         except Exception as error:
-            raise _Broken(example, f"{type(error).__name__}: {error}") from error
+            broken.append(_Broken(example, f"{type(error).__name__}: {error}"))
+            raise broken[-1] from error
         if found is not None:
-            raise _Broken(example, found)
+            broken.append(_Broken(example, found))
+            raise broken[-1]
 
     try:
         look()
-    except _Broken as broken:
-        text = _text(subject, law, f"{broken.found}\n  example: {broken.example}")
-        raise BrokenLawError(law.name, text) from broken.__cause__
+    except _Broken as last:
+        text = _text(subject, law, last.found, last.example)
+        raise BrokenLawError(law.name, text) from last.__cause__
     except Flaky as flaky:
-        text = _text(subject, law, "the same input gives one answer now and another then")
+        found = f"{broken[-1].found}; another time nothing, so the same input has several answers"
+        text = _text(subject, law, found, broken[-1].example)
         raise BrokenLawError(law.name, text) from flaky
 
 
-def _text(subject: str, law: Law, found: str) -> str:
-    return f"{subject} breaks a law: {law.name}\n  law:     {law.says}\n  found:   {found}"
+def _text(subject: str, law: Law, found: str, example: object) -> str:
+    told = f"law:     {law.says}\n  found:   {found}\n  example: {example}"
+    return f"{subject} breaks a law: {law.name}\n  {told}"
 
 
 def is_same(a: pa.Array, b: pa.Array, tolerance: float = 0.0) -> bool:
