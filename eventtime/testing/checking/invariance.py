@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eventtime.testing.checking.case import Case
     from eventtime.testing.checking.runs import Outcome
 
-__all__ = ("batches_do_not_show", "restarts_do_not_show", "shards_do_not_show")
+__all__ = ("batches_do_not_show", "compared", "restarts_do_not_show", "shards_do_not_show")
 
 _BATCHES: Final = ("check_batches", "S4")
 _SHARDS: Final = ("check_shards", "S24")
@@ -24,8 +24,8 @@ _RESTORES: Final = ("check_restores", "S27, S28")
 
 def batches_do_not_show(case: Case) -> None:
     """Rows pushed one by one, and pushes of one partition that follow one another in one (S4)."""
-    if _compared(case, case.single, case.whole):
-        found = _compared(case, case.single, case.undisturbed)
+    if compared(case, case.single, case.whole):
+        found = compared(case, case.single, case.undisturbed)
         if found:
             raise case.broken(_BATCHES, "rows pushed one by one give something else", found)
     if len(case.joined_steps) < len(case.steps):
@@ -81,12 +81,13 @@ def restarts_do_not_show(case: Case, *, by_row: bool = False) -> None:
 
 def _differences(case: Case, got: Outcome, *, is_stepwise: bool = True) -> list[str]:
     """Compare with a run that nobody disturbed: whose rows came one by one, or as they are."""
-    if not _compared(case, got, case.single, is_stepwise=is_stepwise):
+    if not compared(case, got, case.single, is_stepwise=is_stepwise):
         return []
-    return _compared(case, got, case.undisturbed, is_stepwise=is_stepwise)
+    return compared(case, got, case.undisturbed, is_stepwise=is_stepwise)
 
 
-def _compared(case: Case, got: Outcome, wanted: Outcome, *, is_stepwise: bool = True) -> list[str]:
+def compared(case: Case, got: Outcome, wanted: Outcome, *, is_stepwise: bool = True) -> list[str]:
+    """Return what differs between two runs: outputs, ledger, watermark, and those step by step."""
     found = table_differences(RESULTS, got.tables[RESULTS], wanted.tables[RESULTS])
     for tag in case.tags:
         found += table_differences(tag, got.tables[tag], wanted.tables[tag])

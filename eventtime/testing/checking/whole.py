@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from eventtime.checks import shown
@@ -20,6 +21,7 @@ from eventtime.testing.checking.standing import (
     nothing_is_left,
     watermark_is_monotone,
 )
+from eventtime.testing.checking.steady import hold
 from eventtime.testing.checking.versions import versions_fold
 
 if TYPE_CHECKING:
@@ -99,9 +101,7 @@ def check(pipeline: Stream, streams: Streams, *, without: Sequence[str] = ()) ->
     case = Case(pipeline, streams)
     if "oracle" not in left_out and overflows(case):
         return
-    for name, holds in CHECKS.items():
-        if name not in left_out:
-            holds(case)
+    hold(case, *(holds for name, holds in CHECKS.items() if name not in left_out))
 
 
 def check_oracle(pipeline: Stream, streams: Streams) -> None:
@@ -119,7 +119,7 @@ def check_oracle(pipeline: Stream, streams: Streams) -> None:
     >>> pipeline = marked.window(et.tumbling("1m")).aggregate(n=et.count())
     >>> check_oracle(pipeline, Streams(("a",), (Push("a", [{"t": 0}, {"t": 70}]),)))
     """
-    equals_oracle(Case(pipeline, streams))
+    hold(Case(pipeline, streams), equals_oracle)
 
 
 def check_batches(pipeline: Stream, streams: Streams) -> None:
@@ -131,7 +131,7 @@ def check_batches(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    batches_do_not_show(Case(pipeline, streams))
+    hold(Case(pipeline, streams), batches_do_not_show)
 
 
 def check_shards(pipeline: Stream, streams: Streams) -> None:
@@ -142,7 +142,7 @@ def check_shards(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    shards_do_not_show(Case(pipeline, streams))
+    hold(Case(pipeline, streams), shards_do_not_show)
 
 
 def check_restores(pipeline: Stream, streams: Streams, *, by_row: bool = True) -> None:
@@ -158,7 +158,7 @@ def check_restores(pipeline: Stream, streams: Streams, *, by_row: bool = True) -
         by_row: after each row and each step; `check` is content with each push, for this takes most
             of the time.
     """
-    restarts_do_not_show(Case(pipeline, streams), by_row=by_row)
+    hold(Case(pipeline, streams), partial(restarts_do_not_show, by_row=by_row))
 
 
 def check_order(pipeline: Stream, streams: Streams) -> None:
@@ -173,7 +173,7 @@ def check_order(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    order_does_not_show(Case(pipeline, streams))
+    hold(Case(pipeline, streams), order_does_not_show)
 
 
 def check_ledger(pipeline: Stream, streams: Streams) -> None:
@@ -182,7 +182,7 @@ def check_ledger(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    ledger_balances(Case(pipeline, streams))
+    hold(Case(pipeline, streams), ledger_balances)
 
 
 def check_watermark(pipeline: Stream, streams: Streams) -> None:
@@ -191,7 +191,7 @@ def check_watermark(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    watermark_is_monotone(Case(pipeline, streams))
+    hold(Case(pipeline, streams), watermark_is_monotone)
 
 
 def check_early(pipeline: Stream, streams: Streams) -> None:
@@ -203,7 +203,7 @@ def check_early(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    nothing_is_early(Case(pipeline, streams))
+    hold(Case(pipeline, streams), nothing_is_early)
 
 
 def check_versions(pipeline: Stream, streams: Streams) -> None:
@@ -216,7 +216,7 @@ def check_versions(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    versions_fold(Case(pipeline, streams))
+    hold(Case(pipeline, streams), versions_fold)
 
 
 def check_empty(pipeline: Stream, streams: Streams) -> None:
@@ -225,4 +225,4 @@ def check_empty(pipeline: Stream, streams: Streams) -> None:
     Args:
         pipeline, streams: as for `check`; so are the errors. See `check_oracle` for an example.
     """
-    nothing_is_left(Case(pipeline, streams))
+    hold(Case(pipeline, streams), nothing_is_left)
