@@ -26,7 +26,7 @@ from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, add, to_us
 from eventtime.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -102,40 +102,61 @@ class Told:
     error: str = ""
 
 
-def told(pipeline: Stream, streams: Streams) -> Told:
-    """Drive a pipeline through streams, and note what happens; errors too are noted, not raised."""
-    story = _Telling(pipeline, streams)
-    with story.harness:
+def told(pipeline: Stream, streams: Streams, changes: Mapping[int, Stream] | None = None) -> Told:
+    """Drive a pipeline through streams, and note what happens; errors too are noted, not raised.
+
+    Args:
+        pipeline: that is driven.
+        streams: what it goes through.
+        changes: pipelines that go on behind a restart, by its number among the steps, from 1.
+    """
+    story = _Telling(pipeline, streams, changes or {})
+    try:
         for number, step in enumerate(streams.steps, 1):
             try:
                 story.do(number, step)
             except Exception as error:  # noqa: BLE001 - what ends a story is part of it
                 story.told.error = f"step {number}: {type(error).__name__}: {error}"
                 break
+    finally:
+        story.harness.close()
     return story.told
 
 
 class _Telling:
-    def __init__(self, pipeline: Stream, streams: Streams) -> None:
+    def __init__(self, pipeline: Stream, streams: Streams, changes: Mapping[int, Stream]) -> None:
         self.harness = Harness(pipeline, streams.partitions, start=streams.start_us)
-        self.told = Told()
+        self.told, self._changes = Told(), changes
+        self._read(pipeline)
+        rows = sum(len(step.rows) for step in streams.steps if isinstance(step, Push))
+        self._row_by_row = rows <= _MOST_ROWS
+
+    def _read(self, pipeline: Stream) -> None:
         plan = compile_plan(pipeline.node)
         self._first = plan.stages[0]
         # Elsewhere results are of other windows, or do not say of which.
         self._says_bounds = len(plan.stages) == 1 and set(_BOUNDS) <= set(plan.schema.names)
-        rows = sum(len(step.rows) for step in streams.steps if isinstance(step, Push))
-        self._row_by_row = rows <= _MOST_ROWS
 
     def do(self, number: int, step: Step) -> None:
         if isinstance(step, Push) and step.rows:
             self._push(number, step)
             return
-        self.harness.do(step)
+        if number in self._changes:
+            self._go_on(self._changes[number])
+        else:
+            self.harness.do(step)
         if isinstance(step, Crash):
             self.harness.results()  # they were told when they came for the first time
         name = getattr(step, "partition", None)
         time_us = step.time_us if isinstance(step, Heartbeat) else None
         self._note(Moment(number, _what(step), 0, time_us=time_us), name)
+
+    def _go_on(self, pipeline: Stream) -> None:
+        before = self.harness
+        start_us, saved = before.clock.now_us(), before.snapshot()
+        before.close()
+        self.harness = Harness.restore(pipeline, saved, start=start_us)
+        self._read(pipeline)
 
     def _push(self, number: int, step: Push) -> None:
         harness, name = self.harness, step.partition
@@ -202,11 +223,17 @@ class _Telling:
             yield grid.start_of(end_us), end_us
 
     @property
+    def _is_retracting(self) -> bool:
+        return isinstance(self._first, StagePlan) and self._first.spec.mode == "retracting"
+
+    @property
     def _lateness_us(self) -> int:
         return self._first.spec.lateness_us if isinstance(self._first, StagePlan) else 0
 
     def _follow_windows(self, moment: Moment) -> None:
         for bounds, row in moment.results:
+            if self._is_retracting and row["diff"] < 0:
+                continue  # a firing takes it back, and is told by the row behind it
             firing = (moment.step, row.get("timing", "on_time"))
             life = None if bounds is None else self.told.windows.get(bounds)
             if life is not None and firing not in life.fired:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventtime.stream import Stream
     from eventtime.testing.steps import Streams
 
-__all__ = ("timeline",)
+__all__ = ("picture", "timeline")
 
 T = TypeVar("T")
 _MARKS: Final = {
@@ -75,7 +75,12 @@ def timeline(pipeline: Stream, streams: Streams, *, width: int = 120, height: in
         check_whole(value, least=least, what=what, place=f"timeline({name}=…)", remedy=remedy)
     check_pipeline(pipeline, place="timeline(pipeline, …)")
     check_streams(streams, place="timeline(…, streams)")
-    lines = _Picture(told(pipeline, streams), width, height).lines()
+    return picture(told(pipeline, streams), width=width, height=height)
+
+
+def picture(story: Told, *, width: int = 120, height: int = 80) -> str:
+    """Draw what happened; arguments and lines are those of `timeline`."""
+    lines = _Picture(story, width, height).lines()
     return "\n".join(_cut(line.rstrip(), width) for line in lines)
 
 

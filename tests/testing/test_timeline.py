@@ -153,6 +153,13 @@ def test_work_that_is_lost_is_told_once() -> None:
     )
 
 
+def test_what_a_firing_takes_back_is_no_firing() -> None:
+    pipeline = counts(marked(), allowed_lateness="30s", mode="retracting")
+    picture = drawn(pipeline, Push("a", rows(5, 75)), Push("a", rows(10)), Push("a", rows(120)))
+    assert picture.count("diff=") == 3
+    assert "opened 1, fired 1, fired 3 (late), gone 3" in picture
+
+
 def test_a_day_is_named_once() -> None:
     assert story_of_a_day() == told(
         """

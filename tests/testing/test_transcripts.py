@@ -240,6 +240,26 @@ steps:
     run_transcript(written(head + steps))
 
 
+def test_the_picture_shows_restarts_and_what_a_changed_pipeline_does(written: Any) -> None:
+    """Its longer lateness is not that of windows that had expired before (S29)."""
+    steps = """\
+steps:
+  - input: [{at: 00:00:30, value: 1}, {at: 00:01:10, value: 2}]
+  - checkpoint
+  - restart: {change: {window: {tumbling: 1m, allowed_lateness: 1m}}}
+  - input: [{at: 00:00:40, value: 3}]
+  - crash
+  - expect: {results: [{n: 7}], late: [{value: 3}]}
+"""
+    with pytest.raises(TranscriptFailedError, match="7 is expected") as failed:
+        run_transcript(written(HEAD + steps))
+    moments = re.findall(r"(?m)^  ?\d (.*?)   *([.oL|)]+)  ", str(failed.value))
+    assert [what for what, _ in moments] == [
+        *("push a  30s", "push a  1m10s", "checkpoint", "restart", "push a  40s", "crash")
+    ]
+    assert "L" in moments[4][1]
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "it.transcript.yaml"
     path.write_bytes(HEAD.replace("A story", "Un caf\xe9").encode("latin-1"))

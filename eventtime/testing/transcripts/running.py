@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from eventtime.errors import EventTimeError
 from eventtime.testing.harness import Harness
+from eventtime.testing.moments import told
 from eventtime.testing.rows import batch_of
-from eventtime.testing.steps import Push, Streams
-from eventtime.testing.timeline import timeline
+from eventtime.testing.steps import Checkpoint, Push, Restart, Streams
+from eventtime.testing.steps import Crash as CrashStep
+from eventtime.testing.timeline import picture
 from eventtime.testing.transcripts.acts import Act, Crash, Cut, Expect, Replay, Restarted
 from eventtime.testing.transcripts.comparing import Comparison, TranscriptFailedError
 from eventtime.testing.transcripts.declared import RefusedPipelineError
@@ -99,10 +101,11 @@ class _Run:
         row_by_row: bool,
         restarts: bool,
     ) -> None:
-        self._story, self._stream, self.harness = story, stream, harness
+        self._story, self._begun, self.harness = story, stream, harness
         self._row_by_row, self._restarts = row_by_row, restarts
         self._comparison = Comparison(story, self._picture)
         self._done: list[Step] = []
+        self._changes: dict[int, Stream] = {}
         # How much had come out when state was saved.
         self._sizes: dict[str, int] = {}
 
@@ -134,6 +137,7 @@ class _Run:
                 self._replay(act)
             case Cut():
                 self.harness.checkpoint()
+                self._done.append(Checkpoint())
                 self._sizes = self._comparison.sizes()
             case Crash():
                 self._crash(act)
@@ -184,6 +188,7 @@ class _Run:
     def _restart(self, act: Restarted) -> None:
         if act.pipeline is None:
             self.harness.restart(shards=act.shards)
+            self._done.append(Restart())
             return
         stream, clock_us = act.pipeline.stream(), self.harness.clock.now_us()
         shards = act.shards or self.harness.shards
@@ -194,7 +199,9 @@ class _Run:
                 return
             raise
         self.harness.close()
-        self._stream, self.harness = stream, other
+        self.harness = other
+        self._done.append(Restart())
+        self._changes[len(self._done)] = stream
         self._sizes = self._comparison.sizes()  # a crash goes back to this, for it was saved
         if act.refused:
             what = f"the changed pipeline is not refused, and {act.refused!r} is expected"
@@ -204,9 +211,12 @@ class _Run:
         """Lose what came since the checkpoint; it must come again, the same (S28)."""
         lost = self._comparison.lose(self._sizes)
         self.harness.crash()
+        self._done.append(CrashStep())
         self._comparison.collect(self.harness)
         self._comparison.check_again(lost, self._sizes, act.entry)
 
     def _picture(self) -> str:
+        if not self._done:
+            return ""
         streams = Streams(self._story.partitions, tuple(self._done), self._story.clock_us)
-        return timeline(self._stream, streams) if self._done else ""
+        return picture(told(self._begun, streams, self._changes))
