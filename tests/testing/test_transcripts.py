@@ -222,6 +222,9 @@ def test_a_change_takes_the_place_of_a_part_of_the_pipeline(written: Any) -> Non
     story = STEP.replace("tumbling: 1m", "tumbling: 1m, allowed_lateness: 5s")
     step = "{restart: {change: {window: {sliding: 1m, slide: 20s}}, refused: slide 20s}}"
     run_transcript(written(f"{story}  - {step}\n"))
+    step = step.replace("refused: slide 20s", "refused: too much")
+    with pytest.raises(TranscriptFailedError, match=r"and not with 'too much'(.|\n)*slide 20s"):
+        run_transcript(written(f"{story}  - {step}\n"))
 
 
 def test_a_crash_goes_back_to_what_a_changed_pipeline_went_on_from(written: Any) -> None:

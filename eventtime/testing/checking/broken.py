@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventtime.errors import EventTimeError
 from eventtime.testing.example import as_test
+from eventtime.testing.steps import Push
 from eventtime.testing.timeline import timeline
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _WHY: Final = (
     "why so: Harness.of(pipeline, STREAMS) has .explain_row('a', 0) for the first row of partition"
     " a, .explain_row(late=0) for the first late one, and .explain_window(start, key)"
 )
+_BY_ROW: Final = "here each row is pushed by itself, as functions of yours may see:\n"
 
 
 class BrokenRuleError(AssertionError):
@@ -57,8 +59,9 @@ class BrokenRuleError(AssertionError):
 
 
 def _picture(error: BrokenRuleError) -> str:
+    many = any(isinstance(step, Push) and len(step.rows) > 1 for step in error.streams.steps)
     try:
-        return timeline(error.pipeline, error.streams)
+        return f"{_BY_ROW * many}{timeline(error.pipeline, error.streams)}"
     except EventTimeError as why:
         # What is broken may not stand in the way of saying so.
         return f"{error.streams}\n(no time line: {why})"

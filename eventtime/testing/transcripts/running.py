@@ -195,9 +195,12 @@ class _Run:
         try:
             other = Harness.restore(stream, self.harness.snapshot(), start=clock_us, shards=shards)
         except EventTimeError as error:
-            if act.refused and act.refused in str(error):
-                return
-            raise
+            if not act.refused:
+                raise
+            if act.refused not in str(error):
+                what = f"the changed pipeline is refused, and not with {act.refused!r}"
+                self._comparison.fail(act.entry, what, str(error))
+            return
         self.harness.close()
         self.harness = other
         self._done.append(Restart())
