@@ -112,6 +112,9 @@ def _check_needless(
     """
     others, why = (of_rows, "a window is") if wants_window else (of_windows, "a row is")
     needless = [(name, f"{why} asked for") for name, value in others.items() if value not in _NO]
+    if of_rows["late"] is not None:
+        named = (name for name in ("partition", "row") if of_rows[name] is not None)
+        needless += [(name, "--late names the row") for name in named]
     typed = filter(was_typed, declared)
     options = click.get_current_context().command.params
     flags = {name: option for option in options for name in [option.name]}

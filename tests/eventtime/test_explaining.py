@@ -350,6 +350,8 @@ def test_a_command_that_names_nothing_is_told_the_options(
         ("p.py", "--window-at 1970-01-01T00:01:00Z --row 0", "--row"),
         ("p.py", "--window-at 1970-01-01T00:01:00Z --late 0", "--late"),
         ("rows.parquet", "--name p --late 0", "--name"),
+        ("p.py", "--late 0 --row 1", "--row"),
+        ("p.py", "--late 0 --partition a", "--partition"),
     ],
 )
 def test_options_that_would_be_passed_over_are_refused(
