@@ -76,7 +76,7 @@ def batch_of(
     Args:
         rows: values by column. Times may be ISO 8601 text, datetimes (UTC where no zone is said) or
             whole units of the column; durations text such as '90s', timedeltas or whole units.
-            A batch or a table stays as it is.
+            NaT and NA of pandas are null. A batch or a table stays as it is.
         schema: of the columns.
         time: name of the event-time column; time_unit: its unit, where it holds integers.
         place: for messages.
@@ -133,9 +133,18 @@ def _column(values: list[Any], field: pa.Field, time_unit: str | None, place: st
     try:
         return _laid_out(values, kind, time_unit)
     except _UNFIT as error:
+        if any(map(_is_missing, values)):
+            known = [None if _is_missing(value) else value for value in values]
+            return _column(known, field, time_unit, place)
         msg = f"{_culprit(values, kind, time_unit)} is no {kind}"
-        where = f"{place}, column {field.name!r}"
-        raise SchemaError(msg, place=where, remedy=f"give values of that type ({error})") from error
+        where, why = f"{place}, column {field.name!r}", getattr(error, "what", error)
+        remedy = f"give values of that type, or None ({why})"
+        raise SchemaError(msg, place=where, remedy=remedy) from error
+
+
+def _is_missing(value: object) -> bool:
+    """Tell whether it is pandas' NaT or NA, by name, for pandas may not be there."""
+    return type(value).__name__ in {"NaTType", "NAType"}
 
 
 def _laid_out(values: list[Any], kind: pa.DataType, time_unit: str | None) -> pa.Array:

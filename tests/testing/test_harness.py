@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -22,6 +23,7 @@ from eventtime.testing import (
     Restart,
     Streams,
 )
+from eventtime.testing.rows import batch_of
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY
 
 if TYPE_CHECKING:
@@ -96,6 +98,19 @@ def test_rows_may_be_batches_or_tables() -> None:
 def test_rows_that_do_not_fit_are_refused(rows: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         Harness(pipeline()).push("a", rows)
+
+
+def test_what_pandas_has_not_is_null() -> None:
+    harness = Harness(pipeline())
+    harness.push("a", [{"t": pd.Timestamp(5, unit="s"), "x": pd.NA}, {"t": pd.NaT, "x": 1}])
+    assert harness.ledger.total.null_time == 1
+    assert harness.ledger.total.windowed == 1
+
+
+def test_why_a_value_does_not_fit_is_said_in_one_line() -> None:
+    schema = pa.schema({"d": pa.duration("s")})
+    with pytest.raises(et.SchemaError, match=r"or None \(nan is not a duration\)$"):
+        batch_of([{"d": float("nan")}], schema)
 
 
 def test_what_is_no_step_is_refused() -> None:
