@@ -95,6 +95,7 @@ ROWS = f"{HEAD}steps:\n  - input:\n      - &row {{at: 00:00:10, value: 1}}\n"
         (HEAD.replace("A story", "a: b"), 2, "this is no YAML"),
         (f"{HEAD}title: Again", 8, "'title' is there twice"),
         (f"{HEAD}5: five", 8, "5 is no name"),
+        (STEP.replace("value: 1", "value: 1,5"), 9, "a point, not a comma"),
         (HEAD, 1, "there are no steps"),
         (f"{HEAD}stepps: []", 8, "transcript has no 'stepps'"),
         (HEAD.replace("value: integer", "value: whole"), 4, "there is no type 'whole'"),

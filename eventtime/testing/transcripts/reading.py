@@ -223,7 +223,8 @@ def _entry(yaml: Any, loader: Any, node: Any, file: str, above: tuple[int, ...])
         for key_node, value_node in node.value:
             key = _entry(yaml, loader, key_node, file, path)
             if not isinstance(key.value, str):
-                key.refuse(f"{shown(key.plain)} is no name", "put it in quotes if it is meant")
+                remedy = "put it in quotes if it is meant; numbers have a point, not a comma"
+                key.refuse(f"{shown(key.plain)} is no name", remedy)
             if key.value in found:
                 key.refuse(f"{key.value!r} is there twice", "take one of them out")
             value = _entry(yaml, loader, value_node, file, path)
