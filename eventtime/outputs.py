@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from eventtime.clock import Interval
 from eventtime.errors import CheckpointError, OutputExistsError
 from eventtime.held import OUTPUT, HeldRows, held_rows
+from eventtime.interrupts import interrupts_wait
 from eventtime.sinks.base import commit_all, opens
 from eventtime.sinks.epochs import EpochSink, EpochWriter, takes_epochs
+from eventtime.sinks.files import FileSink
 from eventtime.sinks.one_epoch import OneEpoch
 from eventtime.state.saved import Checkpoint
 from eventtime.wording import counted
@@ -51,7 +53,10 @@ class Outputs:
     def open(self, tag: str, sink: AnySink, schema: pa.Schema) -> None:
         """Start an output."""
         if opens(sink):
-            self.writers[tag] = sink.open(schema)
+            # A file that is begun is to be known; for a database, which may hang, nothing waits.
+            is_file = isinstance(sink, FileSink)
+            with interrupts_wait() if is_file else contextlib.nullcontext():
+                self.writers[tag] = sink.open(schema)
         elif takes_epochs(sink):
             self.writers[tag] = OneEpoch(sink, schema)
         self._describe(tag, sink)
