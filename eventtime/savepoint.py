@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 import pyarrow as pa
 
 from eventtime.errors import CheckpointError, SinkError
+from eventtime.interrupts import interrupts_wait
 from eventtime.report import Resumed
 from eventtime.sinks.files import path_of
 from eventtime.sinks.remote import RemoteFile, resolve
@@ -71,29 +72,36 @@ def write_savepoint(
         pack.finish(fill(pack))
         return
     found, plain = resolve(path_of(path), filesystem)
-    staging = (
-        LocalFile(plain, overwrite=overwrite)
-        if found is None
-        else RemoteFile(found, plain, overwrite=overwrite)
-    )
     try:
-        stream = staging.stream("")
-        try:
-            pack = PackWriter(stream)
-            pack.finish(fill(pack))
-        finally:
-            stream.close()
-        staging.settle("")
-        staging.publish()
+        _write_file(plain, found, fill, overwrite=overwrite)
     except OSError as error:
-        staging.discard()
         if found is None:
             raise place_error(plain, error) from error
         msg = f"cannot write {plain!r} on {found.type_name}: {error}"
         raise SinkError(msg, place=plain, remedy="check the connection, and try again") from error
-    except BaseException:
-        staging.discard()
-        raise
+
+
+def _write_file(
+    path: str,
+    filesystem: FileSystem | None,
+    fill: Callable[[PackWriter], dict[str, Any]],
+    *,
+    overwrite: bool,
+) -> None:
+    with contextlib.ExitStack() as undo:
+        with interrupts_wait():
+            staging = (
+                LocalFile(path, overwrite=overwrite)
+                if filesystem is None
+                else RemoteFile(filesystem, path, overwrite=overwrite)
+            )
+            undo.callback(staging.discard)
+        with contextlib.closing(staging.stream("")) as stream:
+            pack = PackWriter(stream)
+            pack.finish(fill(pack))
+        staging.settle("")
+        staging.publish()
+        undo.pop_all()
 
 
 def read_savepoint(path: SavepointPlace, filesystem: FileSystem | None) -> Pack:

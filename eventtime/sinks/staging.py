@@ -131,9 +131,10 @@ class _Local(abc.ABC):
             raise SinkError(msg, place=str(self._partial), remedy=remedy) from None
 
     def _release(self) -> None:
-        if self._lock is not None:
-            self._disk.close(self._lock)
-            self._lock = None
+        # Not the other way round: what is closed twice may be another's by then.
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            self._disk.close(lock)
 
     def _let_go(self) -> None:
         """Leave nothing after Ctrl-C while it begins; what another run holds is not its own."""

@@ -7,7 +7,7 @@ import itertools
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from eventtime.errors import SinkError
 from eventtime.interrupts import interrupts_wait
 from eventtime.outputs import Outputs
+from eventtime.savepoint import write_savepoint
 from eventtime.sinks.csv import to_csv
 from eventtime.sinks.parquet import to_parquet
 from tree import ROOT
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from eventtime.sinks.base import AnySink
+    from eventtime.state.pack import PackWriter
 
 SCHEMA = pa.schema([("t", pa.timestamp("us"))])
 
@@ -119,22 +120,52 @@ def interrupted_at(step: int, work: Callable[[], None]) -> bool:
     return is_sent
 
 
-@pytest.mark.parametrize("name", ["one.csv", "a folder"])
+class Begun(NamedTuple):
+    """What begins an output, and what gives it up."""
+
+    work: Callable[[], None]
+    gives_up: Callable[[], None]
+
+
+def begins_csv(place: Path) -> Begun:
+    outputs = Outputs()
+    sink = to_csv(place / "out.csv")
+    return Begun(lambda: outputs.open("late", sink, SCHEMA), outputs.abort)
+
+
+def begins_folder(place: Path) -> Begun:
+    outputs = Outputs()
+    sink = to_parquet(place / "out", parts=True)
+    return Begun(lambda: outputs.open("late", sink, SCHEMA), outputs.abort)
+
+
+def begins_savepoint(place: Path) -> Begun:
+    path = place / "point"
+
+    def fill(pack: PackWriter) -> dict[str, Any]:
+        del pack
+        return {}
+
+    def removes() -> None:
+        path.unlink(missing_ok=True)
+
+    return Begun(lambda: write_savepoint(path, None, fill, overwrite=False), removes)
+
+
+@pytest.mark.parametrize("begins", [begins_csv, begins_folder, begins_savepoint])
 def test_ctrl_c_at_any_step_while_an_output_begins_leaves_nothing(
-    name: str, tmp_path: Path
+    begins: Callable[[Path], Begun], tmp_path: Path
 ) -> None:
-    """As a run does: what its outputs know is aborted."""
-    place = tmp_path / "out"
-    place.mkdir()
-    sink: AnySink = to_csv(place / name) if "." in name else to_parquet(place / name, parts=True)
+    """What is known to have begun can be given up; what was published stays whole."""
     handler = signal.getsignal(signal.SIGINT)
 
     def comes(step: int) -> bool:
-        outputs, is_sent = Outputs(), True
+        work, gives_up = begins(tmp_path)
+        is_sent = True
         with contextlib.suppress(KeyboardInterrupt):
-            is_sent = interrupted_at(step, lambda: outputs.open("late", sink, SCHEMA))
-        outputs.abort()
-        left = list(place.iterdir()), signal.getsignal(signal.SIGINT)
+            is_sent = interrupted_at(step, work)
+        gives_up()
+        left = list(tmp_path.iterdir()), signal.getsignal(signal.SIGINT)
         assert left == ([], handler), step
         return is_sent
 
