@@ -201,8 +201,10 @@ def _interrupted(session: Session) -> int:
         _complain(f"{how}; the same command goes on from {session.goes_on_from!r}", session)
     elif session.follows:
         _complain(f"{how}; with --checkpoint DIR the same command would go on from here", session)
-    else:
+    elif session.has_outputs:
         _complain(f"{how}; nothing was written under the final name", session)
+    else:
+        _complain(how, session)
     return code
 
 

@@ -114,6 +114,7 @@ def run_stream(
     is_heard = survival.checkpoints is not None or survival.drain
     session.goes_on_from = None if survival.checkpoints is None else survival.checkpoints.path
     session.follows = live is not None
+    session.has_outputs = bool(targets.out is not None or targets.sides)
     more: Any = {
         "progress": line,
         "stop": (lambda: suspension.is_wanted) if is_heard else None,
@@ -128,9 +129,7 @@ def run_stream(
             suspension.heard() if is_heard else contextlib.nullcontext(),
         ):
             run = _ran(stream, targets, shown if targets.out is None else targets.out, sides, more)
-            session.is_published = (
-                bool(targets.out is not None or targets.sides) and run.is_finished
-            )
+            session.is_published = session.has_outputs and run.is_finished
             if suspension.is_wanted and survival.savepoint is not None:
                 assert survival.checkpoints is not None
                 overwrite = targets.overwrite

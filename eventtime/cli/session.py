@@ -28,7 +28,8 @@ class Session:
         traceback: errors come with one.
         quiet: nothing is said beside results and errors.
         json: one JSON object on stdout instead of text.
-        is_published: outputs stand under their final names.
+        has_outputs: there are outputs that a run is to write.
+        is_published: they stand under their final names.
         is_terminated: what interrupts the command is SIGTERM.
         goes_on_from: folder of checkpoints from which the same command goes on; None: there is
             none.
@@ -39,6 +40,7 @@ class Session:
     traceback: bool = False
     quiet: bool = False
     json: bool = False
+    has_outputs: bool = False
     is_published: bool = False
     is_terminated: bool = False
     goes_on_from: str | None = None

@@ -43,30 +43,23 @@ Examples:
 def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int | None) -> None:
     """Run the seeds, and say what they went through."""
     _check_needless(seed)
-    if math.isnan(seconds):
-        msg = "nan is no number of seconds"
+    if not math.isfinite(seconds):
+        msg = f"{seconds} is no number of seconds"
         raise PlanError(msg, place="--seconds", remedy="such as --seconds 600")
     # What it stands on takes a second to load.
     from eventtime.testing.simulation import simulate, soak
 
-    line = _Line() if sys.stderr.isatty() and not session.quiet else None
-    try:
-        with session.compiling(line.say if line else None):
-            if seed is not None:
-                _tell_one(simulate(seed), session)
-                return
-            soaked = soak(seconds, seed_from=seed_from, progress=line)
-    except AssertionError as error:
-        if line is not None:
+    line = _Line(is_shown=sys.stderr.isatty() and not session.quiet)
+    with session.compiling(line.say):
+        if seed is not None:
+            _tell_one(simulate(seed), session)
+            return
+        try:
+            soak(seconds, seed_from=seed_from, progress=line)
+        finally:  # what the seeds before an end by Ctrl-C, or by one that failed, went through too
             line.clear()
-        click.echo(f"error: {error}", err=True)
-        raise click.exceptions.Exit(1) from error
-    if line is not None:
-        line.clear()
-    if session.json:
-        click.echo(json.dumps(asdict(soaked)))
-    else:
-        session.say(str(soaked))
+            if line.last is not None:
+                _tell_all(line.last, session)
 
 
 def _check_needless(seed: int | None) -> None:
@@ -77,26 +70,35 @@ def _check_needless(seed: int | None) -> None:
 
 
 class _Line:
-    """One line on the terminal, written again and again."""
+    """What the seeds went through so far: on a terminal one line, written again and again."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self._is_shown = is_shown
+        self.last: Soaked | None = None
 
     def __call__(self, soaked: Soaked) -> None:
-        click.echo(f"\r\x1b[K{soaked}", err=True, nl=False)
+        self.last = soaked
+        if self._is_shown:
+            click.echo(f"\r\x1b[K{soaked}", err=True, nl=False)
 
     def say(self, text: str) -> None:
         self.clear()
         click.echo(text, err=True)
 
     def clear(self) -> None:
-        click.echo("\r\x1b[K", err=True, nl=False)
+        if self._is_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _tell_all(soaked: Soaked, session: Session) -> None:
+    if session.json:
+        click.echo(json.dumps(asdict(soaked)))
+    else:
+        session.say(str(soaked))
 
 
 def _tell_one(survived: Survived, session: Session) -> None:
     if session.json:
         click.echo(json.dumps(asdict(survived)))
         return
-    session.say(
-        f"seed {survived.seed}: trace {survived.trace}, {survived.turns:,} steps, "
-        f"{survived.rows:,} rows, {survived.checkpoints:,} checkpoints, {survived.crashes:,} "
-        f"crashes ({survived.machines:,} of the machine), {survived.faults:,} faults, "
-        f"{survived.restarts:,} restarts"
-    )
+    session.say(f"seed {survived.seed}: trace {survived.trace}, {survived}")

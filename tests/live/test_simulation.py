@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import deque
@@ -11,7 +12,8 @@ import pytest
 
 import eventtime as et
 from eventtime.cli.main import main
-from eventtime.testing.simulation import Broken, simulate, soak
+from eventtime.testing.simulation import Broken, life, simulate, soak
+from eventtime.testing.simulation.chance import Chance
 
 SEEDS = (*range(20), 1337)  # the last: a partition that left while a process was down
 
@@ -46,7 +48,7 @@ def test_a_soak_counts_what_it_survived(capsys: pytest.CaptureFixture[str]) -> N
     assert (soaked.first, soaked.seeds, soaked.total.seed) == (5, 3, 7)
     assert soaked.total.turns == sum(simulate(seed).turns for seed in (5, 6, 7))
     assert main(["soak", "--seconds", "0", "--seed-from", "5"]) == 0
-    assert capsys.readouterr().out.startswith("1 seeds from 5 in")
+    assert capsys.readouterr().out.startswith("1 seed from 5 in")
     assert main(["soak", "--seed", "5", "--json"]) == 0
     assert f'"trace": "{simulate(5).trace}"' in capsys.readouterr().out
 
@@ -64,3 +66,44 @@ def test_a_seed_is_a_whole_number(seed: Any) -> None:
 def test_a_soak_has_an_end(seconds: Any) -> None:
     with pytest.raises(et.PlanError, match="is no number of seconds"):
         soak(seconds)
+
+
+def broken_at(monkeypatch: pytest.MonkeyPatch, seed: int, error: BaseException) -> None:
+    """Let a seed end with an error, right as it begins."""
+
+    def chance(number: int) -> Chance:
+        if number == seed:
+            raise error
+        return Chance(number)
+
+    monkeypatch.setattr(life, "Chance", chance)
+
+
+def test_whatever_a_seed_fails_with_names_the_command_that_shows_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an error that nobody foresaw, too; what the seeds before it went through is told."""
+    broken_at(monkeypatch, 6, KeyError("boom"))
+    assert main(["soak", "--seconds", "60", "--seed-from", "5"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("1 seed from 5 in")
+    assert "seed 6: KeyError: 'boom'\n  again: eventtime soak --seed 6\n" in err
+    assert "Traceback" not in err
+    assert main(["soak", "--seed", "6", "--traceback"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_soak_with_what_it_survived(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken_at(monkeypatch, 7, KeyboardInterrupt())
+    assert main(["soak", "--seconds", "60", "--seed-from", "5", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["seeds"], err) == (2, "error: interrupted\n")
+
+
+def test_seconds_without_an_end_are_refused_in_words_of_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["soak", "--seconds", "inf"]) == 2
+    assert "inf is no number of seconds\n  at:  --seconds\n" in capsys.readouterr().err

@@ -11,7 +11,6 @@ from eventtime.checks import check_whole
 from eventtime.compiled import compile_plan
 from eventtime.errors import (
     CheckpointError,
-    EventTimeError,
     FencedError,
     JournalError,
     SinkError,
@@ -28,6 +27,7 @@ from eventtime.testing.simulation.pipelines import pipeline
 from eventtime.testing.simulation.sink import SimulatedSink, Store
 from eventtime.testing.simulation.source import SimulatedSource
 from eventtime.testing.simulation.world import Crash, Deferred, Waits, World
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from eventtime.checkpoints import Checkpoints
@@ -70,6 +70,15 @@ class Survived:
     restarts: int = 0
     checkpoints: int = 0
 
+    def __str__(self) -> str:
+        crashes = f"{self.crashes:,} {'crash' if self.crashes == 1 else 'crashes'}"
+        return (
+            f"{counted(self.turns, 'step')}, {counted(self.rows, 'row')}, "
+            f"{counted(self.checkpoints, 'checkpoint')}, "
+            f"{crashes} ({self.machines:,} of the machine), "
+            f"{counted(self.faults, 'fault')}, {counted(self.restarts, 'restart')}"
+        )
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -103,10 +112,9 @@ def simulate(seed: int, broken: Broken = Broken()) -> Survived:
     """
     what, remedy = "a whole number from 0", "such as 7"
     check_whole(seed, least=0, what=what, place="simulate(seed)", remedy=remedy)
-    run = _Seed(seed, broken)
     try:
-        return run.run()
-    except (AssertionError, EventTimeError) as error:
+        return _Seed(seed, broken).run()
+    except Exception as error:
         again = f"eventtime soak --seed {seed}"
         msg = f"seed {seed}: {type(error).__name__}: {error}\n  again: {again}"
         raise AssertionError(msg) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from eventtime.checks import check_whole, shown
 from eventtime.errors import PlanError
 from eventtime.testing.simulation.life import Survived, simulate
+from eventtime.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +34,8 @@ class Soaked:
     total: Survived
 
     def __str__(self) -> str:
-        it = self.total
-        return (
-            f"{self.seeds:,} seeds from {self.first} in {self.seconds:.0f} s: {it.turns:,} steps, "
-            f"{it.rows:,} rows, {it.checkpoints:,} checkpoints, {it.crashes:,} crashes "
-            f"({it.machines:,} of the machine), {it.faults:,} faults, {it.restarts:,} restarts"
-        )
+        seeds = counted(self.seeds, "seed")
+        return f"{seeds} from {self.first} in {self.seconds:.0f} s: {self.total}"
 
 
 def soak(
