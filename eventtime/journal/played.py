@@ -28,26 +28,53 @@ if TYPE_CHECKING:
     from eventtime.sources.base import Position, Rows
     from eventtime.sources.feed import Feed, News
 
-__all__ = ("PlayedSource", "changed")
+__all__ = ("PlayedSource", "changed", "other_count")
 
+_REMEDY: Final = "give the input as it was, all of it"
 _MOST_ROWS: Final = 65_536
 _WAIT_US: Final = 100_000
 _MOST_WAITS: Final = 50
 """So often nothing came within `_WAIT_US`, before a source counts as one that has no more rows."""
 
 
-def changed(partition: str, place: str, there: int, were: int) -> JournalError:
-    """Build the error for input that is not that of the journal.
+def other_count(
+    partition: str, place: str, there: int, were: int, *, is_malformed: bool
+) -> JournalError:
+    """Build the error for input that has another number of rows than the journal.
 
     Args:
         partition: whose rows.
         place: of the input.
-        there, were: how many rows are there, and how many the journal has.
+        there, were: how many rows of it are there, and how many the journal has, of all its turns.
+        is_malformed: whether those that do not parse are counted; else those that do.
     """
-    msg = f"rows of partition {partition!r} are others than when the journal was written"
-    if there != were:
-        msg = f"partition {partition!r} has {counted(there, 'row')} where the journal has {were:,}"
-    return JournalError(msg, place=place, remedy="give the input as it was, all of it")
+    rows = counted(there, _noun(is_malformed=is_malformed))
+    msg = f"partition {partition!r} has {rows} where the journal has {were:,}"
+    return JournalError(msg, place=place, remedy=_REMEDY)
+
+
+def changed(partition: str, place: str, numbers: range, *, is_malformed: bool) -> JournalError:
+    """Build the error for rows that are not those of the journal.
+
+    Args:
+        partition: whose rows.
+        place: of the input.
+        numbers: of the rows among which others are, counted among their kind.
+        is_malformed: whether they are of those that do not parse.
+    """
+    first, last, noun = numbers[0], numbers[-1], _noun(is_malformed=is_malformed)
+    which, verb = f"{noun} {first:,}", "is another"
+    if first != last:
+        which, verb = f"{noun}s {first:,} to {last:,}", "are others"
+    msg = (
+        f"{which} of partition {partition!r}, counted from 0, {verb} than when the journal was"
+        " written"
+    )
+    return JournalError(msg, place=place, remedy=_REMEDY)
+
+
+def _noun(*, is_malformed: bool) -> str:
+    return "malformed row" if is_malformed else "row"
 
 
 @dataclass(frozen=True)
@@ -91,10 +118,11 @@ class PlayedSource(Seen):
 
 @dataclass
 class _Rest:
-    """Rows of a partition that were read and not yet told."""
+    """Rows of a partition that were read and not yet told, and how many were told before."""
 
     waiting: deque[Rows] = field(default_factory=deque)
     rows: int = 0
+    told: int = 0
     digest: Digest = field(default_factory=Digest)
 
     def put(self, rows: Rows) -> None:
@@ -108,6 +136,7 @@ class _Rest:
     def take(self, n: int) -> list[Rows]:
         taken: list[Rows] = []
         self.rows -= n
+        self.told += n
         while n:
             first = self.waiting.popleft()
             if count_of(first) > n:
@@ -203,15 +232,23 @@ class _PlayedFeed:
             if self._fetch(feed, read):
                 waits = 0
             elif feed.is_over or (waits := waits + 1) > _MOST_WAITS:
-                raise changed(read.partition, self._source.describe(), rest.rows, read.rows)
+                raise self._fewer(read, rest)
             else:
                 self._alarm.wait(_WAIT_US)
         taken = rest.take(read.rows)
         for rows in taken:
             rest.digest.add(rows)
         if rest.digest.value != read.digest:
-            raise changed(read.partition, self._source.describe(), read.rows, read.rows)
+            numbers = range(rest.told - read.rows, rest.told)
+            place, is_malformed = self._source.describe(), read.is_malformed
+            raise changed(read.partition, place, numbers, is_malformed=is_malformed)
         return [Arrived(read.partition, rows, {}) for rows in _joined(taken)]
+
+    def _fewer(self, read: Read, rest: _Rest) -> JournalError:
+        there = rest.told + rest.rows
+        were = self._player.story.rows_like(read, self._source.number)
+        place, is_malformed = self._source.describe(), read.is_malformed
+        return other_count(read.partition, place, there, were, is_malformed=is_malformed)
 
     def _fetch(self, feed: Feed, read: Read) -> bool:
         """Take what a feed has of its partitions; returns whether it had rows."""

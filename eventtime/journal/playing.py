@@ -14,7 +14,7 @@ from eventtime.fingerprint import differences
 from eventtime.journal.counting import Counted
 from eventtime.journal.digest import Digest
 from eventtime.journal.entries import Read
-from eventtime.journal.played import PlayedSource, changed
+from eventtime.journal.played import PlayedSource, changed, other_count
 from eventtime.journal.wrapped import wrapped
 from eventtime.sources.base import MalformedRows, count_of
 from eventtime.turns import TurnClock
@@ -113,8 +113,10 @@ class Player:
         found = {key: (digest.value, rows) for key, (digest, rows) in self._read.items()}
         for key in {**wanted, **found}:
             there, were = found.get(key, (0, 0)), wanted.get(key, (0, 0))
-            if there != were:
-                raise changed(key[1], self.place, there[1], were[1])
+            if there[1] != were[1]:
+                raise other_count(key[1], self.place, there[1], were[1], is_malformed=key[2])
+            if were[1] and there != were:
+                raise changed(key[1], self.place, range(were[1]), is_malformed=key[2])
 
     def _count(self, source: int, partition: str, rows: Rows) -> None:
         key = source, partition, isinstance(rows, MalformedRows)

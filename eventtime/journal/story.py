@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from eventtime.errors import JournalError
-from eventtime.journal.entries import Cut, Ending, Life, Over, Told, Turn
+from eventtime.journal.entries import Cut, Ending, Life, Over, Read, Told, Turn
 from eventtime.sources.feed import Found, Left, Silent, Stands, Unpolled
 
 if TYPE_CHECKING:
@@ -70,6 +70,17 @@ class Story:
                 if not isinstance(news, Found):
                     heard.add(news.partition)
         return found
+
+    def rows_like(self, read: Read, source: int) -> int:
+        """Count the rows of a partition of a source: those that parse, or those that do not."""
+        return sum(
+            told.news.rows
+            for moment in self.moments
+            for told in moment.told
+            if isinstance(told.news, Read)
+            and (told.source, told.news.partition) == (source, read.partition)
+            and told.news.is_malformed == read.is_malformed
+        )
 
 
 def story_of(entries: Sequence[Entry], place: str) -> Story:

@@ -133,9 +133,10 @@ def test_a_batch_costs_a_few_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("batches", "what"),
     [
-        ([rows(1, 5, 25)], "partition 'a' has 1 row where the journal has 2"),
-        ([rows(1, 5, 25, 4)], "rows of partition 'a' are others"),
-        ([rows(1, 5), rows(25, 3, x=2)], "rows of partition 'a' are others"),
+        ([rows()], "partition 'a' has 0 rows where the journal has 4"),
+        ([rows(1, 5, 25)], "partition 'a' has 3 rows where the journal has 4"),
+        ([rows(1, 5, 25, 4)], "rows 2 to 3 of partition 'a', counted from 0, are others"),
+        ([rows(1, 5), rows(25, 3, x=2)], "rows 2 to 3 of partition 'a', counted from 0, are"),
     ],
 )
 def test_other_input_is_refused(tmp_path: Path, batches: list[pa.RecordBatch], what: str) -> None:
@@ -143,6 +144,26 @@ def test_other_input_is_refused(tmp_path: Path, batches: list[pa.RecordBatch], w
     run_script(script(), journal=path)
     with pytest.raises(et.JournalError, match=what):
         et.replay_journal(kept(*batches), path)
+
+
+def test_rows_that_do_not_parse_count_apart(tmp_path: Path) -> None:
+    """The two kinds arrive apart, so where one lies among the other is not known."""
+    path, log = tmp_path / "run.journal", tmp_path / "log.jsonl"
+    good, bad = '{"t": "2024-01-01T00:00:00"}\n', "not a row\n"
+
+    def pipeline() -> et.Stream:
+        lines = et.read_json_lines(log, time="t", on_malformed="quarantine")
+        marked = lines.watermark(et.ascending())
+        return marked.window(et.tumbling("10m")).aggregate(n=et.count())
+
+    log.write_text(good + bad + good)
+    pipeline().run(live=et.live(), journal=path)
+    log.write_text(good + good)
+    with pytest.raises(et.JournalError, match="has 0 malformed rows where the journal has 1"):
+        et.replay_journal(pipeline(), path)
+    log.write_text(good + "no row\n" + good)
+    with pytest.raises(et.JournalError, match=r"malformed row 0 of partition .*, is another than"):
+        et.replay_journal(pipeline(), path)
 
 
 def test_another_pipeline_is_refused_with_the_difference(tmp_path: Path) -> None:
