@@ -1,6 +1,6 @@
 """A journal as a file: frames that are appended, each whole or cut away when it is read.
 
-magic  ETJ1
+magic  ETJ2: the format's number, which grows when what is in the frames means something else
 frame  length, CRC-32 of the bytes, the bytes: entries; both 4 bytes, little endian
 """
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ("JournalFile", "JournalLike", "JournalWriter", "LocalJournal", "Stored", "stored")
 
-_MAGIC: Final = b"ETJ1"
+_MAGIC: Final = b"ETJ2"
+_FORMAT: Final = _MAGIC[3:].decode()
 _HEAD: Final = 8
 _MOST_AT_ONCE: Final = 1 << 24
 _SECTOR: Final = 512
@@ -139,8 +140,11 @@ def stored(file: JournalFile) -> Stored:
     """
     data = _read(file)
     if not _MAGIC.startswith(data[: len(_MAGIC)]):
-        msg = f"{file.place!r} is no journal of eventtime"
-        raise JournalError(msg, place=file.place, remedy="name another file")
+        msg, remedy = f"{file.place!r} is no journal of eventtime", "name another file"
+        if data[:3] == _MAGIC[:3] and data[3:4].isdigit():
+            msg = f"the journal {file.place!r} is of format {data[3:4].decode()}, not {_FORMAT}"
+            remedy = "take the version of eventtime that wrote it, or name another file"
+        raise JournalError(msg, place=file.place, remedy=remedy)
     entries: list[Entry] = []
     words, at = Words(), len(_MAGIC)
     if len(data) < at:

@@ -146,6 +146,19 @@ def test_other_input_is_refused(tmp_path: Path, batches: list[pa.RecordBatch], w
         et.replay_journal(kept(*batches), path)
 
 
+def test_a_value_inside_a_list_that_is_another_is_refused(tmp_path: Path) -> None:
+    path, times = tmp_path / "run.journal", pa.array([1, 2, 3], pa.timestamp("s"))
+
+    def pipeline(values: list[list[int]]) -> et.Stream:
+        marked = et.from_arrow(pa.table({"t": times, "l": values}), time="t")
+        windows = marked.watermark(et.ascending()).window(et.tumbling("1m"))
+        return windows.aggregate(x=et.collect("l"))
+
+    pipeline([[1], [2], [3]]).run(live=et.live(), journal=path)
+    with pytest.raises(et.JournalError, match=r"rows 0 to 2 of partition .* are others"):
+        et.replay_journal(pipeline([[100], [2], [300]]), path)
+
+
 def test_rows_that_do_not_parse_count_apart(tmp_path: Path) -> None:
     """The two kinds arrive apart, so where one lies among the other is not known."""
     path, log = tmp_path / "run.journal", tmp_path / "log.jsonl"
@@ -186,6 +199,9 @@ def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "my notes"
     with pytest.raises(et.JournalError, match=r"there is no file '.*none\.journal'"):
         et.replay_journal(kept(rows(1)), tmp_path / "none.journal")
+    (tmp_path / "old.journal").write_bytes(b"ETJ1" + bytes(20))
+    with pytest.raises(et.JournalError, match="is of format 1, not 2"):
+        et.replay_journal(kept(rows(1)), tmp_path / "old.journal")
     (tmp_path / "empty.journal").touch()
     with pytest.raises(et.JournalError, match="tells of no run"):
         et.replay_journal(kept(rows(1)), tmp_path / "empty.journal")
