@@ -12,6 +12,7 @@ from eventtime.cli.needless import refuse, was_typed
 from eventtime.cli.options import declared_stream, pipeline_options
 from eventtime.cli.pipeline_file import stream_in_file
 from eventtime.cli.session import Session, common_options
+from eventtime.cli.warned import warnings_shown
 from eventtime.errors import PlanError
 from eventtime.explaining.asking import explain_row, explain_window
 
@@ -85,7 +86,7 @@ def explain_row_command(
     else:
         stream = declared_stream(files, given, keeps_late=True)
     found: RowExplained | WindowExplained
-    with session.compiling():
+    with session.compiling(), warnings_shown(session):
         if window_at is not None:
             start, key = _instant(window_at), _key(stream, of, operator)
             found = explain_window(stream, start, *key, operator=operator, journal=from_journal)

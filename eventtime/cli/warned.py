@@ -1,10 +1,12 @@
-"""What the library's loggers warn of, on stderr while a command runs."""
+"""What the library's loggers and Python's warnings say, on stderr while a command runs."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("warnings_shown",)
 
 _LIBRARY: Final = logging.getLogger("eventtime")
+_FOLDER: Final = Path(__file__).parents[1]
 
 
 class _Shown(logging.Handler):
@@ -36,25 +39,49 @@ class _Shown(logging.Handler):
 
 @contextlib.contextmanager
 def warnings_shown(session: Session, say: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Show warnings of the loggers `eventtime.*` on stderr inside the block; not with `--quiet`.
+    """Show warnings on stderr inside the block; none with `--quiet`.
+
+    Those of the loggers `eventtime.*`, and Python's: the library's, and of functions of the user's.
 
     Args:
         session: of the command.
         say: prints a line on stderr; None: `click.echo`.
     """
-    if session.quiet:
-        yield
-        return
     tell = say or (lambda line: click.echo(line, err=True))
 
-    def write(record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        is_json = session.logs_json
-        tell(line_of("warning", logger=record.name, text=text) if is_json else f"warning: {text}")
+    def write(text: str, **more: str) -> None:
+        if not session.quiet:
+            is_json = session.logs_json
+            tell(line_of("warning", **more, text=text) if is_json else f"warning: {text}")
 
-    handler = _Shown(write)
+    handler = _Shown(lambda record: write(record.getMessage(), logger=record.name))
     _LIBRARY.addHandler(handler)
+    try:
+        with _pythons_told(write):
+            yield
+    finally:
+        _LIBRARY.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _pythons_told(write: Callable[[str], None]) -> Iterator[None]:
+    """Hand over the text of Python's warnings; of such as are not the library's, with the place."""
+
+    def shown(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        del file, line
+        is_own = Path(filename).is_relative_to(_FOLDER)
+        write(str(message) if is_own else f"{filename}:{lineno}: {category.__name__}: {message}")
+
+    before = warnings.showwarning
+    warnings.showwarning = shown
     try:
         yield
     finally:
-        _LIBRARY.removeHandler(handler)
+        warnings.showwarning = before

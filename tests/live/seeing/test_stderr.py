@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import eventtime as et
 from command_line import process
 from eventtime.cli.aside import TellsAside
 from eventtime.cli.main import main
@@ -137,6 +139,39 @@ def test_what_the_library_warns_of_is_told(tmp_path: Path, log: tuple[str, ...])
         assert warned["logger"] == "eventtime.kafka"
     assert "FAIL" not in err
     assert "a trifle" not in err
+
+
+@pytest.fixture
+def playing(tmp_path: Path) -> tuple[str, ...]:
+    """A command that plays a journal without its last bytes."""
+    path, pipeline, journal = (tmp_path / name for name in ("in.jsonl", "lines.py", "run.journal"))
+    path.write_text(LINES)
+    pipeline.write_text(
+        "import eventtime as et\n"
+        f"read = et.read_json_lines({str(path)!r}, time='t', time_unit='s', follow=True)\n"
+        "one = read.watermark(et.ascending()).window(et.tumbling('10s'))\n"
+        "counts = one.aggregate(n=et.count())\n"
+    )
+    stream = runpy.run_path(str(pipeline))["counts"]
+    stream.run(live=et.live(), stop=lambda: True, drain=True, journal=journal)
+    journal.write_bytes(journal.read_bytes()[:-3])
+    return "run", str(pipeline), "--from-journal", str(journal), "--out", str(tmp_path / "out.csv")
+
+
+@pytest.mark.filterwarnings("always:the last .* of the journal")
+def test_what_python_warns_of_is_told_as_other_warnings_are(
+    playing: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*playing, "--log", "json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (warned,) = [event["text"] for event in told if event["event"] == "warning"]
+    assert re.match(r"the last \d+ bytes of the journal", warned)
+    assert main([*playing, "--overwrite"]) == 0
+    said = capsys.readouterr().err
+    assert f"warning: {warned}\n" in said
+    assert "RuntimeWarning" not in said
+    assert main([*playing, "--overwrite", "--quiet"]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_rows_that_cannot_be_read_are_told_while_it_goes_on() -> None:
