@@ -164,13 +164,17 @@ def _ran(
 
 
 def _tell_files_at_end(targets: Targets, session: Session) -> None:
-    """Say of single files that they appear at the end, which few live runs come to."""
+    """Say of single files that they appear at the end, which few live runs come to.
+
+    What a journal tells has an end, and can be done again.
+    """
     named = [str(t) for t in (targets.out, *targets.sides.values()) if isinstance(t, str | Path)]
-    if not named or targets.survival.drain:
+    survival = targets.survival
+    if not named or survival.drain or survival.from_journal is not None:
         return
     they = "it is" if len(named) == 1 else "they are"
     text = f"{', '.join(named)}: written at the end of all input"
-    if targets.survival.checkpoints is None:
+    if survival.checkpoints is None:
         text += f"; if the run is stopped before, {they} lost: add --checkpoint DIR or --drain"
     session.hint(text)
 

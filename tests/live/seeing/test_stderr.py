@@ -170,6 +170,7 @@ def test_what_python_warns_of_is_told_as_other_warnings_are(
     said = capsys.readouterr().err
     assert f"warning: {warned}\n" in said
     assert "RuntimeWarning" not in said
+    assert "add --checkpoint" not in said  # which is refused beside --from-journal
     assert main([*playing, "--overwrite", "--quiet"]) == 0
     assert not capsys.readouterr().err
 
