@@ -19,8 +19,9 @@ from eventtime.testing.checking.whole import (
 )
 from eventtime.testing.example import as_test
 from eventtime.testing.harness import Harness
+from eventtime.testing.outputs import SinkCase
 from eventtime.testing.reference.expected import Expected, oracle
-from eventtime.testing.sinks import SINK_CHECKS, SinkCase, check_sink
+from eventtime.testing.sinks import SINK_CHECKS, check_sink
 from eventtime.testing.steps import (
     AddPartition,
     AdvanceClock,

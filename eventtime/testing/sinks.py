@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from eventtime.errors import FencedError, SinkError
 from eventtime.testing.epochs import JOB, SCHEMA, batch_of, numbers_of, rows_of
 from eventtime.testing.kills import kill_points, killed
+from eventtime.testing.outputs import (
+    BrokenPromiseError,
+    Output,
+    SinkCase,
+    as_folder,
+    check_case,
+    noted,
+    same,
+    sink_check,
+)
 from eventtime.testing.values import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from eventtime.sinks.epochs import EpochSink, EpochWriter
+    from eventtime.testing.kills import KillPoint
 
 __all__ = (
     "SINK_CHECKS",
-    "SinkCase",
     "an_epoch_that_fails_leaves_nothing",
     "check_sink",
     "empty_epochs_count",
@@ -35,51 +43,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True)
-class SinkCase:
-    """A sink as the kit sees it.
-
-    Args:
-        make: describes the sink whose output is in or named after an empty folder. What it returns
-            goes to other processes, so its class is defined at the top of a module.
-        read: rows that any reader sees in that output now, in any order; [] if it is not there.
-        whole_epochs: whether a reader never sees part of an epoch, at no moment; False if an epoch
-            appears piece by piece, and a reopened sink completes it.
-        several_jobs: whether two jobs may write to one output.
-        kills: processes killed in each check that kills, at lines spread evenly.
-        as_read: what `read` returns for the values of a column; as `to_pylist()` if not given.
-    """
-
-    make: Callable[[Path], EpochSink]
-    read: Callable[[Path], list[dict[str, Any]]]
-    whole_epochs: bool = True
-    several_jobs: bool = True
-    kills: int = 1_000
-    as_read: Callable[[pa.Array], list[Any]] = pa.Array.to_pylist
-
-
-class _Output:
-    """One output of a case, in a folder of its own."""
-
-    def __init__(self, case: SinkCase, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self.case = case
-        self.folder = folder
-        self.sink = case.make(folder)
-
-    def open(self, token: int, expected: int, job: str = JOB) -> EpochWriter:
-        writer = self.sink.open_epochs(SCHEMA, job)
-        last = writer.recover(token)
-        _same(last, expected, f"recover({token}) of {job!r}")
-        return writer
-
-    def holds(self, *epochs: int, when: str) -> None:
-        seen = sorted(int(row["n"]) for row in self.case.read(self.folder))
-        wanted = sorted(n for epoch in epochs for n in numbers_of(epoch))
-        _same(seen, wanted, f"rows that a reader sees {when}")
-
-
-def check_sink(case: SinkCase, folder: Path) -> None:
+def check_sink(case: SinkCase, folder: Path | str) -> None:
     """Run every check; to see each by its name, parametrize a test with `SINK_CHECKS`.
 
     Args:
@@ -88,14 +52,24 @@ def check_sink(case: SinkCase, folder: Path) -> None:
 
     Raises:
         AssertionError: says what was promised and what was found.
+        PlanError: the case is none, or the folder holds what an earlier run left.
+
+    >>> check_sink("out.db", "folder")
+    Traceback (most recent call last):
+    eventtime.errors.PlanError: 'out.db' is no SinkCase
+      at:  check_sink(case)
+      fix: give SinkCase(make, read): how your sink is made in a folder, and how it is read
     """
+    check_case(case, place="check_sink(case)")
+    place = as_folder(folder, place="check_sink(folder)")
     for check in SINK_CHECKS:
-        check(case, folder / check.__name__)
+        check(case, place / check.__name__)
 
 
+@sink_check
 def epochs_arrive(case: SinkCase, folder: Path) -> None:
     """Every row of every epoch is there once, however it was cut in batches."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     writer = output.open(1, expected=0)
     output.holds(when="before the first epoch")
     for epoch in (1, 2, 3):
@@ -106,9 +80,10 @@ def epochs_arrive(case: SinkCase, folder: Path) -> None:
     output.holds(1, 2, 3, when="after close()")
 
 
+@sink_check
 def replayed_epochs_are_no_ops(case: SinkCase, folder: Path) -> None:
     """An epoch that is committed is not written again, by the same writer or the next."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     writer = output.open(1, expected=0)
     for epoch in (1, 2, 2, 1):
         writer.commit(epoch, rows_of(epoch), 1)
@@ -122,9 +97,10 @@ def replayed_epochs_are_no_ops(case: SinkCase, folder: Path) -> None:
     output.open(2, expected=3).close()
 
 
+@sink_check
 def numbers_may_be_left_out(case: SinkCase, folder: Path) -> None:
     """Epochs ascend; a checkpoint that failed leaves a number out."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     writer = output.open(3, expected=0)
     writer.commit(2, rows_of(2), 3)
     writer.commit(9, rows_of(9), 3)
@@ -133,9 +109,10 @@ def numbers_may_be_left_out(case: SinkCase, folder: Path) -> None:
     output.open(4, expected=9).close()
 
 
+@sink_check
 def empty_epochs_count(case: SinkCase, folder: Path) -> None:
     """An epoch without rows is committed like any other."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     writer = output.open(1, expected=0)
     writer.commit(1, [], 1)
     writer.close()
@@ -149,9 +126,10 @@ def empty_epochs_count(case: SinkCase, folder: Path) -> None:
     output.holds(4, when="after one epoch with rows among four without")
 
 
+@sink_check
 def older_tokens_are_fenced(case: SinkCase, folder: Path) -> None:
     """Once a newer process has recovered, nothing of an older one is written."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     old = output.open(1, expected=0)
     old.commit(1, rows_of(1), 1)
     new = output.open(2, expected=1)
@@ -172,9 +150,10 @@ def older_tokens_are_fenced(case: SinkCase, folder: Path) -> None:
     again.close()
 
 
+@sink_check
 def an_epoch_that_fails_leaves_nothing(case: SinkCase, folder: Path) -> None:
     """Rows that break off or are of another schema leave no part, and the epoch can be retried."""
-    output = _Output(case, folder)
+    output = Output(case, folder)
     writer = output.open(1, expected=0)
     writer.commit(1, rows_of(1), 1)
     _raises(_BrokenOffError, lambda: writer.commit(2, _breaking_off(2), 1), "commit of such rows")
@@ -187,11 +166,12 @@ def an_epoch_that_fails_leaves_nothing(case: SinkCase, folder: Path) -> None:
     output.holds(1, 2, when="after the epoch was tried again")
 
 
+@sink_check
 def jobs_do_not_share_epochs(case: SinkCase, folder: Path) -> None:
     """Two jobs that write to one output have epochs and tokens of their own."""
     if not case.several_jobs:
         return
-    output = _Output(case, folder)
+    output = Output(case, folder)
     one = output.open(5, expected=0, job="one")
     two = output.open(1, expected=0, job="two")
     one.commit(3, rows_of(3), 5)
@@ -201,47 +181,27 @@ def jobs_do_not_share_epochs(case: SinkCase, folder: Path) -> None:
     output.holds(1, 3, when="after epoch 3 of one job and epoch 1 of another")
 
 
+@sink_check
 def kills_during_commit_leave_whole_epochs(case: SinkCase, folder: Path) -> None:
     """Killed between any two lines of `commit`, the epoch is there whole or not; then it is."""
-    for where, output in _each_kill(case, folder, "commit"):
-        if case.whole_epochs:
-            _holds_whole(output, f"after a kill at {where}")
-        _goes_on(output, token=2, where=where)
+    _outlives_kills(case, folder, "commit", token=2)
 
 
+@sink_check
 def kills_during_recover_leave_whole_epochs(case: SinkCase, folder: Path) -> None:
     """Killed between any two lines of `recover`, the next process finds what was there."""
-    for where, output in _each_kill(case, folder, "recover"):
-        if case.whole_epochs:
-            _holds_whole(output, f"after a kill at {where}")
-        _goes_on(output, token=3, where=where)
+    _outlives_kills(case, folder, "recover", token=3)
 
 
+@sink_check
 def values_of_every_type_come_back(case: SinkCase, folder: Path) -> None:
     """Each type is refused at the door, by the name of the column, or comes back as it was."""
     for name, values in VALUES.items():
-        place = folder / name
-        place.mkdir(parents=True)
-        schema = pa.schema([("n", pa.int64()), ("the column", values.type), SCHEMA.field(2)])
-        sink = case.make(place)
-        try:
-            writer = sink.open_epochs(schema, JOB)
-        except SinkError as error:
-            if "the column" not in str(error):
-                msg = f"a column of {values.type} is refused without its name: {error}"
-                raise AssertionError(msg) from error
-            continue
-        numbers = pa.array(range(len(values)), pa.int64())
-        times = pa.repeat(pa.scalar(0, SCHEMA.field(2).type), len(values))
-        writer.recover(1)
-        writer.commit(1, [pa.record_batch([numbers, values, times], schema=schema)], 1)
-        writer.close()
-        found = sorted(case.read(place), key=lambda row: int(row["n"]))
-        seen = [row["the column"] for row in found]
-        _same(repr(seen), repr(case.as_read(values)), f"values of {values.type}")
+        with noted(f"with values of {values.type}"):
+            _comes_back(case, folder / name, values)
 
 
-SINK_CHECKS: Final[tuple[Callable[[SinkCase, Path], None], ...]] = (
+SINK_CHECKS: Final[tuple[Callable[[SinkCase, Path | str], None], ...]] = (
     epochs_arrive,
     replayed_epochs_are_no_ops,
     numbers_may_be_left_out,
@@ -253,7 +213,7 @@ SINK_CHECKS: Final[tuple[Callable[[SinkCase, Path], None], ...]] = (
     kills_during_recover_leave_whole_epochs,
     values_of_every_type_come_back,
 )
-"""Each takes a case and a folder that is not there yet; what it holds is its docstring."""
+"""Each takes a case and an empty folder; what it holds is its docstring."""
 
 
 class _BrokenOffError(Exception):
@@ -265,54 +225,78 @@ def _breaking_off(epoch: int) -> Iterator[pa.RecordBatch]:
     raise _BrokenOffError
 
 
-def _each_kill(case: SinkCase, folder: Path, method: str) -> Iterator[tuple[str, _Output]]:
-    """Yield each line of a method at which a process was killed, and what it left.
-
-    One that is killed in `recover` was left an epoch half-done by another, killed in `commit`.
-    """
-    points = kill_points(_Output(case, folder / "all").sink, method)
+def _outlives_kills(case: SinkCase, folder: Path, method: str, token: int) -> None:
+    """Kill a process at lines of a method, and go on from what each left."""
+    with noted(f"before any kill in {method}"):
+        points = kill_points(Output(case, folder / "all").sink, method)
+        torn = _torn(case, folder / "halfway") if method == "recover" else None
     points = [point for i, point in enumerate(points) if i * case.kills % len(points) < case.kills]
-    halfway = kill_points(_Output(case, folder / "halfway").sink, "commit")
-    torn = halfway[len(halfway) * 2 // 3]
     for number, point in enumerate(points):
-        output = _Output(case, folder / f"{number}")
-        if method == "recover":
-            killed(output.sink, "commit", torn)
-        killed(output.sink, method, point)
-        yield f"line {point.line} of {point.file} (time {point.turn})", output
+        where = f"line {point.line} of {point.file} (time {point.turn})"
+        with noted(f"after a kill at {where}"):
+            output = Output(case, folder / f"{number}")
+            if torn is not None:
+                killed(output.sink, "commit", torn)
+            killed(output.sink, method, point)
+            if case.whole_epochs:
+                _holds_whole(output, f"after a kill at {where}")
+            _goes_on(output, token, where)
 
 
-def _holds_whole(output: _Output, when: str) -> None:
-    seen = sorted(int(row["n"]) for row in output.case.read(output.folder))
+def _torn(case: SinkCase, folder: Path) -> KillPoint:
+    """Where a process leaves an epoch half-done to the one that is killed in `recover`."""
+    points = kill_points(Output(case, folder).sink, "commit")
+    return points[len(points) * 2 // 3]
+
+
+def _holds_whole(output: Output, when: str) -> None:
+    seen = output.numbers()
     wholes = [numbers_of(1), numbers_of(1) + numbers_of(2)]
     if seen not in wholes:
         msg = f"rows that a reader sees {when} are part of an epoch: {seen}"
-        raise AssertionError(msg)
+        raise BrokenPromiseError(msg)
 
 
-def _goes_on(output: _Output, token: int, where: str) -> None:
-    writer = output.sink.open_epochs(SCHEMA, JOB)
-    last = writer.recover(token)
+def _goes_on(output: Output, token: int, where: str) -> None:
+    with noted(f"in recover({token})"):
+        writer = output.sink.open_epochs(SCHEMA, JOB)
+        last = writer.recover(token)
     if last not in {1, 2}:
         msg = f"recover after a kill at {where} says {last}, neither 1 nor 2"
-        raise AssertionError(msg)
+        raise BrokenPromiseError(msg)
     output.holds(*range(1, last + 1), when=f"after recovering from a kill at {where}")
     for epoch in range(last + 1, 4):
-        writer.commit(epoch, rows_of(epoch), token)
+        with noted(f"in commit of epoch {epoch}"):
+            writer.commit(epoch, rows_of(epoch), token)
     writer.close()
     output.holds(1, 2, 3, when=f"after going on from a kill at {where}")
 
 
-def _same(seen: object, wanted: object, what: str) -> None:
-    if seen != wanted:
-        msg = f"{what}: {seen}, promised was {wanted}"
-        raise AssertionError(msg)
+def _comes_back(case: SinkCase, folder: Path, values: pa.Array) -> None:
+    output = Output(case, folder)
+    schema = pa.schema([("n", pa.int64()), ("the column", values.type), SCHEMA.field(2)])
+    try:
+        writer = output.sink.open_epochs(schema, JOB)
+    except SinkError as error:
+        if "the column" not in str(error):
+            msg = f"a column of {values.type} is refused without its name: {error}"
+            raise BrokenPromiseError(msg) from error
+        return
+    numbers = pa.array(range(len(values)), pa.int64())
+    times = pa.repeat(pa.scalar(0, SCHEMA.field(2).type), len(values))
+    writer.recover(1)
+    writer.commit(1, [pa.record_batch([numbers, values, times], schema=schema)], 1)
+    writer.close()
+    found = sorted(case.read(folder), key=lambda row: int(row["n"]))
+    seen = [row["the column"] for row in found]
+    same(repr(seen), repr(case.as_read(values)), f"values of {values.type}")
 
 
 def _raises(kind: type[Exception], act: Callable[[], object], what: str) -> None:
     try:
-        act()
+        with noted(f"in {what}"):
+            act()
     except kind:
         return
     msg = f"{what} did not raise {kind.__name__}"
-    raise AssertionError(msg)
+    raise BrokenPromiseError(msg)
