@@ -253,13 +253,18 @@ def test_what_another_member_has_meanwhile_is_not_handed_over() -> None:
     assert [lane.offset for lane in gone] == [3_000]
 
 
-@pytest.mark.parametrize("messages", [1, 2_000])
-def test_closing_does_not_wait_for_a_registry_that_hangs(messages: int) -> None:
-    """The thread lets go of the client itself, when it is through."""
-    payload, client = Hanging(SCHEMA), Client(messages)
+@pytest.mark.parametrize(("messages", "polls"), [(1, 1), (2_000, 2)])
+def test_closing_does_not_wait_for_a_registry_that_hangs(messages: int, polls: int) -> None:
+    """The thread lets go of the client itself, when it is through; many it waits for behind a poll.
+
+    Closed before that poll it does not wait, and is through at once.
+    """
+    begun = threading.Semaphore(0)
+    payload, client = Hanging(SCHEMA), Client(messages, between=begun.release)
     feed = feeding(client, payload)
     feed.start(lambda: None)
     assert payload.asked.wait(BOUND_S)
+    assert all(begun.acquire(timeout=BOUND_S) for _ in range(polls))
     feed.close()
     assert not client.closed.is_set()
     payload.let_go.set()
