@@ -84,7 +84,8 @@ def filled_as(filled: list[Any], kind: pa.DataType, mask: pa.Array) -> pa.Array:
     inside = [value for row in filled for value in row]
     ends = np.cumsum([0, *map(len, filled)])
     if pa.types.is_map(kind):
-        keys, items = (hiding([pair[k] for pair in inside], kind[k].type) for k in (0, 1))
+        keys = hiding([key for key, _ in inside], kind.key_type)
+        items = hiding([item for _, item in inside], kind.item_type)
         offsets = pa.array(ends, pa.int32())
         return pa.MapArray.from_arrays(offsets, keys, items, type=kind, mask=mask)
     values = hiding(inside, kind.value_type)
