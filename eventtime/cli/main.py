@@ -215,6 +215,7 @@ _WORDS: Final = (
     ("run(sink=…)", "--out"),
     ("run(journal=…)", "--journal"),
     ("replay_journal(journal)", "--from-journal"),
+    ("soak(seconds)", "--seconds"),
     ("run(sides=…)", "--late, --quarantine"),
     ("give late=… again", "give --late PATH again"),
     ("engine.savepoint(...)", "eventtime checkpoint savepoint"),

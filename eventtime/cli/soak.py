@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,6 @@ import click
 
 from eventtime.cli.needless import refuse, was_typed
 from eventtime.cli.session import Session, common_options
-from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
     from eventtime.testing.simulation import Soaked, Survived
@@ -43,23 +41,21 @@ Examples:
 def soak_command(session: Session, /, seconds: float, seed_from: int, seed: int | None) -> None:
     """Run the seeds, and say what they went through."""
     _check_needless(seed)
-    if not math.isfinite(seconds):
-        msg = f"{seconds} is no number of seconds"
-        raise PlanError(msg, place="--seconds", remedy="such as --seconds 600")
     # What it stands on takes a second to load.
     from eventtime.testing.simulation import simulate, soak
 
     line = _Line(is_shown=sys.stderr.isatty() and not session.quiet)
     with session.compiling(line.say):
         if seed is not None:
-            _tell_one(simulate(seed), session)
+            survived = simulate(seed)
+            _tell(survived, f"seed {seed}: trace {survived.trace}, {survived}", session)
             return
         try:
             soak(seconds, seed_from=seed_from, progress=line)
         finally:  # what the seeds before an end by Ctrl-C, or by one that failed, went through too
             line.clear()
             if line.last is not None:
-                _tell_all(line.last, session)
+                _tell(line.last, str(line.last), session)
 
 
 def _check_needless(seed: int | None) -> None:
@@ -90,15 +86,8 @@ class _Line:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
-def _tell_all(soaked: Soaked, session: Session) -> None:
+def _tell(found: Soaked | Survived, text: str, session: Session) -> None:
     if session.json:
-        click.echo(json.dumps(asdict(soaked)))
+        click.echo(json.dumps(asdict(found)))
     else:
-        session.say(str(soaked))
-
-
-def _tell_one(survived: Survived, session: Session) -> None:
-    if session.json:
-        click.echo(json.dumps(asdict(survived)))
-        return
-    session.say(f"seed {survived.seed}: trace {survived.trace}, {survived}")
+        session.say(text)

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = ("FileSink", "FolderSink", "file_sink", "path_of", "whole_path")
 
 
-def path_of(path: object) -> str:
-    """Check the `path` argument of a sink, and return it as text.
+def path_of(
+    path: object, *, place: str = "path", remedy: str = "name a file, such as 'hourly.parquet'"
+) -> str:
+    """Check a path, such as the `path` argument of a sink, and return it as text.
 
     Raises:
         PlanError: it is no path, or empty.
@@ -38,8 +40,7 @@ def path_of(path: object) -> str:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
         msg = f"{shown(path)} is no path"
-        remedy = "name a file, such as 'hourly.parquet'"
-        raise PlanError(msg, place="path", remedy=remedy)
+        raise PlanError(msg, place=place, remedy=remedy)
     return text
 
 

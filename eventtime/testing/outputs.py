@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -14,6 +13,7 @@ import pyarrow as pa
 from eventtime.checks import check_flag, check_whole, shown
 from eventtime.errors import PlanError
 from eventtime.sinks.epochs import takes_epochs
+from eventtime.sinks.files import path_of
 from eventtime.testing.epochs import JOB, SCHEMA, numbers_of
 
 if TYPE_CHECKING:
@@ -166,11 +166,8 @@ def as_folder(given: object, *, place: str) -> Path:
     Raises:
         PlanError: it is neither.
     """
-    text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
-    if not isinstance(text, str) or not text:
-        msg = f"{shown(given)} is no path"
-        raise PlanError(msg, place=place, remedy="name an empty folder, such as tmp_path of pytest")
-    return Path(text)
+    remedy = "name an empty folder, such as tmp_path of pytest"
+    return Path(path_of(given, place=place, remedy=remedy))
 
 
 def check_case(given: object, *, place: str) -> None:

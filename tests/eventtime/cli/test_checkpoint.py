@@ -34,14 +34,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     marked = et.read_parquet(FLIGHTS, time="departed").watermark(et.bounded_disorder("4h"))
     hourly = marked.key_by("origin").window(et.tumbling("1h"), late=et.DROP)
     job = hourly.aggregate(n=et.count(), delay=et.mean("dep_delay"))
-    for name in ("warm", "state"):  # what is read and compiled first makes a checkpoint wait
-        left = iter([False] * 4 + [True])
-        with (
-            patch("eventtime.replay.CHUNK_ROWS", 2_000),
-            patch("eventtime.execution._BATCH_ROWS", 500),
-        ):
-            kept = et.checkpoints(folder / name, every=None, every_rows=1)
-            job.run(checkpoint=kept, stop=left.__next__)
+    left = iter([False] * 4 + [True])
+    with (
+        patch("eventtime.replay.CHUNK_ROWS", 2_000),
+        patch("eventtime.execution._BATCH_ROWS", 500),
+        patch("eventtime.replay._STEP_US", 3_600_000_000),  # a step ends by its rows alone
+    ):
+        kept = et.checkpoints(folder / "state", every=None, every_rows=1)
+        job.run(checkpoint=kept, stop=left.__next__)
     et.savepoint_of(folder / "state", folder / "file")
     return folder
 
