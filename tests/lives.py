@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pyarrow as pa
 
@@ -12,7 +14,7 @@ from eventtime.execution import Execution
 from eventtime.state.pack import PackWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from eventtime.clock import Clock
     from eventtime.compiled import CompiledPlan
@@ -39,6 +41,16 @@ def check_ledger(ledger: Ledger, out: Mapping[str, Sequence[pa.RecordBatch]]) ->
         for name in batch["partition"]:
             counts[name.as_py()]["late"] -= 1
     assert all(count >= 0 for counted in counts.values() for count in counted.values())
+
+
+@contextmanager
+def steps_of(rows: int) -> Iterator[None]:
+    """Let steps be of so many rows, however slow the machine: none ends early by the clock."""
+    with (
+        patch("eventtime.replay.CHUNK_ROWS", rows),
+        patch("eventtime.replay._STEP_US", 3_600_000_000),
+    ):
+        yield
 
 
 @dataclass

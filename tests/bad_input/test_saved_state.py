@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +11,7 @@ import pytest
 
 import eventtime as et
 from eventtime import state_tools
+from lives import steps_of
 from saved_states import changed, stream, suspended
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def small_chunks() -> Iterator[None]:
-    with patch("eventtime.replay.CHUNK_ROWS", 64):
+    with steps_of(64):
         yield
 
 

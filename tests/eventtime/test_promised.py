@@ -14,6 +14,7 @@ import eventtime as et
 from engine_runs import CutSource
 from eventtime import state_tools
 from eventtime.outputs import StagedOutputs
+from lives import steps_of
 from windowing import rows
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def starts_in(path: Path) -> list[str]:
         return [start for (start,) in there.execute("SELECT window_start FROM t ORDER BY rowid")]
 
 
-@patch("eventtime.replay.CHUNK_ROWS", 64)
+@steps_of(64)
 def test_they_are_named_and_can_be_saved(tmp_path: Path) -> None:
     """S28: neither the old output has them nor would a new one; to go on completes the old one."""
     whole, old = tmp_path / "whole", et.checkpoints(tmp_path / "old", every=None, every_rows=1)

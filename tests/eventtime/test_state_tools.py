@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +13,7 @@ import pytest
 import eventtime as et
 from engine_runs import CutSource
 from eventtime import state_tools
+from lives import steps_of
 from saved_states import batches, changed, stream, suspended
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(autouse=True)
 def small_chunks() -> Iterator[None]:
-    with patch("eventtime.replay.CHUNK_ROWS", 64):
+    with steps_of(64):
         yield
 
 

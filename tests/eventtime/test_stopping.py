@@ -11,6 +11,7 @@ import eventtime as et
 from engine_runs import CutReader, CutSource
 from eventtime.checkpointing import Checkpointing
 from eventtime.state.pack import encode
+from lives import steps_of
 from windowing import rows
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def test_a_step_of_a_slow_source_ends_early(
     assert run.ledger == wanted.ledger
 
 
+@steps_of(1_000)
 def test_who_stops_at_once_does_not_wait_for_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

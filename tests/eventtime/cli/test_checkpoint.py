@@ -15,6 +15,7 @@ import pytest
 
 import eventtime as et
 from command_line import FLIGHTS, Call
+from lives import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +36,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hourly = marked.key_by("origin").window(et.tumbling("1h"), late=et.DROP)
     job = hourly.aggregate(n=et.count(), delay=et.mean("dep_delay"))
     left = iter([False] * 4 + [True])
-    with (
-        patch("eventtime.replay.CHUNK_ROWS", 2_000),
-        patch("eventtime.execution._BATCH_ROWS", 500),
-        patch("eventtime.replay._STEP_US", 3_600_000_000),  # a step ends by its rows alone
-    ):
+    with steps_of(2_000), patch("eventtime.execution._BATCH_ROWS", 500):
         kept = et.checkpoints(folder / "state", every=None, every_rows=1)
         job.run(checkpoint=kept, stop=left.__next__)
     et.savepoint_of(folder / "state", folder / "file")
