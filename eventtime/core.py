@@ -8,10 +8,11 @@ import numpy as np
 
 from eventtime.compiled import CompiledPlan, compile_plan
 from eventtime.doors import door
-from eventtime.execution import QUARANTINE, naming_partitions
+from eventtime.execution import QUARANTINE
 from eventtime.fingerprint import fingerprint
 from eventtime.kept import Kept
 from eventtime.ledger import Ledger
+from eventtime.naming import NamingPartitions
 from eventtime.once import once
 from eventtime.process.plan import ProcessPlan
 from eventtime.progress import Progress
@@ -259,7 +260,7 @@ class Core:
         blocks = [block for _, block in self._gathered]
         self._gathered, self._n_gathered = [], 0
         chunk = Chunk.of_blocks(blocks, self.progress.combined_us).together(self._scratch)
-        with naming_partitions(list(dict.fromkeys(self.names[p] for p, _ in taken))):
+        with NamingPartitions(list(dict.fromkeys(self.names[p] for p, _ in taken))):
             results, late = self.stages.process(chunk)
         for p, n in taken:
             ledger = self._intakes[p].ledger

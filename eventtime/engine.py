@@ -116,14 +116,14 @@ class Engine:
             SchemaError: a column of another type.
         """
         if (schema := self._core.stages.told(partition)) is not None:
-            with self._soundness.unbroken():
+            with self._soundness:
                 self._core.stages.broadcast(partition, admitted(batch, schema, partition))
             return
         p = self._index(partition)
         batch = admitted(batch, self._core.plan.branches[0].schema, f"partition {partition!r}")
         if batch.num_rows == 0:
             return
-        with self._soundness.unbroken():
+        with self._soundness:
             self._core.take(p, batch)
         if self._checkpoints is not None:
             self._checkpoints.note(batch.num_rows)
@@ -131,7 +131,7 @@ class Engine:
     def poll_empty(self, partition: str) -> None:
         """Note that a partition was polled and had nothing; long enough, and it is idle (S6)."""
         p = self._index(partition)
-        with self._soundness.unbroken():
+        with self._soundness:
             self._core.poll_empty(p)
 
     def advance_to(self, partition: str, time: datetime | int) -> None:
@@ -157,7 +157,7 @@ class Engine:
         [1]
         """
         p, time_us = self._index(partition), as_us(time, place="advance_to(time)")
-        with self._soundness.unbroken():
+        with self._soundness:
             self._core.advance_to(p, time_us)
 
     def finish(self, partition: str) -> None:
@@ -166,7 +166,7 @@ class Engine:
         The watermark is then plus infinity.
         """
         p = self._index(partition)
-        with self._soundness.unbroken():
+        with self._soundness:
             self._core.finish(p)
 
     def finish_all(self) -> None:

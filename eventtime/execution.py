@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -13,9 +12,10 @@ import pyarrow as pa
 
 from eventtime.bookmarks import Bookmarks
 from eventtime.doors import door
-from eventtime.errors import CheckpointError, TimeColumnError, UserCodeError
+from eventtime.errors import CheckpointError, TimeColumnError
 from eventtime.fingerprint import fingerprint
 from eventtime.ledger import Ledger
+from eventtime.naming import NamingPartitions
 from eventtime.pieces import CHUNKS_AHEAD
 from eventtime.progress import Progress
 from eventtime.quarantine import Aside, quarantine_batch, quarantine_schema
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eventtime.sources.base import PartitionReader
     from eventtime.state.parts import PartWriter, Saved
 
-__all__ = ("QUARANTINE", "Execution", "Pauses", "SideOutput", "naming_partitions")
+__all__ = ("QUARANTINE", "Execution", "Pauses", "SideOutput")
 
 QUARANTINE = "quarantine"
 _HELD: Final = "held"
@@ -336,13 +336,13 @@ class Execution:
         chunk = step.chunk
         assert chunk is not None
         partitions = [self.names[p] for p, _ in step.taken]
-        with naming_partitions(partitions):
+        with NamingPartitions(partitions):
             finish = self.stages.submit(chunk)
 
         # Once only: who asks for the ledger waits for the chunks under way too.
         @cache
         def account() -> Iterator[pa.RecordBatch]:
-            with naming_partitions(partitions):
+            with NamingPartitions(partitions):
                 results, late = finish()
             for p, n in step.taken:
                 self._intakes[p].ledger.waiting -= n
@@ -376,17 +376,6 @@ class Execution:
             raise TimeColumnError(
                 msg, place=sources, remedy="name the column that holds the event time"
             )
-
-
-@contextlib.contextmanager
-def naming_partitions(names: Sequence[str]) -> Iterator[None]:
-    """Add to errors of the user's code which partitions the rows came from that it was given."""
-    try:
-        yield
-    except UserCodeError as error:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        error.place += f", among rows of partition {', '.join(map(repr, names[:3]))}{more}"
-        raise
 
 
 def _unique(names: list[str]) -> list[str]:

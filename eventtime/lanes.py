@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eventtime.validity import NO_NULLS, of_words, valid_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,7 +18,6 @@ __all__ = (
     "DECIMAL",
     "FLOAT",
     "INT",
-    "NO_NULLS",
     "OBJECT",
     "UINT64",
     "Lane",
@@ -37,7 +38,6 @@ FLOAT: Final = "float"
 DECIMAL: Final = "decimal"
 OBJECT: Final = "object"
 
-NO_NULLS: Final[Bytes] = np.empty(0, np.uint8)
 # Known by Arrow's number of the type: units, zones and scales make no difference.
 _KINDS: Final[dict[int, str]] = {}
 
@@ -90,10 +90,7 @@ def _lane_kind(kind: pa.DataType) -> str:
 
 def lane_of(array: pa.Array) -> Lane:
     """Convert a column. Cost: nothing for 8-byte types without nulls, else one vectorised pass."""
-    kind = lane_kind(array.type)
-    valid = NO_NULLS
-    if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    kind, valid = lane_kind(array.type), valid_bytes(array)
     if kind == OBJECT:
         return Lane(kind, np.empty(0, np.int64), valid)
     if kind == DECIMAL:
@@ -127,13 +124,11 @@ def to_arrow(
     values: NDArray[np.int64] | NDArray[np.float64], kind: pa.DataType, valid: NDArray[np.bool_]
 ) -> pa.Array:
     """Convert lane values back to a column of type `kind`; rows not `valid` become null."""
-    mask = None if valid.all() else ~valid
-    if lane_kind(kind) == FLOAT:
-        plain = pa.array(values, pa.float64(), mask=mask)
-        return plain if kind == plain.type else plain.cast(kind)
     if kind.bit_width == 64:
-        return pa.array(values, pa.int64(), mask=mask).view(kind)
-    plain = pa.array(values, pa.int64(), mask=mask)
+        return of_words(values, kind, valid)
+    if lane_kind(kind) == FLOAT:
+        return of_words(values, pa.float64(), valid).cast(kind)
+    plain = of_words(values, pa.int64(), valid)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return plain.cast(kind)
     return plain.cast(pa.int32()).view(kind)
@@ -141,7 +136,7 @@ def to_arrow(
 
 def _as_int64(array: pa.Array) -> pa.Array:
     if array.type.bit_width == 64:
-        return array.view(pa.int64())
+        return array if pa.types.is_int64(array.type) else array.view(pa.int64())
     if not (pa.types.is_integer(array.type) or pa.types.is_boolean(array.type)):
         array = array.view(pa.int32())
     return array.cast(pa.int64())

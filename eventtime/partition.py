@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import NO_NULLS, lanes_of
+from eventtime.lanes import lanes_of
 from eventtime.ledger import AT_DOOR, PartitionLedger
 from eventtime.time_kernels import clamp, future_rows
 from eventtime.timestamp import MINUS_INFINITY, to_us
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk import Block, Source
 from eventtime.windows.rises import kept_rises
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from eventtime.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
 __all__ = ("Soundness",)
 
@@ -16,21 +15,22 @@ __all__ = ("Soundness",)
 class Soundness:
     """What an engine remembers of calls that ended badly.
 
-    Working: `unbroken`. Ending: `suspend`. Asking: `check_whole`, `check_going_on`.
+    Working: `with` it. Ending: `suspend`. Asking: `check_whole`, `check_going_on`.
     """
 
     def __init__(self) -> None:
         self._is_suspended = False
         self._broken: BaseException | None = None
 
-    @contextlib.contextmanager
-    def unbroken(self) -> Iterator[None]:
+    def __enter__(self) -> None:
+        """Begin a call that changes the engine."""
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Remember what goes wrong half-way: part of the rows is inside then, part is not."""
-        try:
-            yield
-        except BaseException as error:
+        if error is not None:
             self._broken = error
-            raise
 
     def suspend(self) -> None:
         """Take nothing more."""

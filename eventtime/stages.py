@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventtime.errors import PlanError
-from eventtime.lanes import NO_NULLS, lanes_of
+from eventtime.lanes import lanes_of
 from eventtime.ledger import OperatorLedger
 from eventtime.once import once
 from eventtime.process.operator import ProcessOperator
@@ -20,6 +20,7 @@ from eventtime.state.keys import KeyCodec
 from eventtime.state.schemas import schema_in_text
 from eventtime.timestamp import MINUS_INFINITY, PLUS_INFINITY, to_us
 from eventtime.transform import Transform
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.late import LateRows, LateShape
 from eventtime.windows.operator import Produced, Results, WindowOperator

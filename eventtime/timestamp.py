@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from eventtime.checks import check_text, is_one_of, shown
 from eventtime.errors import TimeColumnError
+from eventtime.validity import of_words, valid_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,7 +172,7 @@ def to_us(
 def _raw_int64(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     valid = None
     if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        valid = valid_bytes(array).view(np.bool_)
         array = array.fill_null(0) if pa.types.is_integer(array.type) else _zero_nulls(array)
     if pa.types.is_uint64(array.type):
         values = array.to_numpy(zero_copy_only=False)
@@ -243,7 +244,6 @@ def from_us(
         raw = np.clip(time_us, -_NS_LATEST, _NS_LATEST) * -factor
     else:
         raw = np.floor_divide(time_us, factor)
-    mask = infinite if infinite.any() else None
     if pa.types.is_date32(kind):
-        return pa.array(raw.astype(np.int32), pa.int32(), mask=mask).view(kind)
-    return pa.array(raw, pa.int64(), mask=mask).view(kind)
+        return pa.array(raw.astype(np.int32), pa.int32(), mask=infinite).view(kind)
+    return of_words(raw, kind, ~infinite)

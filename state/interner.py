@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import NO_NULLS
+from eventtime.lanes import address_of
 from eventtime.state import intern_kernels as k
 from eventtime.state.arrays import grown
+from eventtime.validity import NO_NULLS, bitmap_of, valid_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,13 @@ __all__ = ("RANGE_IDS", "BytesInterner", "RowInterner")
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 Offsets = NDArray[np.int32] | NDArray[np.int64]
 _FIRST_IDS = 256
 # Ids are saved by ranges of so many: those that did not change are not written again.
 RANGE_IDS = 1 << 14
 _ALL = np.empty(0, np.bool_)
+_FEW_ROWS = 64
 
 
 class _Ids:
@@ -97,9 +100,10 @@ class _Ids:
         self.version += 1
 
     def _intern(self, address: int, offsets: Offsets, valid: Bytes) -> Ints:
-        out, position, before = np.empty(len(offsets) - 1, np.int64), 0, len(self)
-        while position < len(out):
-            n_free = self._counts[2]
+        n = len(offsets) - 1
+        out, position, before = np.empty(n, np.int64), 0, len(self)
+        while position < n:
+            n_free = int(self._counts[2])
             position, short = k.intern_bytes(
                 address,
                 offsets,
@@ -112,7 +116,8 @@ class _Ids:
                 self._counts,
                 out,
             )
-            self._changed_at[self.free[self._counts[2] : n_free] // RANGE_IDS] = 0
+            if self._counts[2] < n_free:
+                self._changed_at[self.free[self._counts[2] : n_free] // RANGE_IDS] = 0
             if short == 1:
                 self._move(2 * len(self.entries), _ALL)
             elif short == 2:
@@ -144,11 +149,12 @@ class BytesInterner(_Ids):
     Ids do not follow any order; nothing that is seen outside may depend on them.
     """
 
-    def intern(self, array: pa.Array) -> Ints:
+    def intern(self, array: pa.Array, valid: Bytes | None = None) -> Ints:
         """Return the id of each value, (n,) int64; 0 for nulls (the caller keeps track of them).
 
         Args:
             array: (n,) string, binary or their large forms.
+            valid: (n,) uint8, or NO_NULLS, as `valid_bytes` gives it; None: not known yet.
 
         Cost: one hash a row; O(bytes).
         """
@@ -161,25 +167,28 @@ class BytesInterner(_Ids):
             if wide
             else np.frombuffer(offsets_buffer, np.int32)
         )
-        valid = (
-            array.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
-            if array.null_count
-            else NO_NULLS
-        )
         return self._intern(
             data.address if data is not None else 0,
             offsets[array.offset : array.offset + len(array) + 1],
-            valid,
+            valid_bytes(array) if valid is None else valid,
         )
 
-    def take(self, ids: Ints, kind: pa.DataType) -> pa.Array:
-        """Return the values of ids as a column of type `kind` (string, binary, or large ones)."""
-        return _values(self.spans, self.blob, ids, kind)
+    def take(self, ids: Ints, kind: pa.DataType, valid: Bools | None = None) -> pa.Array:
+        """Return the values of ids as a column.
 
-    def take_later(self, ids: Ints, kind: pa.DataType) -> Callable[[], pa.Array]:
+        Args:
+            ids: (n,) int64.
+            kind: string, binary, or their large forms.
+            valid: (n,) bool; the others are null, whatever their ids. None: all are.
+        """
+        return _values(self.spans, self.blob, ids, kind, valid)
+
+    def take_later(
+        self, ids: Ints, kind: pa.DataType, valid: Bools | None = None
+    ) -> Callable[[], pa.Array]:
         """Return what gives the values of now, whatever is interned and forgotten meanwhile."""
         # Bytes are never written over: what grows or forgets has another array for them.
-        return partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind)
+        return partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind, valid)
 
 
 class RowInterner(_Ids):
@@ -192,13 +201,13 @@ class RowInterner(_Ids):
     def __init__(self, width: int) -> None:
         super().__init__()
         self._width = width
-        self._offsets = self._ends(0)
+        self._offsets = _first_ends(width)
 
     def intern(self, rows: Ints) -> Ints:
         """Return the id of each row, (n,) int64, of (n, width) words. Cost: one hash a row."""
         if len(self._offsets) <= len(rows):
-            self._offsets = self._ends(len(rows))
-        return self._intern(rows.ctypes.data, self._offsets[: len(rows) + 1], NO_NULLS)
+            self._offsets = _ends(self._width, len(rows))
+        return self._intern(address_of(rows), self._offsets[: len(rows) + 1], NO_NULLS)
 
     def take(self, ids: Ints) -> Ints:
         """Return the rows of ids, (n, width)."""
@@ -207,19 +216,38 @@ class RowInterner(_Ids):
         k.copy_bytes(self.spans, ids, self.blob, offsets, data)
         return data[: -k.SLACK].view(np.int64).reshape(-1, self._width)
 
-    def _ends(self, n: int) -> Ints:
-        """Return where rows begin and end; read-only, as what kernels are compiled for is."""
-        ends = np.arange(n + 1) * (8 * self._width)
-        ends.flags.writeable = False
-        return ends
+
+@cache
+def _first_ends(width: int) -> Ints:
+    return _ends(width, _FEW_ROWS)
 
 
-def _values(spans: Ints, blob: Bytes, ids: Ints, kind: pa.DataType) -> pa.Array:
+def _ends(width: int, n: int) -> Ints:
+    """Return where rows begin and end; read-only, as what kernels are compiled for is."""
+    ends = np.arange(n + 1) * (8 * width)
+    ends.flags.writeable = False
+    return ends
+
+
+def _values(
+    spans: Ints, blob: Bytes, ids: Ints, kind: pa.DataType, valid: Bools | None
+) -> pa.Array:
+    n, bitmap = len(ids), None
+    if valid is None or (bitmap := bitmap_of(valid)) is None:
+        offsets, data = _texts(spans, blob, ids, kind)
+    else:
+        offsets, data = _texts(spans, blob, ids[valid], kind)
+        # Of a null there are no bytes: it ends where it begins.
+        offsets = offsets[np.concatenate([[0], np.cumsum(valid)])]
+    # What went in as text was valid text.
+    return pa.Array.from_buffers(kind, n, [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def _texts(spans: Ints, blob: Bytes, ids: Ints, kind: pa.DataType) -> tuple[NDArray[Any], Bytes]:
+    """Return where the bytes of each begin and end, and all bytes."""
     wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
     offsets = np.empty(len(ids) + 1, np.int64 if wide else np.int32)
     size = k.lay_out(spans, ids, offsets)
     data = np.empty(size + k.SLACK, np.uint8)
     k.copy_bytes(spans, ids, blob, offsets, data)
-    # What went in as text was valid text.
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[:size])]
-    return pa.Array.from_buffers(kind, len(ids), buffers)
+    return offsets, data[:size]

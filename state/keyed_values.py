@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventtime.lanes import FLOAT, NO_NULLS, lane_kind, lane_of, to_arrow
+from eventtime.lanes import FLOAT, lane_kind, lane_of, to_arrow
 from eventtime.state import slot_kernels as k
 from eventtime.state.keyed_state import Ints, Rows, State, shaped
+from eventtime.validity import NO_NULLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

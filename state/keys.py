@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eventtime.errors import PlanError
-from eventtime.lanes import INT, NO_NULLS, UINT64, lane_kind, lane_of, to_arrow
+from eventtime.lanes import INT, UINT64, lane_kind, lane_of, to_arrow
 from eventtime.state.interner import BytesInterner, RowInterner
 from eventtime.state.order_kernels import sorted_order
 from eventtime.state.parts import CutPart
+from eventtime.validity import NO_NULLS, valid_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -242,13 +243,9 @@ class KeyCodec:
             if not lane.valid.size:
                 return words, NO_NULLS
             return np.where(lane.valid != 0, words, 0), (lane.valid == 0).view(np.uint8)
-        nulls = (
-            column.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
-            if column.null_count
-            else NO_NULLS
-        )
-        storage = self._storage[i]
-        return interner.intern(column if storage == column.type else column.cast(storage)), nulls
+        storage, valid = self._storage[i], valid_bytes(column)
+        plain = column if storage == column.type else column.cast(storage)
+        return interner.intern(plain, valid), (valid == 0).view(np.uint8)
 
     def _encode_dictionary(self, i: int, column: pa.DictionaryArray) -> tuple[Ints, Bytes]:
         values, value_nulls = self._encode_one(i, column.dictionary)
@@ -269,18 +266,9 @@ class KeyCodec:
         interner, kind, storage = self._bytes[i], self.types[i], self._storage[i]
         if interner is None:
             return partial(to_arrow, words, kind, ~nulls)
-        some_null = bool(nulls.any())
-        ids = words if not some_null else words[~nulls]
-        take = interner.take_later(ids, storage) if later else partial(interner.take, ids, storage)
-
-        def column() -> pa.Array:
-            values = take()
-            if some_null:
-                places = np.where(nulls, 0, np.cumsum(~nulls) - 1)
-                values = values.take(pa.array(places, mask=nulls))
-            return values if storage == kind else values.cast(kind)
-
-        return column
+        take = interner.take_later if later else partial(partial, interner.take)
+        values = take(words, storage, ~nulls)
+        return values if storage == kind else lambda: values().cast(kind)
 
     def _ranks_of(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:
         """Return numbers in the order of the keys; those of null keys have no meaning."""
@@ -306,9 +294,10 @@ class KeyCodec:
         columns = [
             c if c.type == (kind := _storage_type(c.type)) else c.cast(kind) for c in decoded
         ]
-        table = pa.table(columns, names=[str(i) for i in range(len(columns))])
-        keys = [(name, "ascending") for name in table.column_names]
-        order: Ints = pc.sort_indices(table, sort_keys=keys).to_numpy()
+        names = [str(i) for i in range(len(columns))]
+        rows = pa.RecordBatch.from_arrays(columns, names)
+        keys = [(name, "ascending") for name in names]
+        order: Ints = pc.sort_indices(rows, sort_keys=keys).to_numpy()
         return order
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from eventtime.lanes import NO_NULLS, lane_of
+from eventtime.lanes import lane_of
+from eventtime.validity import NO_NULLS
 from eventtime.windows.accumulators import Accumulators
 from eventtime.windows.chunk import Block, Chunk, Source
 from eventtime.windows.rises import rises_of

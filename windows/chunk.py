@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, Lane, address_of
+from eventtime.lanes import DECIMAL, FLOAT, Lane, address_of
 from eventtime.timestamp import MINUS_INFINITY
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk_kernels import (
     KEYS,
     LANES,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eventtime.lanes import DECIMAL, FLOAT, NO_NULLS, OBJECT, Lane
+from eventtime.lanes import DECIMAL, FLOAT, OBJECT, Lane
 from eventtime.state.order_kernels import sorted_order
 from eventtime.timestamp import MINUS_INFINITY
+from eventtime.validity import NO_NULLS
 from eventtime.windows import pending_kernels as k
 from eventtime.windows.chunk import Block, Chunk
 

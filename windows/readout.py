@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eventtime.lanes import DECIMAL, FLOAT, UINT64, lane_kind, to_arrow
+from eventtime.validity import bitmap_of
 
 __all__ = (
     "Reader",
@@ -174,8 +175,7 @@ def spread(at: int, ddof: int, kind: pa.DataType, *, root: bool) -> Reader:
 
 def _decimals(pairs: Values, out: pa.DataType, seen: NDArray[np.bool_]) -> pa.Array:
     wide = pa.decimal128(38, out.scale)
-    validity = None if seen.all() else pa.py_buffer(np.packbits(seen, bitorder="little"))
-    array = pa.Array.from_buffers(wide, len(pairs), [validity, pa.py_buffer(pairs)])
+    array = pa.Array.from_buffers(wide, len(pairs), [bitmap_of(seen), pa.py_buffer(pairs)])
     return array if out == wide else array.cast(out)
 
 

@@ -49,6 +49,20 @@ def test_values_that_differ_only_at_the_end_or_in_length_differ() -> None:
     assert len(set(BytesInterner().intern(pa.array(values, pa.binary())).tolist())) == len(values)
 
 
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=20)), max_size=50))
+def test_nulls_come_back_as_nulls_now_and_later(values: list[bytes | None]) -> None:
+    interner = BytesInterner()
+    interner.intern(pa.array([b"-" * 40], pa.binary()))
+    column = pa.array(values, pa.binary())
+    ids, valid = interner.intern(column), np.array([v is not None for v in values], np.bool_)
+    for take in (interner.take, lambda *of: interner.take_later(*of)()):
+        for kind in (pa.binary(), pa.large_binary()):
+            taken = take(ids, kind, valid)
+            taken.validate(full=True)
+            assert taken.equals(column.cast(kind))
+            assert not values or taken.buffers()[2].size == sum(len(v or b"") for v in values)
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()])
 def test_the_form_of_a_value_does_not_matter_for_its_id(kind: pa.DataType) -> None:
     interner = BytesInterner()

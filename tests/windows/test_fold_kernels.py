@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventtime.lanes import FLOAT, INT, NO_NULLS, Lane
+from eventtime.lanes import FLOAT, INT, Lane
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk import Block, Chunk
 from eventtime.windows.chunk_kernels import LANES
 from eventtime.windows.fold_kernels import (

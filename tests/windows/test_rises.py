@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventtime.lanes import NO_NULLS
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk import Block, Chunk, Scratch, Source
 from eventtime.windows.rises import kept_rises, raised, rises_of, watermarks_at
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventtime.lanes import DECIMAL, FLOAT, INT, NO_NULLS, OBJECT, Lane
+from eventtime.lanes import DECIMAL, FLOAT, INT, OBJECT, Lane
+from eventtime.validity import NO_NULLS
 from eventtime.windows.chunk import Block, Chunk, Scratch
 from eventtime.windows.rises import rises_of, watermarks_at
 from eventtime.windows.shares import keys_of_shard
