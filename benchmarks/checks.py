@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -13,6 +13,9 @@ import eventtime as et
 from benchmarks.machine import describe
 from eventtime.testing import Push, check
 from eventtime.testing.strategies import streams
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA = pa.schema(
     {
@@ -31,15 +34,20 @@ PIPELINE = (
 )
 
 
-def main(examples: int) -> dict[str, Any]:
-    """Check the pipeline; what is drawn is the same each time, and takes its time too."""
+def main(examples: int, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Check the pipeline; what is drawn is the same each time, and takes its time too.
+
+    Args:
+        examples: how many.
+        without: checks to leave out, to see what they cost.
+    """
     counts = {"examples": 0, "rows": 0, "steps": 0}
 
     def one(happening: Any) -> None:
         counts["examples"] += 1
         counts["steps"] += len(happening.steps)
         counts["rows"] += sum(len(s.rows) for s in happening.steps if isinstance(s, Push))
-        check(PIPELINE, happening)
+        check(PIPELINE, happening, without=without)
 
     quiet = settings(
         max_examples=examples,
@@ -61,4 +69,5 @@ def main(examples: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=1_000)
-    print(main(parser.parse_args().examples))
+    parser.add_argument("--without", action="append", default=[], metavar="CHECK")
+    print(main(**vars(parser.parse_args())))

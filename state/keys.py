@@ -266,8 +266,8 @@ class KeyCodec:
         interner, kind, storage = self._bytes[i], self.types[i], self._storage[i]
         if interner is None:
             return partial(to_arrow, words, kind, ~nulls)
-        take = interner.take_later if later else partial(partial, interner.take)
-        values = take(words, storage, ~nulls)
+        of = words, storage, ~nulls
+        values = interner.take_later(*of) if later else partial(interner.take, *of)
         return values if storage == kind else lambda: values().cast(kind)
 
     def _ranks_of(self, words: Ints, nulls: NDArray[np.bool_]) -> Ints:

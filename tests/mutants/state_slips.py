@@ -30,8 +30,8 @@ STATE_SLIPS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ),
         (
             "keys are not copied",
-            "partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind)",
-            "partial(_values, self.spans, self.blob, ids, kind)",
+            "partial(_values, self.spans[ids], self.blob, np.arange(len(ids)), kind, valid)",
+            "partial(_values, self.spans, self.blob, ids, kind, valid)",
             "by hand",
         ),
     ],

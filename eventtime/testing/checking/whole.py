@@ -68,7 +68,7 @@ def check(pipeline: Stream, streams: Streams, *, without: Sequence[str] = ()) ->
     the order of rows within the bound do not show; that the ledger balances, the watermark never
     goes back, nothing is early, versions come to the final answer, and nothing is left at the end.
     Partitions that have not ended are finished behind the last step. Cost: seven runs and a restart
-    for each push: about 0.052 s for six rows in 16 steps.
+    for each push: about 0.045 s for six rows in 16 steps.
 
     Args:
         pipeline: declares what to compute; its sources give the schema only and are not read.
