@@ -163,10 +163,9 @@ class Progress:
         """Let time pass for those that are silent; `duration_us` is not negative."""
         self._listened_us += duration_us
         while self._due and self._due[0][0] < self._listened_us:
-            _, index = heappop(self._due)
-            partition = self.partitions[index]
-            is_over = self._silence(partition) > (self.idle_after_us or 0)
-            if partition.silent_from_us is not None and is_over and partition.counts:
+            due_us, index = heappop(self._due)
+            # Of a silence that was broken there is another entry, or none: in its own place.
+            if self.partitions[index].counts and due_us == self._due_us(self.partitions[index]):
                 self._fall_idle(index)
 
     def leave(self, index: int) -> None:
@@ -268,6 +267,12 @@ class Progress:
     def _fall_idle(self, index: int) -> None:
         self._change(index, idle=True)
         self.combine()
+
+    def _due_us(self, partition: PartitionProgress) -> int | None:
+        """Return when a partition that is silent becomes idle, in time listened."""
+        if partition.silent_from_us is None or self.idle_after_us is None:
+            return None
+        return partition.silent_from_us + self.idle_after_us - partition.silent_us
 
     def _silence(self, partition: PartitionProgress) -> int:
         since_us = partition.silent_from_us

@@ -272,6 +272,22 @@ def test_silence_that_a_feed_tells_lasts_while_the_loop_listens() -> None:
     assert not progress.partitions[1].idle
 
 
+def test_of_one_long_turn_partitions_fall_idle_in_the_order_of_their_silences() -> None:
+    """S6, S7: a silence that was broken leaves nothing behind that lets a later one go first."""
+    progress = progress_of("a", "c")
+    progress.moved(0, 30)
+    progress.moved(1, 65)
+    progress.silent(0)
+    progress.listened(2)
+    progress.silent(1)
+    progress.listened(2)
+    progress.heard(0)
+    progress.silent(0)
+    progress.listened(100)
+    assert [p.idle for p in progress.partitions] == [True, True]
+    assert progress.combined_us == 30
+
+
 def test_a_partition_that_left_counts_again_when_it_is_heard() -> None:
     progress = progress_of("a", "b")
     progress.moved(0, 50)
